@@ -1,0 +1,1 @@
+//! Tests of thinvol beyond its unit tests.

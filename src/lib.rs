@@ -1,0 +1,1 @@
+//! Thin volumes in LVM2 thin pools, driven by device-mapper ioctls.

@@ -1,0 +1,3 @@
+//! The `thinvol` command.
+
+fn main() {}
