@@ -1,1 +1,10 @@
-//! Thin volumes in LVM2 thin pools, driven by device-mapper ioctls.
+//! Thin volumes in LVM2 thin pools, driven by device-mapper ioctls and committed to LVM2's own metadata.
+//!
+//! `docs/architecture.md` is the map of the modules and of the invariants they keep.
+
+pub mod dm;
+pub mod ids;
+pub mod io;
+pub mod lvm;
+pub mod thin;
+pub mod units;

@@ -1,0 +1,5 @@
+//! device-mapper: names and tables as LVM writes them, the port to the kernel and its implementations.
+
+pub mod kernel;
+pub mod name;
+pub mod table;

@@ -1,0 +1,3 @@
+//! Block devices: the port, the real one, and how to find them.
+
+pub mod block;

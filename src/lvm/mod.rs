@@ -1,0 +1,3 @@
+//! LVM2: on-disk formats, the typed model of a volume group, locks, discovery and backups.
+
+pub mod model;

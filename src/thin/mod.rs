@@ -1,0 +1,3 @@
+//! The thin engine: requests, the pure planner, recovery, and the executor.
+
+pub mod request;
