@@ -197,11 +197,11 @@ pub trait Kernel {
     /// Any errno.
     fn table(&self, name: &DmName) -> Result<Vec<TargetLine>, DmError>;
 
-    /// Reads the targets' status.
+    /// Reads the targets' status, and with it what the same ioctl says of the device (its uuid tells whose it is).
     ///
     /// # Errors
-    /// Any errno.
-    fn status(&self, name: &DmName, flush: StatusFlush) -> Result<Vec<TargetLine>, DmError>;
+    /// Any errno; ENXIO if there is no such device.
+    fn status(&self, name: &DmName, flush: StatusFlush) -> Result<(DeviceInfo, Vec<TargetLine>), DmError>;
 
     /// Lists the devices a device stands on.
     ///
