@@ -36,6 +36,8 @@ pub struct DeviceInfo {
 pub struct ListedDevice {
     /// Its name.
     pub name: DmName,
+    /// Its uuid, if it has one.
+    pub uuid: Option<DmUuid>,
     /// Its number.
     pub dev: DevNo,
     /// Number of events so far.
@@ -137,7 +139,7 @@ pub trait Kernel {
     /// Anything but ENXIO.
     fn info_by_uuid(&self, uuid: &DmUuid) -> Result<Option<DeviceInfo>, DmError>;
 
-    /// Lists all devices.
+    /// Lists all devices, except those whose name is not UTF-8 (never LVM's).
     ///
     /// # Errors
     /// Any errno.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::ids::{IdError, LvName, LvmUuid, VgName};
+use crate::ids::{IdError, LVM_UUID_LEN, LvName, LvmUuid, VgName};
 
 /// Longest device-mapper name, without the final NUL. Source: Linux `include/uapi/linux/dm-ioctl.h` (`DM_NAME_LEN`).
 pub const DM_NAME_MAX: usize = 127;
@@ -42,7 +42,39 @@ pub enum Layer {
     Real,
 }
 
+/// The parts of the name of an LVM device.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LvmNameParts {
+    /// The volume group.
+    pub vg: VgName,
+    /// The logical volume.
+    pub lv: LvName,
+    /// The layer without its hyphen (`tpool`, `real`, `cow`), if the name has one.
+    pub layer: Option<String>,
+}
+
+/// The parts of the uuid of an LVM device.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LvmUuidParts {
+    /// The volume group's UUID.
+    pub vg: LvmUuid,
+    /// The logical volume's UUID.
+    pub lv: LvmUuid,
+    /// The suffix with its hyphen; empty for a plain volume.
+    pub suffix: String,
+}
+
+impl LvmUuidParts {
+    /// The layer, or `None` if the suffix is not one of a thin pool's stack.
+    pub fn layer(&self) -> Option<Layer> {
+        Layer::ALL.into_iter().find(|layer| layer.uuid_suffix() == self.suffix)
+    }
+}
+
 impl Layer {
+    /// All layers.
+    pub const ALL: [Self; 6] = [Self::Plain, Self::Pool, Self::Tpool, Self::Tdata, Self::Tmeta, Self::Real];
+
     /// The suffix of the uuid, with its hyphen.
     pub const fn uuid_suffix(self) -> &'static str {
         match self {
@@ -95,6 +127,43 @@ impl DmName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Takes a name apart as LVM builds it, or says why it is not one of LVM's.
+    ///
+    /// No part can start with a hyphen, so a run of hyphens reads in one way only: every two are one hyphen of the part
+    /// before, and one left over ends that part. Source: lvm2 `libdm/libdm-string.c` (`dm_split_lvm_name`).
+    ///
+    /// # Errors
+    /// If it has no single hyphen, or a part is not a valid LVM name.
+    pub fn lvm_parts(&self) -> Result<LvmNameParts, IdError> {
+        let (vg, rest) = split_single_hyphen(&self.0);
+        let rest = rest.ok_or_else(|| IdError {
+            what: "LVM device name",
+            text: self.0.clone(),
+            why: "no single hyphen separates a VG from an LV".to_owned(),
+        })?;
+        let (lv, layer) = split_single_hyphen(rest);
+        Ok(LvmNameParts { vg: VgName::new(&vg)?, lv: LvName::new(&lv)?, layer: layer.map(str::to_owned) })
+    }
+}
+
+/// Reads up to the first hyphen that is not doubled; gives what is before it with doubled hyphens made single, and what
+/// is after it, if there was one.
+fn split_single_hyphen(text: &str) -> (String, Option<&str>) {
+    let mut part = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('-') {
+        part.push_str(before);
+        match after.strip_prefix('-') {
+            Some(more) => {
+                part.push('-');
+                rest = more;
+            }
+            None => return (part, Some(after)),
+        }
+    }
+    part.push_str(rest);
+    (part, None)
 }
 
 impl DmUuid {
@@ -123,6 +192,25 @@ impl DmUuid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Takes a uuid apart as LVM builds it, or says why it is not one of LVM's.
+    ///
+    /// # Errors
+    /// If it is not `LVM-`, two UUIDs and nothing more or a hyphen with a suffix.
+    pub fn lvm_parts(&self) -> Result<LvmUuidParts, IdError> {
+        let bad = |why: &str| IdError { what: "LVM device uuid", text: self.0.clone(), why: why.to_owned() };
+        let ids = self.0.strip_prefix(LVM_UUID_PREFIX).ok_or_else(|| bad("it does not start with LVM-"))?;
+        let (vg, rest) = ids.split_at_checked(LVM_UUID_LEN).ok_or_else(|| bad("it has no VG UUID"))?;
+        let (lv, suffix) = rest.split_at_checked(LVM_UUID_LEN).ok_or_else(|| bad("it has no LV UUID"))?;
+        if !(suffix.is_empty() || (suffix.starts_with('-') && suffix.len() > 1)) {
+            return Err(bad("what follows the UUIDs does not start with a hyphen"));
+        }
+        Ok(LvmUuidParts {
+            vg: LvmUuid::from_compact(vg.as_bytes())?,
+            lv: LvmUuid::from_compact(lv.as_bytes())?,
+            suffix: suffix.to_owned(),
+        })
+    }
 }
 
 impl fmt::Display for DmName {
@@ -136,3 +224,6 @@ impl fmt::Display for DmUuid {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests;
