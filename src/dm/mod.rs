@@ -2,4 +2,6 @@
 
 pub mod kernel;
 pub mod name;
+pub mod status;
 pub mod table;
+mod words;
