@@ -2,6 +2,7 @@
 //!
 //! `docs/architecture.md` is the map of the modules and of the invariants they keep.
 
+pub mod bytes;
 pub mod dm;
 pub mod ids;
 pub mod io;
