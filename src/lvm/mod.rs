@@ -1,3 +1,4 @@
 //! LVM2: on-disk formats, the typed model of a volume group, locks, discovery and backups.
 
 pub mod model;
+pub mod text;

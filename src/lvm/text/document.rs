@@ -1,0 +1,249 @@
+//! The tree: nodes are spans into one buffer.
+
+use std::borrow::Cow;
+
+use super::parse::{self, TextError};
+use super::section::Section;
+use super::value::{Value, unescape};
+
+/// A part of the buffer. 32 bits are enough: longer texts are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    end: u32,
+}
+
+impl Span {
+    pub(super) const EMPTY: Self = Self { start: 0, end: 0 };
+
+    pub(super) fn new(start: usize, end: usize) -> Self {
+        let fit = |at: usize| u32::try_from(at).expect("the parser refuses texts of more than 256 MiB");
+        Self { start: fit(start), end: fit(end) }
+    }
+
+    pub(super) fn start(self) -> usize {
+        self.start as usize
+    }
+
+    pub(super) fn end(self) -> usize {
+        self.end as usize
+    }
+}
+
+/// Names a node of one [`Document`]. It stays valid while that document changes, until the node is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NodeId(u32);
+
+impl NodeId {
+    /// The document itself, seen as a section.
+    pub const ROOT: Self = Self(0);
+
+    pub(super) fn new(index: usize) -> Self {
+        Self(u32::try_from(index).expect("a text of at most 256 MiB has fewer nodes"))
+    }
+
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A node's text is lead, key, op, then value or children and close, then trail.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub parent: NodeId,
+    /// Whitespace and comments on the lines before it.
+    pub lead: Span,
+    /// Its name as written, with quotes if any.
+    pub key: Span,
+    /// From the name to the value, or to the end of the line of the opening brace.
+    pub op: Span,
+    pub body: Body,
+    /// Blanks and a comment behind it on its line.
+    pub trail: Span,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    Assignment {
+        value: Span,
+    },
+    Section {
+        children: Vec<NodeId>,
+        /// What stands before the closing brace, and the brace.
+        close: Span,
+    },
+}
+
+/// A text in LVM's format, as a tree that gives back every byte it does not change.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The text as parsed, then every piece of text that changes added.
+    pub(super) buffer: Vec<u8>,
+    /// The root first.
+    pub(super) nodes: Vec<Node>,
+    /// How many NUL bytes end the text.
+    nuls: usize,
+}
+
+impl Document {
+    /// Parses a text. NUL bytes are taken at its end only, and remembered.
+    ///
+    /// # Errors
+    /// If the text is not in LVM's format, nests too deep, holds NUL bytes inside, or is longer than 256 MiB.
+    pub fn parse(text: &[u8]) -> Result<Self, TextError> {
+        let length = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let content = &text[..length];
+        if length > parse::MAX_TEXT {
+            return Err(TextError::new(text, parse::MAX_TEXT, "a text of at most 256 MiB"));
+        }
+        if let Some(at) = content.iter().position(|byte| *byte == 0) {
+            return Err(TextError::new(content, at, "no NUL byte before the end"));
+        }
+        // Room for the root and for about one node per 24 bytes, as in LVM's metadata.
+        let mut nodes = Vec::with_capacity(1 + length / 24);
+        nodes.push(Node {
+            parent: NodeId::ROOT,
+            lead: Span::EMPTY,
+            key: Span::EMPTY,
+            op: Span::EMPTY,
+            body: Body::Section { children: Vec::new(), close: Span::EMPTY },
+            trail: Span::EMPTY,
+        });
+        let parsed = parse::nodes(content, 0, NodeId::ROOT, &mut nodes)?;
+        nodes[0].body = Body::Section { children: parsed.children, close: parsed.tail };
+        Ok(Self { buffer: content.to_vec(), nodes, nuls: text.len() - length })
+    }
+
+    /// The text: the same bytes that were parsed, where nothing was changed.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.buffer.len() + self.nuls);
+        self.write_node(NodeId::ROOT, &mut out);
+        out.resize(out.len() + self.nuls, 0);
+        out
+    }
+
+    /// Sections nest at most 32 deep, so this recursion is bounded.
+    fn write_node(&self, id: NodeId, out: &mut Vec<u8>) {
+        let node = self.node(id);
+        let mut put = |span: Span| out.extend_from_slice(self.bytes(span));
+        put(node.lead);
+        put(node.key);
+        put(node.op);
+        match &node.body {
+            Body::Assignment { value } => put(*value),
+            Body::Section { children, close } => {
+                children.iter().for_each(|child| self.write_node(*child, out));
+                out.extend_from_slice(self.bytes(*close));
+            }
+        }
+        out.extend_from_slice(self.bytes(node.trail));
+    }
+
+    /// How many NUL bytes end the text.
+    pub fn trailing_nuls(&self) -> usize {
+        self.nuls
+    }
+
+    /// Sets how many NUL bytes end the text: one on disk, none in files.
+    pub fn set_trailing_nuls(&mut self, count: usize) {
+        self.nuls = count;
+    }
+
+    /// The whole document, seen as a section.
+    pub fn root(&self) -> Section<'_> {
+        Section::new(self, NodeId::ROOT)
+    }
+
+    /// The section of that id.
+    ///
+    /// # Panics
+    /// If the id belongs to another document.
+    pub fn section(&self, id: NodeId) -> Option<Section<'_>> {
+        matches!(self.node(id).body, Body::Section { .. }).then(|| Section::new(self, id))
+    }
+
+    /// The value at a path such as `devices/filter`, as lvm2 finds it in its configuration: sections of the same
+    /// name count as one, keys may be paths themselves, the last assignment wins.
+    pub fn lookup(&self, path: &str) -> Option<Value<'_>> {
+        self.lookup_node(path).and_then(|id| self.value(id))
+    }
+
+    /// The assignment at a path, found as [`Document::lookup`] does.
+    pub fn lookup_node(&self, path: &str) -> Option<NodeId> {
+        self.find_last(NodeId::ROOT, path.trim_start_matches('/'))
+    }
+
+    fn find_last(&self, section: NodeId, path: &str) -> Option<NodeId> {
+        self.children(section).iter().rev().find_map(|id| {
+            let key = self.key(*id);
+            let rest = path.strip_prefix(key.trim_start_matches('/'))?;
+            match &self.node(*id).body {
+                Body::Assignment { .. } => rest.is_empty().then_some(*id),
+                Body::Section { .. } => self.find_last(*id, rest.strip_prefix('/')?.trim_start_matches('/')),
+            }
+        })
+    }
+
+    /// The value of an assignment; `None` for a section.
+    pub fn value(&self, id: NodeId) -> Option<Value<'_>> {
+        match self.node(id).body {
+            Body::Assignment { value } => Some(parse::decode(self.bytes(value), 0)),
+            Body::Section { .. } => None,
+        }
+    }
+
+    /// The value of an assignment as written; `None` for a section.
+    pub fn value_text(&self, id: NodeId) -> Option<&[u8]> {
+        match self.node(id).body {
+            Body::Assignment { value } => Some(self.bytes(value)),
+            Body::Section { .. } => None,
+        }
+    }
+
+    /// The comment behind a node on its line, with its `#`; empty if there is none.
+    pub fn comment(&self, id: NodeId) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes(self.node(id).trail).trim_ascii())
+    }
+
+    /// The name of a node, without quotes.
+    pub fn key(&self, id: NodeId) -> Cow<'_, str> {
+        match self.bytes(self.node(id).key) {
+            [b'"', inside @ .., b'"'] => unescape(inside),
+            [b'\'', inside @ .., b'\''] => String::from_utf8_lossy(inside),
+            word => String::from_utf8_lossy(word),
+        }
+    }
+
+    /// The nodes in a section, in order; none for an assignment.
+    pub fn children(&self, id: NodeId) -> &[NodeId] {
+        match &self.node(id).body {
+            Body::Assignment { .. } => &[],
+            Body::Section { children, .. } => children,
+        }
+    }
+
+    /// Names from the outermost section to the node, with slashes between.
+    pub fn path(&self, id: NodeId) -> String {
+        let mut names = Vec::new();
+        let mut at = id;
+        while at != NodeId::ROOT {
+            names.push(self.key(at));
+            at = self.node(at).parent;
+        }
+        names.reverse();
+        names.join("/")
+    }
+
+    /// The line of a node in the text as parsed, from 1. Nodes added since count as if they stood behind its end.
+    pub fn line(&self, id: NodeId) -> usize {
+        parse::line_of(&self.buffer, self.node(id).key.start())
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    pub(super) fn bytes(&self, span: Span) -> &[u8] {
+        &self.buffer[span.start()..span.end()]
+    }
+}
