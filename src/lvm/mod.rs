@@ -1,4 +1,6 @@
 //! LVM2: on-disk formats, the typed model of a volume group, locks, discovery and backups.
 
+pub mod label;
+pub mod mda;
 pub mod model;
 pub mod text;
