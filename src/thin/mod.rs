@@ -1,3 +1,4 @@
 //! The thin engine: requests, the pure planner, recovery, and the executor.
 
+pub mod lineage;
 pub mod request;

@@ -1,0 +1,349 @@
+//! Which volume was made from which: recorded in LVM tags by uuid, never guessed from names.
+//!
+//! A snapshot carries `thinvol.of=<uuid of its volume>` and `thinvol.snap=<its name>`; a clone carries
+//! `thinvol.of=<uuid of what it was cloned from>`. Volumes without these tags (made by lvm2 or Proxmox VE) are judged
+//! by LVM's own `origin` field together with Proxmox's naming scheme. A name alone proves nothing: `snap_a_b_c` may be
+//! snapshot `b_c` of `a` or snapshot `c` of `a_b`.
+
+use std::collections::HashMap;
+
+use thiserror::Error;
+
+use crate::ids::{IdError, LvName, LvmUuid};
+use crate::lvm::model::{Lv, Vg};
+
+/// What starts the tag that records the uuid of the LV a volume was made from.
+pub const OF_TAG: &str = "thinvol.of=";
+/// What starts the tag that records the name of a snapshot.
+pub const SNAP_TAG: &str = "thinvol.snap=";
+
+/// The name of a snapshot, unique among the snapshots of its volume.
+///
+/// Its characters are those of LV names, because it becomes a part of one and of a tag.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapName(String);
+
+impl SnapName {
+    /// Checks and wraps a name.
+    ///
+    /// # Errors
+    /// If it is empty, starts with a hyphen, or holds a character that LV names may not hold.
+    pub fn new(text: &str) -> Result<Self, IdError> {
+        match LvName::new(text) {
+            Ok(name) => Ok(Self(name.as_str().to_owned())),
+            Err(error) => Err(IdError { what: "snapshot name", ..error }),
+        }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for SnapName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why a snapshot was not found or named.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LineageError {
+    /// No LV is recorded as that snapshot.
+    #[error("volume '{volume}' has no snapshot '{snap}'")]
+    NoSuchSnapshot {
+        /// The volume.
+        volume: LvName,
+        /// The snapshot asked for.
+        snap: SnapName,
+        /// An LV that has the name such a snapshot would have, but is not recorded as one.
+        namesake: Option<LvName>,
+    },
+    /// Several LVs are recorded as that snapshot.
+    #[error("snapshot '{snap}' of volume '{volume}' is recorded on several logical volumes: {}", list(found))]
+    Ambiguous {
+        /// The volume.
+        volume: LvName,
+        /// The snapshot asked for.
+        snap: SnapName,
+        /// The logical volumes that carry its tags.
+        found: Vec<LvName>,
+    },
+    /// The LV name of the snapshot would not be legal.
+    #[error("snapshot '{snap}' of volume '{volume}' cannot be named")]
+    Unnameable {
+        /// The volume.
+        volume: LvName,
+        /// The snapshot asked for.
+        snap: SnapName,
+        /// The rule broken.
+        source: IdError,
+    },
+}
+
+fn list(names: &[LvName]) -> String {
+    names.iter().map(LvName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// What an LV was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parent<'a> {
+    /// An LV of the same VG.
+    Present(&'a Lv),
+    /// An LV that is no longer there.
+    Gone(LvmUuid),
+    /// The tags that record it contradict each other or cannot be read.
+    Unreadable,
+}
+
+/// How an LV came from its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation<'a> {
+    /// As the snapshot of that name.
+    Snapshot(&'a str),
+    /// As a volume of its own.
+    Clone,
+}
+
+/// Where an LV came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descent<'a> {
+    /// What it was made from.
+    pub parent: Parent<'a>,
+    /// How.
+    pub relation: Relation<'a>,
+}
+
+/// The LV name of a snapshot, as Proxmox VE names it: `snap_<volume>_<snap>`.
+///
+/// # Errors
+/// If LVM would refuse that name.
+pub fn snapshot_lv_name(volume: &LvName, snap: &SnapName) -> Result<LvName, LineageError> {
+    LvName::for_new_volume(&format!("snap_{volume}_{snap}")).map_err(|source| LineageError::Unnameable {
+        volume: volume.clone(),
+        snap: snap.clone(),
+        source,
+    })
+}
+
+/// The tags of a new snapshot of the LV with this uuid.
+pub fn snapshot_tags(volume: &LvmUuid, snap: &SnapName) -> Vec<String> {
+    vec![format!("{OF_TAG}{volume}"), format!("{SNAP_TAG}{snap}")]
+}
+
+/// The tags of a new clone of the LV with this uuid.
+pub fn clone_tags(parent: &LvmUuid) -> Vec<String> {
+    vec![format!("{OF_TAG}{parent}")]
+}
+
+/// One line of the family tree of a pool's volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TreeLine<'a> {
+    /// How many ancestors it has in the tree.
+    pub depth: usize,
+    /// The volume.
+    pub lv: &'a Lv,
+    /// Where it came from, if recorded.
+    pub descent: Option<Descent<'a>>,
+}
+
+/// The descent of every thin volume of a VG.
+#[derive(Debug)]
+pub struct Lineage<'a> {
+    vg: &'a Vg,
+    /// Per LV of the VG, in its order.
+    descents: Vec<Option<Descent<'a>>>,
+    /// Positions in the VG, by uuid.
+    positions: HashMap<LvmUuid, usize>,
+    /// Positions of the LVs made from the LV with this uuid, in the order of the VG.
+    children: HashMap<LvmUuid, Vec<usize>>,
+}
+
+impl<'a> Lineage<'a> {
+    /// Works out where each thin volume of a VG came from.
+    pub fn of(vg: &'a Vg) -> Self {
+        let index = Index::of(vg);
+        let descents: Vec<_> = vg.lvs.iter().map(|lv| index.descent(lv)).collect();
+        let mut children: HashMap<LvmUuid, Vec<usize>> = HashMap::new();
+        for (position, descent) in descents.iter().enumerate() {
+            if let Some(Descent { parent: Parent::Present(parent), .. }) = descent {
+                children.entry(parent.id).or_default().push(position);
+            }
+        }
+        let positions = vg.lvs.iter().enumerate().map(|(position, lv)| (lv.id, position)).collect();
+        Self { vg, descents, positions, children }
+    }
+
+    /// Where a volume came from; `None` if nothing records it or it is not a thin volume of this VG.
+    pub fn descent(&self, lv: &Lv) -> Option<Descent<'a>> {
+        self.descents[*self.positions.get(&lv.id)?]
+    }
+
+    /// The LVs that were made from this one: its snapshots and clones, in the order of the VG.
+    pub fn children_of(&self, parent: &Lv) -> impl Iterator<Item = (Relation<'a>, &'a Lv)> {
+        let positions = self.children.get(&parent.id).map_or(&[][..], Vec::as_slice);
+        positions
+            .iter()
+            .filter_map(|position| Some((self.descents[*position]?.relation, &self.vg.lvs[*position])))
+    }
+
+    /// The recorded snapshots of a volume, with their names, in the order of the VG.
+    pub fn snapshots_of(&self, volume: &Lv) -> impl Iterator<Item = (&'a str, &'a Lv)> {
+        self.children_of(volume).filter_map(|(relation, lv)| match relation {
+            Relation::Snapshot(snap) => Some((snap, lv)),
+            Relation::Clone => None,
+        })
+    }
+
+    /// The LV that is recorded as this snapshot of this volume.
+    ///
+    /// # Errors
+    /// If there is none, or more than one.
+    pub fn find_snapshot(&self, volume: &Lv, snap: &SnapName) -> Result<&'a Lv, LineageError> {
+        let found: Vec<&Lv> = self
+            .snapshots_of(volume)
+            .filter_map(|(name, lv)| (name == snap.as_str()).then_some(lv))
+            .collect();
+        match found.as_slice() {
+            [one] => Ok(one),
+            [] => Err(LineageError::NoSuchSnapshot {
+                volume: volume.name.clone(),
+                snap: snap.clone(),
+                namesake: snapshot_lv_name(&volume.name, snap)
+                    .ok()
+                    .filter(|name| self.vg.lv(name).is_some_and(|lv| lv.thin().is_some())),
+            }),
+            several => Err(LineageError::Ambiguous {
+                volume: volume.name.clone(),
+                snap: snap.clone(),
+                found: several.iter().map(|lv| lv.name.clone()).collect(),
+            }),
+        }
+    }
+
+    /// The family tree of a pool's volumes: each volume once, children below their parent, siblings by name.
+    ///
+    /// Tags that form a circle hide nothing: what no root leads to becomes a root itself.
+    pub fn tree(&self, pool: &LvName) -> Vec<TreeLine<'a>> {
+        let in_pool = |lv: &Lv| lv.thin().is_some_and(|thin| thin.pool == *pool);
+        let mut volumes: Vec<&'a Lv> = self.vg.lvs.iter().filter(|lv| in_pool(lv)).collect();
+        volumes.sort_by(|a, b| a.name.cmp(&b.name));
+        let is_root = |lv: &&&'a Lv| !matches!(self.descent(lv), Some(Descent { parent: Parent::Present(parent), .. }) if in_pool(parent));
+        let mut seen = vec![false; self.vg.lvs.len()];
+        let mut lines = Vec::with_capacity(volumes.len());
+        for root in volumes.iter().filter(is_root).chain(&volumes) {
+            let mut stack = vec![(*root, 0)];
+            while let Some((lv, depth)) = stack.pop() {
+                let first_visit =
+                    self.positions.get(&lv.id).is_some_and(|at| !std::mem::replace(&mut seen[*at], true));
+                if first_visit {
+                    lines.push(TreeLine { depth, lv, descent: self.descent(lv) });
+                    let mut children: Vec<&'a Lv> =
+                        self.children_of(lv).map(|(_, child)| child).filter(|lv| in_pool(lv)).collect();
+                    children.sort_by(|a, b| b.name.cmp(&a.name));
+                    stack.extend(children.into_iter().map(|child| (child, depth + 1)));
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// What is needed to find parents quickly.
+struct Index<'a> {
+    by_uuid: HashMap<LvmUuid, &'a Lv>,
+    by_name: HashMap<&'a str, &'a Lv>,
+    /// Thin volumes by the name of their LVM origin.
+    by_origin: HashMap<&'a str, Vec<&'a Lv>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(vg: &'a Vg) -> Self {
+        let mut by_origin: HashMap<&'a str, Vec<&'a Lv>> = HashMap::new();
+        for lv in &vg.lvs {
+            if let Some(origin) = lv.thin().and_then(|thin| thin.origin.as_ref()) {
+                by_origin.entry(origin.as_str()).or_default().push(lv);
+            }
+        }
+        Self {
+            by_uuid: vg.lvs.iter().map(|lv| (lv.id, lv)).collect(),
+            by_name: vg.lvs.iter().map(|lv| (lv.name.as_str(), lv)).collect(),
+            by_origin,
+        }
+    }
+
+    fn descent(&self, lv: &'a Lv) -> Option<Descent<'a>> {
+        lv.thin()?;
+        let (of, snap) = (tag_value(lv, OF_TAG), tag_value(lv, SNAP_TAG));
+        let relation = match snap {
+            Tag::Once(name) => Relation::Snapshot(name),
+            Tag::Absent | Tag::Conflict => Relation::Clone,
+        };
+        let parent = match of {
+            Tag::Absent if snap == Tag::Absent => return self.descent_by_origin(lv),
+            Tag::Once(uuid) if snap != Tag::Conflict => match uuid.parse::<LvmUuid>() {
+                Ok(uuid) => self.by_uuid.get(&uuid).map_or(Parent::Gone(uuid), |lv| Parent::Present(lv)),
+                Err(_) => Parent::Unreadable,
+            },
+            _ => Parent::Unreadable,
+        };
+        Some(Descent { parent, relation })
+    }
+
+    /// Judges an LV without our tags by LVM's `origin` field.
+    ///
+    /// Proxmox VE rolls a volume back by removing it and making a new one of the same name from the snapshot. The
+    /// snapshot has then lost its `origin`, and the volume's `origin` is the snapshot: the same link, turned round.
+    fn descent_by_origin(&self, lv: &'a Lv) -> Option<Descent<'a>> {
+        let Some(origin) = &lv.thin()?.origin else {
+            let volumes = self.by_origin.get(lv.name.as_str())?;
+            return volumes.iter().find_map(|volume| {
+                let snap = rolled_back_to(volume, lv)?;
+                Some(Descent { parent: Parent::Present(volume), relation: Relation::Snapshot(snap) })
+            });
+        };
+        let parent = *self.by_name.get(origin.as_str())?;
+        if rolled_back_to(lv, parent).is_some() {
+            return None;
+        }
+        let relation = snapshot_part(&lv.name, &parent.name).map_or(Relation::Clone, Relation::Snapshot);
+        Some(Descent { parent: Parent::Present(parent), relation })
+    }
+}
+
+/// The value of a tag that may stand once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tag<'a> {
+    Absent,
+    Once(&'a str),
+    Conflict,
+}
+
+fn tag_value<'a>(lv: &'a Lv, prefix: &str) -> Tag<'a> {
+    lv.tags.iter().filter_map(|tag| tag.strip_prefix(prefix)).fold(Tag::Absent, |found, value| match found {
+        Tag::Absent => Tag::Once(value),
+        Tag::Once(before) if before == value => found,
+        Tag::Once(_) | Tag::Conflict => Tag::Conflict,
+    })
+}
+
+/// The snapshot's name, if `volume` was made anew from `snapshot`, which is its own snapshot by Proxmox's scheme.
+fn rolled_back_to<'a>(volume: &Lv, snapshot: &'a Lv) -> Option<&'a str> {
+    let untagged = |lv: &Lv| tag_value(lv, OF_TAG) == Tag::Absent && tag_value(lv, SNAP_TAG) == Tag::Absent;
+    let linked = volume.thin()?.origin.as_ref() == Some(&snapshot.name) && snapshot.thin()?.origin.is_none();
+    if linked && untagged(volume) && untagged(snapshot) {
+        snapshot_part(&snapshot.name, &volume.name)
+    } else {
+        None
+    }
+}
+
+/// The `<snap>` of a name `snap_<volume>_<snap>`.
+fn snapshot_part<'a>(name: &'a LvName, volume: &LvName) -> Option<&'a str> {
+    let snap = name.as_str().strip_prefix("snap_")?.strip_prefix(volume.as_str())?.strip_prefix('_')?;
+    (!snap.is_empty()).then_some(snap)
+}
+
+#[cfg(test)]
+mod tests;
