@@ -1,9 +1,9 @@
 //! Which volume was made from which: recorded in LVM tags by uuid, never guessed from names.
 //!
 //! A snapshot carries `thinvol.of=<uuid of its volume>` and `thinvol.snap=<its name>`; a clone carries
-//! `thinvol.of=<uuid of what it was cloned from>`. Volumes without these tags (made by lvm2 or Proxmox VE) are judged
-//! by LVM's own `origin` field together with Proxmox's naming scheme. A name alone proves nothing: `snap_a_b_c` may be
-//! snapshot `b_c` of `a` or snapshot `c` of `a_b`.
+//! `thinvol.of=<uuid of what it was cloned from>`. Volumes without these tags (made by lvm2 or Proxmox VE) are
+//! judged by LVM's own `origin` field together with Proxmox's naming scheme. A name alone proves nothing:
+//! `snap_a_b_c` may be snapshot `b_c` of `a` or snapshot `c` of `a_b`.
 
 use std::collections::HashMap;
 
@@ -229,7 +229,10 @@ impl<'a> Lineage<'a> {
         let in_pool = |lv: &Lv| lv.thin().is_some_and(|thin| thin.pool == *pool);
         let mut volumes: Vec<&'a Lv> = self.vg.lvs.iter().filter(|lv| in_pool(lv)).collect();
         volumes.sort_by(|a, b| a.name.cmp(&b.name));
-        let is_root = |lv: &&&'a Lv| !matches!(self.descent(lv), Some(Descent { parent: Parent::Present(parent), .. }) if in_pool(parent));
+        let is_root = |lv: &&&'a Lv| match self.descent(lv).map(|descent| descent.parent) {
+            Some(Parent::Present(parent)) => !in_pool(parent),
+            _ => true,
+        };
         let mut seen = vec![false; self.vg.lvs.len()];
         let mut lines = Vec::with_capacity(volumes.len());
         for root in volumes.iter().filter(is_root).chain(&volumes) {
@@ -293,8 +296,8 @@ impl<'a> Index<'a> {
 
     /// Judges an LV without our tags by LVM's `origin` field.
     ///
-    /// Proxmox VE rolls a volume back by removing it and making a new one of the same name from the snapshot. The
-    /// snapshot has then lost its `origin`, and the volume's `origin` is the snapshot: the same link, turned round.
+    /// Proxmox VE rolls a volume back by removing it and making a new one of the same name from the snapshot.
+    /// The snapshot has then lost its `origin`, and the volume's `origin` is the snapshot: the link turned round.
     fn descent_by_origin(&self, lv: &'a Lv) -> Option<Descent<'a>> {
         let Some(origin) = &lv.thin()?.origin else {
             let volumes = self.by_origin.get(lv.name.as_str())?;
