@@ -258,3 +258,11 @@ impl Lv {
         }
     }
 }
+
+mod read;
+mod segment;
+
+pub use read::ModelError;
+
+#[cfg(test)]
+mod tests;

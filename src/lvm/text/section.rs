@@ -147,6 +147,11 @@ impl<'a> Section<'a> {
         FieldError { path, line, problem: problem.into() }
     }
 
+    /// An error about this section itself.
+    pub fn own_error(&self, problem: impl Into<String>) -> FieldError {
+        FieldError { path: self.doc.path(self.id), line: self.doc.line(self.id), problem: problem.into() }
+    }
+
     fn missing(&self, key: &str) -> FieldError {
         self.error(key, "it is missing")
     }
