@@ -1,1 +1,14 @@
-//! Tests of thinvol beyond its unit tests.
+//! Tests of thinvol beyond its unit tests: cases that need root and a kernel with device-mapper, and the agent that
+//! runs them inside the virtual machine.
+
+pub mod agent;
+pub mod bench;
+pub mod case;
+pub mod cases;
+pub mod child;
+pub mod ctx;
+pub mod leftovers;
+pub mod loopdev;
+pub mod on_host;
+pub mod registry;
+pub mod stream;

@@ -1,3 +1,38 @@
-//! Builds and boots the virtual machine in which thinvol is tested.
+//! Builds and boots the virtual machine in which thinvol is shown, tested and measured.
 
-fn main() {}
+mod accel;
+mod actions;
+mod apt;
+mod args;
+mod cases;
+mod checks;
+mod cpio;
+mod guest;
+mod image;
+mod initramfs;
+mod kernel;
+mod on_host;
+mod packages;
+mod payload;
+mod progress;
+mod qemu;
+mod rootfs;
+mod script;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match actions::run(args::Args::parse().action) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            for cause in error.chain().skip(1) {
+                eprintln!("caused by: {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Runs one case in a process of its own, so that a hang can be killed and a panic is only a result.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use vm_harness::protocol::{CaseInfo, CaseResult, Outcome, SKIP_MARK, SKIP_STATUS};
+
+/// Time the clean-up may take.
+const CLEAN_LIMIT: Duration = Duration::from_secs(45);
+
+/// Output kept of one case.
+const MAX_OUTPUT: usize = 256 << 10;
+
+/// Runs a case with its files in `folder`, cleans up after it, and reports.
+pub fn run_case(case: &CaseInfo, folder: &Path) -> Result<CaseResult> {
+    std::fs::create_dir_all(folder)?;
+    let started = Instant::now();
+    let first = run_self(&["run", &case.name], folder, Duration::from_secs(case.limit_s))?;
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let second = run_self(&["clean"], folder, CLEAN_LIMIT)?;
+    let _ = std::fs::remove_dir_all(folder);
+    let mut output = first.output;
+    let mut outcome = match first.status {
+        None => Outcome::TimedOut,
+        Some(status) => outcome_of(status, &output),
+    };
+    // `clean` prints faults of the case and fails when it could not restore the machine.
+    let clean = second.status.is_some_and(|status| status.success());
+    if !second.output.is_empty() || !clean {
+        output.push_str("--- cleaning up after the case:\n");
+        output.push_str(&second.output);
+        if outcome == Outcome::Passed {
+            outcome = Outcome::Failed;
+        }
+    }
+    Ok(CaseResult { name: case.name.clone(), outcome, ms, output, clean })
+}
+
+struct Ended {
+    /// None: killed at the time limit.
+    status: Option<ExitStatus>,
+    output: String,
+}
+
+fn outcome_of(status: ExitStatus, output: &str) -> Outcome {
+    match status.code() {
+        Some(0) => Outcome::Passed,
+        Some(SKIP_STATUS) => {
+            let reason = output.lines().rev().find_map(|line| line.strip_prefix(SKIP_MARK));
+            Outcome::Skipped { reason: reason.unwrap_or("no reason given").to_owned() }
+        }
+        _ => Outcome::Failed,
+    }
+}
+
+/// Runs this program with other arguments. Its output goes to a file: a daemon that a case starts would keep a pipe
+/// open for ever.
+fn run_self(arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended> {
+    let path = folder.with_extension("output");
+    let file = File::create(&path)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(arguments)
+        .env("THINVOL_CASE_DIR", folder)
+        .env("RUST_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .stdout(file.try_clone()?)
+        .stderr(file)
+        .process_group(0)
+        .spawn()
+        .context("cannot start a case")?;
+    let status = wait(&mut child, limit)?;
+    let mut notes = String::new();
+    if status.is_none() {
+        notes = format!("killed after {} s; it was at:\n{}", limit.as_secs(), whereabouts(child.id()));
+    }
+    // Also after a normal end: what it left running in its group would disturb the next case.
+    let group = Pid::from_raw(i32::try_from(child.id())?);
+    let _ = killpg(group, Signal::SIGKILL);
+    if status.is_none() {
+        // A process in uninterruptible sleep does not die; then the clean-up fails and the machine is given up.
+        wait(&mut child, Duration::from_secs(5))?;
+    }
+    let bytes = std::fs::read(&path)?;
+    let _ = std::fs::remove_file(&path);
+    let from = bytes.len().saturating_sub(MAX_OUTPUT);
+    let output = String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned() + &notes;
+    Ok(Ended { status, output })
+}
+
+/// Waits for a child until `limit`; none when it still runs.
+pub fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What the processes of a group are doing, as the kernel sees it.
+fn whereabouts(group: u32) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let folder = entry.path();
+        let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        let stat = read("stat");
+        // pid (comm) state ppid pgrp ...; comm may hold anything, so look after its closing parenthesis.
+        let Some((head, tail)) = stat.rsplit_once(')') else { continue };
+        let fields: Vec<&str> = tail.split_whitespace().collect();
+        if fields.get(2).and_then(|pgrp| pgrp.parse().ok()) == Some(group) {
+            let state = fields.first().unwrap_or(&"?");
+            text.push_str(&format!("{head}) state {state} in {}\n", read("wchan")));
+            for line in read("stack").lines().take(8) {
+                text.push_str(&format!("    {line}\n"));
+            }
+        }
+    }
+    text
+}

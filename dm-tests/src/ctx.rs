@@ -1,0 +1,50 @@
+//! What a case gets: commands that must succeed, disks, a volume group with a pool, and lvm2's opinion of it.
+
+mod command;
+mod disks;
+mod oracle;
+mod volume_group;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+pub use command::Ran;
+pub use disks::Disk;
+
+/// The environment variable that tells a case process that it runs on a host, not in a guest.
+pub const HOST_VARIABLE: &str = "THINVOL_TEST_HOST";
+
+/// The context of one case.
+pub struct Ctx {
+    dir: PathBuf,
+    on_host: bool,
+}
+
+impl Ctx {
+    /// A context whose files live in `dir`, which is created.
+    pub fn new(dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        Ok(Ctx { dir: dir.to_path_buf(), on_host: std::env::var_os(HOST_VARIABLE).is_some() })
+    }
+
+    /// A folder for the files of this case; in a guest it is in memory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether this runs on the kernel of a host.
+    pub fn on_host(&self) -> bool {
+        self.on_host
+    }
+
+    /// The volume group cases use: the name users know, except where it could be somebody's.
+    pub fn vg(&self) -> &'static str {
+        if self.on_host { "thinvoltest" } else { "pve" }
+    }
+
+    /// `/dev/<vg>/<lv>`.
+    pub fn dev(&self, vg: &str, lv: &str) -> PathBuf {
+        Path::new("/dev").join(vg).join(lv)
+    }
+}

@@ -1,0 +1,87 @@
+//! Running commands. Each is printed with what it said, so that the output of a failed case tells the story.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::Ctx;
+
+/// What a command left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Exit status; -1 when a signal ended it.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ctx {
+    /// Runs a program; any exit status will do.
+    pub fn run(&self, argv: &[&str]) -> Result<Ran> {
+        let (program, arguments) = argv.split_first().context("an empty command")?;
+        let output = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| format!("cannot start {program}"))?;
+        let ran = Ran {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        println!("$ {}", argv.join(" "));
+        print!("{}", ran.stdout);
+        for line in ran.stderr.lines() {
+            println!("stderr: {line}");
+        }
+        if ran.status != 0 {
+            println!("status: {}", ran.status);
+        }
+        Ok(ran)
+    }
+
+    /// Runs a command line, split at white space, that must succeed; it may say things on standard error.
+    pub fn ok(&self, line: &str) -> Result<String> {
+        let ran = self.run(&words(line))?;
+        if ran.status != 0 {
+            bail!("`{line}` failed with status {}: {}", ran.status, ran.stderr.trim());
+        }
+        Ok(ran.stdout)
+    }
+
+    /// Runs an lvm2 command line that must succeed and be silent on standard error: a warning is a failure.
+    pub fn lvm(&self, line: &str) -> Result<String> {
+        let ran = self.run(&words(line))?;
+        if ran.status != 0 || !ran.stderr.is_empty() {
+            bail!("lvm2 complains: `{line}`, status {}: {}", ran.status, ran.stderr.trim());
+        }
+        Ok(ran.stdout)
+    }
+
+    /// Runs thinvol with these arguments, split at white space; any exit status will do.
+    pub fn thinvol(&self, arguments: &str) -> Result<Ran> {
+        let mut argv = vec!["thinvol"];
+        argv.extend(words(arguments));
+        self.run(&argv)
+    }
+
+    /// Runs thinvol, which must succeed; returns its standard output.
+    pub fn thinvol_ok(&self, arguments: &str) -> Result<String> {
+        let ran = self.thinvol(arguments)?;
+        if ran.status != 0 {
+            bail!("`thinvol {arguments}` failed with status {}: {}", ran.status, ran.stderr.trim());
+        }
+        Ok(ran.stdout)
+    }
+
+    /// Runs a line of shell; any exit status will do.
+    pub fn sh(&self, line: &str) -> Result<Ran> {
+        self.run(&["sh", "-c", line])
+    }
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}

@@ -1,0 +1,162 @@
+//! Between two cases: what the last one left behind is reported and removed. Some leftovers are faults in themselves: a
+//! suspended device, a semaphore of a udev cookie that nobody waited for.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+use devicemapper::{DM, DevId, Device, DmFlags, DmName, DmNameBuf, DmOptions};
+use nix::mount::{MntFlags, umount2};
+
+use crate::loopdev;
+
+/// Which devices may be removed.
+pub enum Scope {
+    /// All: the machine is ours.
+    Guest,
+    /// Loop devices over files in this folder, and what stands on them.
+    Folder(PathBuf),
+}
+
+/// Passes over the devices; each pass can remove those that nothing stands on.
+const MAX_PASSES: usize = 50;
+
+/// Reports faults, as one line each.
+pub fn faults(scope: &Scope) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    if let Some(dm) = device_mapper() {
+        for (name, _) in devices(&dm, scope)? {
+            let info = dm.device_info(&DevId::Name(&name))?;
+            if info.flags().contains(DmFlags::DM_SUSPEND) {
+                faults.push(format!("device {} was left suspended", &*name));
+            }
+        }
+    }
+    if matches!(scope, Scope::Guest) {
+        let table = std::fs::read_to_string("/proc/sysvipc/sem")?;
+        for line in table.lines().skip(1) {
+            faults.push(format!("a semaphore was left (udev cookie): {}", line.trim()));
+        }
+    }
+    Ok(faults)
+}
+
+/// Removes everything in scope; an error names what could not be removed.
+pub fn remove(scope: &Scope) -> Result<()> {
+    unmount(scope);
+    // lvm2's own way first: it tells dmeventd to stop watching.
+    quietly(&["vgchange", "-an", "--yes"]);
+    if let Some(dm) = device_mapper() {
+        remove_devices(&dm, scope)?;
+    }
+    for device in loops(scope)? {
+        loopdev::detach(&device)?;
+    }
+    if matches!(scope, Scope::Guest) {
+        for folder in
+            ["/etc/lvm/archive", "/etc/lvm/backup", "/etc/lvm/devices", "/run/lvm/hints", "/run/lock/lvm"]
+        {
+            empty(Path::new(folder));
+        }
+        quietly(&["ipcrm", "--all=sem"]);
+        quietly(&["udevadm", "settle", "--timeout=30"]);
+    }
+    Ok(())
+}
+
+fn device_mapper() -> Option<DM> {
+    Path::new("/dev/mapper/control").exists().then(DM::new)?.ok()
+}
+
+/// Devices in scope: all, or those that stand, directly or not, on our loop devices.
+fn devices(dm: &DM, scope: &Scope) -> Result<Vec<(DmNameBuf, Device)>> {
+    let all: Vec<(DmNameBuf, Device)> =
+        dm.list_devices()?.into_iter().map(|(name, device, _)| (name, device)).collect();
+    if matches!(scope, Scope::Guest) {
+        return Ok(all);
+    }
+    let mut ours: HashSet<Device> = HashSet::new();
+    for path in loops(scope)? {
+        let rdev = nix::sys::stat::stat(&path)?.st_rdev;
+        ours.insert(Device::from(rdev));
+    }
+    loop {
+        let before = ours.len();
+        for (name, device) in &all {
+            let needs = dm.table_deps(&DevId::Name(name), DmOptions::default())?;
+            if needs.iter().any(|need| ours.contains(need)) {
+                ours.insert(*device);
+            }
+        }
+        if ours.len() == before {
+            return Ok(all.into_iter().filter(|(_, device)| ours.contains(device)).collect());
+        }
+    }
+}
+
+fn remove_devices(dm: &DM, scope: &Scope) -> Result<()> {
+    for _ in 0..MAX_PASSES {
+        let left = devices(dm, scope)?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let removed = left.iter().filter(|(name, _)| remove_device(dm, name)).count();
+        if removed == 0 {
+            let names: Vec<String> = left.iter().map(|(name, _)| name.to_string()).collect();
+            bail!("cannot remove {}", names.join(", "));
+        }
+    }
+    bail!("devices keep appearing")
+}
+
+fn remove_device(dm: &DM, name: &DmName) -> bool {
+    let id = DevId::Name(name);
+    match dm.device_info(&id) {
+        Ok(info) if info.open_count() == 0 => dm.device_remove(&id, DmOptions::default()).is_ok(),
+        _ => false,
+    }
+}
+
+fn loops(scope: &Scope) -> Result<Vec<PathBuf>> {
+    let attached = loopdev::attached()?;
+    let wanted = attached.into_iter().filter(|(_, file)| match scope {
+        Scope::Guest => true,
+        Scope::Folder(folder) => file.starts_with(folder),
+    });
+    Ok(wanted.map(|(device, _)| device).collect())
+}
+
+/// Unmounts what a case may have mounted: file systems on dm and loop devices in a guest, below the folder on a host.
+fn unmount(scope: &Scope) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for line in mounts.lines().rev() {
+        let mut fields = line.split(' ');
+        let (Some(source), Some(target)) = (fields.next(), fields.next()) else { continue };
+        let ours = match scope {
+            Scope::Guest => {
+                ["/dev/mapper/", "/dev/dm-", "/dev/loop"].iter().any(|start| source.starts_with(start))
+            }
+            Scope::Folder(folder) => Path::new(target).starts_with(folder),
+        };
+        if ours {
+            // What stays mounted keeps its device busy, and that is reported.
+            let _ = umount2(target, MntFlags::MNT_DETACH);
+        }
+    }
+}
+
+fn empty(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let _ = std::fs::remove_file(entry.path());
+    }
+}
+
+/// Runs a helper that may be absent (fast tier) and may fail (broken metadata is what some cases make).
+fn quietly(argv: &[&str]) {
+    if let Some((program, arguments)) = argv.split_first() {
+        let mut command = Command::new(program);
+        let _ =
+            command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    }
+}

@@ -1,0 +1,29 @@
+//! All cases. A new file of cases is declared in `cases/mod.rs` and gets a line here.
+
+use crate::case::Case;
+use crate::cases;
+
+/// Every case, in the order they run.
+pub fn all() -> Vec<Case> {
+    [cases::machine::CASES, cases::selftest::CASES].concat()
+}
+
+/// The case of this name.
+pub fn find(name: &str) -> Option<Case> {
+    all().into_iter().find(|case| case.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all;
+
+    #[test]
+    fn names_are_unique_and_have_an_area() {
+        let mut names: Vec<&str> = all().iter().map(|case| case.name).collect();
+        assert!(names.iter().all(|name| name.split("::").count() == 2), "{names:?}");
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -1,0 +1,117 @@
+//! What each verb of the command line does.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use vm_harness::protocol::Tier;
+use vm_harness::score::Score;
+
+use crate::accel::{self, Accel};
+use crate::args::Action;
+use crate::cases;
+use crate::guest::{self, Setup};
+use crate::image::Image;
+use crate::payload::{Payload, Profile};
+use crate::workspace::Workspace;
+use crate::{checks, on_host, script};
+
+/// A demo or a bench that takes longer than this hangs.
+const STORY_LIMIT_S: u64 = 1200;
+
+/// Does it; an unsuccessful test or program is an exit code, not an error.
+pub fn run(action: Action) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match action {
+        Action::Demo => {
+            let (setup, accel) = prepare(&workspace, Profile::Release)?;
+            exit_code(script::run(&workspace, &setup, accel, &["/src/vm-harness/demo.sh"], STORY_LIMIT_S)?)
+        }
+        Action::Bench { arguments } => {
+            let (setup, accel) = prepare(&workspace, Profile::Release)?;
+            let mut argv = vec!["dm-tests", "bench"];
+            argv.extend(arguments.iter().map(String::as_str));
+            exit_code(script::run(&workspace, &setup, accel, &argv, STORY_LIMIT_S)?)
+        }
+        Action::Shell => {
+            let (setup, accel) = prepare(&workspace, Profile::Guest)?;
+            guest::interactive(&workspace, &setup, accel)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Exec { limit, pool, script, words } => {
+            let (setup, accel) = prepare(&workspace, Profile::Guest)?;
+            let line = command_line(&workspace, pool, script.as_deref(), &words)?;
+            exit_code(script::run(&workspace, &setup, accel, &["bash", "-c", &line], limit)?)
+        }
+        Action::Test { host, filters } => test(&workspace, host, &filters),
+    }
+}
+
+fn prepare(workspace: &Workspace, profile: Profile) -> Result<(Setup, Accel)> {
+    let image = Image::get(workspace)?;
+    let payload = Payload::build(workspace, profile)?;
+    let setup = Setup { image, payload };
+    let accel = accel::choose(workspace, &setup)?;
+    Ok((setup, accel))
+}
+
+fn test(workspace: &Workspace, host: bool, filters: &[String]) -> Result<ExitCode> {
+    let started = Instant::now();
+    if host {
+        on_host::refuse()?;
+    }
+    if filters.is_empty() {
+        checks::run(workspace)?;
+    }
+    if host {
+        let payload = Payload::build(workspace, Profile::Guest)?;
+        let cases = cases::list(&payload, filters)?;
+        on_host::run(workspace, &payload, &cases)?;
+    }
+    let (setup, accel) = prepare(workspace, Profile::Guest)?;
+    let cases = cases::list(&setup.payload, filters)?;
+    let mut score = Score::default();
+    for tier in [Tier::Fast, Tier::Full] {
+        let part = cases::run(workspace, &setup, accel, tier, &cases)?;
+        println!("{} tier: {}", tier.name(), part.line());
+        score.merge(part);
+    }
+    eprintln!("all of it took {} s", started.elapsed().as_secs());
+    println!("{}", score.line());
+    Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The bash command line of `exec`. Scripts are addressed by their place in the source tree, which the guest sees.
+fn command_line(
+    workspace: &Workspace,
+    pool: bool,
+    script: Option<&Path>,
+    words: &[String],
+) -> Result<String> {
+    let mut line = String::new();
+    if pool {
+        line.push_str("/payload/pool && ");
+    }
+    let Some(script) = script else {
+        return Ok(line + &words.join(" "));
+    };
+    let path = script.canonicalize().with_context(|| format!("cannot find {}", script.display()))?;
+    let inside = path.strip_prefix(workspace.root.canonicalize()?).with_context(|| {
+        format!("{} is not inside the source tree, the guest cannot see it", path.display())
+    })?;
+    line.push_str(&format!("bash {}", quoted(&format!("/src/{}", inside.display()))));
+    for word in words {
+        line.push(' ');
+        line.push_str(&quoted(word));
+    }
+    Ok(line)
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn exit_code(code: i32) -> Result<ExitCode> {
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}

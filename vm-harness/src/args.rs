@@ -1,0 +1,51 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Builds and boots the virtual machine in which thinvol is shown, tested and measured.
+#[derive(Debug, Parser)]
+#[command(name = "vm-harness/run", max_term_width = 100)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What the harness can do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Show the main job: lvm2 makes a pool on loop devices, thinvol works in it, lvm2 watches
+    Demo,
+    /// Run every check: format, lints, unit tests, then the cases in both machines
+    Test {
+        /// Run the cases on this machine's own kernel instead (needs dm-thin and root; uses loop devices only)
+        #[arg(long)]
+        host: bool,
+        /// Only cases whose name contains one of these words, without the checks that need no machine
+        filters: Vec<String>,
+    },
+    /// Measure thinvol beside lvm2 in one boot
+    Bench {
+        /// Passed to the bench
+        arguments: Vec<String>,
+    },
+    /// Open a root shell in the machine, with thinvol, lvm2 and the pool pve/data ready
+    Shell,
+    /// Run a shell command line or a script in the full machine, and exit with its status
+    Exec {
+        /// Seconds after which it is killed
+        #[arg(long, default_value_t = 600)]
+        limit: u64,
+        /// Make the pool pve/data first
+        #[arg(long)]
+        pool: bool,
+        /// Run this script of the source tree (with the words that follow as its arguments)
+        #[arg(long)]
+        script: Option<PathBuf>,
+        /// A command line for bash, or the arguments of the script
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
+}

@@ -1,0 +1,58 @@
+//! The checks that need no machine: format, lints, unit tests, licences.
+
+use std::process::{Command, Stdio};
+
+use anyhow::Result;
+
+use crate::progress::step;
+use crate::workspace::Workspace;
+
+/// Runs them all; the first that fails ends it.
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&workspace.root).args(arguments);
+        command
+    };
+    step(workspace, "cargo fmt --check", |log| log.run(&mut cargo(&["fmt", "--check"])))?;
+    step(workspace, "cargo clippy", |log| {
+        log.run(&mut cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    })?;
+    let closing = step(workspace, "cargo test", |log| {
+        log.run(&mut cargo(&["test", "--locked", "--workspace"]))?;
+        Ok(closing_lines(&String::from_utf8_lossy(&std::fs::read(log.path())?)))
+    })?;
+    println!("{closing}");
+    let deny =
+        Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if deny.is_ok_and(|status| status.success()) {
+        // Advisories need a repository from the network; the rest is decided by Cargo.lock alone.
+        step(workspace, "cargo deny", |log| {
+            log.run(&mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))
+        })?;
+    } else {
+        println!("cargo deny ... skipped: cargo-deny is not installed");
+    }
+    Ok(())
+}
+
+/// What each test binary said it is and how it ended.
+fn closing_lines(log: &str) -> String {
+    let wanted = |line: &&str| {
+        let line = line.trim_start();
+        line.starts_with("Running ") || line.starts_with("Doc-tests ") || line.starts_with("test result: ")
+    };
+    log.lines().filter(wanted).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::closing_lines;
+
+    #[test]
+    fn closing_lines_are_those_of_the_runners() {
+        let log =
+            "   Running unittests src/lib.rs\nrunning 1 test\ntest a ... ok\ntest result: ok. 1 passed\n";
+        assert_eq!(closing_lines(log), "   Running unittests src/lib.rs\ntest result: ok. 1 passed");
+    }
+}

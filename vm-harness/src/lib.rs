@@ -1,0 +1,4 @@
+//! What the harness and the agent inside its virtual machine have in common.
+
+pub mod protocol;
+pub mod score;

@@ -1,0 +1,105 @@
+//! The Debian packages the guest is made of.
+
+/// Asked for by name; apt adds what they depend on.
+pub const WANTED: &[&str] = &[
+    // The kernel: the full one, because the cloud flavour has no 9p.
+    "linux-image-amd64",
+    // A small userland.
+    "base-files",
+    "base-passwd",
+    "bash",
+    "busybox-static",
+    "coreutils",
+    "dash",
+    "debianutils",
+    "diffutils",
+    "findutils",
+    "gawk",
+    "grep",
+    "gzip",
+    "hostname",
+    "iproute2",
+    "kmod",
+    "libc-bin",
+    "mount",
+    "ncurses-base",
+    "procps",
+    "sed",
+    "tar",
+    "util-linux",
+    "xz-utils",
+    // What the tests are about.
+    "dmeventd",
+    "dmsetup",
+    "e2fsprogs",
+    "fio",
+    "lvm2",
+    "open-iscsi",
+    "psmisc",
+    "strace",
+    "thin-provisioning-tools",
+    "udev",
+    "xfsprogs",
+];
+
+/// Dependencies that the guest can do without: nothing in it configures packages, makes initramfs images or runs
+/// interpreters. A name that ends in `*` stands for all names that start so.
+pub const UNWANTED: &[&str] = &[
+    "adduser",
+    "cdebconf*",
+    "debconf*",
+    "dpkg",
+    "initramfs-tools*",
+    "klibc-utils",
+    "libklibc",
+    "libperl*",
+    "libpython*",
+    "linux-base",
+    "media-types",
+    "perl*",
+    "python3*",
+    "systemd",
+    "sysv-rc",
+];
+
+/// Paths inside packages that are left out.
+pub const UNWANTED_PATHS: &[&str] = &[
+    "./usr/share/doc",
+    "./usr/share/man",
+    "./usr/share/info",
+    "./usr/share/locale",
+    "./usr/share/lintian",
+    "./usr/share/i18n",
+    "./usr/share/bash-completion",
+    "./usr/share/zsh",
+    "./usr/share/perl5",
+    "./usr/share/initramfs-tools",
+    "./usr/share/icu",
+    "./usr/share/bug",
+    "./usr/lib/x86_64-linux-gnu/gconv",
+    "./usr/lib/x86_64-linux-gnu/perl*",
+    "./usr/lib/systemd/catalog",
+    "./lib/udev/hwdb.d",
+    "./boot/System.map*",
+];
+
+/// Whether the package of this name is left out.
+pub fn is_unwanted(name: &str) -> bool {
+    UNWANTED.iter().any(|unwanted| match unwanted.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == *unwanted,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_unwanted;
+
+    #[test]
+    fn stars_match_the_start_of_a_name_only() {
+        assert!(is_unwanted("perl-base"));
+        assert!(is_unwanted("dpkg"));
+        assert!(!is_unwanted("dpkg-dev"));
+        assert!(!is_unwanted("lvm2"));
+    }
+}

@@ -1,0 +1,98 @@
+//! The QEMU command line.
+
+use std::path::Path;
+use std::process::Command;
+
+use vm_harness::protocol::{PORT_NAME, Tier};
+
+use crate::accel::Accel;
+use crate::image::Image;
+
+/// Where the serial console goes.
+pub enum Console<'a> {
+    /// Into a file; standard input and output are the agent's channel.
+    File(&'a Path),
+    /// To the terminal.
+    Terminal,
+}
+
+/// What one guest is started from.
+pub struct Machine<'a> {
+    /// Kernel and disk.
+    pub image: &'a Image,
+    /// Which tier.
+    pub tier: Tier,
+    /// Emulation or KVM.
+    pub accel: Accel,
+    /// The initramfs of the tier.
+    pub initramfs: &'a Path,
+    /// The folder seen as /payload.
+    pub payload: &'a Path,
+    /// The source tree, seen as /src.
+    pub source: &'a Path,
+    /// The folder seen as /out.
+    pub out: &'a Path,
+    /// The console.
+    pub console: Console<'a>,
+}
+
+impl Machine<'_> {
+    /// The command that runs the machine. It opens no port and no socket, so any number may run at once.
+    pub fn command(&self) -> Command {
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]);
+        match self.accel {
+            Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
+            Accel::Tcg => qemu.args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off"]),
+        };
+        let memory = match self.tier {
+            Tier::Fast => "1536",
+            Tier::Full => "3072",
+        };
+        qemu.args(["-smp", "2", "-m", memory, "-device", "virtio-rng-pci"]);
+        qemu.arg("-kernel").arg(self.image.vmlinuz()).arg("-initrd").arg(self.initramfs);
+        qemu.args(["-append", &self.kernel_command_line()]);
+        if self.tier == Tier::Full {
+            qemu.arg("-drive").arg(join("if=virtio,format=raw,readonly=on,file=", &self.image.disk()));
+            qemu.args(["-virtfs", &share("src", self.source, ",readonly=on")]);
+        }
+        qemu.args(["-virtfs", &share("payload", self.payload, ",readonly=on")]);
+        qemu.args(["-virtfs", &share("out", self.out, "")]);
+        match self.console {
+            Console::File(path) => {
+                qemu.arg("-serial").arg(join("file:", path));
+                qemu.args(["-device", "virtio-serial-pci", "-chardev", "stdio,id=agent,signal=off"]);
+                qemu.args(["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+            }
+            Console::Terminal => {
+                qemu.args(["-chardev", "stdio,id=console,signal=off,mux=on", "-serial", "chardev:console"]);
+            }
+        }
+        qemu
+    }
+
+    fn kernel_command_line(&self) -> String {
+        let mode = match self.console {
+            Console::File(_) => "agent",
+            Console::Terminal => "shell",
+        };
+        // Randomised addresses, mitigations and the timer check only cost time here. A panic ends the machine.
+        format!(
+            "console=ttyS0 panic=-1 loglevel=4 mitigations=off nokaslr no_timer_check nowatchdog audit=0 \
+             net.ifnames=0 thinvol.tier={} thinvol.mode={mode}",
+            self.tier.name()
+        )
+    }
+}
+
+fn join(prefix: &str, path: &Path) -> std::ffi::OsString {
+    let mut text = std::ffi::OsString::from(prefix);
+    text.push(path);
+    text
+}
+
+fn share(tag: &str, path: &Path, more: &str) -> String {
+    // QEMU doubles commas inside values.
+    let path = path.display().to_string().replace(',', ",,");
+    format!("local,path={path},mount_tag={tag},security_model=none,multidevs=remap{more}")
+}

@@ -1,0 +1,76 @@
+//! Where things are kept.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// The folders the harness works in.
+pub struct Workspace {
+    /// The source tree.
+    pub root: PathBuf,
+    /// Cargo's target folder.
+    pub target: PathBuf,
+    /// Built images; may be shared between source trees by `THINVOL_VM_CACHE`.
+    pub cache: PathBuf,
+}
+
+impl Workspace {
+    /// Finds the folders and creates those of the harness.
+    pub fn find() -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .context("the harness was built outside the workspace")?
+            .to_path_buf();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let cache =
+            std::env::var_os("THINVOL_VM_CACHE").map_or_else(|| target.join("vm/cache"), PathBuf::from);
+        let workspace = Workspace { root, target, cache };
+        for folder in [&workspace.cache, &workspace.logs(), &workspace.shared_out()] {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        Ok(workspace)
+    }
+
+    /// Logs of steps and consoles of guests.
+    pub fn logs(&self) -> PathBuf {
+        self.target.join("vm/logs")
+    }
+
+    /// The folder guests see as /out, writable.
+    pub fn shared_out(&self) -> PathBuf {
+        self.target.join("vm/out")
+    }
+
+    /// A file of the harness's own source folder.
+    pub fn harness_file(&self, name: &str) -> PathBuf {
+        self.root.join("vm-harness").join(name)
+    }
+
+    /// A folder for one run of one guest, removed when the value is dropped.
+    pub fn run_folder(&self) -> Result<RunFolder> {
+        static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let path = self.target.join(format!("vm/run/{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(RunFolder { path })
+    }
+}
+
+/// A folder that lives as long as its guest.
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        // It holds only copies; what remains is removed with the target folder.
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
