@@ -1,6 +1,7 @@
 //! LVM2: on-disk formats, the typed model of a volume group, locks, discovery and backups.
 
 pub mod label;
+pub mod lock;
 pub mod mda;
 pub mod model;
 pub mod text;
