@@ -7,5 +7,6 @@ pub mod dm;
 pub mod ids;
 pub mod io;
 pub mod lvm;
+pub mod sys;
 pub mod thin;
 pub mod units;

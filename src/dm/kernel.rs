@@ -8,6 +8,10 @@ use super::name::{DmName, DmUuid};
 use super::table::{Table, TargetLine};
 use crate::ids::DevNo;
 
+mod counting;
+
+pub use counting::Counting;
+
 /// What the kernel says of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
@@ -78,7 +82,7 @@ pub enum Uevent {
 }
 
 /// An ioctl of device-mapper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
     /// Look at one device.

@@ -1,7 +1,9 @@
 //! device-mapper: names and tables as LVM writes them, the port to the kernel and its implementations.
 
+pub mod ioctl;
 pub mod kernel;
 pub mod name;
 pub mod status;
 pub mod table;
+pub mod udev;
 mod words;

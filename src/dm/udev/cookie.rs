@@ -1,0 +1,129 @@
+//! Waiting for udev on semaphores, one for a whole batch as libdevmapper does.
+
+use std::cell::RefCell;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::{UdevError, UdevEvent, UdevFlags, UdevSync};
+use crate::dm::name::DmName;
+use crate::sys::sem::{Semaphore, Zero};
+
+/// The upper half of the key of every cookie's semaphore. Source: lvm2 `libdm/libdevmapper.h` (`DM_COOKIE_MAGIC`).
+const MAGIC: u32 = 0x0D4D;
+/// Keys that are tried before giving up; each is taken with a chance of one in hundreds at most.
+const TRIES: usize = 16;
+/// Events of one semaphore; its value goes up to 32767. Source: Linux `include/uapi/linux/sem.h` (`SEMVMX`).
+const EVENTS_MAX: u32 = 30_000;
+
+/// Semaphores that udev counts down. Each starts at 1, is counted up before each verb, and down by the rule of
+/// `95-dm-notify.rules` when an event is processed; the wait takes the first 1 away and waits for zero. All are removed
+/// when the wait ends, however it ends, and on drop.
+#[derive(Debug, Default)]
+pub struct Cookies {
+    batch: RefCell<Batch>,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    cookies: Vec<Cookie>,
+    /// Events without a semaphore, and why.
+    unwatched: u32,
+    why: Option<Errno>,
+    /// Whether the last event was one of them.
+    last_unwatched: bool,
+}
+
+#[derive(Debug)]
+struct Cookie {
+    semaphore: Semaphore,
+    base: u16,
+    events: u32,
+}
+
+impl Cookie {
+    fn create() -> Result<Self, Errno> {
+        for _ in 0..TRIES {
+            let random = getrandom::u32().map_err(|_| Errno::EIO)?;
+            // 0 means that nobody waits.
+            let base = u16::try_from(random % 0xFFFF).map_err(|_| Errno::ERANGE)? + 1;
+            match Semaphore::create((MAGIC << 16 | u32::from(base)).cast_signed()) {
+                Ok(semaphore) => return Ok(Self { semaphore, base, events: 0 }),
+                Err(Errno::EEXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Err(Errno::EEXIST)
+    }
+}
+
+impl Batch {
+    /// Counts one event up and gives its base.
+    fn count(&mut self) -> Result<u16, Errno> {
+        if self.cookies.last().is_none_or(|cookie| cookie.events >= EVENTS_MAX) {
+            self.cookies.push(Cookie::create()?);
+        }
+        let cookie = self.cookies.last_mut().ok_or(Errno::EIO)?;
+        cookie.semaphore.add()?;
+        cookie.events += 1;
+        Ok(cookie.base)
+    }
+}
+
+impl UdevSync for Cookies {
+    fn event(&self, _: &[&DmName], flags: UdevFlags) -> UdevEvent {
+        let mut batch = self.batch.borrow_mut();
+        let base = batch.count();
+        batch.last_unwatched = base.is_err();
+        match base {
+            Ok(base) => flags.event(base),
+            Err(errno) => {
+                batch.unwatched = batch.unwatched.saturating_add(1);
+                batch.why = Some(errno);
+                flags.event(0)
+            }
+        }
+    }
+
+    fn not_sent(&self) {
+        let mut batch = self.batch.borrow_mut();
+        if batch.last_unwatched {
+            batch.unwatched = batch.unwatched.saturating_sub(1);
+        } else if let Some(cookie) = batch.cookies.last_mut() {
+            cookie.events = cookie.events.saturating_sub(1);
+            // Gone or zero: someone ran `dmsetup udevcomplete_all`. The wait will find out.
+            if let Err(errno) = cookie.semaphore.subtract() {
+                tracing::debug!(%errno, base = cookie.base, "udev cookie not counted down");
+            }
+        }
+    }
+
+    fn wait(&self, limit: Duration) -> Result<(), UdevError> {
+        let batch = self.batch.take();
+        let start = Instant::now();
+        let mut pending = 0;
+        for Cookie { semaphore, base, events } in batch.cookies {
+            // The 1 it started with keeps it above zero until all events are counted up; now they are.
+            if let Err(errno) = semaphore.subtract() {
+                tracing::debug!(%errno, base, "udev cookie removed by someone else");
+                continue;
+            }
+            match semaphore.wait_zero(limit.saturating_sub(start.elapsed())) {
+                Ok(Zero::Reached | Zero::Removed) => {}
+                Ok(Zero::TimedOut) => pending += semaphore.value().unwrap_or(events),
+                Err(errno) => {
+                    let source = io::Error::from(errno);
+                    return Err(UdevError::NoSemaphore { events, source });
+                }
+            }
+        }
+        match batch.why {
+            _ if pending > 0 => Err(UdevError::Timeout { limit, pending }),
+            Some(errno) if batch.unwatched > 0 => {
+                Err(UdevError::NoSemaphore { events: batch.unwatched, source: io::Error::from(errno) })
+            }
+            _ => Ok(()),
+        }
+    }
+}

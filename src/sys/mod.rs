@@ -1,0 +1,8 @@
+//! The only unsafe code: system calls that no safe crate wraps.
+#![allow(unsafe_code)]
+
+pub mod dm;
+pub mod guard;
+pub mod readahead;
+pub mod sem;
+pub mod signals;

@@ -1,0 +1,76 @@
+//! Holding signals off while a plan runs.
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+
+/// The signals that a user or a service manager sends to stop a command.
+const HELD_OFF: [Signal; 5] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
+
+/// Holds INT, TERM, HUP, QUIT and TSTP off this thread, and threads started from it, until dropped. What arrived
+/// meanwhile is delivered then.
+///
+/// A device-mapper suspend returns EINTR, and a stop by Ctrl-Z would freeze whatever is suspended for as long as the
+/// user likes. A thread started before takes the signals as ever: hold them off in the main thread first.
+#[derive(Debug)]
+pub struct SignalsHeldOff {
+    before: SigSet,
+}
+
+impl SignalsHeldOff {
+    /// Holds the signals off.
+    ///
+    /// # Errors
+    /// Never on Linux, for the arguments are right.
+    pub fn new() -> Result<Self, Errno> {
+        let set: SigSet = HELD_OFF.into_iter().collect();
+        set.thread_swap_mask(SigmaskHow::SIG_BLOCK).map(|before| Self { before })
+    }
+
+    /// A signal that has arrived and waits, if any: time to stop at the next safe point.
+    pub fn pending(&self) -> Option<Signal> {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        // SAFETY: sigpending fills the set that the pointer is to, if it returns 0.
+        let set = unsafe {
+            if libc::sigpending(set.as_mut_ptr()) != 0 {
+                return None;
+            }
+            SigSet::from_sigset_t_unchecked(set.assume_init())
+        };
+        HELD_OFF.into_iter().find(|signal| set.contains(*signal) && !self.before.contains(*signal))
+    }
+}
+
+impl Drop for SignalsHeldOff {
+    fn drop(&mut self) {
+        if let Err(errno) = self.before.thread_set_mask() {
+            tracing::debug!(%errno, "signal mask not restored");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{SigSet, Signal, raise};
+
+    use super::SignalsHeldOff;
+
+    #[test]
+    fn signals_wait_and_the_mask_comes_back() {
+        let blocked = |signal| SigSet::thread_get_mask().unwrap().contains(signal);
+        assert!(!blocked(Signal::SIGTERM));
+        let held_off = SignalsHeldOff::new().unwrap();
+        assert!(blocked(Signal::SIGTERM) && blocked(Signal::SIGTSTP) && !blocked(Signal::SIGCHLD));
+        assert_eq!(held_off.pending(), None);
+        // To this thread alone; it would end the whole test otherwise.
+        raise(Signal::SIGHUP).unwrap();
+        assert_eq!(held_off.pending(), Some(Signal::SIGHUP));
+        // Taken out again, so that the drop below does not deliver it.
+        assert_eq!(SigSet::from(Signal::SIGHUP).wait(), Ok(Signal::SIGHUP));
+        let nested = SignalsHeldOff::new().unwrap();
+        drop(nested);
+        assert!(blocked(Signal::SIGHUP));
+        drop(held_off);
+        assert!(!blocked(Signal::SIGHUP) && !blocked(Signal::SIGTERM));
+    }
+}
