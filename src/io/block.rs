@@ -36,3 +36,36 @@ pub trait BlockDev {
     /// An I/O error: the state of earlier writes is then unknown.
     fn flush(&self) -> io::Result<()>;
 }
+
+macro_rules! block_dev_behind {
+    ($($pointer:ty),*) => { $(
+        /// The device behind the pointer.
+        impl<T: BlockDev + ?Sized> BlockDev for $pointer {
+            fn name(&self) -> String {
+                (**self).name()
+            }
+
+            fn size(&self) -> Bytes {
+                (**self).size()
+            }
+
+            fn block_size(&self) -> u32 {
+                (**self).block_size()
+            }
+
+            fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+                (**self).read_at(offset, buf)
+            }
+
+            fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+                (**self).write_at(offset, buf)
+            }
+
+            fn flush(&self) -> io::Result<()> {
+                (**self).flush()
+            }
+        }
+    )* };
+}
+
+block_dev_behind!(&T, Box<T>, std::rc::Rc<T>, std::sync::Arc<T>);

@@ -1,4 +1,7 @@
-//! Block devices: the port, the real one, and how to find them.
+//! Block devices: the port, the real one, its double, and how to find them.
 
+pub mod aligned;
 pub mod block;
-pub mod holders;
+pub mod direct;
+#[cfg(any(test, feature = "testing"))]
+pub mod mem;

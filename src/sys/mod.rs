@@ -1,6 +1,7 @@
 //! The only unsafe code: system calls that no safe crate wraps.
 #![allow(unsafe_code)]
 
+pub mod blkdev;
 pub mod dm;
 pub mod guard;
 pub mod readahead;

@@ -1,0 +1,36 @@
+//! What the kernel says of a block device.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+mod ioctl {
+    // Linux include/uapi/linux/fs.h. The sizes in these numbers are those of the C types written there
+    // (BLKGETSIZE64 says size_t and means u64; BLKSSZGET carries none and writes an int).
+    nix::ioctl_read!(blkgetsize64, 0x12, 114, u64);
+    nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), nix::libc::c_int);
+}
+
+/// The size of a block device in bytes (`BLKGETSIZE64`).
+///
+/// # Errors
+/// The kernel's, such as `ENOTTY` for what is no block device.
+pub fn size_bytes(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut size: u64 = 0;
+    // SAFETY: the descriptor is open for the call, and the kernel writes one u64 to a valid, exclusive pointer.
+    unsafe { ioctl::blkgetsize64(fd.as_raw_fd(), &raw mut size) }?;
+    Ok(size)
+}
+
+/// The logical block size of a block device in bytes (`BLKSSZGET`).
+///
+/// # Errors
+/// The kernel's, such as `ENOTTY` for what is no block device; `InvalidData` for a size that is no power of two of
+/// at least a sector.
+pub fn logical_block_bytes(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut size: nix::libc::c_int = 0;
+    // SAFETY: the descriptor is open for the call, and the kernel writes one int to a valid, exclusive pointer.
+    unsafe { ioctl::blksszget(fd.as_raw_fd(), &raw mut size) }?;
+    u32::try_from(size).ok().filter(|size| *size >= 512 && size.is_power_of_two()).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("the kernel reports a block size of {size} bytes"))
+    })
+}
