@@ -1,5 +1,6 @@
 //! LVM2: on-disk formats, the typed model of a volume group, locks, discovery and backups.
 
+pub mod check;
 pub mod commit;
 pub mod label;
 pub mod lock;
