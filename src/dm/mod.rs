@@ -3,6 +3,8 @@
 pub mod ioctl;
 pub mod kernel;
 pub mod name;
+#[cfg(any(test, feature = "testing"))]
+pub mod sim;
 pub mod status;
 pub mod table;
 pub mod udev;

@@ -1,0 +1,236 @@
+//! A model of the kernel's device-mapper that runs: devices, tables, thin pools with their metadata and their data.
+//!
+//! It answers with the kernel's errnos, commits where the kernel commits, and forgets in a crash what the kernel would
+//! forget. Data is one number per sector, kept at its place on a disk, so that sharing, copy-on-write, zeroing and a
+//! stale mapping show in what a read returns. Facts are from Linux 6.x `drivers/md/{dm,dm-ioctl,dm-table,dm-thin,
+//! dm-thin-metadata}.c`.
+//!
+//! It is hostile on purpose: any ioctl can be made to fail before or after it took effect, the process can be made to
+//! die between two ioctls, and what no kernel forbids but no caller may do is recorded as a [`Violation`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+
+use crate::dm::name::DmName;
+use crate::ids::{DevNo, ThinId};
+use crate::units::Sectors;
+
+mod devices;
+mod faults;
+mod io;
+mod metadata;
+mod pool;
+mod port;
+mod report;
+mod targets;
+#[cfg(test)]
+mod tests;
+
+pub use faults::{Call, Fault, FaultKind, Violation, When};
+pub use metadata::SimThinDevice;
+
+use devices::World;
+
+/// The major number of the model's devices.
+pub const DM_MAJOR: u32 = 253;
+
+/// What a crash of the machine does to metadata that no commit has covered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// It is lost.
+    LoseUncommitted,
+    /// The pool's worker committed it just before.
+    KeepUncommitted,
+}
+
+/// The model of one machine's device-mapper. A clone is a machine of its own, with all disks and devices as they are.
+#[derive(Debug, Default)]
+pub struct SimKernel {
+    world: Mutex<World>,
+}
+
+impl Clone for SimKernel {
+    fn clone(&self) -> Self {
+        Self { world: Mutex::new(self.lock().clone()) }
+    }
+}
+
+impl SimKernel {
+    /// A machine without disks and devices.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        // A test that panicked while it held the lock has failed already.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an empty disk.
+    pub fn add_disk(&self, disk: DevNo, size: Sectors) {
+        self.lock().disks.insert(disk, size.get());
+    }
+
+    /// Adds a disk that understands discards, as SSDs and sparse loop devices do.
+    pub fn add_disk_with_discard(&self, disk: DevNo, size: Sectors) {
+        self.add_disk(disk, size);
+        self.lock().discard_disks.insert(disk);
+    }
+
+    /// Opens a device, as a mount does: it cannot be removed until [`SimKernel::close`].
+    ///
+    /// # Errors
+    /// ENXIO if there is none.
+    pub fn open(&self, name: &DmName) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let minor = world.find(name)?;
+        world.device_mut(minor)?.openers += 1;
+        Ok(())
+    }
+
+    /// Undoes one [`SimKernel::open`].
+    ///
+    /// # Errors
+    /// ENXIO if there is no such device, EBADF if nobody has it open.
+    pub fn close(&self, name: &DmName) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let minor = world.find(name)?;
+        let device = world.device_mut(minor)?;
+        device.openers = device.openers.checked_sub(1).ok_or(Errno::EBADF)?;
+        Ok(())
+    }
+
+    /// What one sector of a device holds; 0 if it was never written.
+    ///
+    /// # Errors
+    /// ENXIO, EIO, or EAGAIN where the kernel would hold the read back (which is recorded as a violation).
+    pub fn read(&self, name: &DmName, sector: Sectors) -> Result<u64, Errno> {
+        let mut world = self.lock();
+        let dev = world.dev_of(name)?;
+        world.read_at(dev, sector.get())
+    }
+
+    /// Writes one sector of a device. Chunks it needs are mapped, but no metadata is committed: see
+    /// [`SimKernel::flush`].
+    ///
+    /// # Errors
+    /// ENXIO, EIO, EROFS, ENOSPC, or EAGAIN where the kernel would hold the write back: a suspended device (recorded as
+    /// a violation) or a full pool that queues.
+    pub fn write(&self, name: &DmName, sector: Sectors, value: u64) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let dev = world.dev_of(name)?;
+        world.write_at(dev, sector.get(), value)
+    }
+
+    /// Flushes a device, as `fsync` does: commits the metadata of the pools below it.
+    ///
+    /// # Errors
+    /// ENXIO if there is no such device.
+    pub fn flush(&self, name: &DmName) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let minor = world.find(name)?;
+        world.flush(minor)
+    }
+
+    /// What one sector of a disk holds, and writing it: what a process that opened the disk itself sees and does.
+    pub fn read_disk(&self, disk: DevNo, sector: Sectors) -> u64 {
+        self.lock().disk_sector(disk, sector.get())
+    }
+
+    /// The machine crashes and starts again: no devices, no faults, disks as they were.
+    pub fn crash(&self, how: Crash) {
+        self.lock().crash(how);
+    }
+
+    /// Plans a fault.
+    pub fn inject(&self, fault: Fault) {
+        self.lock().trace.faults.push(fault);
+    }
+
+    /// Makes the next `times` commits of the pool on device `pool` fail: the kernel swallows the error, drops what was
+    /// not committed, sets `needs_check` and goes read-only.
+    ///
+    /// # Errors
+    /// ENXIO if there is no such pool.
+    pub fn fail_commits(&self, pool: &DmName, times: u32) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let minor = world.find(pool)?;
+        world.pools.get_mut(&minor).ok_or(Errno::ENXIO)?.failing_commits = times;
+        Ok(())
+    }
+
+    /// Makes the pool on device `pool` give up, as it does when not even an abort works.
+    ///
+    /// # Errors
+    /// ENXIO if there is no such pool.
+    pub fn fail_pool(&self, pool: &DmName) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let minor = world.find(pool)?;
+        world.set_mode(minor, pool::Mode::Fail)
+    }
+
+    /// Whether a [`FaultKind::Stop`] has struck: the process is dead and no ioctl does anything.
+    pub fn stopped(&self) -> bool {
+        self.lock().trace.stopped
+    }
+
+    /// A new process takes over after a [`FaultKind::Stop`]; the kernel is as it was left. Faults are forgotten.
+    pub fn revive(&self) {
+        self.lock().trace.revive();
+    }
+
+    /// All ioctls since the last [`SimKernel::clear_log`], also those that failed.
+    pub fn log(&self) -> Vec<Call> {
+        self.lock().trace.log.clone()
+    }
+
+    /// Forgets the ioctls so far.
+    pub fn clear_log(&self) {
+        self.lock().trace.log.clear();
+    }
+
+    /// Tells the model that its caller waits for something else now (a lock, udev, a disk): a violation if anything is
+    /// suspended. For the doubles of those ports.
+    pub fn waits_for(&self, what: &str) {
+        self.lock().waits_for(what);
+    }
+
+    /// What the caller did that no caller may do, and the devices that are suspended now.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.lock().violations()
+    }
+
+    /// The names of the devices that are suspended.
+    pub fn suspended(&self) -> Vec<DmName> {
+        self.lock().suspended()
+    }
+
+    /// The thin devices that are committed in the pool on device `pool`.
+    ///
+    /// # Errors
+    /// ENXIO if there is no such pool.
+    pub fn thin_devices(&self, pool: &DmName) -> Result<BTreeMap<ThinId, SimThinDevice>, Errno> {
+        let world = self.lock();
+        let minor = world.find(pool)?;
+        let key = world.pools.get(&minor).ok_or(Errno::ENXIO)?.store;
+        Ok(world.committed_devices(key))
+    }
+
+    /// The transaction id, and the thin devices, of the pool whose metadata starts at `sector` of `disk`, running or
+    /// not: what reading the disk shows. `None` if no pool was ever made there.
+    pub fn metadata_on_disk(
+        &self,
+        disk: DevNo,
+        sector: Sectors,
+    ) -> Option<(u64, BTreeMap<ThinId, SimThinDevice>)> {
+        let world = self.lock();
+        let key = (disk, sector.get());
+        let transaction_id = world.stores.get(&key)?.committed.superblock.transaction_id;
+        Some((transaction_id, world.committed_devices(key)))
+    }
+}
+
+/// The distinct chunks of data that some mapping refers to.
+type Blocks = BTreeSet<u64>;

@@ -1,0 +1,218 @@
+//! The metadata of a thin pool: what is committed and what is not yet.
+//!
+//! Source: Linux `drivers/md/dm-thin-metadata.c`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::Blocks;
+
+/// Where a pool's metadata lives: a disk and the sector that the metadata device starts at.
+pub(super) type StoreKey = (crate::ids::DevNo, u64);
+
+/// Where a chunk of a thin device is, and the pool's time when it was put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mapping {
+    pub(super) block: u64,
+    pub(super) time: u32,
+}
+
+/// A thin device as the metadata knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ThinDevice {
+    pub(super) transaction_id: u64,
+    pub(super) creation_time: u32,
+    pub(super) snapshotted_time: u32,
+    pub(super) mappings: Arc<BTreeMap<u64, Mapping>>,
+}
+
+/// A thin device's details, as the model's metadata holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimThinDevice {
+    /// Number of mapped chunks.
+    pub mapped_blocks: u64,
+    /// The pool's transaction id when the device was made.
+    pub transaction_id: u64,
+    /// The pool's time when the device was made; it goes up by one with each snapshot.
+    pub creation_time: u32,
+    /// The pool's time when the device last was the origin or the result of a snapshot.
+    pub snapshotted_time: u32,
+}
+
+impl From<&ThinDevice> for SimThinDevice {
+    fn from(device: &ThinDevice) -> Self {
+        Self {
+            mapped_blocks: u64::try_from(device.mappings.len()).unwrap_or(u64::MAX),
+            transaction_id: device.transaction_id,
+            creation_time: device.creation_time,
+            snapshotted_time: device.snapshotted_time,
+        }
+    }
+}
+
+/// A metadata snapshot: the block of its root, and the chunks it keeps from being used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) root: u64,
+    pub(super) blocks: Arc<Blocks>,
+}
+
+/// The pool as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Superblock {
+    pub(super) transaction_id: u64,
+    pub(super) time: u32,
+    pub(super) held: Option<Held>,
+    pub(super) data_blocks: u64,
+    pub(super) metadata_blocks: u64,
+}
+
+/// One state of the metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Metadata {
+    pub(super) superblock: Superblock,
+    pub(super) devices: BTreeMap<u32, ThinDevice>,
+}
+
+/// Both states of a pool's metadata: on disk, and in the kernel.
+#[derive(Clone, Debug)]
+pub(super) struct Store {
+    pub(super) chunk_size: u64,
+    pub(super) needs_check: bool,
+    pub(super) corrupt: bool,
+    pub(super) committed: Metadata,
+    pub(super) working: Metadata,
+    dirty: BTreeSet<u32>,
+}
+
+impl Store {
+    /// Metadata as the kernel formats it.
+    pub(super) fn format(chunk_size: u64, metadata_blocks: u64) -> Self {
+        let superblock =
+            Superblock { transaction_id: 0, time: 0, held: None, data_blocks: 0, metadata_blocks };
+        let empty = Metadata { superblock, devices: BTreeMap::new() };
+        Self {
+            chunk_size,
+            needs_check: false,
+            corrupt: false,
+            committed: empty.clone(),
+            working: empty,
+            dirty: BTreeSet::new(),
+        }
+    }
+
+    /// Makes the working state the committed one.
+    pub(super) fn commit(&mut self) {
+        self.committed.superblock = self.working.superblock.clone();
+        for id in std::mem::take(&mut self.dirty) {
+            match self.working.devices.get(&id) {
+                Some(device) => self.committed.devices.insert(id, device.clone()),
+                None => self.committed.devices.remove(&id),
+            };
+        }
+    }
+
+    /// Drops everything that is not committed.
+    pub(super) fn abort(&mut self) {
+        self.working = self.committed.clone();
+        self.dirty.clear();
+    }
+
+    /// The chunks that cannot be given out: mapped now, mapped as of the last commit, or held.
+    pub(super) fn used_blocks(&self) -> Blocks {
+        let states = self.working.devices.values().chain(self.committed.devices.values());
+        let mut used: Blocks =
+            states.flat_map(|device| device.mappings.values()).map(|mapping| mapping.block).collect();
+        for state in [&self.working, &self.committed] {
+            used.extend(state.superblock.held.iter().flat_map(|held| held.blocks.iter()));
+        }
+        used
+    }
+
+    /// An estimate of the metadata blocks in use; the kernel's own number depends on the history of its trees.
+    pub(super) fn metadata_used(&self) -> u64 {
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        let devices = &self.working.devices;
+        let trees: u64 = devices.values().map(|d| 1 + count(d.mappings.len()) / 126).sum();
+        10 + trees + count(devices.len()) / 126
+    }
+
+    /// A chunk that is free, or `None`.
+    pub(super) fn free_block(&self) -> Option<u64> {
+        let used = self.used_blocks();
+        (0..self.working.superblock.data_blocks).find(|block| !used.contains(block))
+    }
+
+    /// The device `id`, to be changed.
+    pub(super) fn device_mut(&mut self, id: u32) -> Result<&mut ThinDevice, Errno> {
+        self.dirty.insert(id);
+        self.working.devices.get_mut(&id).ok_or(Errno::ENODATA)
+    }
+
+    /// Makes an empty device.
+    pub(super) fn create_thin(&mut self, id: u32) -> Result<(), Errno> {
+        if self.working.devices.contains_key(&id) {
+            return Err(Errno::EEXIST);
+        }
+        let Superblock { transaction_id, time, .. } = self.working.superblock;
+        let device = ThinDevice {
+            transaction_id,
+            creation_time: time,
+            snapshotted_time: time,
+            mappings: Arc::default(),
+        };
+        self.dirty.insert(id);
+        self.working.devices.insert(id, device);
+        Ok(())
+    }
+
+    /// Makes a device with the content of another.
+    pub(super) fn create_snap(&mut self, id: u32, origin: u32) -> Result<(), Errno> {
+        if self.working.devices.contains_key(&id) {
+            return Err(Errno::EEXIST);
+        }
+        let mappings = Arc::clone(&self.working.devices.get(&origin).ok_or(Errno::ENODATA)?.mappings);
+        let time = self.working.superblock.time.checked_add(1).ok_or(Errno::EOVERFLOW)?;
+        self.working.superblock.time = time;
+        self.device_mut(origin)?.snapshotted_time = time;
+        let transaction_id = self.working.superblock.transaction_id;
+        let snapshot = ThinDevice { transaction_id, creation_time: time, snapshotted_time: time, mappings };
+        self.dirty.insert(id);
+        self.working.devices.insert(id, snapshot);
+        Ok(())
+    }
+
+    /// Removes a device.
+    pub(super) fn delete(&mut self, id: u32) -> Result<(), Errno> {
+        self.working.devices.remove(&id).ok_or(Errno::ENODATA)?;
+        self.dirty.insert(id);
+        Ok(())
+    }
+
+    /// Moves the transaction id on, if it is what the caller believes.
+    pub(super) fn set_transaction_id(&mut self, old: u64, new: u64) -> Result<(), Errno> {
+        let current = &mut self.working.superblock.transaction_id;
+        if *current != old {
+            return Err(Errno::EINVAL);
+        }
+        *current = new;
+        Ok(())
+    }
+
+    /// Keeps the committed state readable. The kernel allows one such at a time.
+    pub(super) fn reserve_snapshot(&mut self) -> Result<(), Errno> {
+        if self.working.superblock.held.is_some() {
+            return Err(Errno::EBUSY);
+        }
+        let blocks = Arc::new(self.used_blocks());
+        self.working.superblock.held = Some(Held { root: self.metadata_used(), blocks });
+        Ok(())
+    }
+
+    /// Lets go of the state that is kept.
+    pub(super) fn release_snapshot(&mut self) -> Result<(), Errno> {
+        self.working.superblock.held.take().map(drop).ok_or(Errno::EINVAL)
+    }
+}
