@@ -3,5 +3,6 @@
 pub mod aligned;
 pub mod block;
 pub mod direct;
+pub mod holders;
 #[cfg(any(test, feature = "testing"))]
 pub mod mem;
