@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod commit;
+pub mod conf;
 pub mod label;
 pub mod lock;
 pub mod mda;

@@ -1,0 +1,374 @@
+//! LVM's configuration: `lvm.conf`, `lvmlocal.conf` and an override text, read once into typed settings.
+//!
+//! Keys, types and defaults: lvm2 `lib/config/config_settings.h` and `defaults.h`, with Debian's build options. A
+//! setting of the wrong type is an error that names file, line and key; lvm2 would silently take its default.
+//! Files for host tags (`lvm_<tag>.conf`) and profiles are not read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::lock::{DEFAULT_LOCKING_DIR, Locks};
+use super::text::TextError;
+
+mod layers;
+mod system_id;
+
+use layers::Layers;
+pub use system_id::HostIds;
+
+/// Where lvm2 looks for its configuration unless `LVM_SYSTEM_DIR` says otherwise.
+pub const DEFAULT_SYSTEM_DIR: &str = "/etc/lvm";
+
+/// Why the configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfError {
+    /// A file cannot be read.
+    #[error("cannot read the LVM configuration '{}'", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file is not in LVM's text format.
+    #[error("'{file}' is not a valid LVM configuration")]
+    Syntax {
+        /// The file, or a name for the override text.
+        file: String,
+        /// Where and why.
+        source: TextError,
+    },
+    /// A setting has a value it cannot have.
+    #[error("{file}, line {line}: {key} {problem}")]
+    Value {
+        /// The file, or a name for the override text.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// The setting, such as `devices/filter`.
+        key: String,
+        /// What is wrong with its value.
+        problem: String,
+    },
+}
+
+/// The settings that matter here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LvmConf {
+    /// Which devices may be PVs.
+    pub devices: DevicesConf,
+    /// Locks, the host's identity, helper programs.
+    pub global: GlobalConf,
+    /// Backup files.
+    pub backup: BackupConf,
+    /// What may be activated, and how.
+    pub activation: ActivationConf,
+    /// What `lvmlocal.conf` says of this host.
+    pub local: LocalConf,
+    /// `allocation/thin_pool_crop_metadata`.
+    pub thin_pool_crop_metadata: bool,
+}
+
+/// Section `devices`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DevicesConf {
+    /// Directory of device nodes, LVM's links among them.
+    pub dir: PathBuf,
+    /// Directories to look for names of devices in.
+    pub scan: Vec<PathBuf>,
+    /// Accept and reject patterns, in order; `None` if not set.
+    pub filter: Option<Vec<String>>,
+    /// The same for every tool that uses LVM devices; `None` if not set.
+    pub global_filter: Option<Vec<String>>,
+    /// Whether only devices in the devices file may be PVs, if the file exists.
+    pub use_devicesfile: bool,
+    /// The devices file.
+    pub devicesfile: PathBuf,
+    /// Its name as configured, which the hints file repeats.
+    pub devicesfile_name: String,
+    /// Whether LVs may be PVs.
+    pub scan_lvs: bool,
+    /// Whether to skip paths of multipath devices.
+    pub multipath_component_detection: bool,
+    /// Multipath's list of known WWIDs; `None` if switched off.
+    pub multipath_wwids_file: Option<PathBuf>,
+    /// Whether to skip members of md arrays.
+    pub md_component_detection: bool,
+    /// How hard to look for md superblocks.
+    pub md_component_checks: MdChecks,
+    /// Whether to skip members of firmware RAID.
+    pub fw_raid_component_detection: bool,
+    /// Whether udev is asked as well what a device holds.
+    pub info_from_udev: bool,
+    /// Whether a VG with duplicate PVs may be changed.
+    pub allow_changes_with_duplicate_pvs: bool,
+    /// Whether the hints file is used.
+    pub hints: bool,
+    /// Smallest PV, in KiB.
+    pub pv_min_size_kib: u64,
+    /// More device types: name in `/proc/devices` and number of minors per disk.
+    pub types: Vec<(String, u64)>,
+    /// Whether to skip suspended devices.
+    pub ignore_suspended_devices: bool,
+    /// Whether freed extents of the VG are discarded.
+    pub issue_discards: bool,
+}
+
+/// How hard lvm2 looks for the superblock of an md array (`devices/md_component_checks`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MdChecks {
+    /// At the start; at the end too if size or name of the PV do not fit the device.
+    Auto,
+    /// At the start only, unless the PV was last seen on an md device.
+    Start,
+    /// At the start and the end of every device.
+    Full,
+    /// As `Auto` without its second step.
+    None,
+}
+
+/// Section `global`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GlobalConf {
+    /// Directory of lock files.
+    pub locking_dir: PathBuf,
+    /// Whether to wait for locks at all.
+    pub wait_for_locks: bool,
+    /// Whether waiting writers hold off new readers.
+    pub prioritise_write_locks: bool,
+    /// Where the host's system id comes from.
+    pub system_id_source: String,
+    /// The file it comes from, for source `file`.
+    pub system_id_file: Option<PathBuf>,
+    /// Directory of `machine-id`.
+    pub etc: PathBuf,
+    /// What checks a pool's metadata before activation; `None` if switched off.
+    pub thin_check_executable: Option<PathBuf>,
+    /// Its options.
+    pub thin_check_options: Vec<String>,
+    /// What repairs a pool's metadata; `None` if switched off.
+    pub thin_repair_executable: Option<PathBuf>,
+    /// Its options.
+    pub thin_repair_options: Vec<String>,
+    /// Features of thin pools not to use.
+    pub thin_disabled_features: Vec<String>,
+    /// Permission bits taken away from files LVM creates.
+    pub umask: u32,
+    /// Whether VGs may be shared through a lock manager.
+    pub use_lvmlockd: bool,
+    /// Whether metadata must not be changed at all.
+    pub metadata_read_only: bool,
+    /// Whether LVM may talk to device-mapper.
+    pub activation: bool,
+}
+
+/// Section `backup`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackupConf {
+    /// Whether to write a copy after a change.
+    pub backup: bool,
+    /// Where to.
+    pub backup_dir: PathBuf,
+    /// Whether to write a copy before a change.
+    pub archive: bool,
+    /// Where to.
+    pub archive_dir: PathBuf,
+    /// How many archived copies of a VG are kept in any case.
+    pub retain_min: u64,
+    /// How many days archived copies are kept in any case.
+    pub retain_days: u64,
+}
+
+/// Section `activation`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActivationConf {
+    /// Percentage of use from which a pool is extended; 100 for never.
+    pub thin_pool_autoextend_threshold: u64,
+    /// By how many percent.
+    pub thin_pool_autoextend_percent: u64,
+    /// What may be activated; `None` for anything.
+    pub volume_list: Option<Vec<String>>,
+    /// What may be activated automatically; `None` for anything.
+    pub auto_activation_volume_list: Option<Vec<String>>,
+    /// What is activated read-only; `None` for nothing.
+    pub read_only_volume_list: Option<Vec<String>>,
+    /// Whether new snapshots are left out of activation.
+    pub auto_set_activation_skip: bool,
+    /// Whether to wait for udev.
+    pub udev_sync: bool,
+    /// Whether udev makes the nodes and links.
+    pub udev_rules: bool,
+    /// Whether to check what udev did.
+    pub verify_udev_operations: bool,
+    /// Whether dmeventd monitors pools.
+    pub monitoring: bool,
+    /// Whether new pools fail writes at once when full.
+    pub error_when_full: bool,
+    /// `auto` or `none`.
+    pub readahead: String,
+    /// Whether a busy device is tried again on deactivation.
+    pub retry_deactivation: bool,
+}
+
+/// Section `local`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalConf {
+    /// The host's system id, for source `lvmlocal`.
+    pub system_id: Option<String>,
+    /// Other hosts whose VGs this one may use.
+    pub extra_system_ids: Vec<String>,
+}
+
+impl LvmConf {
+    /// Reads `lvm.conf` and `lvmlocal.conf` in `system_dir`, which need not exist; `overrides` is a text in the same
+    /// format that goes first, as lvm2's `--config`.
+    ///
+    /// # Errors
+    /// [`ConfError`].
+    pub fn load(system_dir: &Path, overrides: Option<&str>) -> Result<Self, ConfError> {
+        let mut layers = Layers::default();
+        if let Some(text) = overrides {
+            layers.add("the configuration given by option", text.as_bytes())?;
+        }
+        layers.add_file(&system_dir.join("lvmlocal.conf"))?;
+        layers.add_file(&system_dir.join("lvm.conf"))?;
+        Self::build(&layers, system_dir)
+    }
+
+    /// lvm2's defaults below that directory.
+    ///
+    /// # Errors
+    /// None in fact: there is no setting to be wrong.
+    pub fn defaults(system_dir: &Path) -> Result<Self, ConfError> {
+        Self::build(&Layers::default(), system_dir)
+    }
+
+    fn build(layers: &Layers, system_dir: &Path) -> Result<Self, ConfError> {
+        Ok(Self {
+            devices: devices(layers, system_dir)?,
+            global: global(layers)?,
+            backup: backup(layers, system_dir)?,
+            activation: activation(layers)?,
+            local: LocalConf {
+                system_id: layers.string("local/system_id")?.filter(|id| !id.is_empty()),
+                extra_system_ids: layers.strings("local/extra_system_ids")?.unwrap_or_default(),
+            },
+            thin_pool_crop_metadata: layers.bool("allocation/thin_pool_crop_metadata", false)?,
+        })
+    }
+
+    /// The locks as configured. `wait` bounds each wait; `global/wait_for_locks=0` means none.
+    pub fn locks(&self, wait: Duration) -> Locks {
+        let wait = if self.global.wait_for_locks { wait } else { Duration::ZERO };
+        Locks::new(&self.global.locking_dir, wait).prioritise_writers(self.global.prioritise_write_locks)
+    }
+}
+
+fn devices(layers: &Layers, system_dir: &Path) -> Result<DevicesConf, ConfError> {
+    let devicesfile_name = layers.text("devices/devicesfile", "system.devices")?;
+    let dir = layers.path("devices/dir", "/dev")?;
+    let scan = layers.strings("devices/scan")?.map(|dirs| dirs.into_iter().map(PathBuf::from).collect());
+    Ok(DevicesConf {
+        dir,
+        scan: scan.unwrap_or_else(|| vec![PathBuf::from("/dev")]),
+        filter: layers.strings("devices/filter")?,
+        global_filter: layers.strings("devices/global_filter")?,
+        use_devicesfile: layers.bool("devices/use_devicesfile", false)?,
+        devicesfile: system_dir.join("devices").join(&devicesfile_name),
+        devicesfile_name,
+        scan_lvs: layers.bool("devices/scan_lvs", false)?,
+        multipath_component_detection: layers.bool("devices/multipath_component_detection", true)?,
+        multipath_wwids_file: layers
+            .optional_path("devices/multipath_wwids_file", "/etc/multipath/wwids")?
+            .filter(|path| path.is_absolute()),
+        md_component_detection: layers.bool("devices/md_component_detection", true)?,
+        md_component_checks: layers.word(
+            "devices/md_component_checks",
+            MdChecks::Auto,
+            &[
+                ("auto", MdChecks::Auto),
+                ("start", MdChecks::Start),
+                ("full", MdChecks::Full),
+                ("none", MdChecks::None),
+            ],
+        )?,
+        fw_raid_component_detection: layers.bool("devices/fw_raid_component_detection", false)?,
+        info_from_udev: layers.word(
+            "devices/external_device_info_source",
+            false,
+            &[("none", false), ("udev", true)],
+        )?,
+        allow_changes_with_duplicate_pvs: layers.bool("devices/allow_changes_with_duplicate_pvs", false)?,
+        hints: layers.word("devices/hints", true, &[("all", true), ("none", false)])?,
+        pv_min_size_kib: layers.number("devices/pv_min_size", 2048)?,
+        types: layers.types("devices/types")?,
+        ignore_suspended_devices: layers.bool("devices/ignore_suspended_devices", false)?,
+        issue_discards: layers.bool("devices/issue_discards", false)?,
+    })
+}
+
+fn global(layers: &Layers) -> Result<GlobalConf, ConfError> {
+    let check_options = || vec!["-q".to_owned()];
+    let not_empty = |words: Vec<String>| words.into_iter().filter(|word| !word.is_empty()).collect();
+    Ok(GlobalConf {
+        locking_dir: layers.path("global/locking_dir", DEFAULT_LOCKING_DIR)?,
+        wait_for_locks: layers.bool("global/wait_for_locks", true)?,
+        prioritise_write_locks: layers.bool("global/prioritise_write_locks", true)?,
+        system_id_source: layers.text("global/system_id_source", "none")?,
+        system_id_file: layers.string("global/system_id_file")?.map(PathBuf::from),
+        etc: layers.path("global/etc", "/etc")?,
+        thin_check_executable: layers
+            .optional_path("global/thin_check_executable", "/usr/sbin/thin_check")?,
+        thin_check_options: layers
+            .strings("global/thin_check_options")?
+            .map_or_else(check_options, not_empty),
+        thin_repair_executable: layers
+            .optional_path("global/thin_repair_executable", "/usr/sbin/thin_repair")?,
+        thin_repair_options: layers.strings("global/thin_repair_options")?.map_or_else(Vec::new, not_empty),
+        thin_disabled_features: layers
+            .strings("global/thin_disabled_features")?
+            .map_or_else(Vec::new, not_empty),
+        umask: u32::try_from(layers.number("global/umask", 0o077)? & 0o777).unwrap_or(0o077),
+        use_lvmlockd: layers.bool("global/use_lvmlockd", false)?,
+        metadata_read_only: layers.bool("global/metadata_read_only", false)?,
+        activation: layers.bool("global/activation", true)?,
+    })
+}
+
+fn backup(layers: &Layers, system_dir: &Path) -> Result<BackupConf, ConfError> {
+    let dir = |key: &str, name: &str| -> Result<PathBuf, ConfError> {
+        Ok(layers.string(key)?.map_or_else(|| system_dir.join(name), PathBuf::from))
+    };
+    Ok(BackupConf {
+        backup: layers.bool("backup/backup", true)?,
+        backup_dir: dir("backup/backup_dir", "backup")?,
+        archive: layers.bool("backup/archive", true)?,
+        archive_dir: dir("backup/archive_dir", "archive")?,
+        retain_min: layers.number("backup/retain_min", 10)?,
+        retain_days: layers.number("backup/retain_days", 30)?,
+    })
+}
+
+fn activation(layers: &Layers) -> Result<ActivationConf, ConfError> {
+    Ok(ActivationConf {
+        thin_pool_autoextend_threshold: layers.number("activation/thin_pool_autoextend_threshold", 100)?,
+        thin_pool_autoextend_percent: layers.number("activation/thin_pool_autoextend_percent", 20)?,
+        volume_list: layers.strings("activation/volume_list")?,
+        auto_activation_volume_list: layers.strings("activation/auto_activation_volume_list")?,
+        read_only_volume_list: layers.strings("activation/read_only_volume_list")?,
+        auto_set_activation_skip: layers.bool("activation/auto_set_activation_skip", true)?,
+        udev_sync: layers.bool("activation/udev_sync", true)?,
+        udev_rules: layers.bool("activation/udev_rules", true)?,
+        verify_udev_operations: layers.bool("activation/verify_udev_operations", false)?,
+        monitoring: layers.bool("activation/monitoring", true)?,
+        error_when_full: layers.bool("activation/error_when_full", false)?,
+        readahead: layers.text("activation/readahead", "auto")?,
+        retry_deactivation: layers.bool("activation/retry_deactivation", true)?,
+    })
+}
+
+#[cfg(test)]
+mod tests;
