@@ -3,8 +3,10 @@
 pub mod check;
 pub mod commit;
 pub mod conf;
+pub mod edit;
 pub mod label;
 pub mod lock;
 pub mod mda;
+pub mod metadata;
 pub mod model;
 pub mod text;

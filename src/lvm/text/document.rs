@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::layout::Layout;
 use super::parse::{self, TextError};
 use super::section::Section;
 use super::value::{Value, unescape};
@@ -211,6 +212,42 @@ impl Document {
             [b'"', inside @ .., b'"'] => unescape(inside),
             [b'\'', inside @ .., b'\''] => String::from_utf8_lossy(inside),
             word => String::from_utf8_lossy(word),
+        }
+    }
+
+    /// The name of a node as written.
+    pub(crate) fn key_text(&self, id: NodeId) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes(self.node(id).key))
+    }
+
+    /// Whitespace and comments on the lines before a node.
+    pub(crate) fn lead_text(&self, id: NodeId) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes(self.node(id).lead))
+    }
+
+    /// Whitespace and comments before a section's closing brace.
+    pub(crate) fn close_lead_text(&self, id: NodeId) -> Cow<'_, str> {
+        match &self.node(id).body {
+            Body::Section { close, .. } => {
+                let text = self.bytes(*close);
+                String::from_utf8_lossy(text.strip_suffix(b"}").unwrap_or(text))
+            }
+            Body::Assignment { .. } => Cow::Borrowed(""),
+        }
+    }
+
+    /// How many tabs a node is indented by.
+    pub(crate) fn indent(&self, id: NodeId) -> usize {
+        self.bytes(self.node(id).lead).iter().rev().take_while(|byte| **byte == b'\t').count()
+    }
+
+    /// The layout the text has: that of files if the nodes in its first section are indented.
+    pub fn layout(&self) -> Layout {
+        let section = self.root().sections().next();
+        let child = section.and_then(|section| self.children(section.id()).first());
+        match child {
+            Some(child) if self.indent(*child) > 0 => Layout::File,
+            _ => Layout::Disk,
         }
     }
 

@@ -51,6 +51,27 @@ impl Document {
         Ok(())
     }
 
+    /// Replaces the comment line before a node that starts like this, if there is one.
+    ///
+    /// # Errors
+    /// If `line` is no comment on one line, or the document has become too long.
+    pub(crate) fn replace_comment_line(
+        &mut self,
+        id: NodeId,
+        start: &str,
+        line: &str,
+    ) -> Result<(), TextError> {
+        if !line.starts_with('#') || line.contains(['\n', '\0']) {
+            return Err(TextError::new(line.as_bytes(), 0, "a comment on one line"));
+        }
+        let lead = self.bytes(self.node(id).lead);
+        let lines = lead.split(|byte| *byte == b'\n');
+        let replaced = |old| if <[u8]>::starts_with(old, start.as_bytes()) { line.as_bytes() } else { old };
+        let lead = lines.map(replaced).collect::<Vec<_>>().join(&b'\n');
+        self.nodes[id.index()].lead = self.append(&lead)?;
+        Ok(())
+    }
+
     /// Puts new nodes into a section, on lines of their own behind `after` (`None`: before all others), and returns
     /// them. `text` has no final newline; blank lines at its start separate it from what precedes.
     ///

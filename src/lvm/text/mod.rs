@@ -6,11 +6,14 @@
 
 mod document;
 mod edit;
+mod layout;
 mod parse;
 mod section;
 mod value;
 
 pub use document::{Document, NodeId};
+pub use layout::Layout;
+pub(crate) use layout::{Lines, comment_gap, size_comment, time_comment};
 pub use parse::TextError;
 pub use section::{FieldError, Section};
 pub use value::{Value, quote};
