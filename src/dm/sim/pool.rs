@@ -16,7 +16,7 @@ const CHUNK_MIN: u64 = 128;
 const CHUNK_MAX: u64 = 2_097_152;
 /// Sectors of a metadata block. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
 const METADATA_BLOCK: u64 = 8;
-/// Most sectors of metadata that are used: 255 * (1 << 14) * 8. Source: `THIN_METADATA_MAX_SECTORS`.
+/// Most sectors of metadata that are used. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_MAX_SECTORS`).
 const METADATA_MAX_SECTORS: u64 = 255 * ((1 << 14) - 64) * METADATA_BLOCK;
 
 /// What a pool still does, in order of decline.
