@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub mod size;
+
 /// Bytes in one device-mapper and LVM sector, whatever the device's own block size.
 /// Source: Linux `include/linux/blk_types.h` (`SECTOR_SIZE`), lvm2 `lib/misc/lib.h` (`SECTOR_SIZE`).
 pub const SECTOR_BYTES: u64 = 512;

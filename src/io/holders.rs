@@ -85,8 +85,8 @@ impl fmt::Display for Holder {
 /// Who keeps a block device open, as far as can be seen within two seconds; devices first, then mounts, swap,
 /// loop devices and processes.
 ///
-/// An empty answer for an open device means that the holder is out of sight: a user inside the kernel (an iSCSI
-/// or NVMe target, for one), or a file system that was unmounted lazily.
+/// An empty answer for an open device means that the holder is out of sight: a user inside the kernel (an
+/// iSCSI or NVMe target, for one), or a file system that was unmounted lazily.
 pub fn holders(dev: DevNo) -> Vec<Holder> {
     let search = Search {
         proc: Path::new("/proc"),

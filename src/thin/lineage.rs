@@ -1,9 +1,9 @@
 //! Which volume was made from which: recorded in LVM tags by uuid, never guessed from names.
 //!
 //! A snapshot carries `thinvol.of=<uuid of its volume>` and `thinvol.snap=<its name>`; a clone carries
-//! `thinvol.of=<uuid of what it was cloned from>`. Volumes without these tags (made by lvm2 or Proxmox VE) are
-//! judged by LVM's own `origin` field together with Proxmox's naming scheme. A name alone proves nothing:
-//! `snap_a_b_c` may be snapshot `b_c` of `a` or snapshot `c` of `a_b`.
+//! `thinvol.of=<uuid of what it was cloned from>`. Volumes without these tags (made by lvm2 or Proxmox VE)
+//! are judged by LVM's own `origin` field together with Proxmox's naming scheme. A name alone proves
+//! nothing: `snap_a_b_c` may be snapshot `b_c` of `a` or snapshot `c` of `a_b`.
 
 use std::collections::HashMap;
 
@@ -296,8 +296,9 @@ impl<'a> Index<'a> {
 
     /// Judges an LV without our tags by LVM's `origin` field.
     ///
-    /// Proxmox VE rolls a volume back by removing it and making a new one of the same name from the snapshot.
-    /// The snapshot has then lost its `origin`, and the volume's `origin` is the snapshot: the link turned round.
+    /// Proxmox VE rolls a volume back by removing it and making a new one of the same name from the
+    /// snapshot. The snapshot has then lost its `origin`, and the volume's `origin` is the snapshot: the
+    /// link turned round.
     fn descent_by_origin(&self, lv: &'a Lv) -> Option<Descent<'a>> {
         let Some(origin) = &lv.thin()?.origin else {
             let volumes = self.by_origin.get(lv.name.as_str())?;
@@ -331,7 +332,8 @@ fn tag_value<'a>(lv: &'a Lv, prefix: &str) -> Tag<'a> {
     })
 }
 
-/// The snapshot's name, if `volume` was made anew from `snapshot`, which is its own snapshot by Proxmox's scheme.
+/// The snapshot's name, if `volume` was made anew from `snapshot`, which is its own snapshot by Proxmox's
+/// scheme.
 fn rolled_back_to<'a>(volume: &Lv, snapshot: &'a Lv) -> Option<&'a str> {
     let untagged = |lv: &Lv| tag_value(lv, OF_TAG) == Tag::Absent && tag_value(lv, SNAP_TAG) == Tag::Absent;
     let linked = volume.thin()?.origin.as_ref() == Some(&snapshot.name) && snapshot.thin()?.origin.is_none();

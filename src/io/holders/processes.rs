@@ -8,8 +8,8 @@ use crate::ids::DevNo;
 
 /// The processes with an open file on the device.
 ///
-/// Only files whose path has a `/dev/` in it are looked at: asking for the others could hang on a network file
-/// system.
+/// Only files whose path has a `/dev/` in it are looked at: asking for the others could hang on a network
+/// file system.
 pub(super) fn with_open_file(search: &Search<'_>, dev: DevNo) -> Vec<Holder> {
     let own = std::process::id();
     search

@@ -69,8 +69,8 @@ fn names_of<'a>(snapshots: impl Iterator<Item = (&'a str, &'a Lv)>) -> Vec<(&'a 
     snapshots.map(|(snap, lv)| (snap, lv.name.as_str())).collect()
 }
 
-/// Two volumes, one named like the other plus `_x`: Proxmox's name matching takes the snapshot of the second for
-/// one of the first, and destroys it with the first.
+/// Two volumes, one named like the other plus `_x`: Proxmox's name matching takes the snapshot of the second
+/// for one of the first, and destroys it with the first.
 #[test]
 fn a_snapshot_is_not_taken_for_that_of_a_volume_with_a_similar_name() {
     for tagged in [true, false] {
