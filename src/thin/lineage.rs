@@ -127,14 +127,26 @@ pub fn snapshot_lv_name(volume: &LvName, snap: &SnapName) -> Result<LvName, Line
     })
 }
 
-/// The tags of a new snapshot of the LV with this uuid.
-pub fn snapshot_tags(volume: &LvmUuid, snap: &SnapName) -> Vec<String> {
-    vec![format!("{OF_TAG}{volume}"), format!("{SNAP_TAG}{snap}")]
+/// The tag of a request for a new volume that stands for [`OF_TAG`] with the uuid of its origin.
+///
+/// Only the planner knows that uuid: it reads the VG under the lock, and the origin may itself be new. The `@` is not
+/// legal in a tag, so that a request whose tags were not completed is refused and not recorded wrongly.
+pub const OF_ORIGIN: &str = "thinvol.of=@origin";
+
+/// The tags to request for a new snapshot of that name.
+pub fn snapshot_tags(snap: &SnapName) -> Vec<String> {
+    vec![OF_ORIGIN.to_owned(), format!("{SNAP_TAG}{snap}")]
 }
 
-/// The tags of a new clone of the LV with this uuid.
-pub fn clone_tags(parent: &LvmUuid) -> Vec<String> {
-    vec![format!("{OF_TAG}{parent}")]
+/// The tags to request for a new clone.
+pub fn clone_tags() -> Vec<String> {
+    vec![OF_ORIGIN.to_owned()]
+}
+
+/// The tags of a request as they are recorded: [`OF_ORIGIN`] completed with the uuid of the volume's origin.
+pub fn complete_tags(requested: &[String], origin: &LvmUuid) -> Vec<String> {
+    let complete = |tag: &String| if tag == OF_ORIGIN { format!("{OF_TAG}{origin}") } else { tag.clone() };
+    requested.iter().map(complete).collect()
 }
 
 /// One line of the family tree of a pool's volumes.

@@ -17,6 +17,15 @@ fn uuid(number: usize) -> LvmUuid {
     LvmUuid::from_compact(format!("{number:032}").as_bytes()).unwrap()
 }
 
+/// The recorded tags of a snapshot of the LV with that uuid.
+fn snapshot_tags(origin: &LvmUuid, snap: &SnapName) -> Vec<String> {
+    complete_tags(&super::snapshot_tags(snap), origin)
+}
+
+fn clone_tags(origin: &LvmUuid) -> Vec<String> {
+    complete_tags(&super::clone_tags(), origin)
+}
+
 /// A thin LV of pool `data`, numbered by its uuid.
 fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>) -> Lv {
     let thin = Thin {
@@ -102,6 +111,20 @@ fn a_snapshot_with_a_one_letter_name_is_found() {
     let lineage = Lineage::of(&vg);
     assert_eq!(names_of(lineage.snapshots_of(&vg.lvs[0])), [("b", "snap_vm-1-d_b")]);
 }
+
+#[test]
+fn requested_tags_are_not_legal_before_they_are_completed() {
+    assert!(!LVM_TAG_CHARACTERS.contains('@'));
+    let other = "env=prod".to_owned();
+    let tags = complete_tags(&[super::snapshot_tags(&snap("s")), vec![other.clone()]].concat(), &uuid(1));
+    let of = "thinvol.of=000000-0000-0000-0000-0000-0000-000001".to_owned();
+    assert_eq!(tags, [of, "thinvol.snap=s".to_owned(), other]);
+    assert!(tags.iter().flat_map(|tag| tag.chars()).all(|c| LVM_TAG_CHARACTERS.contains(c)));
+    assert!(OF_ORIGIN.starts_with(OF_TAG));
+}
+
+/// Source: lvm2 `lib/misc/lvm-string.c` (`validate_tag`).
+const LVM_TAG_CHARACTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-/=!:&#";
 
 #[test]
 fn tags_outlive_renames_of_both_sides() {
