@@ -4,9 +4,12 @@ pub mod check;
 pub mod commit;
 pub mod conf;
 pub mod edit;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
 pub mod label;
 pub mod lock;
 pub mod mda;
 pub mod metadata;
 pub mod model;
+pub mod store;
 pub mod text;

@@ -52,7 +52,7 @@ struct Pending {
 ///
 /// # Panics
 /// If the disks do not share a timeline.
-pub fn crash_images(disks: &[&MemDisk], at: usize) -> impl Iterator<Item = Vec<Image>> {
+pub fn crash_images(disks: &[&MemDisk], at: usize) -> impl Iterator<Item = Vec<Image>> + use<> {
     let pending = Pending::of(disks, at);
     let choices = pending.choices(at);
     choices.into_iter().map(move |choice| pending.image(&choice))

@@ -1,0 +1,13 @@
+//! The metadata of one volume group as a whole: read from all its physical volumes, cross-checked, and committed to
+//! all of them.
+
+pub mod assess;
+pub mod commit;
+pub mod error;
+pub mod issue;
+pub mod read;
+pub mod summary;
+pub mod vg;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+mod commit;
+mod crash;
+mod faults;
+mod read;
+mod rig;
