@@ -5,7 +5,15 @@ use crate::cases;
 
 /// Every case, in the order they run.
 pub fn all() -> Vec<Case> {
-    [cases::machine::CASES, cases::selftest::CASES].concat()
+    [
+        cases::dm_stack::CASES,
+        cases::dm_errno::CASES,
+        cases::dm_udev::CASES,
+        cases::dm_guard::CASES,
+        cases::machine::CASES,
+        cases::selftest::CASES,
+    ]
+    .concat()
 }
 
 /// The case of this name.

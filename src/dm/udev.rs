@@ -70,6 +70,11 @@ impl UdevFlags {
     pub fn event(self, base: u16) -> UdevEvent {
         UdevEvent(u32::from(self.0) << 16 | u32::from(base))
     }
+
+    /// An `event_nr` with these flags that nobody waits for.
+    pub fn unwatched(self) -> UdevEvent {
+        self.event(0)
+    }
 }
 
 impl BitOr for UdevFlags {
@@ -190,7 +195,7 @@ pub struct NoSync;
 
 impl UdevSync for NoSync {
     fn event(&self, _: &[&DmName], flags: UdevFlags) -> UdevEvent {
-        flags.event(0)
+        flags.unwatched()
     }
 
     fn not_sent(&self) {}

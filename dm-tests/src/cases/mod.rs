@@ -1,4 +1,8 @@
 //! The cases, one file for each area. A case says what it shows in its name.
 
+pub mod dm_errno;
+pub mod dm_guard;
+pub mod dm_stack;
+pub mod dm_udev;
 pub mod machine;
 pub mod selftest;

@@ -81,7 +81,7 @@ impl UdevSync for Cookies {
             Err(errno) => {
                 batch.unwatched = batch.unwatched.saturating_add(1);
                 batch.why = Some(errno);
-                flags.event(0)
+                flags.unwatched()
             }
         }
     }

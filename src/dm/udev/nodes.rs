@@ -77,7 +77,7 @@ impl<K: Kernel> UdevSync for Nodes<'_, K> {
         let names = touched.iter().map(|name| ((*name).clone(), flags));
         self.touched.borrow_mut().extend(names);
         // A udevd that starts later, or listens without the notify rules, still gets the flags.
-        flags.event(0)
+        flags.unwatched()
     }
 
     fn not_sent(&self) {}

@@ -1,0 +1,148 @@
+//! Nothing stays suspended, however the process that suspended it ends.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::{Signal, raise};
+use thinvol::dm::ioctl::{CONTROL_NODE, LinuxDm};
+use thinvol::dm::kernel::{Counting, Kernel, Suspend};
+use thinvol::dm::name::{DmName, Layer};
+use thinvol::dm::table::{Table, TargetLine};
+use thinvol::dm::udev::{DeviceRole, NoSync, flags_for};
+use thinvol::sys::guard::{Endangered, ResumeGuard};
+use thinvol::sys::signals::SignalsHeldOff;
+use thinvol::units::Sectors;
+
+use super::dm_stack::{Stack, identity, volume};
+use crate::case::{Case, Tier};
+use crate::ctx::Ctx;
+
+/// The cases of this file.
+pub const CASES: &[Case] = &[
+    Case { name: "dm_guard::resumes_after_sigkill", tier: Tier::Fast, limit_s: 120, run: after_sigkill },
+    Case {
+        name: "dm_guard::resumes_after_sigkill_with_udev",
+        tier: Tier::Full,
+        limit_s: 120,
+        run: after_sigkill,
+    },
+    Case {
+        name: "dm_guard::leaves_the_rest_alone",
+        tier: Tier::Fast,
+        limit_s: 120,
+        run: leaves_the_rest_alone,
+    },
+    Case { name: "dm_guard::signals_wait", tier: Tier::Fast, limit_s: 120, run: signals_wait },
+];
+
+/// Set for the process that is to be killed.
+const VICTIM: &str = "THINVOL_TEST_VICTIM";
+/// Time a killed process's devices get to be resumed on a slow machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn arm(devices: &[DmName]) -> Result<ResumeGuard> {
+    let event_nr = flags_for(DeviceRole::Volume).unwatched().0;
+    let endangered: Vec<Endangered<'_>> =
+        devices.iter().map(|name| Endangered { name: name.as_str(), event_nr }).collect();
+    Ok(ResumeGuard::arm(CONTROL_NODE, &endangered)?)
+}
+
+fn suspended(dm: &Counting<LinuxDm>, name: &DmName) -> Result<bool> {
+    Ok(dm.info(name)?.context("the device is gone")?.suspended)
+}
+
+fn linear_devices(ctx: &Ctx, dm: &Counting<LinuxDm>) -> Result<[DmName; 2]> {
+    let stack = Stack { dm, udev: &NoSync };
+    let disk = ctx.disk(8 << 20)?.number()?.parse()?;
+    for (lv, start) in [("one", 0), ("two", 8192)] {
+        let line = TargetLine::linear(Sectors::ZERO, Sectors::new(8192), disk, Sectors::new(start));
+        stack.up(lv, Layer::Plain, line, false)?;
+    }
+    Ok([volume("one")?, volume("two")?])
+}
+
+fn after_sigkill(ctx: &Ctx) -> Result<()> {
+    let dm = Counting::new(LinuxDm::open()?);
+    if std::env::var_os(VICTIM).is_some() {
+        return victim(&dm);
+    }
+    let devices = linear_devices(ctx, &dm)?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["run", "dm_guard::resumes_after_sigkill"])
+        .env(VICTIM, "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // The victim says so when both devices are suspended; it prints nothing before.
+    let mut byte = [0];
+    child.stdout.take().context("no pipe")?.read_exact(&mut byte)?;
+    for name in &devices {
+        ensure!(suspended(&dm, name)?, "{name} was not suspended");
+    }
+    child.kill()?;
+    child.wait()?;
+    let start = Instant::now();
+    while suspended(&dm, &devices[0])? || suspended(&dm, &devices[1])? {
+        ensure!(start.elapsed() < LIMIT, "a device is still suspended");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    println!("resumed after {:?}", start.elapsed());
+    Ok(())
+}
+
+fn victim(dm: &Counting<LinuxDm>) -> Result<()> {
+    let devices = [volume("one")?, volume("two")?];
+    let _guard = arm(&devices)?;
+    for name in &devices {
+        dm.suspend(name, Suspend::FlushAndFreeze)?;
+    }
+    println!("suspended");
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// A disarmed guard does nothing; a dropped one resumes what is suspended, and only that: a table that waits on a
+/// device in use stays where it is.
+fn leaves_the_rest_alone(ctx: &Ctx) -> Result<()> {
+    let dm = Counting::new(LinuxDm::open()?);
+    let [one, two] = linear_devices(ctx, &dm)?;
+    let event = flags_for(DeviceRole::Volume).unwatched();
+
+    let guard = arm(&[one.clone(), two.clone()])?;
+    dm.suspend(&one, Suspend::FlushAndFreeze)?;
+    guard.disarm()?;
+    ensure!(suspended(&dm, &one)?, "a disarmed guard resumed");
+    dm.resume(&one, event)?;
+
+    let lines = dm.table(&two)?;
+    dm.load(&two, &Table(lines), true)?;
+    // A name that does not exist must not keep the others from their resume.
+    let guard = arm(&[volume("nobody")?, two.clone(), one.clone()])?;
+    dm.suspend(&one, Suspend::HoldBack)?;
+    let start = Instant::now();
+    drop(guard);
+    println!("dropped in {:?}", start.elapsed());
+    ensure!(!suspended(&dm, &one)?, "a dropped guard did not resume");
+    let info = dm.info(&two)?.context("gone")?;
+    ensure!(info.inactive_table && !info.read_only, "the guard swapped a table in: {info:?}");
+    ensure!(dm.info_by_uuid(&identity("one", Layer::Plain)?.1)?.is_some());
+    Ok(())
+}
+
+/// A signal that would make a suspend fail with EINTR waits until the devices are resumed.
+fn signals_wait(ctx: &Ctx) -> Result<()> {
+    let dm = Counting::new(LinuxDm::open()?);
+    let [one, _] = linear_devices(ctx, &dm)?;
+    let held_off = SignalsHeldOff::new()?;
+    raise(Signal::SIGTERM)?;
+    dm.suspend(&one, Suspend::FlushAndFreeze)?;
+    ensure!(held_off.pending() == Some(Signal::SIGTERM));
+    dm.resume(&one, flags_for(DeviceRole::Volume).unwatched())?;
+    // Delivered now, it would end this case; so it is taken out while it still waits.
+    let waiting = nix::sys::signal::SigSet::from(Signal::SIGTERM).wait()?;
+    ensure!(waiting == Signal::SIGTERM);
+    Ok(())
+}
