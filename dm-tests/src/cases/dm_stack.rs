@@ -269,7 +269,8 @@ fn lvm2_takes_over(ctx: &Ctx) -> Result<()> {
         recorded.push((listed.clone(), dm.table(&listed.name)?, info.read_only));
     }
     let before = ctx.ok("dmsetup table")?;
-    ctx.lvm(&format!("vgchange -an {vg}"))?;
+    // Not `vgchange -an`: it removes /run/lvm/vgs_online/<vg>, and then the next event of the disk activates all again.
+    ctx.lvm(&format!("lvchange -an {vg}/vm-1-a {vg}/data"))?;
     ensure!(dm.list()?.is_empty(), "lvm2 left a device");
     // The kernel gave numbers in the order of creation and gives the lowest free ones again.
     recorded.sort_by_key(|(listed, ..)| listed.dev);
@@ -294,5 +295,7 @@ fn lvm2_takes_over(ctx: &Ctx) -> Result<()> {
     ensure!(active.trim() == "active", "{active}");
     ctx.oracle(vg)?;
     ctx.ok(&format!("lvcreate --yes -s -n s {vg}/vm-1-a"))?;
+    // The event of that write must not come after the deactivation, for the same reason.
+    ctx.ok("udevadm settle --timeout=60")?;
     ctx.reactivate(vg)
 }
