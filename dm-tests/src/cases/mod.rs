@@ -6,3 +6,4 @@ pub mod dm_stack;
 pub mod dm_udev;
 pub mod machine;
 pub mod selftest;
+pub mod store;
