@@ -12,7 +12,7 @@ pub(crate) mod draft;
 pub(crate) mod write;
 
 /// Who wrote a text, when and why: its header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// What was done, such as `Write from thinvol alloc …`.
     pub description: String,

@@ -1,0 +1,92 @@
+//! What can go wrong, as the command reports it.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::thin::refusal::{Refusal, RefusalKind};
+
+/// What sort of failure it is: it decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Nothing changed: a rule forbids it, or it failed and was taken back.
+    Refused,
+    /// It names something that does not exist.
+    NotFound,
+    /// Something is in use or locked; a retry may work.
+    Busy,
+    /// Something is unfinished: recovery leads on.
+    Partial,
+    /// Metadata or a pool is damaged.
+    Corrupt,
+    /// It is outside what thinvol does.
+    Unsupported,
+}
+
+/// A failure: what, why, and what to do.
+#[derive(Debug)]
+pub struct EngineError {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl EngineError {
+    /// A failure of that kind.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, source: None }
+    }
+
+    /// A failure with its cause.
+    pub fn caused(
+        kind: Kind,
+        message: impl Into<String>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        Self { source: Some(Box::new(source)), ..Self::new(kind, message) }
+    }
+
+    /// The same with advice.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// What sort of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        self.hint.clone()
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+impl StdError for EngineError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<Refusal> for EngineError {
+    fn from(refusal: Refusal) -> Self {
+        let kind = match refusal.kind {
+            RefusalKind::Rule => Kind::Refused,
+            RefusalKind::NotFound => Kind::NotFound,
+            RefusalKind::Busy => Kind::Busy,
+            RefusalKind::Corrupt => Kind::Corrupt,
+            RefusalKind::Unsupported => Kind::Unsupported,
+        };
+        Self { kind, message: refusal.message, hint: refusal.hint, source: None }
+    }
+}

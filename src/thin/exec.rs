@@ -1,0 +1,306 @@
+//! The executor: runs a plan over the ports and decides nothing. The only place that knows of suspended devices.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use crate::dm::kernel::{DmError, Kernel, StatusFlush};
+use crate::dm::name::DmName;
+use crate::dm::status::{LineError, PoolStatus};
+use crate::dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
+use crate::ids::{DevNo, LvName};
+use crate::lvm::lock::VgLock;
+use crate::thin::frozen::{FreezeError, freeze_and};
+use crate::thin::guards::check_pool;
+use crate::thin::plan::{Commit, Plan, PoolExpectation, Send, Step};
+use crate::thin::ports::{CheckFailure, CommitFailure, Host, MarkFailure, MetadataStore};
+use crate::thin::refusal::Refusal;
+use crate::thin::stack::{DevRef, DeviceSpec, Role};
+
+/// How long a device that udev or a dying process still holds open is waited for before it counts as busy.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// How often it is tried meanwhile.
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// How long udev may take for all devices of a plan.
+const UDEV_WAIT: Duration = Duration::from_secs(30);
+
+/// The outside world, as the executor sees it.
+pub struct Ports<'a> {
+    /// device-mapper.
+    pub kernel: &'a dyn Kernel,
+    /// The metadata areas of the VG.
+    pub store: &'a mut dyn MetadataStore,
+    /// udev.
+    pub udev: &'a dyn UdevSync,
+    /// Everything else on this host.
+    pub host: &'a dyn Host,
+}
+
+/// What an executed plan leaves to tell.
+#[derive(Clone, Debug, Default)]
+pub struct Executed {
+    /// What went less well than it should.
+    pub warnings: Vec<String>,
+    /// How long origins were suspended, if any were.
+    pub frozen: Option<Duration>,
+    /// Numbers of the devices that were created.
+    pub created: BTreeMap<LvName, DevNo>,
+}
+
+/// Why one step failed.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// device-mapper refused.
+    #[error(transparent)]
+    Dm(#[from] DmError),
+    /// Origins could not be suspended or resumed.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
+    /// A pool is not as it must be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The kernel's status cannot be understood.
+    #[error("the status of {device} cannot be read")]
+    Status {
+        /// The device.
+        device: DmName,
+        /// Where.
+        #[source]
+        source: LineError,
+    },
+    /// The metadata could not be written.
+    #[error(transparent)]
+    Commit(#[from] CommitFailure),
+    /// The pool's metadata is damaged, or could not be checked.
+    #[error(transparent)]
+    Check(#[from] CheckFailure),
+    /// The state directory could not be written.
+    #[error(transparent)]
+    Mark(#[from] MarkFailure),
+    /// A table stands on a device whose number nobody knows.
+    #[error("device {0} does not exist, but a table stands on it")]
+    Unknown(String),
+}
+
+/// How far back things are after a failure.
+#[derive(Debug)]
+pub enum Aftermath {
+    /// Everything that was done is taken back: nothing changed.
+    TakenBack,
+    /// Something could not be taken back, or must not be: recovery leads on.
+    Unfinished {
+        /// What failed while taking back.
+        failures: Vec<String>,
+    },
+}
+
+/// A plan that failed.
+#[derive(Debug, Error)]
+#[error("could not {step}")]
+pub struct ExecError {
+    /// The step that failed, in words.
+    pub step: String,
+    /// Why.
+    #[source]
+    pub cause: Box<StepError>,
+    /// How far back things are.
+    pub aftermath: Aftermath,
+}
+
+/// Runs a plan under the VG's lock.
+///
+/// # Errors
+/// The first step that fails. Every device the plan suspended is resumed by then, and what had been done is taken back
+/// unless the plan was past its point of no return.
+pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Executed, ExecError> {
+    let mut run = Run {
+        ports,
+        numbers: plan.numbers.clone(),
+        undo: Vec::new(),
+        returnable: true,
+        executed: Executed::default(),
+    };
+    for planned in &plan.steps {
+        match run.step(&planned.step) {
+            Ok(()) => run.undo.extend(planned.undo.iter().rev().cloned()),
+            Err(cause) => return Err(run.fail(&planned.step, cause)),
+        }
+    }
+    run.wait_for_udev();
+    Ok(run.executed)
+}
+
+/// What udev's rules are told of a device.
+pub(super) fn udev_flags(role: Role) -> UdevFlags {
+    udev::flags_for(match role {
+        Role::Visible => DeviceRole::Volume,
+        Role::Internal => DeviceRole::PoolStack,
+        Role::NewPool => DeviceRole::NewPool,
+    })
+}
+
+struct Run<'r, 'p> {
+    ports: &'r mut Ports<'p>,
+    numbers: BTreeMap<DevRef, DevNo>,
+    undo: Vec<Step>,
+    returnable: bool,
+    executed: Executed,
+}
+
+impl Run<'_, '_> {
+    fn step(&mut self, step: &Step) -> Result<(), StepError> {
+        tracing::debug!(%step, "step");
+        match step {
+            Step::MarkDirty { pool } => Ok(self.ports.host.mark_dirty(pool)?),
+            Step::MarkClean { pool } => {
+                if let Err(failure) = self.ports.host.mark_clean(pool) {
+                    tracing::debug!(%failure, "pool not marked clean: it will be looked through next time");
+                }
+                Ok(())
+            }
+            Step::CreateDevice(spec) => self.create(spec),
+            Step::ReloadDevice(spec) => self.reload(spec),
+            Step::ThinCheck { tmeta } => self.thin_check(tmeta),
+            Step::RemoveDevice(spec) => self.remove(spec),
+            Step::Resume { name } => self.resume(name, Role::Visible),
+            Step::ExpectPool { tpool, expect } => self.expect_pool(tpool, expect),
+            Step::Freeze { origins, sends } => self.freeze(origins, sends),
+            Step::Send { sends } => sends.iter().try_for_each(|send| self.send(send)),
+            Step::SetTransaction { tpool, from, to } => {
+                Ok(self.ports.kernel.message(tpool, &format!("set_transaction_id {from} {to}"))?)
+            }
+            Step::Commit(commit) => self.commit(commit),
+            Step::PointOfNoReturn => {
+                self.returnable = false;
+                self.undo.clear();
+                Ok(())
+            }
+        }
+    }
+
+    fn number(&self, dev: &DevRef) -> Result<DevNo, StepError> {
+        self.numbers.get(dev).copied().ok_or_else(|| StepError::Unknown(dev.to_string()))
+    }
+
+    fn create(&mut self, spec: &DeviceSpec) -> Result<(), StepError> {
+        let table = spec.table(|dev| self.number(dev))?;
+        let kernel = self.ports.kernel;
+        let dev = kernel.create(&spec.name, &spec.uuid)?;
+        let loaded = kernel.load(&spec.name, &table, spec.read_only).map_err(StepError::from);
+        if let Err(cause) = loaded.and_then(|()| self.resume(&spec.name, spec.role)) {
+            // A device without a table serves nobody; if it cannot go either, the cause is still what matters.
+            if let Err(left) = self.remove_once(spec) {
+                self.executed.warnings.push(format!("device {} was left without a table: {left}", spec.name));
+            }
+            return Err(cause);
+        }
+        self.numbers.insert(DevRef::Device(spec.name.clone()), dev);
+        self.executed.created.insert(spec.lv.clone(), dev);
+        Ok(())
+    }
+
+    fn reload(&mut self, spec: &DeviceSpec) -> Result<(), StepError> {
+        let table = spec.table(|dev| self.number(dev))?;
+        self.ports.kernel.load(&spec.name, &table, spec.read_only)?;
+        self.resume(&spec.name, spec.role)
+    }
+
+    fn resume(&self, name: &DmName, role: Role) -> Result<(), StepError> {
+        Ok(udev::resume(self.ports.kernel, self.ports.udev, name, udev_flags(role))?)
+    }
+
+    fn remove_once(&self, spec: &DeviceSpec) -> Result<(), StepError> {
+        Ok(udev::remove(self.ports.kernel, self.ports.udev, &spec.name, udev_flags(spec.role))?)
+    }
+
+    /// Removes a device. udev rules open new devices for a moment, so "busy" is believed only after a while.
+    fn remove(&mut self, spec: &DeviceSpec) -> Result<(), StepError> {
+        let deadline = Instant::now() + BUSY_WAIT;
+        loop {
+            match self.remove_once(spec) {
+                Ok(()) => break,
+                Err(StepError::Dm(error)) if error.errno == Errno::ENXIO => break,
+                Err(StepError::Dm(error)) if error.errno == Errno::EBUSY && Instant::now() < deadline => {
+                    self.ports.host.pause(BUSY_PAUSE);
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
+        self.numbers.remove(&DevRef::Device(spec.name.clone()));
+        self.executed.created.remove(&spec.lv);
+        Ok(())
+    }
+
+    fn thin_check(&mut self, tmeta: &DmName) -> Result<(), StepError> {
+        let dev = self.number(&DevRef::Device(tmeta.clone()))?;
+        self.executed.warnings.extend(self.ports.host.thin_check(tmeta, dev)?);
+        Ok(())
+    }
+
+    fn expect_pool(&self, tpool: &DmName, expect: &PoolExpectation) -> Result<(), StepError> {
+        let (_, lines) = self.ports.kernel.status(tpool, StatusFlush::NoFlush)?;
+        let text = lines.first().map_or("", |line| line.params.as_str());
+        let status =
+            PoolStatus::parse(text).map_err(|source| StepError::Status { device: tpool.clone(), source })?;
+        Ok(check_pool(tpool.as_str(), &status, expect)?)
+    }
+
+    fn send(&mut self, send: &Send) -> Result<(), StepError> {
+        let sent = self.ports.kernel.message(&send.tpool, &send.message.to_string());
+        match sent {
+            Ok(()) => {
+                let opposite = send.message.undo();
+                self.undo.extend(opposite.map(|message| Step::Send {
+                    sends: vec![Send { tpool: send.tpool.clone(), message, replay: true }],
+                }));
+                Ok(())
+            }
+            Err(error) if send.replay && error.errno == send.message.already_done() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn freeze(&mut self, origins: &[DmName], sends: &[Send]) -> Result<(), StepError> {
+        let (kernel, host) = (self.ports.kernel, self.ports.host);
+        let (outcome, frozen) =
+            freeze_and(kernel, host, origins, || sends.iter().try_for_each(|send| self.send(send)))?;
+        self.executed.frozen = frozen.or(self.executed.frozen);
+        outcome
+    }
+
+    /// A commit that reached at least one metadata area is the new state, for lvm2 as for us; the others lag behind and
+    /// are mended by the next commit.
+    fn commit(&mut self, commit: &Commit) -> Result<(), StepError> {
+        let behind = self.ports.store.commit(&commit.metadata)?;
+        self.executed.warnings.extend(behind);
+        Ok(())
+    }
+
+    fn fail(mut self, step: &Step, cause: StepError) -> ExecError {
+        let mut failures = Vec::new();
+        while let Some(back) = self.undo.pop() {
+            if let Err(error) = self.step(&back) {
+                failures.push(format!("{back}: {error}"));
+            }
+        }
+        self.wait_for_udev();
+        let unknown = matches!(&cause, StepError::Commit(failure) if !failure.nothing_changed);
+        let stuck = matches!(&cause, StepError::Freeze(FreezeError::Resume { .. }));
+        let aftermath = if self.returnable && failures.is_empty() && !unknown && !stuck {
+            Aftermath::TakenBack
+        } else {
+            Aftermath::Unfinished { failures }
+        };
+        ExecError { step: step.to_string(), cause: Box::new(cause), aftermath }
+    }
+
+    fn wait_for_udev(&mut self) {
+        if let Err(timeout) = self.ports.udev.wait(UDEV_WAIT) {
+            self.executed.warnings.push(timeout.to_string());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The suspended window: as short as it can be, and always followed by a resume.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::dm::kernel::{DmError, Kernel, Suspend, Uevent};
+use crate::dm::name::DmName;
+use crate::thin::exec::udev_flags;
+use crate::thin::ports::Host;
+use crate::thin::stack::Role;
+
+/// Why the window could not be opened or closed.
+#[derive(Debug, Error)]
+pub enum FreezeError {
+    /// The process that resumes the origins if this one is killed could not be started.
+    #[error("could not start the process that guards the suspended volumes")]
+    Guard(#[source] std::io::Error),
+    /// An origin could not be suspended.
+    #[error(transparent)]
+    Suspend(DmError),
+    /// An origin could not be resumed: I/O to it waits.
+    #[error("volume {device} is left suspended: I/O to it waits")]
+    Resume {
+        /// The device.
+        device: DmName,
+        /// What the kernel said.
+        #[source]
+        source: DmError,
+    },
+}
+
+/// Suspends all origins, does `work`, and resumes them, whatever happens in between. Returns what `work` answered and how
+/// long the window was open.
+///
+/// Inside the window there is nothing but `work`: no lock, no udev wait, no file or log I/O.
+/// 1. The guard process exists before the first suspend, so that SIGKILL at any later instant still leads to a resume.
+/// 2. `Window`'s drop resumes on every way out, panics included.
+/// 3. The guard is told to stop only after all are resumed.
+///
+/// # Errors
+/// If the window could not be opened (nothing is suspended then), or not closed.
+pub fn freeze_and<T>(
+    kernel: &dyn Kernel,
+    host: &dyn Host,
+    origins: &[DmName],
+    work: impl FnOnce() -> T,
+) -> Result<(T, Option<Duration>), FreezeError> {
+    if origins.is_empty() {
+        return Ok((work(), None));
+    }
+    let guard = host.guard(origins).map_err(FreezeError::Guard)?;
+    let start = host.now();
+    let mut window = Window { kernel, suspended: Vec::with_capacity(origins.len()) };
+    for origin in origins {
+        if let Err(error) = kernel.suspend(origin, Suspend::FlushAndFreeze) {
+            window.close()?;
+            guard.disarm();
+            return Err(FreezeError::Suspend(error));
+        }
+        window.suspended.push(origin);
+    }
+    let outcome = work();
+    window.close()?;
+    let frozen = host.now().saturating_sub(start);
+    guard.disarm();
+    Ok((outcome, Some(frozen)))
+}
+
+struct Window<'a> {
+    kernel: &'a dyn Kernel,
+    suspended: Vec<&'a DmName>,
+}
+
+impl Window<'_> {
+    /// Resumes all, the last suspended first; goes on after a failure and reports the first.
+    fn close(&mut self) -> Result<(), FreezeError> {
+        let mut first = Ok(());
+        while let Some(device) = self.suspended.pop() {
+            // Nobody waits for udev here: nothing about the device has changed.
+            let event = udev_flags(Role::Visible).event(0);
+            match self.kernel.resume(device, event) {
+                Ok(Uevent::Sent | Uevent::NotSent) => {}
+                Err(source) if first.is_ok() => {
+                    first = Err(FreezeError::Resume { device: device.clone(), source })
+                }
+                Err(_) => {}
+            }
+        }
+        first
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "after a panic");
+        }
+    }
+}

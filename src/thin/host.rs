@@ -1,0 +1,221 @@
+//! The host: marks under /run, thin_check, the guard process.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::dm::name::DmName;
+use crate::ids::{DevNo, LvmUuid};
+use crate::io::holders::holders;
+use crate::sys::guard::{Endangered, ResumeGuard};
+use crate::thin::exec::udev_flags;
+use crate::thin::ports::{CheckFailure, Guard, Host, MarkFailure};
+use crate::thin::stack::Role;
+
+/// Where marks are kept: gone after a reboot, when anything may have been left behind.
+pub const STATE_DIR: &str = "/run/thinvol";
+
+/// How device-mapper is controlled.
+const DM_CONTROL: &str = "/dev/mapper/control";
+
+/// How much of a metadata device is looked at to tell a new one. Source: lvm2 `lib/activate/dev_manager.c`.
+const BLANK_BYTES: usize = 64;
+
+/// How often a running check is looked at.
+const CHECK_PAUSE: Duration = Duration::from_millis(5);
+
+/// How pool metadata is checked before use (lvm.conf `global/thin_check_*`).
+#[derive(Clone, Debug)]
+pub struct CheckPolicy {
+    /// The program; `None` for no check.
+    pub executable: Option<PathBuf>,
+    /// Its options.
+    pub options: Vec<String>,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+/// This host.
+#[derive(Debug)]
+pub struct LinuxHost {
+    state_dir: PathBuf,
+    check: CheckPolicy,
+    start: Instant,
+}
+
+impl LinuxHost {
+    /// A host that keeps its marks in `state_dir`.
+    pub fn new(state_dir: &Path, check: CheckPolicy) -> Self {
+        Self { state_dir: state_dir.to_owned(), check, start: Instant::now() }
+    }
+
+    fn mark(&self, pool: &LvmUuid) -> PathBuf {
+        self.state_dir.join(format!("clean-{}", pool.compact()))
+    }
+}
+
+fn failure(path: &Path, source: io::Error) -> MarkFailure {
+    MarkFailure { path: path.display().to_string(), source }
+}
+
+impl Host for LinuxHost {
+    fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        let path = self.mark(pool);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(&path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn mark_clean(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        let path = self.mark(pool);
+        let made = fs::File::create(&path).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            fs::create_dir_all(&self.state_dir)?;
+            fs::File::create(&path)
+        });
+        made.map(|_| ()).map_err(|error| failure(&path, error))
+    }
+
+    fn is_clean(&self, pool: &LvmUuid) -> bool {
+        self.mark(pool).exists()
+    }
+
+    fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure> {
+        let fail = |why: String| CheckFailure { device: tmeta.clone(), why };
+        let node = PathBuf::from(format!("/dev/dm-{}", dev.minor));
+        let Some(executable) = &self.check.executable else { return Ok(Vec::new()) };
+        if is_blank(&node).map_err(|error| fail(format!("cannot read {}: {error}", node.display())))? {
+            return Ok(Vec::new());
+        }
+        let started = Command::new(executable)
+            .args(&self.check.options)
+            .arg(&node)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        match started {
+            Ok(child) => self.watch(child).map_err(fail),
+            // As lvm2: a pool without its checker is used, with a warning.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![format!(
+                "the metadata of the pool on {tmeta} was not checked: {} is missing",
+                executable.display()
+            )]),
+            Err(error) => Err(fail(format!("{} could not be started: {error}", executable.display()))),
+        }
+    }
+
+    fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>> {
+        let event_nr = udev_flags(Role::Visible).event(0).0;
+        let endangered: Vec<Endangered<'_>> =
+            devices.iter().map(|name| Endangered { name: name.as_str(), event_nr }).collect();
+        Ok(Box::new(Watcher(ResumeGuard::arm(DM_CONTROL, &endangered)?)))
+    }
+
+    fn holders(&self, dev: DevNo) -> Vec<String> {
+        holders(dev).iter().map(ToString::to_string).collect()
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+impl LinuxHost {
+    /// Waits for a check, no longer than its limit.
+    fn watch(&self, mut child: Child) -> Result<Vec<String>, String> {
+        let deadline = Instant::now() + self.check.limit;
+        let status = loop {
+            match child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < deadline => std::thread::sleep(CHECK_PAUSE),
+                Ok(None) => {
+                    // A check that was killed and not reaped would be a zombie until this process ends: no more.
+                    let _ = child.kill().and_then(|()| child.wait());
+                    return Err(format!("it took longer than {} s", self.check.limit.as_secs()));
+                }
+                Err(error) => return Err(format!("waiting for it failed: {error}")),
+            }
+        };
+        if status.success() {
+            return Ok(Vec::new());
+        }
+        let mut said = String::new();
+        if let Some(mut stderr) = child.stderr.take() {
+            // What it said is for the message only.
+            let _ = stderr.read_to_string(&mut said);
+        }
+        Err(format!("{status}: {}", said.trim()))
+    }
+}
+
+struct Watcher(ResumeGuard);
+
+impl Guard for Watcher {
+    fn disarm(self: Box<Self>) {
+        if let Err(error) = self.0.disarm() {
+            tracing::warn!(%error, "the guard process did not end as it should");
+        }
+    }
+}
+
+fn is_blank(node: &Path) -> io::Result<bool> {
+    let mut start = [0; BLANK_BYTES];
+    fs::File::open(node)?.read_exact(&mut start)?;
+    Ok(start.iter().all(|byte| *byte == 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(dir: &Path, program: &str) -> LinuxHost {
+        let executable = Some(PathBuf::from(program));
+        LinuxHost::new(dir, CheckPolicy { executable, options: Vec::new(), limit: Duration::from_millis(50) })
+    }
+
+    #[test]
+    fn marks_are_made_seen_and_taken_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = host(&dir.path().join("sub"), "true");
+        let pool = LvmUuid::from_random([7; 32]);
+        assert!(!host.is_clean(&pool));
+        host.mark_dirty(&pool).unwrap();
+        host.mark_clean(&pool).unwrap();
+        assert!(host.is_clean(&pool));
+        host.mark_dirty(&pool).unwrap();
+        assert!(!host.is_clean(&pool));
+    }
+
+    #[test]
+    fn a_mark_that_cannot_be_removed_stops_the_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(host(&file, "true").mark_dirty(&LvmUuid::from_random([7; 32])).is_err());
+    }
+
+    #[test]
+    fn a_check_that_hangs_is_killed_at_its_limit() {
+        let host = host(Path::new("/nonexistent"), "sleep");
+        let child = Command::new("sleep").arg("100").stderr(Stdio::piped()).spawn().unwrap();
+        assert!(host.watch(child).unwrap_err().contains("longer than"));
+    }
+
+    #[test]
+    fn what_a_failed_check_says_is_passed_on() {
+        let host = host(Path::new("/nonexistent"), "sh");
+        let child =
+            Command::new("sh").args(["-c", "echo bad btree >&2; exit 1"]).stderr(Stdio::piped()).spawn();
+        assert!(host.watch(child.unwrap()).unwrap_err().contains("bad btree"));
+    }
+}

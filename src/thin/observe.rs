@@ -1,0 +1,226 @@
+//! Looks at everything a plan depends on: devices, pools in the kernel, and, where a crash may have left something, the
+//! devices inside a pool. A look at an idle pool costs two ioctls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thiserror::Error;
+
+use crate::dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
+use crate::dm::name::{DmName, DmUuid, Layer};
+use crate::dm::status::{LineError, PoolStatus};
+use crate::ids::{DevNo, LvName, LvmUuid, TransactionId};
+use crate::lvm::model::{Lv, ThinPool, Vg};
+use crate::thin::observed::{Inventory, Observed, PoolSeen, PoolState};
+use crate::thin::ports::{Host, PoolReader};
+use crate::thin::request::Request;
+use crate::thin::stack::DevRef;
+
+/// Why the world could not be looked at.
+#[derive(Debug, Error)]
+pub enum ObserveError {
+    /// device-mapper refused.
+    #[error(transparent)]
+    Dm(#[from] DmError),
+    /// The kernel's status cannot be understood.
+    #[error("the status of {device} cannot be read")]
+    Status {
+        /// The device.
+        device: DmName,
+        /// Where.
+        #[source]
+        source: LineError,
+    },
+}
+
+/// What looks.
+pub struct Observer<'a> {
+    /// device-mapper.
+    pub kernel: &'a dyn Kernel,
+    /// The host, for its marks.
+    pub host: &'a dyn Host,
+    /// The volume group.
+    pub vg: &'a Vg,
+    /// Its physical volumes that are here.
+    pub pvs: &'a BTreeMap<LvmUuid, DevNo>,
+    /// How pool metadata is read.
+    pub reader: &'a dyn PoolReader,
+}
+
+/// How much is looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    lvs: BTreeSet<LvName>,
+    pools: BTreeSet<LvName>,
+    /// Everything, for recovery and for reading verbs.
+    all: bool,
+    /// Whether devices inside the pools are looked through even where they are marked clean.
+    pub inventory: bool,
+}
+
+impl Scope {
+    /// Everything of the VG.
+    pub fn all(inventory: bool) -> Self {
+        Self { all: true, inventory, ..Self::default() }
+    }
+
+    /// What the requests concern.
+    pub fn of(vg: &Vg, requests: &[Request]) -> Self {
+        let mut scope = Self::default();
+        for request in requests {
+            match request {
+                Request::Create { pool, .. } => {
+                    scope.pools.insert(pool.clone());
+                }
+                Request::Snapshot { origin: name, .. }
+                | Request::Remove { name }
+                | Request::Activate { name, .. }
+                | Request::Deactivate { name } => scope.add(vg, name),
+                Request::ActivateAll | Request::DeactivateAll => scope.all = true,
+            }
+        }
+        scope
+    }
+
+    fn add(&mut self, vg: &Vg, name: &LvName) {
+        let Some(lv) = vg.lv(name) else { return };
+        if lv.thin_pool().is_some() {
+            self.pools.insert(name.clone());
+        }
+        self.pools.extend(lv.thin().map(|thin| thin.pool.clone()));
+        self.lvs.insert(name.clone());
+    }
+}
+
+impl Observer<'_> {
+    /// Looks at what is in scope. Policy, fresh values and the metadata areas' state are the caller's to fill in.
+    ///
+    /// # Errors
+    /// If device-mapper does not answer.
+    pub fn look(&self, scope: &Scope) -> Result<Observed, ObserveError> {
+        let listed = self.kernel.list()?;
+        let mut observed = Observed::default();
+        for pv in &self.vg.pvs {
+            if let Some(dev) = self.pvs.get(&pv.id) {
+                observed.numbers.insert(DevRef::Pv(pv.key.clone()), *dev);
+            }
+        }
+        let by_uuid: BTreeMap<&DmUuid, &ListedDevice> =
+            listed.iter().filter_map(|device| Some((device.uuid.as_ref()?, device))).collect();
+        for lv in self.vg.lvs.iter().filter(|lv| scope.all || scope.lvs.contains(&lv.name)) {
+            for layer in layers(lv) {
+                self.look_at(&by_uuid, &DmUuid::of_lv(&self.vg.id, &lv.id, *layer), &mut observed)?;
+            }
+        }
+        for (lv, pool) in self.vg.pools().filter(|(lv, _)| scope.all || scope.pools.contains(&lv.name)) {
+            let seen = self.pool(lv, pool, &by_uuid, scope, &mut observed)?;
+            observed.pools.insert(lv.name.clone(), seen);
+        }
+        for device in listed {
+            observed.numbers.insert(DevRef::Device(device.name.clone()), device.dev);
+            observed.listed.insert(device.name, device.uuid);
+        }
+        Ok(observed)
+    }
+
+    fn look_at(
+        &self,
+        by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
+        uuid: &DmUuid,
+        observed: &mut Observed,
+    ) -> Result<(), ObserveError> {
+        if let Some(listed) = by_uuid.get(uuid).filter(|_| !observed.devices.contains_key(uuid)) {
+            // Gone since it was listed is as good as never there.
+            if let Some(info) = self.kernel.info(&listed.name)? {
+                observed.devices.insert(uuid.clone(), info);
+            }
+        }
+        Ok(())
+    }
+
+    fn pool(
+        &self,
+        lv: &Lv,
+        pool: &ThinPool,
+        by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
+        scope: &Scope,
+        observed: &mut Observed,
+    ) -> Result<PoolSeen, ObserveError> {
+        let uuid = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Tpool);
+        let running = match by_uuid.get(&uuid) {
+            Some(listed) => self.target(&listed.name)?,
+            None => None,
+        };
+        let state = match running {
+            Some((info, status)) => {
+                let layered =
+                    DmName::of_lv(&self.vg.name, &lv.name, Layer::Tpool).is_ok_and(|name| name == info.name);
+                observed.devices.insert(uuid, info);
+                if layered { PoolState::Active(status) } else { PoolState::ActiveNew(status) }
+            }
+            None => {
+                for part in [&pool.metadata, &pool.data].into_iter().filter_map(|name| self.vg.lv(name)) {
+                    for layer in layers(part) {
+                        self.look_at(by_uuid, &DmUuid::of_lv(&self.vg.id, &part.id, *layer), observed)?;
+                    }
+                }
+                self.look_at(by_uuid, &uuid, observed)?;
+                match self.reader.transaction_id(self.vg, pool) {
+                    Ok(id) => PoolState::Inactive(id.unwrap_or(TransactionId(0))),
+                    Err(error) => PoolState::Unreadable(error.to_string()),
+                }
+            }
+        };
+        let inventory = self.inventory(lv, pool, &state, by_uuid, scope);
+        Ok(PoolSeen { state, inventory })
+    }
+
+    /// The pool target's status, or nothing if it has no table yet.
+    fn target(&self, name: &DmName) -> Result<Option<(DeviceInfo, PoolStatus)>, ObserveError> {
+        let (info, lines) = self.kernel.status(name, StatusFlush::NoFlush)?;
+        let Some(line) = lines.first() else { return Ok(None) };
+        let status = PoolStatus::parse(&line.params)
+            .map_err(|source| ObserveError::Status { device: name.clone(), source })?;
+        Ok(Some((info, status)))
+    }
+
+    /// A pool that is marked clean, with no message in its text and nobody asking, is believed to match.
+    fn inventory(
+        &self,
+        lv: &Lv,
+        pool: &ThinPool,
+        state: &PoolState,
+        by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
+        scope: &Scope,
+    ) -> Inventory {
+        if !scope.inventory && pool.messages.is_empty() && self.host.is_clean(&lv.id) {
+            return Inventory::Clean;
+        }
+        let read = match state {
+            PoolState::Active(status) | PoolState::ActiveNew(status) => {
+                let named = |id, layer| by_uuid.get(&DmUuid::of_lv(&self.vg.id, id, layer)).copied();
+                let tpool = named(&lv.id, Layer::Tpool);
+                let tmeta = self.vg.lv(&pool.metadata).and_then(|tmeta| named(&tmeta.id, Layer::Tmeta));
+                match (tpool, tmeta) {
+                    (Some(tpool), Some(tmeta)) => {
+                        self.reader.devices_of_running(self.kernel, &tpool.name, status, tmeta.dev)
+                    }
+                    _ => return Inventory::Unknown("its metadata device is not active".into()),
+                }
+            }
+            PoolState::Inactive(_) => self.reader.devices_of_stopped(self.vg, pool),
+            PoolState::Unreadable(why) => return Inventory::Unknown(why.clone()),
+        };
+        read.map_or_else(|error| Inventory::Unknown(error.to_string()), Inventory::Read)
+    }
+}
+
+/// The layers in which an LV can have a device, apart from a pool's target.
+fn layers(lv: &Lv) -> &'static [Layer] {
+    if lv.thin_pool().is_some() {
+        &[Layer::Pool]
+    } else if lv.is_visible() {
+        &[Layer::Plain]
+    } else {
+        &[Layer::Tmeta, Layer::Tdata, Layer::Plain]
+    }
+}

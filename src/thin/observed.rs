@@ -1,0 +1,128 @@
+//! What was seen outside the metadata when a plan was made: devices, pools in the kernel, random and clock values.
+//!
+//! Gathered by `thin::observe`; here so that the planner can be handed any of it.
+
+use std::collections::BTreeMap;
+
+use crate::dm::kernel::DeviceInfo;
+use crate::dm::name::{DmName, DmUuid};
+use crate::dm::status::PoolStatus;
+use crate::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
+use crate::lvm::edit::Stamp;
+use crate::thin::meta::DeviceDetails;
+use crate::thin::stack::DevRef;
+use crate::units::Bytes;
+
+/// The world as far as a plan needs it.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// All device-mapper devices, as listed: name, and uuid if it has one.
+    pub listed: BTreeMap<DmName, Option<DmUuid>>,
+    /// Those of this VG that the requests concern, by uuid.
+    pub devices: BTreeMap<DmUuid, DeviceInfo>,
+    /// Numbers of the devices that tables may stand on: the VG's physical volumes and everything listed.
+    pub numbers: BTreeMap<DevRef, DevNo>,
+    /// The pools that were looked at.
+    pub pools: BTreeMap<LvName, PoolSeen>,
+    /// The largest text that every metadata area in use can take; `None` if unknown.
+    pub text_limit: Option<Bytes>,
+    /// Metadata areas that lag behind or are damaged, in words: a fresh commit mends them.
+    pub lagging: Vec<String>,
+    /// Settings that decide.
+    pub policy: Policy,
+    /// Values a plan must not make up.
+    pub fresh: Fresh,
+}
+
+/// A pool as the kernel and its metadata device show it.
+#[derive(Clone, Debug)]
+pub struct PoolSeen {
+    /// What runs.
+    pub state: PoolState,
+    /// What is known of the devices in the pool's own metadata.
+    pub inventory: Inventory,
+}
+
+/// What is known of the thin devices that a pool holds.
+#[derive(Clone, Debug)]
+pub enum Inventory {
+    /// They match the text: the last change since boot went through to its end.
+    Clean,
+    /// They were read.
+    Read(BTreeMap<ThinId, DeviceDetails>),
+    /// They could not be read; why.
+    Unknown(String),
+}
+
+impl Inventory {
+    /// The devices, if they were read.
+    pub fn devices(&self) -> Option<&BTreeMap<ThinId, DeviceDetails>> {
+        match self {
+            Self::Read(devices) => Some(devices),
+            Self::Clean | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Whether and how a pool runs.
+#[derive(Clone, Debug)]
+pub enum PoolState {
+    /// Its target runs under LVM's `-tpool` name.
+    Active(PoolStatus),
+    /// Its target runs under the pool LV's own name, as lvm2 sets a never-used pool up.
+    ActiveNew(PoolStatus),
+    /// It does not run; its superblock says this id (0 if it is blank).
+    Inactive(TransactionId),
+    /// It does not run and its superblock could not be read; why.
+    Unreadable(String),
+}
+
+/// Settings of lvm.conf that decide what is planned.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// `activation/thin_pool_autoextend_threshold`, in percent.
+    pub autoextend_threshold: u32,
+    /// Names of this host that may own a VG (`system_id`).
+    pub system_ids: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { autoextend_threshold: 100, system_ids: Vec::new() }
+    }
+}
+
+/// Values from outside that a plan uses up.
+#[derive(Clone, Debug, Default)]
+pub struct Fresh {
+    /// New UUIDs, at least as many as there are requests.
+    pub uuids: Vec<LvmUuid>,
+    /// Time, host and wording for the metadata header.
+    pub stamp: Stamp,
+}
+
+impl PoolState {
+    /// The transaction id the kernel holds or would hold.
+    pub fn transaction_id(&self) -> Option<TransactionId> {
+        match self {
+            Self::Active(status) | Self::ActiveNew(status) => match status {
+                PoolStatus::Working(working) => Some(working.transaction_id),
+                PoolStatus::Failed | PoolStatus::Error => None,
+            },
+            Self::Inactive(id) => Some(*id),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+impl Observed {
+    /// The device with that uuid, if it exists.
+    pub fn device(&self, uuid: &DmUuid) -> Option<&DeviceInfo> {
+        self.devices.get(uuid)
+    }
+
+    /// Whether another device than that of `uuid` bears the name.
+    pub fn name_taken_from(&self, name: &DmName, uuid: &DmUuid) -> bool {
+        self.listed.get(name).is_some_and(|owner| owner.as_ref() != Some(uuid))
+    }
+}

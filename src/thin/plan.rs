@@ -1,0 +1,340 @@
+//! A plan: everything a transaction will do, decided, in order, and printable.
+//!
+//! Each step may carry the step that takes it back. Until the plan's point of no return, a step that fails makes the
+//! executor run those of the steps already done, last first; after it, only recovery leads on.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use nix::errno::Errno;
+use serde::Serialize;
+
+use super::stack::{DevRef, DeviceSpec};
+use crate::dm::name::DmName;
+use crate::ids::{DevNo, LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
+use crate::lvm::metadata::Metadata;
+
+/// A message to a thin pool. Source: Linux `drivers/md/dm-thin.c` (`pool_message`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// Make an empty thin device.
+    CreateThin(ThinId),
+    /// Make a thin device that shares the origin's content.
+    CreateSnap {
+        /// The new device.
+        id: ThinId,
+        /// The device it starts from.
+        origin: ThinId,
+    },
+    /// Delete a thin device.
+    Delete(ThinId),
+}
+
+/// A message and the one refusal that means it was carried out earlier.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Send {
+    /// The pool target it goes to.
+    pub tpool: DmName,
+    /// What to send.
+    pub message: Message,
+    /// Whether "exists" (to a create) or "does not exist" (to a delete) counts as done.
+    pub replay: bool,
+}
+
+/// What a pool is wanted for: each asks more of it than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// To have volumes active on it.
+    Activation,
+    /// To take messages.
+    Change,
+    /// To take new volumes.
+    NewVolumes,
+}
+
+/// What a pool must be like before anything is asked of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolExpectation {
+    /// The transaction id the kernel must hold.
+    pub transaction_id: TransactionId,
+    /// What it is wanted for.
+    pub purpose: Purpose,
+    /// Data usage in percent above which new volumes are refused.
+    pub threshold_percent: u32,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Forget that the pool's devices are known to match the text: from here on a crash may leave some that do not.
+    MarkDirty {
+        /// The pool.
+        pool: LvmUuid,
+    },
+    /// Remember that the pool's devices match the text.
+    MarkClean {
+        /// The pool.
+        pool: LvmUuid,
+    },
+    /// Create a device, load its table and put it in place.
+    CreateDevice(DeviceSpec),
+    /// Give a device another table: load it and resume.
+    ReloadDevice(DeviceSpec),
+    /// Check a pool's metadata before the pool is put on it.
+    ThinCheck {
+        /// The metadata device.
+        tmeta: DmName,
+    },
+    /// Remove a device.
+    RemoveDevice(DeviceSpec),
+    /// Let I/O to a device go on that a crash left suspended.
+    Resume {
+        /// The device.
+        name: DmName,
+    },
+    /// Read the pool's status and stop unless it is as expected.
+    ExpectPool {
+        /// The pool target.
+        tpool: DmName,
+        /// What it must be like.
+        expect: PoolExpectation,
+    },
+    /// Suspend all origins, send all messages, resume all origins. Messages are taken back as for [`Step::Send`].
+    Freeze {
+        /// Active origins, suspended together.
+        origins: Vec<DmName>,
+        /// What is sent meanwhile, in order.
+        sends: Vec<Send>,
+    },
+    /// Send messages. Those that were carried out are taken back one by one, by the opposite message.
+    Send {
+        /// The messages, in order.
+        sends: Vec<Send>,
+    },
+    /// Step the kernel's transaction id.
+    SetTransaction {
+        /// The pool target.
+        tpool: DmName,
+        /// The id it has.
+        from: TransactionId,
+        /// The id it gets.
+        to: TransactionId,
+    },
+    /// Write a text to all metadata areas.
+    Commit(Box<Commit>),
+    /// From here on nothing is taken back.
+    PointOfNoReturn,
+}
+
+/// A metadata commit.
+#[derive(Clone, Debug, Serialize)]
+pub struct Commit {
+    /// The text.
+    #[serde(skip)]
+    pub metadata: Metadata,
+    /// Its sequence number.
+    pub seqno: Seqno,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// What changes with it, in words.
+    pub changes: Vec<String>,
+}
+
+/// A step and what takes it back.
+#[derive(Clone, Debug, Serialize)]
+pub struct Planned {
+    /// What to do.
+    #[serde(flatten)]
+    pub step: Step,
+    /// What takes it back, in order; empty if there is nothing to take back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub undo: Vec<Step>,
+}
+
+/// What a request comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The volume or pool it is about.
+    pub name: LvName,
+    /// Its identity, if it is a volume that exists or will.
+    pub uuid: Option<LvmUuid>,
+    /// What happens to it, in words.
+    pub what: String,
+}
+
+/// A whole transaction.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// The volume group.
+    pub vg: VgName,
+    /// The state it was made for: it is void if the VG has moved on.
+    pub parent: Seqno,
+    /// Numbers of the devices that exist already and that tables may stand on.
+    #[serde(skip)]
+    pub numbers: BTreeMap<DevRef, DevNo>,
+    /// The steps.
+    pub steps: Vec<Planned>,
+    /// What each request comes to, in order of the requests.
+    pub outcomes: Vec<Outcome>,
+    /// What the user should know before or after.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// An empty plan for that state of a VG.
+    pub fn new(vg: VgName, parent: Seqno) -> Self {
+        Self {
+            vg,
+            parent,
+            numbers: BTreeMap::new(),
+            steps: Vec::new(),
+            outcomes: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Adds a step that needs no undoing.
+    pub fn push(&mut self, step: Step) {
+        self.steps.push(Planned { step, undo: Vec::new() });
+    }
+
+    /// Adds a step and what takes it back.
+    pub fn push_undoable(&mut self, step: Step, undo: Vec<Step>) {
+        self.steps.push(Planned { step, undo });
+    }
+
+    /// Number of metadata commits if all goes well.
+    pub fn commits(&self) -> usize {
+        self.steps.iter().filter(|planned| matches!(planned.step, Step::Commit(_))).count()
+    }
+
+    /// Every device that some step suspends.
+    pub fn suspended_devices(&self) -> Vec<DmName> {
+        self.steps
+            .iter()
+            .filter_map(|planned| match &planned.step {
+                Step::Freeze { origins, .. } => Some(origins.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect()
+    }
+}
+
+impl Commit {
+    /// Wraps a text with the words for its changes.
+    pub fn new(metadata: Metadata, changes: Vec<String>) -> Box<Self> {
+        let bytes = u64::try_from(metadata.to_disk().len()).unwrap_or(u64::MAX);
+        Box::new(Self { seqno: metadata.vg.seqno, bytes, changes, metadata })
+    }
+}
+
+impl Message {
+    /// What sending the opposite would undo; `None` for a delete.
+    pub fn undo(self) -> Option<Self> {
+        match self {
+            Self::CreateThin(id) | Self::CreateSnap { id, .. } => Some(Self::Delete(id)),
+            Self::Delete(_) => None,
+        }
+    }
+}
+
+impl Message {
+    /// What the kernel answers if it was carried out before.
+    pub fn already_done(self) -> Errno {
+        match self {
+            Self::CreateThin(_) | Self::CreateSnap { .. } => Errno::EEXIST,
+            Self::Delete(_) => Errno::ENODATA,
+        }
+    }
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateThin(id) => write!(f, "create_thin {id}"),
+            Self::CreateSnap { id, origin } => write!(f, "create_snap {id} {origin}"),
+            Self::Delete(id) => write!(f, "delete {id}"),
+        }
+    }
+}
+
+fn join<T: fmt::Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The messages by pool: `pve-data-tpool: create_thin 5, create_thin 6`.
+fn messages(sends: &[Send]) -> String {
+    let mut words = String::new();
+    let mut last: Option<&DmName> = None;
+    for send in sends {
+        match last {
+            Some(tpool) if *tpool == send.tpool => words.push_str(", "),
+            Some(_) => words.push_str(&format!("; {}: ", send.tpool)),
+            None => words.push_str(&format!("{}: ", send.tpool)),
+        }
+        words.push_str(&send.message.to_string());
+        last = Some(&send.tpool);
+    }
+    words
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MarkDirty { pool } => write!(f, "mark pool {pool} as being changed"),
+            Self::MarkClean { pool } => write!(f, "mark pool {pool} as consistent"),
+            Self::CreateDevice(spec) => write!(f, "activate {spec}"),
+            Self::ReloadDevice(spec) => write!(f, "reload {spec}"),
+            Self::ThinCheck { tmeta } => write!(f, "check pool metadata on {tmeta}"),
+            Self::RemoveDevice(spec) => write!(f, "deactivate {}", spec.name),
+            Self::Resume { name } => write!(f, "resume {name}"),
+            Self::ExpectPool { tpool, expect } => {
+                let also = match expect.purpose {
+                    Purpose::Activation => "",
+                    Purpose::Change => ", writable",
+                    Purpose::NewVolumes => ", writable, with room for new volumes",
+                };
+                write!(f, "expect {tpool} at transaction {}{also}", expect.transaction_id)
+            }
+            Self::Freeze { origins, sends } if origins.is_empty() => write!(f, "tell {}", messages(sends)),
+            Self::Freeze { origins, sends } => {
+                write!(f, "suspend {}; tell {}; resume", join(origins), messages(sends))
+            }
+            Self::Send { sends } => write!(f, "tell {}", messages(sends)),
+            Self::SetTransaction { tpool, from, to } => {
+                write!(f, "tell {tpool}: set_transaction_id {from} {to}")
+            }
+            Self::Commit(commit) => {
+                write!(
+                    f,
+                    "commit metadata {} ({} bytes): {}",
+                    commit.seqno,
+                    commit.bytes,
+                    join(&commit.changes)
+                )
+            }
+            Self::PointOfNoReturn => write!(f, "(from here on the change is completed, not taken back)"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan for volume group {}, metadata {}:", self.vg, self.parent)?;
+        if self.steps.is_empty() {
+            writeln!(f, "  nothing to do")?;
+        }
+        let width = self.steps.len().to_string().len();
+        for (index, planned) in self.steps.iter().enumerate() {
+            writeln!(f, "  {:>width$}. {}", index + 1, planned.step)?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,270 @@
+//! Requests, one after another, against the rules: every check that needs no device comes here.
+
+use super::draft::{Draft, NewVolume, Removal, Source};
+use crate::dm::name::{DmName, DmUuid, Layer};
+use crate::ids::{LvName, LvmUuid, ThinId};
+use crate::lvm::edit::NewThin;
+use crate::lvm::model::{Lv, Thin, ThinPool};
+use crate::thin::allocate::{after_maximum, out_of_reach};
+use crate::thin::plan::Outcome;
+use crate::thin::refusal::{Refusal, RefusalKind};
+use crate::thin::request::Request;
+use crate::units::{Extents, Sectors};
+
+/// The largest thin volume: what its extents can count. Source: lvm2 `lib/metadata/lv_manip.c` (`MAX_EXTENT_COUNT`, u32).
+const MAX_EXTENTS: u64 = u32::MAX as u64;
+
+/// What a new volume is to be like, apart from where it comes from.
+struct Wanted<'r> {
+    name: &'r LvName,
+    tags: &'r [String],
+    read_only: bool,
+    skip_activation: bool,
+    autoactivate: bool,
+    activate: bool,
+}
+
+impl Draft<'_> {
+    /// Takes one request in, or says why not.
+    pub(super) fn admit(&mut self, request: &Request) -> Result<(), Refusal> {
+        match request {
+            Request::Create { pool, name, size, tags, activate, autoactivate } => {
+                let wanted = Wanted {
+                    name,
+                    tags,
+                    read_only: false,
+                    skip_activation: false,
+                    autoactivate: *autoactivate,
+                    activate: *activate,
+                };
+                self.create(pool, *size, &wanted)
+            }
+            Request::Snapshot { origin, name, read_only, skip_activation, tags, activate, autoactivate } => {
+                let wanted = Wanted {
+                    name,
+                    tags,
+                    read_only: *read_only,
+                    skip_activation: *skip_activation,
+                    autoactivate: *autoactivate,
+                    activate: *activate,
+                };
+                self.snapshot(origin, &wanted)
+            }
+            Request::Remove { name } => self.remove(name),
+            Request::Activate { name, ignore_skip } => self.activate(name, *ignore_skip),
+            Request::Deactivate { name } => self.deactivate(name),
+            Request::ActivateAll => self.activate_all(),
+            Request::DeactivateAll => self.deactivate_all(),
+        }
+    }
+
+    fn create(&mut self, pool_name: &LvName, size: Sectors, wanted: &Wanted<'_>) -> Result<(), Refusal> {
+        let (_, pool) = self.pool(pool_name)?;
+        self.check_new_name(wanted.name)?;
+        let extents = Extents::holding(size, self.vg().extent_size)
+            .filter(|extents| (1..=MAX_EXTENTS).contains(&extents.get()))
+            .ok_or_else(|| {
+                Refusal::rule(format!("{} cannot have a size of {size} sectors", wanted.name))
+                    .hint("give a size of at least one extent and of at most 2^32 extents")
+            })?;
+        self.warn_of_unzeroed(pool_name, pool);
+        let change = self.change(pool_name)?;
+        let ids = after_maximum(&change.taken, change.maximum, 1);
+        let id = self.take_id(pool_name, ids)?;
+        let thin = self.record(pool_name, pool, extents, id, None, wanted)?;
+        self.add(thin, None, wanted.activate, "created")
+    }
+
+    fn snapshot(&mut self, origin: &LvName, wanted: &Wanted<'_>) -> Result<(), Refusal> {
+        self.check_new_name(wanted.name)?;
+        let source = self.source(origin)?;
+        let (_, pool) = self.pool(&source.pool)?;
+        let change = self.change(&source.pool)?;
+        let ids = out_of_reach(&change.taken, 1);
+        let id = self.take_id(&source.pool, ids)?;
+        let thin = self.record(&source.pool, pool, source.extents, id, Some(origin.clone()), wanted)?;
+        let from = Source { id: source.id, active: source.active };
+        self.add(thin, Some(from), wanted.activate, &format!("snapshot of {origin}"))
+    }
+
+    /// Where a snapshot starts from: a volume of the text, or a snapshot of the same batch.
+    fn source(&self, origin: &LvName) -> Result<Origin, Refusal> {
+        let batch = self.pools.values().flat_map(|change| &change.new).find(|new| new.thin.name == *origin);
+        if let Some(new) = batch {
+            if new.source.is_none() {
+                return Err(Refusal::rule(format!(
+                    "{origin} is created by the same batch: it has no content yet"
+                ))
+                .hint("create the second volume by itself, or snapshot in a later transaction"));
+            }
+            let thin = &new.thin;
+            return Ok(Origin {
+                pool: thin.pool.clone(),
+                id: thin.device_id,
+                extents: thin.extents,
+                active: None,
+            });
+        }
+        let (lv, thin) = self.thin(origin)?;
+        self.check_ordinary(lv, thin, "snapshot")?;
+        let uuid = DmUuid::of_lv(&self.vg().id, &lv.id, Layer::Plain);
+        let active = self.observed.device(&uuid).map(|device| device.name.clone());
+        let extents = lv.extents().unwrap_or(Extents::ZERO);
+        Ok(Origin { pool: thin.pool.clone(), id: thin.device_id, extents, active })
+    }
+
+    fn remove(&mut self, name: &LvName) -> Result<(), Refusal> {
+        if self.added.contains_key(name) {
+            return Err(Refusal::rule(format!("{name} is created and removed by the same batch")));
+        }
+        let (lv, thin) = self.thin(name)?;
+        self.check_ordinary(lv, thin, "remove")?;
+        if let Some(user) = self.external_user(name) {
+            return Err(Refusal::rule(format!("{name} is the external origin of {user}"))
+                .hint(format!("remove {user} first")));
+        }
+        let device = self.removable_device(lv)?;
+        self.say_what_stays(name);
+        self.change(&thin.pool)?.removals.push(Removal { name: name.clone(), id: thin.device_id, device });
+        self.removed.insert(name.clone());
+        self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "removed".into() });
+        Ok(())
+    }
+
+    fn external_user(&self, name: &LvName) -> Option<&LvName> {
+        let uses = |lv: &&Lv| lv.thin().is_some_and(|thin| thin.external_origin.as_ref() == Some(name));
+        self.vg().lvs.iter().find(uses).map(|lv| &lv.name)
+    }
+
+    fn say_what_stays(&mut self, name: &LvName) {
+        let snapshots: Vec<&str> = self
+            .vg()
+            .lvs
+            .iter()
+            .filter(|lv| lv.thin().is_some_and(|thin| thin.origin.as_ref() == Some(name)))
+            .filter(|lv| !self.removed.contains(&lv.name))
+            .map(|lv| lv.name.as_str())
+            .collect();
+        if !snapshots.is_empty() {
+            let stay = snapshots.join(", ");
+            self.warnings.push(format!("{name} goes, what was made from it stays whole: {stay}"));
+        }
+    }
+
+    /// Refuses volumes that take part in something thinvol does not plan with.
+    pub(super) fn check_ordinary(&self, lv: &Lv, thin: &Thin, verb: &str) -> Result<(), Refusal> {
+        let merging = self.vg().lvs.iter().find(|other| {
+            other.thin().is_some_and(|t| {
+                t.merge.is_some() && (other.name == lv.name || t.merge.as_ref() == Some(&lv.name))
+            })
+        });
+        if let Some(merging) = merging {
+            return Err(Refusal::new(
+                RefusalKind::Unsupported,
+                format!("cannot {verb} {}: {} is being merged", lv.name, merging.name),
+            )
+            .hint(format!(
+                "let lvm2 finish the merge: lvchange --refresh {}/{}",
+                self.vg().name,
+                lv.name
+            )));
+        }
+        self.pool(&thin.pool).map(|_| ())
+    }
+
+    fn check_new_name(&self, name: &LvName) -> Result<(), Refusal> {
+        LvName::for_new_volume(name.as_str()).map_err(|error| Refusal::rule(error.to_string()))?;
+        let vg = self.vg();
+        DmName::of_lv(&vg.name, name, Layer::Plain)
+            .map_err(|_| Refusal::rule(format!("'{}/{name}' is too long for a device name", vg.name)))?;
+        let exists = vg.lv(name).is_some() && !self.removed.contains(name);
+        if exists || self.added.contains_key(name) {
+            return Err(Refusal::rule(format!("volume {}/{name} already exists", vg.name)));
+        }
+        if vg.historical_lvs.iter().any(|old| old == name.as_str()) {
+            return Err(Refusal::rule(format!(
+                "the name {name} is kept by a historical volume of {}",
+                vg.name
+            ))
+            .hint(format!("lvremove --nohistory {}/-{name} forgets it", vg.name)));
+        }
+        let count = u64::try_from(vg.lvs.len() + self.added.len() - self.removed.len()).unwrap_or(u64::MAX);
+        if vg.max_lv > 0 && count >= vg.max_lv {
+            return Err(Refusal::rule(format!(
+                "volume group {} is limited to {} volumes",
+                vg.name, vg.max_lv
+            ))
+            .hint(format!("vgchange --logicalvolume <n> {} raises the limit", vg.name)));
+        }
+        Ok(())
+    }
+
+    fn take_id(&mut self, pool: &LvName, ids: Option<Vec<ThinId>>) -> Result<ThinId, Refusal> {
+        let id = ids.and_then(|ids| ids.first().copied());
+        let id = id.ok_or_else(|| Refusal::rule(format!("pool {pool} has no thin device id left")))?;
+        self.change(pool)?.taken.insert(id);
+        Ok(id)
+    }
+
+    fn record(
+        &mut self,
+        pool_name: &LvName,
+        pool: &ThinPool,
+        extents: Extents,
+        device_id: ThinId,
+        origin: Option<LvName>,
+        wanted: &Wanted<'_>,
+    ) -> Result<NewThin, Refusal> {
+        let id: LvmUuid = self.uuid()?;
+        let flags = [(wanted.skip_activation, "ACTIVATION_SKIP"), (!wanted.autoactivate, "NOAUTOACTIVATE")];
+        let stamp = &self.observed.fresh.stamp;
+        Ok(NewThin {
+            name: wanted.name.clone(),
+            id,
+            read_only: wanted.read_only,
+            flags: flags.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect(),
+            tags: wanted.tags.to_vec(),
+            creation_time: stamp.time,
+            creation_host: stamp.host.clone(),
+            extents,
+            pool: pool_name.clone(),
+            transaction_id: pool.transaction_id,
+            device_id,
+            origin,
+            external_origin: None,
+        })
+    }
+
+    fn add(
+        &mut self,
+        thin: NewThin,
+        source: Option<Source>,
+        activate: bool,
+        what: &str,
+    ) -> Result<(), Refusal> {
+        self.outcomes.push(Outcome { name: thin.name.clone(), uuid: Some(thin.id), what: what.to_owned() });
+        self.added.insert(thin.name.clone(), thin.pool.clone());
+        let pool = thin.pool.clone();
+        self.change(&pool)?.new.push(NewVolume { thin, source, activate });
+        Ok(())
+    }
+
+    fn warn_of_unzeroed(&mut self, name: &LvName, pool: &ThinPool) {
+        if !pool.zero_new_blocks {
+            let warning = format!(
+                "pool {name} does not zero new chunks: a partly written chunk of a new volume may show old data of others"
+            );
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+}
+
+/// Where a snapshot starts from, as found.
+struct Origin {
+    pool: LvName,
+    id: ThinId,
+    extents: Extents,
+    active: Option<DmName>,
+}

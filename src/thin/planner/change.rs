@@ -1,0 +1,136 @@
+//! The texts of a transaction: what its first commit adds and removes, what its second one clears.
+
+use std::collections::BTreeMap;
+
+use super::draft::{Draft, PoolChange};
+use crate::ids::{LvName, TransactionId};
+use crate::lvm::check::may_write;
+use crate::lvm::edit::Edit;
+use crate::lvm::metadata::Metadata;
+use crate::lvm::model::PoolMessage;
+use crate::thin::allocate::never_used;
+use crate::thin::plan::Commit;
+use crate::thin::refusal::{Refusal, RefusalKind};
+
+/// The texts of a transaction.
+pub(super) struct Texts {
+    /// With the new volumes, without the removed ones, a transaction ahead, messages pending.
+    pub first: Box<Commit>,
+    /// The same without messages.
+    pub second: Box<Commit>,
+    /// The old content again, numbered to follow the first: what takes the first back.
+    pub revert: Box<Commit>,
+    /// The transaction id of each pool after the first commit.
+    pub next: BTreeMap<LvName, TransactionId>,
+}
+
+/// More names than this are counted, not listed.
+const LISTED_NAMES: usize = 5;
+
+impl Draft<'_> {
+    /// Makes the texts, or says why the VG cannot be written.
+    pub(super) fn texts(&self) -> Result<Texts, Refusal> {
+        may_write(self.vg(), &self.observed.policy.system_ids)
+            .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let mut next = BTreeMap::new();
+        for (name, change) in &self.pools {
+            let id = self.step(name)?;
+            next.insert(name.clone(), id);
+            first.extend(change.removals.iter().map(|removal| Edit::RemoveLv(removal.name.clone())));
+            first.extend(change.new.iter().map(|new| Edit::AddThin(new.thin.clone())));
+            first.push(Edit::SetPoolTransaction { pool: name.clone(), id });
+            first.push(Edit::SetPoolMessages { pool: name.clone(), messages: change.messages()? });
+            second.push(Edit::SetPoolMessages { pool: name.clone(), messages: Vec::new() });
+        }
+        let with_messages = self.apply(self.metadata, &first)?;
+        let without = self.apply(&with_messages, &second)?;
+        let same = self.apply(self.metadata, &[])?;
+        let revert = self.apply(&same, &[])?;
+        self.check_fits(&with_messages)?;
+        Ok(Texts {
+            first: Commit::new(with_messages, self.words(&next)),
+            second: Commit::new(without, vec!["messages carried out".into()]),
+            revert: Commit::new(revert, vec!["as before the change".into()]),
+            next,
+        })
+    }
+
+    fn step(&self, pool: &LvName) -> Result<TransactionId, Refusal> {
+        let (_, segment) = self.pool(pool)?;
+        segment.transaction_id.next().ok_or_else(|| {
+            Refusal::rule(format!("the transaction id of pool {pool} cannot be stepped any more"))
+        })
+    }
+
+    fn apply(&self, metadata: &Metadata, edits: &[Edit]) -> Result<Metadata, Refusal> {
+        metadata.apply(edits, &self.observed.fresh.stamp).map_err(|error| {
+            let mut message = format!("the new metadata of {} would not be valid: {error}", self.vg().name);
+            let mut source = std::error::Error::source(&error);
+            while let Some(cause) = source {
+                message.push_str(&format!(": {cause}"));
+                source = cause.source();
+            }
+            Refusal::new(RefusalKind::Corrupt, message)
+        })
+    }
+
+    fn check_fits(&self, metadata: &Metadata) -> Result<(), Refusal> {
+        let length = u64::try_from(metadata.to_disk().len()).unwrap_or(u64::MAX);
+        match self.observed.text_limit {
+            Some(limit) if length > limit.get() => Err(Refusal::rule(format!(
+                "the metadata of {} would need {length} bytes, its smallest metadata area takes {limit}",
+                self.vg().name
+            ))
+            .hint(
+                "remove volumes, or add a physical volume made with a larger --metadatasize and \
+                 'pvchange --metadataignore y' the small ones",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn words(&self, next: &BTreeMap<LvName, TransactionId>) -> Vec<String> {
+        let mut words = Vec::new();
+        for (name, change) in &self.pools {
+            let added: Vec<String> = change
+                .new
+                .iter()
+                .map(|new| format!("{} (thin {})", new.thin.name, new.thin.device_id))
+                .collect();
+            let removed: Vec<String> =
+                change.removals.iter().map(|removal| removal.name.to_string()).collect();
+            words.extend(listed("add", &added));
+            words.extend(listed("remove", &removed));
+            if let Some(id) = next.get(name) {
+                words.push(format!("{name} to transaction {id}"));
+            }
+        }
+        words
+    }
+}
+
+fn listed(verb: &str, names: &[String]) -> Option<String> {
+    match names.len() {
+        0 => None,
+        1..=LISTED_NAMES => Some(format!("{verb} {}", names.join(", "))),
+        count => Some(format!("{verb} {count} volumes, {} to {}", names[0], names[count - 1])),
+    }
+}
+
+impl PoolChange {
+    /// What the text asks the kernel for: new empty volumes and deletions. A snapshot is not among them: lvm2 cannot
+    /// replay one that was made (docs/transactions.md). A transaction of snapshots alone records the deletion of an id
+    /// nobody has, because lvm2 refuses a pool whose text is ahead without any message.
+    fn messages(&self) -> Result<Vec<PoolMessage>, Refusal> {
+        let creates = self.new.iter().filter(|new| new.source.is_none());
+        let mut messages: Vec<PoolMessage> =
+            creates.map(|new| PoolMessage::Create(new.thin.name.clone())).collect();
+        messages.extend(self.removals.iter().map(|removal| PoolMessage::Delete(removal.id)));
+        if messages.is_empty() {
+            let unused = never_used(&self.taken).ok_or_else(|| Refusal::rule("no thin device id is left"))?;
+            messages.push(PoolMessage::Delete(unused));
+        }
+        Ok(messages)
+    }
+}

@@ -1,0 +1,148 @@
+//! Requests to activate and deactivate, and the devices behind them.
+
+use super::draft::Draft;
+use crate::dm::kernel::DeviceInfo;
+use crate::ids::LvName;
+use crate::lvm::model::{Lv, ThinPool};
+use crate::thin::observed::PoolState;
+use crate::thin::plan::Outcome;
+use crate::thin::refusal::{Refusal, RefusalKind};
+use crate::thin::stack::{DeviceSpec, PoolStack, StackError};
+
+impl Draft<'_> {
+    pub(super) fn activate(&mut self, name: &LvName, ignore_skip: bool) -> Result<(), Refusal> {
+        if self.added.contains_key(name) {
+            return Err(Refusal::rule(format!("{name} is created by the same batch"))
+                .hint("ask for it to be active where it is created"));
+        }
+        let lv = self.existing(name)?;
+        if !lv.is_visible() {
+            return Err(Refusal::rule(format!(
+                "{name} is an internal volume: it comes with the one it belongs to"
+            )));
+        }
+        let mut what = "activated";
+        if lv.has_flag("ACTIVATION_SKIP") && !ignore_skip {
+            what = "left inactive: its activation skip flag is set";
+            self.warnings.push(format!("{name} has the activation skip flag: -K activates it all the same"));
+        } else if !self.activate.contains(name) {
+            self.activate.push(name.clone());
+        }
+        self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: what.into() });
+        Ok(())
+    }
+
+    pub(super) fn deactivate(&mut self, name: &LvName) -> Result<(), Refusal> {
+        let lv = self.existing(name)?;
+        if !lv.is_visible() {
+            return Err(Refusal::rule(format!(
+                "{name} is an internal volume: it goes with the one it belongs to"
+            )));
+        }
+        if !self.deactivate.contains(name) {
+            self.deactivate.push(name.clone());
+        }
+        self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "deactivated".into() });
+        Ok(())
+    }
+
+    pub(super) fn activate_all(&mut self) -> Result<(), Refusal> {
+        let stacks = self.stacks();
+        for lv in self.vg().lvs.iter().filter(|lv| lv.is_visible() && !lv.has_flag("ACTIVATION_SKIP")) {
+            let possible = match lv.thin_pool() {
+                Some(pool) => stacks.pool(lv, pool).map(|_| ()),
+                None => stacks.volume(lv).map(|_| ()),
+            };
+            match possible {
+                Ok(()) => self.activate(&lv.name, false)?,
+                Err(StackError::Unsupported { lv, segtype }) => self.warnings.push(format!(
+                    "{lv} is left as it is: thinvol does not activate segments of type '{segtype}'"
+                )),
+                Err(error) => return Err(refuse(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn deactivate_all(&mut self) -> Result<(), Refusal> {
+        let active = |lv: &&Lv| lv.is_visible() && self.has_device(lv);
+        let names: Vec<LvName> = self.vg().lvs.iter().filter(active).map(|lv| lv.name.clone()).collect();
+        names.iter().try_for_each(|name| self.deactivate(name))
+    }
+
+    /// Whether a visible LV has a device (a pool: any of its stack).
+    fn has_device(&self, lv: &Lv) -> bool {
+        let stacks = self.stacks();
+        match lv.thin_pool() {
+            Some(pool) => stacks.pool(lv, pool).is_ok_and(|stack| {
+                [&stack.pool, &stack.tpool].iter().any(|spec| self.observed.device(&spec.uuid).is_some())
+            }),
+            None => stacks.volume(lv).is_ok_and(|spec| self.observed.device(&spec.uuid).is_some()),
+        }
+    }
+
+    /// The device of a volume that is to be removed, checked to be out of use.
+    pub(super) fn removable_device(&self, lv: &Lv) -> Result<Option<DeviceSpec>, Refusal> {
+        let spec = self.stacks().volume(lv).map_err(|error| refuse(&error))?;
+        match self.observed.device(&spec.uuid) {
+            None => Ok(None),
+            Some(device) => {
+                self.check_unused(lv, device, 0)?;
+                Ok(Some(DeviceSpec { name: device.name.clone(), ..spec }))
+            }
+        }
+    }
+
+    /// Refuses a device that more than `expected` openers use.
+    pub(super) fn check_unused(&self, lv: &Lv, device: &DeviceInfo, expected: u32) -> Result<(), Refusal> {
+        if device.open_count <= expected {
+            return Ok(());
+        }
+        let message = format!("{}/{} is in use ({} times open)", self.vg().name, lv.name, device.open_count);
+        Err(Refusal::new(RefusalKind::Busy, message)
+            .hint("stop what uses it, then try again")
+            .busy_device(device.dev))
+    }
+
+    /// Refuses a device whose name another device bears.
+    pub(super) fn check_name_free(&self, spec: &DeviceSpec) -> Result<(), Refusal> {
+        if self.observed.name_taken_from(&spec.name, &spec.uuid) {
+            return Err(Refusal::rule(format!("another device-mapper device is called {}", spec.name))
+                .hint(format!("'dmsetup info {}' shows it; rename or remove it", spec.name)));
+        }
+        Ok(())
+    }
+
+    /// The stack of a pool as its transaction id wants it, and whether it is that of a never-used pool.
+    pub(super) fn pool_stack(&self, lv: &Lv, pool: &ThinPool) -> Result<(PoolStack, bool), Refusal> {
+        let stacks = self.stacks();
+        let new = pool.transaction_id.0 == 0;
+        let stack = if new { stacks.new_pool(lv, pool) } else { stacks.pool(lv, pool) };
+        stack.map(|stack| (stack, new)).map_err(|error| refuse(&error))
+    }
+
+    /// Whether the pool's target runs.
+    pub(super) fn pool_runs(&self, name: &LvName) -> Result<bool, Refusal> {
+        match &self.seen(name)?.state {
+            PoolState::Active(_) | PoolState::ActiveNew(_) => Ok(true),
+            PoolState::Inactive(_) => Ok(false),
+            PoolState::Unreadable(why) => Err(Refusal::new(
+                RefusalKind::Corrupt,
+                format!("the metadata of pool {}/{name} cannot be read: {why}", self.vg().name),
+            )
+            .hint(format!("'lvconvert --repair {}/{name}' may help", self.vg().name))),
+        }
+    }
+}
+
+/// A stack that cannot be built, as a refusal.
+pub(super) fn refuse(error: &StackError) -> Refusal {
+    match error {
+        StackError::Unsupported { .. } => Refusal::new(RefusalKind::Unsupported, error.to_string())
+            .hint("use lvm2's own commands for this volume"),
+        StackError::Overflow { .. } | StackError::Dangling { .. } => {
+            Refusal::new(RefusalKind::Corrupt, error.to_string())
+        }
+        StackError::Name { .. } => Refusal::rule(error.to_string()),
+    }
+}

@@ -1,0 +1,228 @@
+//! The order of steps. Why each order is safe at every crash point is argued in docs/transactions.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::change::Texts;
+use super::draft::{Draft, PoolChange};
+use crate::dm::name::DmName;
+use crate::ids::LvName;
+use crate::lvm::metadata::Metadata;
+use crate::thin::observed::{Inventory, Observed, PoolState};
+use crate::thin::plan::{Message, Plan, PoolExpectation, Purpose, Send, Step};
+use crate::thin::refusal::Refusal;
+use crate::thin::request::Request;
+use crate::thin::stack::PoolStack;
+
+/// Decides everything that the requests come to, as one transaction.
+///
+/// # Errors
+/// The first request that cannot be carried out, and why; nothing is planned then.
+pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> Result<Plan, Refusal> {
+    let mut draft = Draft::new(metadata, observed);
+    requests.iter().try_for_each(|request| draft.admit(request))?;
+    let mut sequence = Sequence::new(&draft);
+    if !draft.pools.is_empty() {
+        sequence.transaction()?;
+    }
+    sequence.deactivations()?;
+    sequence.activations()?;
+    sequence.stop_idle_pools()?;
+    let mut plan = sequence.plan;
+    plan.outcomes = draft.outcomes;
+    plan.warnings.extend(draft.warnings);
+    Ok(plan)
+}
+
+/// A plan under construction.
+pub(super) struct Sequence<'d, 'a> {
+    pub draft: &'d Draft<'a>,
+    pub plan: Plan,
+    /// Pools whose target runs at this point of the plan.
+    pub running: BTreeSet<LvName>,
+    /// Names of devices that the plan has removed.
+    pub freed: BTreeSet<DmName>,
+    /// Pools the plan started or took users from, with what will be open on their target.
+    pub users: BTreeMap<LvName, u32>,
+}
+
+impl<'d, 'a> Sequence<'d, 'a> {
+    pub(super) fn new(draft: &'d Draft<'a>) -> Self {
+        let mut plan = Plan::new(draft.vg().name.clone(), draft.vg().seqno);
+        plan.numbers.clone_from(&draft.observed.numbers);
+        Self { draft, plan, running: BTreeSet::new(), freed: BTreeSet::new(), users: BTreeMap::new() }
+    }
+
+    /// Removals' devices go; snapshots are made, kernel first; the text is committed with its messages; the messages
+    /// are sent; the transaction is stepped and confirmed; the text is committed without them; new devices come.
+    fn transaction(&mut self) -> Result<(), Refusal> {
+        let texts = self.draft.texts()?;
+        let mut stacks = BTreeMap::new();
+        for (name, change) in &self.draft.pools {
+            stacks.insert(name, self.prepare(name, change)?);
+        }
+        self.remove_devices()?;
+        for name in self.draft.pools.keys() {
+            self.plan.push(Step::MarkDirty { pool: self.draft.pool(name)?.0.id });
+        }
+        self.take_snapshots(&stacks);
+        self.plan.push_undoable(Step::Commit(texts.first.clone()), vec![Step::Commit(texts.revert.clone())]);
+        for name in self.draft.pools.keys() {
+            self.start_pool(name, Purpose::Change)?;
+        }
+        self.send_messages(&stacks);
+        self.step_transactions(&stacks, &texts)?;
+        self.plan.push(Step::Commit(texts.second));
+        self.mark_clean()?;
+        self.bring_up_new()
+    }
+
+    /// Checks a pool, or starts it; a never-used one is only started after the first commit (see [`Self::take_over`]).
+    fn prepare(&mut self, name: &LvName, change: &PoolChange) -> Result<PoolStack, Refusal> {
+        let purpose = if change.new.is_empty() { Purpose::Change } else { Purpose::NewVolumes };
+        let (lv, pool) = self.draft.pool(name)?;
+        if pool.transaction_id.0 == 0 {
+            self.take_over(lv, pool, purpose)?;
+        } else {
+            self.start_pool(name, purpose)?;
+        }
+        self.warn_of_overcommit(name, change);
+        self.draft.stacks().pool(lv, pool).map_err(|error| super::devices::refuse(&error))
+    }
+
+    fn remove_devices(&mut self) -> Result<(), Refusal> {
+        for (name, change) in &self.draft.pools {
+            for removal in &change.removals {
+                if let Some(spec) = &removal.device {
+                    self.take_down(spec);
+                    self.release(name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_snapshots(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) {
+        let (mut origins, mut sends) = (Vec::new(), Vec::new());
+        for (name, change) in &self.draft.pools {
+            for new in &change.new {
+                if let Some(source) = &new.source {
+                    // An origin that the same batch removes has lost its device above: nothing can write to it.
+                    origins.extend(source.active.clone().filter(|device| !self.freed.contains(device)));
+                    let message = Message::CreateSnap { id: new.thin.device_id, origin: source.id };
+                    sends.push(Send { tpool: stacks[name].tpool.name.clone(), message, replay: false });
+                }
+            }
+        }
+        origins.sort();
+        origins.dedup();
+        if !sends.is_empty() {
+            self.plan.push(Step::Freeze { origins, sends });
+        }
+    }
+
+    fn send_messages(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) {
+        let (mut creates, mut deletes) = (Vec::new(), Vec::new());
+        for (name, change) in &self.draft.pools {
+            let tpool = &stacks[name].tpool.name;
+            for new in change.new.iter().filter(|new| new.source.is_none()) {
+                let message = Message::CreateThin(new.thin.device_id);
+                creates.push(Send { tpool: tpool.clone(), message, replay: false });
+            }
+            for removal in &change.removals {
+                deletes.push(Send {
+                    tpool: tpool.clone(),
+                    message: Message::Delete(removal.id),
+                    replay: true,
+                });
+            }
+        }
+        if !creates.is_empty() {
+            self.plan.push(Step::Send { sends: creates });
+        }
+        // The first delete may still find its device in use by a stranger, and then everything can be taken back.
+        let rest = deletes.split_off(deletes.len().min(1));
+        if !deletes.is_empty() {
+            self.plan.push(Step::Send { sends: deletes });
+        }
+        self.plan.push(Step::PointOfNoReturn);
+        if !rest.is_empty() {
+            self.plan.push(Step::Send { sends: rest });
+        }
+    }
+
+    fn step_transactions(
+        &mut self,
+        stacks: &BTreeMap<&LvName, PoolStack>,
+        texts: &Texts,
+    ) -> Result<(), Refusal> {
+        for name in self.draft.pools.keys() {
+            let from = self.draft.pool(name)?.1.transaction_id;
+            let (tpool, to) = (stacks[name].tpool.name.clone(), texts.next[name]);
+            self.plan.push(Step::SetTransaction { tpool: tpool.clone(), from, to });
+            self.plan.push(Step::ExpectPool { tpool, expect: self.expectation(to, Purpose::Change) });
+        }
+        Ok(())
+    }
+
+    pub(super) fn expectation(
+        &self,
+        transaction_id: crate::ids::TransactionId,
+        purpose: Purpose,
+    ) -> PoolExpectation {
+        let threshold_percent = self.draft.observed.policy.autoextend_threshold;
+        PoolExpectation { transaction_id, purpose, threshold_percent }
+    }
+
+    /// A pool that holds, or may hold, devices the text does not know is not marked clean: it is looked through again.
+    fn mark_clean(&mut self) -> Result<(), Refusal> {
+        for name in self.draft.pools.keys() {
+            let known: BTreeSet<_> = self.draft.vg().thins_of(name).map(|(_, thin)| thin.device_id).collect();
+            let matches = match &self.draft.seen(name)?.inventory {
+                Inventory::Clean => true,
+                Inventory::Read(devices) => devices.keys().all(|id| known.contains(id)),
+                Inventory::Unknown(_) => false,
+            };
+            if matches {
+                self.plan.push(Step::MarkClean { pool: self.draft.pool(name)?.0.id });
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_up_new(&mut self) -> Result<(), Refusal> {
+        for (name, change) in &self.draft.pools {
+            for new in change.new.iter().filter(|new| new.activate) {
+                let spec = self.draft.stacks().new_volume(&new.thin);
+                let spec = spec.map_err(|error| super::devices::refuse(&error))?;
+                self.bring_up(spec)?;
+                self.hold(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// As lvm2 warns: the sum of all thin volumes against the pool.
+    fn warn_of_overcommit(&mut self, name: &LvName, change: &PoolChange) {
+        let vg = self.draft.vg();
+        let removed = |lv: &LvName| change.removals.iter().any(|removal| removal.name == *lv);
+        let old = vg.thins_of(name).filter(|(lv, _)| !removed(&lv.name)).filter_map(|(lv, _)| lv.extents());
+        let new = change.new.iter().map(|new| new.thin.extents);
+        let sum = old.chain(new).map(|extents| u128::from(extents.get())).sum::<u128>();
+        let size = vg.lv(name).and_then(crate::lvm::model::Lv::extents).map_or(0, |extents| extents.get());
+        if !change.new.is_empty() && sum > u128::from(size) {
+            let extent = u128::from(vg.extent_size.get());
+            let mib = |extents: u128| extents * extent / 2048;
+            self.plan.warnings.push(format!(
+                "the sum of all thin volume sizes ({} MiB) exceeds the size of thin pool {}/{name} ({} MiB)",
+                mib(sum),
+                vg.name,
+                mib(u128::from(size))
+            ));
+        }
+    }
+
+    /// The state in which a pool was found.
+    pub(super) fn state(&self, name: &LvName) -> Result<&'a PoolState, Refusal> {
+        self.draft.seen(name).map(|seen| &seen.state)
+    }
+}

@@ -1,0 +1,212 @@
+//! Bringing devices up and down, and pools with them.
+
+use super::devices::refuse;
+use super::order::Sequence;
+use crate::ids::LvName;
+use crate::lvm::model::{Lv, ThinPool};
+use crate::thin::guards::{check_pool, check_transaction};
+use crate::thin::observed::PoolState;
+use crate::thin::plan::{PoolExpectation, Purpose, Step};
+use crate::thin::refusal::Refusal;
+use crate::thin::stack::{DeviceSpec, PoolStack};
+
+impl Sequence<'_, '_> {
+    /// Makes a pool's target run, or checks the one that does.
+    pub(super) fn start_pool(&mut self, name: &LvName, purpose: Purpose) -> Result<(), Refusal> {
+        if !self.running.insert(name.clone()) {
+            return Ok(());
+        }
+        let (lv, pool) = self.draft.pool(name)?;
+        let expect = self.expectation(pool.transaction_id, purpose);
+        let shown = format!("{}/{name}", self.draft.vg().name);
+        let new_volumes = self.draft.pools.contains_key(name);
+        let (stack, _) = if new_volumes && pool.transaction_id.0 == 0 {
+            (self.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error))?, false)
+        } else {
+            self.draft.pool_stack(lv, pool)?
+        };
+        match self.state(name)? {
+            PoolState::Active(status) => return check_pool(&shown, status, &expect),
+            PoolState::ActiveNew(status) if !new_volumes => return check_pool(&shown, status, &expect),
+            PoolState::Inactive(kernel) => check_transaction(&shown, *kernel, pool.transaction_id)?,
+            PoolState::ActiveNew(_) => {}
+            PoolState::Unreadable(_) => {
+                self.draft.pool_runs(name)?;
+            }
+        }
+        self.start_stack(name, &stack, expect)?;
+        if matches!(self.state(name)?, PoolState::ActiveNew(_)) {
+            self.bring_up(stack.pool)?;
+            self.hold(name);
+        }
+        Ok(())
+    }
+
+    /// Brings a pool's devices up, checks its metadata in between, and what the target says afterwards.
+    pub(super) fn start_stack(
+        &mut self,
+        name: &LvName,
+        stack: &PoolStack,
+        expect: PoolExpectation,
+    ) -> Result<(), Refusal> {
+        self.bring_up(stack.tmeta.clone())?;
+        self.bring_up(stack.tdata.clone())?;
+        self.plan.push(Step::ThinCheck { tmeta: stack.tmeta.name.clone() });
+        self.bring_up(stack.tpool.clone())?;
+        self.plan.push(Step::ExpectPool { tpool: stack.tpool.name.clone(), expect });
+        self.users.entry(name.clone()).or_insert(0);
+        Ok(())
+    }
+
+    /// Prepares a pool that never held a volume for its first one, as lvm2 does: the target under the pool LV's own
+    /// name goes before the text is committed, and comes back under the `-tpool` name after it. So a crash leaves an
+    /// inactive pool, which both the old and the new text allow, never a stack that contradicts the text.
+    pub(super) fn take_over(&mut self, lv: &Lv, pool: &ThinPool, purpose: Purpose) -> Result<(), Refusal> {
+        let shown = format!("{}/{}", self.draft.vg().name, lv.name);
+        let expect = self.expectation(pool.transaction_id, purpose);
+        match self.state(&lv.name)? {
+            PoolState::ActiveNew(status) => {
+                check_pool(&shown, status, &expect)?;
+                let stack = self.draft.stacks().new_pool(lv, pool).map_err(|error| refuse(&error))?;
+                if let Some(device) = self.draft.observed.device(&stack.tpool.uuid) {
+                    self.draft.check_unused(lv, device, 0)?;
+                }
+                self.take_down(&stack.tpool);
+                Ok(())
+            }
+            PoolState::Active(status) => check_pool(&shown, status, &expect),
+            PoolState::Inactive(kernel) => check_transaction(&shown, *kernel, pool.transaction_id),
+            PoolState::Unreadable(_) => self.draft.pool_runs(&lv.name).map(|_| ()),
+        }
+    }
+
+    /// Makes a device exist with its table, whatever part of the way it already is.
+    pub(super) fn bring_up(&mut self, spec: DeviceSpec) -> Result<(), Refusal> {
+        match self.draft.observed.device(&spec.uuid) {
+            Some(device) if device.name == spec.name && device.live_table => {}
+            Some(device) if device.name == spec.name => self.plan.push(Step::ReloadDevice(spec)),
+            _ => {
+                if !self.freed.contains(&spec.name) {
+                    self.draft.check_name_free(&spec)?;
+                }
+                self.plan.push_undoable(Step::CreateDevice(spec.clone()), vec![Step::RemoveDevice(spec)]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a device go.
+    pub(super) fn take_down(&mut self, spec: &DeviceSpec) {
+        self.freed.insert(spec.name.clone());
+        self.plan.push_undoable(Step::RemoveDevice(spec.clone()), vec![Step::CreateDevice(spec.clone())]);
+    }
+
+    /// Counts one more device on a pool's target, if the plan watches the pool.
+    pub(super) fn hold(&mut self, name: &LvName) {
+        if let Some(users) = self.users.get_mut(name) {
+            *users += 1;
+        }
+    }
+
+    /// Counts one device less on a pool's target.
+    pub(super) fn release(&mut self, name: &LvName) -> Result<(), Refusal> {
+        let open = self.open_on(name)?;
+        let users = self.users.entry(name.clone()).or_insert(open);
+        *users = users.saturating_sub(1);
+        Ok(())
+    }
+
+    fn open_on(&self, name: &LvName) -> Result<u32, Refusal> {
+        let (lv, pool) = self.draft.pool(name)?;
+        let stack = self.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error))?;
+        Ok(self.draft.observed.device(&stack.tpool.uuid).map_or(0, |device| device.open_count))
+    }
+
+    pub(super) fn deactivations(&mut self) -> Result<(), Refusal> {
+        for name in &self.draft.deactivate {
+            if self.draft.removed.contains(name) {
+                continue;
+            }
+            let lv = self.draft.existing(name)?;
+            match (lv.thin_pool(), lv.thin()) {
+                (Some(pool), _) => self.deactivate_pool(lv, pool)?,
+                (None, thin) => {
+                    let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
+                    if let Some(device) = self.draft.observed.device(&spec.uuid) {
+                        self.draft.check_unused(lv, device, 0)?;
+                        self.take_down(&DeviceSpec { name: device.name.clone(), ..spec });
+                        if let Some(thin) = thin {
+                            self.release(&thin.pool)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn deactivate_pool(&mut self, lv: &Lv, pool: &ThinPool) -> Result<(), Refusal> {
+        let (stack, new) = self.draft.pool_stack(lv, pool)?;
+        if new {
+            let open = self.draft.observed.device(&stack.tpool.uuid);
+            self.users.insert(lv.name.clone(), open.map_or(0, |device| device.open_count));
+        } else if let Some(device) = self.draft.observed.device(&stack.pool.uuid) {
+            self.draft.check_unused(lv, device, 0)?;
+            self.take_down(&stack.pool);
+            self.release(&lv.name)?;
+        } else {
+            let open = self.open_on(&lv.name)?;
+            self.users.entry(lv.name.clone()).or_insert(open);
+        }
+        Ok(())
+    }
+
+    pub(super) fn activations(&mut self) -> Result<(), Refusal> {
+        for name in &self.draft.activate {
+            let lv = self.draft.existing(name)?;
+            match (lv.thin_pool(), lv.thin()) {
+                (Some(pool), _) => {
+                    let (stack, new) = self.draft.pool_stack(lv, pool)?;
+                    self.start_pool(name, Purpose::Activation)?;
+                    if !new {
+                        self.bring_up(stack.pool)?;
+                    }
+                    self.hold(name);
+                }
+                (None, Some(thin)) => {
+                    let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
+                    self.start_pool(&thin.pool, Purpose::Activation)?;
+                    self.bring_up(spec)?;
+                    self.hold(&thin.pool);
+                }
+                (None, None) => {
+                    let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
+                    self.bring_up(spec)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops pools that the plan started or emptied and that nothing stands on any more, as lvm2 does.
+    pub(super) fn stop_idle_pools(&mut self) -> Result<(), Refusal> {
+        let idle: Vec<LvName> =
+            self.users.iter().filter(|(_, open)| **open == 0).map(|(name, _)| name.clone()).collect();
+        for name in idle {
+            let (lv, pool) = self.draft.pool(&name)?;
+            let stack = self.stack_at_end(lv, pool)?;
+            if self.running.contains(&name) || self.draft.pool_runs(&name)? {
+                [stack.tpool, stack.tdata, stack.tmeta].iter().for_each(|spec| self.take_down(spec));
+            }
+        }
+        Ok(())
+    }
+
+    /// The stack a pool has once the plan's transaction is through: the first one gives a new pool its layers.
+    fn stack_at_end(&self, lv: &Lv, pool: &ThinPool) -> Result<PoolStack, Refusal> {
+        if self.draft.pools.contains_key(&lv.name) {
+            return self.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error));
+        }
+        self.draft.pool_stack(lv, pool).map(|(stack, _)| stack)
+    }
+}

@@ -1,0 +1,329 @@
+//! What a crash, ours or lvm2's, left pending, and the plan that finishes or clears it.
+//! The states and the argument for each answer are in docs/transactions.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::devices::refuse;
+use super::draft::Draft;
+use super::order::Sequence;
+use crate::dm::kernel::DeviceInfo;
+use crate::dm::name::{DmName, DmUuid, Layer};
+use crate::ids::{LvName, ThinId, TransactionId};
+use crate::lvm::check::may_write;
+use crate::lvm::edit::Edit;
+use crate::lvm::metadata::Metadata;
+use crate::lvm::model::{Lv, PoolMessage, ThinPool};
+use crate::thin::guards::{check_pool, check_transaction};
+use crate::thin::meta::DeviceDetails;
+use crate::thin::observed::{Inventory, Observed, PoolSeen, PoolState};
+use crate::thin::plan::{Commit, Message, Plan, Purpose, Send, Step};
+use crate::thin::refusal::{Refusal, RefusalKind};
+use crate::thin::stack::{DeviceSpec, PoolStack};
+
+/// What is pending in a volume group.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    /// What finishes or clears it; no steps if there is nothing.
+    pub plan: Plan,
+    /// What was found and will be mended, in words.
+    pub found: Vec<String>,
+    /// What was found and is left alone, in words.
+    pub left: Vec<String>,
+}
+
+/// Finds out what is pending in the pools that were observed, and decides how to finish or clear it.
+///
+/// # Errors
+/// A state that must not be touched: kernel and text disagree beyond what a crash explains.
+pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusal> {
+    let draft = Draft::new(metadata, observed);
+    let mut mending =
+        Mending { sequence: Sequence::new(&draft), found: Vec::new(), left: Vec::new(), edits: Vec::new() };
+    mending.suspended()?;
+    let mut clean = Vec::new();
+    for (name, seen) in &observed.pools {
+        let (lv, pool) = draft.pool(name)?;
+        if mending.pool(lv, pool, seen)? {
+            clean.push(lv.id);
+        }
+    }
+    mending.commit(metadata, observed)?;
+    for pool in clean {
+        mending.sequence.plan.push(Step::MarkClean { pool });
+    }
+    mending.sequence.stop_idle_pools()?;
+    Ok(Repair { plan: mending.sequence.plan, found: mending.found, left: mending.left })
+}
+
+struct Mending<'d, 'a> {
+    sequence: Sequence<'d, 'a>,
+    found: Vec<String>,
+    left: Vec<String>,
+    edits: Vec<Edit>,
+}
+
+impl Mending<'_, '_> {
+    /// Devices that a crash left suspended go on: with the table the text wants where another one is waiting.
+    fn suspended(&mut self) -> Result<(), Refusal> {
+        let observed = self.sequence.draft.observed;
+        let held_back = |device: &&DeviceInfo| device.suspended && device.live_table;
+        for device in observed.devices.values().filter(held_back) {
+            self.found.push(format!("device {} is suspended: I/O to it waits", device.name));
+            let wanted = device.uuid.as_ref().and_then(|uuid| self.spec_of(uuid));
+            self.sequence.plan.push(match wanted {
+                Some(spec) if device.inactive_table && spec.name == device.name => Step::ReloadDevice(spec),
+                _ => Step::Resume { name: device.name.clone() },
+            });
+        }
+        Ok(())
+    }
+
+    /// The device the text wants under that uuid.
+    fn spec_of(&self, uuid: &DmUuid) -> Option<DeviceSpec> {
+        let draft = self.sequence.draft;
+        let stacks = draft.stacks();
+        draft.vg().lvs.iter().find_map(|lv| match lv.thin_pool() {
+            Some(pool) => {
+                let (stack, _) = draft.pool_stack(lv, pool).ok()?;
+                [stack.tmeta, stack.tdata, stack.tpool, stack.pool]
+                    .into_iter()
+                    .find(|spec| spec.uuid == *uuid)
+            }
+            None => stacks.volume(lv).ok().filter(|spec| spec.uuid == *uuid),
+        })
+    }
+
+    /// Mends one pool. Says whether its devices are known to match the text afterwards, when that is news.
+    fn pool(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> Result<bool, Refusal> {
+        let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);
+        if pool.transaction_id.0 == 0 && pool.messages.is_empty() {
+            return Ok(false);
+        }
+        let Some(kernel) = seen.state.transaction_id() else {
+            return self.out_of_order(&shown, pool, &seen.state);
+        };
+        let text = pool.transaction_id;
+        let pending = kernel.next() == Some(text);
+        if !pending {
+            check_transaction(&shown, kernel, text)?;
+        }
+        let known: BTreeSet<ThinId> =
+            self.sequence.draft.vg().thins_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
+        let devices = seen.inventory.devices();
+        if let Inventory::Unknown(why) = &seen.inventory {
+            self.left
+                .push(format!("pool {shown}: could not look for devices that belong to no volume: {why}"));
+        }
+        let sends = if pending { self.replay(lv, pool, devices)? } else { Vec::new() };
+        let orphans = self.orphans(&shown, pool, devices, &known, kernel);
+        if pending || !orphans.is_empty() {
+            self.talk(lv, pool, seen, (kernel, text), sends, &orphans)?;
+        }
+        if pending {
+            self.found.push(format!(
+                "pool {shown}: transaction {text} is in the metadata, the kernel is at {kernel}"
+            ));
+        }
+        if !pool.messages.is_empty() {
+            let count = pool.messages.len();
+            self.found.push(format!("pool {shown}: {count} messages are still in the metadata"));
+            self.edits.push(Edit::SetPoolMessages { pool: lv.name.clone(), messages: Vec::new() });
+        }
+        Ok(devices.is_some_and(|devices| self.matches(&shown, lv, devices, &known, &orphans, pending)))
+    }
+
+    /// A pool that cannot be read or has failed: nothing can be mended; messages in its text are said.
+    fn out_of_order(&mut self, shown: &str, pool: &ThinPool, state: &PoolState) -> Result<bool, Refusal> {
+        let why = match state {
+            PoolState::Unreadable(why) => format!("cannot be read: {why}"),
+            _ => "has failed".to_owned(),
+        };
+        let also = if pool.messages.is_empty() { "" } else { ", and its last transaction is not finished" };
+        self.left.push(format!("pool {shown} {why}{also}"));
+        Ok(false)
+    }
+
+    /// The messages of a pending transaction, to be sent again. A device that exists already is taken for the one that
+    /// was to be created only if it is as young as the transaction.
+    fn replay(
+        &mut self,
+        lv: &Lv,
+        pool: &ThinPool,
+        devices: Option<&BTreeMap<ThinId, DeviceDetails>>,
+    ) -> Result<Vec<(Option<DmName>, Message)>, Refusal> {
+        let draft = self.sequence.draft;
+        let before = TransactionId(pool.transaction_id.0.saturating_sub(1));
+        let mut sends = Vec::new();
+        for message in &pool.messages {
+            match message {
+                PoolMessage::Delete(id) => sends.push((None, Message::Delete(*id))),
+                PoolMessage::Create(name) => {
+                    let (_, thin) = draft.thin(name)?;
+                    let there = devices.and_then(|devices| devices.get(&thin.device_id));
+                    if there.is_some_and(|details| details.transaction_id < before) {
+                        return Err(stranger(&lv.name, name, thin.device_id));
+                    }
+                    sends.push(match &thin.origin {
+                        None => (None, Message::CreateThin(thin.device_id)),
+                        Some(origin) => {
+                            let (origin_lv, origin) = draft.thin(origin)?;
+                            let uuid = DmUuid::of_lv(&draft.vg().id, &origin_lv.id, Layer::Plain);
+                            let active = draft.observed.device(&uuid).map(|device| device.name.clone());
+                            (active, Message::CreateSnap { id: thin.device_id, origin: origin.device_id })
+                        }
+                    });
+                }
+            }
+        }
+        Ok(sends)
+    }
+
+    /// Devices that a crashed transaction made and the text never heard of: as young as the kernel's transaction.
+    /// A committed transaction steps the kernel's id, so that everything it made is older.
+    fn orphans(
+        &mut self,
+        shown: &str,
+        pool: &ThinPool,
+        devices: Option<&BTreeMap<ThinId, DeviceDetails>>,
+        known: &BTreeSet<ThinId>,
+        kernel: TransactionId,
+    ) -> Vec<ThinId> {
+        let deleted = |id: &ThinId| pool.messages.contains(&PoolMessage::Delete(*id));
+        let mut orphans = Vec::new();
+        for (id, details) in
+            devices.into_iter().flatten().filter(|(id, _)| !known.contains(id) && !deleted(id))
+        {
+            if details.transaction_id == kernel {
+                self.found
+                    .push(format!("pool {shown}: thin device {id} was made by a change that never finished"));
+                orphans.push(*id);
+            } else {
+                self.left.push(format!(
+                    "pool {shown}: thin device {id} ({} chunks) belongs to no volume; if it is not wanted, delete it with \
+                     'dmsetup message' to the pool",
+                    details.mapped_blocks
+                ));
+            }
+        }
+        orphans
+    }
+
+    /// The steps that need the kernel: messages again, orphans away, the transaction stepped.
+    fn talk(
+        &mut self,
+        lv: &Lv,
+        pool: &ThinPool,
+        seen: &PoolSeen,
+        (kernel, text): (TransactionId, TransactionId),
+        sends: Vec<(Option<DmName>, Message)>,
+        orphans: &[ThinId],
+    ) -> Result<(), Refusal> {
+        let stack = self.running_stack(lv, pool, seen, kernel)?;
+        let tpool = stack.tpool.name;
+        let send = |message: Message| Send { tpool: tpool.clone(), message, replay: true };
+        let plan = &mut self.sequence.plan;
+        plan.push(Step::MarkDirty { pool: lv.id });
+        plan.push(Step::PointOfNoReturn);
+        let mut origins: Vec<DmName> = sends.iter().filter_map(|(origin, _)| origin.clone()).collect();
+        origins.sort();
+        origins.dedup();
+        let replayed: Vec<Send> = sends.into_iter().map(|(_, message)| send(message)).collect();
+        match (origins.is_empty(), replayed.is_empty()) {
+            (_, true) => {}
+            (true, false) => plan.push(Step::Send { sends: replayed }),
+            (false, false) => plan.push(Step::Freeze { origins, sends: replayed }),
+        }
+        if !orphans.is_empty() {
+            plan.push(Step::Send { sends: orphans.iter().map(|id| send(Message::Delete(*id))).collect() });
+        }
+        if kernel != text {
+            let expect = self.sequence.expectation(text, Purpose::Change);
+            let plan = &mut self.sequence.plan;
+            plan.push(Step::SetTransaction { tpool: tpool.clone(), from: kernel, to: text });
+            plan.push(Step::ExpectPool { tpool, expect });
+        }
+        Ok(())
+    }
+
+    /// The pool's stack, started if it does not run; the kernel's side is expected where it was found.
+    fn running_stack(
+        &mut self,
+        lv: &Lv,
+        pool: &ThinPool,
+        seen: &PoolSeen,
+        kernel: TransactionId,
+    ) -> Result<PoolStack, Refusal> {
+        let stack = self.sequence.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error))?;
+        let expect = self.sequence.expectation(kernel, Purpose::Change);
+        match &seen.state {
+            PoolState::Active(status) => {
+                let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);
+                check_pool(&shown, status, &expect)?;
+            }
+            PoolState::ActiveNew(_) => {
+                let old = self.sequence.draft.stacks().new_pool(lv, pool).map_err(|error| refuse(&error))?;
+                self.sequence.take_down(&old.tpool);
+                self.sequence.start_stack(&lv.name, &stack, expect)?;
+            }
+            PoolState::Inactive(_) | PoolState::Unreadable(_) => {
+                self.sequence.start_stack(&lv.name, &stack, expect)?;
+            }
+        }
+        self.sequence.running.insert(lv.name.clone());
+        Ok(stack)
+    }
+
+    /// Whether, with this repair done, the pool holds exactly the text's devices; what is missing is said.
+    fn matches(
+        &mut self,
+        shown: &str,
+        lv: &Lv,
+        devices: &BTreeMap<ThinId, DeviceDetails>,
+        known: &BTreeSet<ThinId>,
+        orphans: &[ThinId],
+        pending: bool,
+    ) -> bool {
+        let vg = self.sequence.draft.vg();
+        let missing: Vec<LvName> = vg
+            .thins_of(&lv.name)
+            .filter(|(_, thin)| !pending && !devices.contains_key(&thin.device_id))
+            .map(|(volume, _)| volume.name.clone())
+            .collect();
+        for name in &missing {
+            self.left.push(format!(
+                "volume {}/{name} has nothing behind it in pool {shown}: its removal was cut short; free it",
+                vg.name
+            ));
+        }
+        let pool = lv.thin_pool();
+        let deleted =
+            |id: &ThinId| pool.is_some_and(|pool| pool.messages.contains(&PoolMessage::Delete(*id)));
+        let strangers =
+            devices.keys().any(|id| !(known.contains(id) || orphans.contains(id) || pending && deleted(id)));
+        missing.is_empty() && !strangers
+    }
+
+    /// One commit for all texts that change, or for metadata areas that lag behind.
+    fn commit(&mut self, metadata: &Metadata, observed: &Observed) -> Result<(), Refusal> {
+        self.found.extend(observed.lagging.iter().cloned());
+        if self.edits.is_empty() && observed.lagging.is_empty() {
+            return Ok(());
+        }
+        may_write(&metadata.vg, &observed.policy.system_ids)
+            .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
+        let mended = metadata.apply(&self.edits, &observed.fresh.stamp).map_err(|error| {
+            Refusal::new(RefusalKind::Corrupt, format!("the mended metadata would not be valid: {error}"))
+        })?;
+        let changes = if self.edits.is_empty() { "all copies made equal" } else { "messages carried out" };
+        self.sequence.plan.push(Step::Commit(Commit::new(mended, vec![changes.into()])));
+        Ok(())
+    }
+}
+
+fn stranger(pool: &LvName, name: &LvName, id: ThinId) -> Refusal {
+    Refusal::new(
+        RefusalKind::Corrupt,
+        format!("volume {name} was to be created as thin device {id} of pool {pool}, which another device already is"),
+    )
+    .hint("remove the volume with lvremove; the device's data is not touched before that")
+}

@@ -1,0 +1,136 @@
+//! What the executor needs of the world besides device-mapper and udev.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::dm::kernel::Kernel;
+use crate::dm::name::DmName;
+use crate::dm::status::PoolStatus;
+use crate::ids::{DevNo, LvmUuid, ThinId, TransactionId};
+use crate::lvm::metadata::Metadata;
+use crate::lvm::model::{ThinPool, Vg};
+use crate::thin::meta::DeviceDetails;
+
+/// The metadata areas of one volume group.
+pub trait MetadataStore {
+    /// Writes a text to all areas in use. Returns areas that could not be written, in words: they lag behind.
+    ///
+    /// # Errors
+    /// If no area took it, or it is not known whether one did.
+    fn commit(&mut self, metadata: &Metadata) -> Result<Vec<String>, CommitFailure>;
+}
+
+/// A commit that failed.
+#[derive(Debug, Error)]
+#[error("the metadata of the volume group could not be written")]
+pub struct CommitFailure {
+    /// Whether the old state is known to stand.
+    pub nothing_changed: bool,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Pool metadata that could not be read.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct PoolReadError(pub String);
+
+/// Reads what a pool's own metadata holds.
+pub trait PoolReader {
+    /// The transaction id of a pool that does not run; `None` if it never ran.
+    ///
+    /// # Errors
+    /// If its metadata device cannot be read from here, or holds no valid superblock.
+    fn transaction_id(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<TransactionId>, PoolReadError>;
+
+    /// The devices of a pool that does not run.
+    ///
+    /// # Errors
+    /// If its metadata cannot be read or is not valid.
+    fn devices_of_stopped(&self, vg: &Vg, pool: &ThinPool) -> Result<Devices, PoolReadError>;
+
+    /// The devices of a pool that runs, through a metadata snapshot that is released again.
+    ///
+    /// # Errors
+    /// If somebody else holds the metadata snapshot, or the metadata cannot be read or is not valid.
+    fn devices_of_running(
+        &self,
+        kernel: &dyn Kernel,
+        tpool: &DmName,
+        status: &PoolStatus,
+        tmeta: DevNo,
+    ) -> Result<Devices, PoolReadError>;
+}
+
+/// The thin devices of a pool.
+pub type Devices = BTreeMap<ThinId, DeviceDetails>;
+
+/// A check of pool metadata that failed or could not be made.
+#[derive(Debug, Error)]
+#[error("the metadata of the pool on {device} did not pass its check: {why}")]
+pub struct CheckFailure {
+    /// The metadata device.
+    pub device: DmName,
+    /// What the check said, or why it was not made.
+    pub why: String,
+}
+
+/// A mark that could not be set or cleared.
+#[derive(Debug, Error)]
+#[error("could not write {path}")]
+pub struct MarkFailure {
+    /// The file.
+    pub path: String,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A process that resumes devices if this one dies.
+pub trait Guard {
+    /// All devices are resumed: it may go.
+    fn disarm(self: Box<Self>);
+}
+
+/// The host.
+pub trait Host {
+    /// Forgets that a pool's devices match the text.
+    ///
+    /// # Errors
+    /// If the mark could not be removed: the change must not go on.
+    fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+
+    /// Remembers that a pool's devices match the text, until the next boot.
+    ///
+    /// # Errors
+    /// If the mark could not be made: harmless, the pool is looked through next time.
+    fn mark_clean(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+
+    /// Whether a pool is marked clean.
+    fn is_clean(&self, pool: &LvmUuid) -> bool;
+
+    /// Checks a pool's metadata as lvm.conf says. Returns warnings.
+    ///
+    /// # Errors
+    /// If the metadata is damaged.
+    fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure>;
+
+    /// Starts the process that resumes these devices if this one dies.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>>;
+
+    /// Who keeps a device open, in words.
+    fn holders(&self, dev: DevNo) -> Vec<String>;
+
+    /// A monotonic clock.
+    fn now(&self) -> Duration;
+
+    /// Sleeps.
+    fn pause(&self, time: Duration);
+}

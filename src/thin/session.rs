@@ -1,0 +1,177 @@
+//! One volume group, open under its lock: look, recover, plan, execute. The same code runs over the real ports and the
+//! doubles.
+
+use std::collections::BTreeMap;
+
+use nix::errno::Errno;
+
+use crate::dm::kernel::Kernel;
+use crate::dm::udev::UdevSync;
+use crate::ids::{DevNo, LvmUuid};
+use crate::lvm::edit::Stamp;
+use crate::lvm::lock::VgLock;
+use crate::lvm::metadata::Metadata;
+use crate::thin::error::{EngineError, Kind};
+use crate::thin::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
+use crate::thin::observe::{ObserveError, Observer, Scope};
+use crate::thin::observed::{Fresh, Observed, Policy};
+use crate::thin::plan::{Plan, Step};
+use crate::thin::planner::{Repair, plan, repair};
+use crate::thin::ports::{Host, MetadataStore, PoolReader};
+use crate::thin::refusal::{Refusal, RefusalKind};
+use crate::thin::request::Request;
+use crate::units::Bytes;
+
+/// What a session works on and with.
+pub struct Session<'a> {
+    /// device-mapper.
+    pub kernel: &'a dyn Kernel,
+    /// udev.
+    pub udev: &'a dyn UdevSync,
+    /// The host.
+    pub host: &'a dyn Host,
+    /// Pool metadata.
+    pub reader: &'a dyn PoolReader,
+    /// The metadata areas.
+    pub store: &'a mut dyn MetadataStore,
+    /// The metadata as it is now.
+    pub metadata: Metadata,
+    /// The VG's physical volumes that are here.
+    pub pvs: BTreeMap<LvmUuid, DevNo>,
+    /// The largest text that every metadata area in use takes.
+    pub text_limit: Option<Bytes>,
+    /// Metadata areas that lag behind, in words.
+    pub lagging: Vec<String>,
+    /// Settings.
+    pub policy: Policy,
+    /// Time, host and wording for the metadata header.
+    pub stamp: Stamp,
+    /// Makes new UUIDs.
+    pub new_uuid: &'a dyn Fn() -> LvmUuid,
+}
+
+impl Session<'_> {
+    /// Looks at what is in scope.
+    ///
+    /// # Errors
+    /// If device-mapper does not answer.
+    pub fn look(&self, scope: &Scope) -> Result<Observed, EngineError> {
+        let vg = &self.metadata.vg;
+        let observer =
+            Observer { kernel: self.kernel, host: self.host, vg, pvs: &self.pvs, reader: self.reader };
+        let mut observed = observer.look(scope).map_err(|error| match error {
+            ObserveError::Dm(error) => {
+                EngineError::caused(Kind::Refused, "device-mapper does not answer", error)
+            }
+            ObserveError::Status { .. } => EngineError::caused(
+                Kind::Unsupported,
+                "the kernel describes a pool in words that thinvol does not know",
+                error,
+            ),
+        })?;
+        observed.text_limit = self.text_limit;
+        observed.lagging.clone_from(&self.lagging);
+        observed.policy = self.policy.clone();
+        observed.fresh.stamp = self.stamp.clone();
+        Ok(observed)
+    }
+
+    /// What is pending in scope, and how it would be mended.
+    ///
+    /// # Errors
+    /// A state that must not be touched.
+    pub fn pending(&self, scope: &Scope) -> Result<Repair, EngineError> {
+        let observed = self.look(scope)?;
+        Ok(repair(&self.metadata, &observed)?)
+    }
+
+    /// Finishes or clears what a crash left.
+    ///
+    /// # Errors
+    /// A state that must not be touched, or a step that failed.
+    pub fn recover(&mut self, scope: &Scope, lock: &VgLock) -> Result<Repair, EngineError> {
+        let repair = self.pending(scope)?;
+        if !repair.plan.steps.is_empty() {
+            self.execute(&repair.plan, lock)?;
+        }
+        Ok(repair)
+    }
+
+    /// Decides what the requests come to, without doing it.
+    ///
+    /// # Errors
+    /// The request that is refused, and why.
+    pub fn plan(&self, requests: &[Request]) -> Result<Plan, EngineError> {
+        let mut observed = self.look(&Scope::of(&self.metadata.vg, requests))?;
+        observed.fresh =
+            Fresh { uuids: requests.iter().map(|_| (self.new_uuid)()).collect(), stamp: self.stamp.clone() };
+        plan(&self.metadata, &observed, requests).map_err(|refusal| self.refused(refusal))
+    }
+
+    fn refused(&self, refusal: Refusal) -> EngineError {
+        let holders = refusal.busy.map(|dev| self.host.holders(dev)).unwrap_or_default();
+        let mut error = EngineError::from(refusal);
+        if !holders.is_empty() {
+            error = error.with_hint(format!("it is used by {}", holders.join(", ")));
+        }
+        error
+    }
+
+    /// Runs a plan.
+    ///
+    /// # Errors
+    /// The step that failed, and whether anything is left undone.
+    pub fn execute(&mut self, plan: &Plan, lock: &VgLock) -> Result<Executed, EngineError> {
+        let mut ports =
+            Ports { kernel: self.kernel, store: &mut *self.store, udev: self.udev, host: self.host };
+        let executed = execute(plan, &mut ports, lock).map_err(|error| failed(error, &plan.vg))?;
+        let last = plan.steps.iter().rev().find_map(|planned| match &planned.step {
+            Step::Commit(commit) => Some(&commit.metadata),
+            _ => None,
+        });
+        if let Some(metadata) = last {
+            self.metadata = metadata.clone();
+            self.lagging.clear();
+        }
+        Ok(executed)
+    }
+}
+
+/// A failed plan as the command reports it.
+fn failed(error: ExecError, vg: &crate::ids::VgName) -> EngineError {
+    let failures = match &error.aftermath {
+        Aftermath::TakenBack => {
+            let kind = match error.cause.as_ref() {
+                StepError::Dm(dm) if dm.errno == Errno::EBUSY => Kind::Busy,
+                StepError::Refused(refusal) => match refusal.kind {
+                    RefusalKind::Corrupt => Kind::Corrupt,
+                    RefusalKind::Busy => Kind::Busy,
+                    RefusalKind::Rule | RefusalKind::NotFound | RefusalKind::Unsupported => Kind::Refused,
+                },
+                StepError::Check(_) => Kind::Corrupt,
+                _ => Kind::Refused,
+            };
+            let hint = match error.cause.as_ref() {
+                StepError::Refused(refusal) => refusal.hint.clone(),
+                StepError::Check(_) => {
+                    Some(format!("'lvconvert --repair {vg}/<pool>' repairs pool metadata"))
+                }
+                _ => None,
+            };
+            let message = format!("could not {}; nothing was changed", error.step);
+            let failed = EngineError::caused(kind, message, *error.cause);
+            return match hint {
+                Some(hint) => failed.with_hint(hint),
+                None => failed,
+            };
+        }
+        Aftermath::Unfinished { failures } => failures.clone(),
+    };
+    let mut message = format!("could not {}; the change is unfinished", error.step);
+    for failure in failures {
+        message.push_str(&format!("; taking back failed: {failure}"));
+    }
+    EngineError::caused(Kind::Partial, message, *error.cause).with_hint(format!(
+        "'thinvol recover {vg}' finishes or clears it; so does the next change of this volume group"
+    ))
+}

@@ -1,0 +1,461 @@
+//! The devices LVM builds for a volume, from the metadata alone: names, uuids, tables, order.
+//! Source: lvm2 `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
+
+use std::fmt;
+
+use serde::Serialize;
+use thiserror::Error;
+
+use crate::dm::name::{DmName, DmUuid, Layer};
+use crate::dm::table::{PoolParams, Table, TargetLine};
+use crate::ids::{DevNo, IdError, LvName, ThinId};
+use crate::lvm::edit::NewThin;
+use crate::lvm::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
+use crate::units::{Chunks, Sectors};
+
+/// A device that a table stands on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(untagged)]
+pub enum DevRef {
+    /// A physical volume, by its key in the text.
+    Pv(String),
+    /// A device of the same stack, by name: its number is known once it exists.
+    Device(DmName),
+}
+
+/// One target, with the devices it stands on still by reference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "target", rename_all = "kebab-case")]
+pub enum TargetSpec {
+    /// Linear mapping.
+    Linear {
+        /// Length.
+        length: Sectors,
+        /// The device mapped to.
+        device: DevRef,
+        /// Where on it.
+        offset: Sectors,
+    },
+    /// Striping.
+    Striped {
+        /// Length.
+        length: Sectors,
+        /// Stripe size.
+        stripe_size: Sectors,
+        /// The areas.
+        areas: Vec<(DevRef, Sectors)>,
+    },
+    /// A thin pool.
+    ThinPool {
+        /// Length.
+        length: Sectors,
+        /// Metadata device.
+        metadata: DevRef,
+        /// Data device.
+        data: DevRef,
+        /// Chunk size.
+        chunk_size: Sectors,
+        /// Free chunks at which the kernel raises an event.
+        low_water: Chunks,
+        /// New chunks are not zeroed.
+        skip_block_zeroing: bool,
+        /// What happens to discards.
+        discards: Discards,
+        /// A full pool fails writes at once.
+        error_if_no_space: bool,
+    },
+    /// A thin volume.
+    Thin {
+        /// Length.
+        length: Sectors,
+        /// The pool target.
+        pool: DevRef,
+        /// Its id in the pool.
+        id: ThinId,
+    },
+}
+
+/// What udev rules are to make of a device. Source: lvm2 `lib/activate/dev_manager.c` (`_get_udev_flags`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// A volume users open: all links are made.
+    Visible,
+    /// A pool LV, its target, or its parts: no scanning, no links.
+    Internal,
+    /// A pool that was never used, shown under the pool LV's own name.
+    NewPool,
+}
+
+/// Everything about a device that is to exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceSpec {
+    /// The LV it belongs to.
+    pub lv: LvName,
+    /// Its name.
+    pub name: DmName,
+    /// Its uuid.
+    pub uuid: DmUuid,
+    /// Its targets, in order.
+    pub targets: Vec<TargetSpec>,
+    /// Whether it refuses writes.
+    pub read_only: bool,
+    /// What udev is to make of it.
+    pub role: Role,
+}
+
+/// Why the stack of a volume cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StackError {
+    /// A segment type outside what thinvol activates.
+    #[error("volume {lv} has a segment of type '{segtype}', which thinvol does not activate")]
+    Unsupported {
+        /// The volume.
+        lv: LvName,
+        /// The type.
+        segtype: String,
+    },
+    /// A size does not fit.
+    #[error("volume {lv}: a size in its metadata overflows")]
+    Overflow {
+        /// The volume.
+        lv: LvName,
+    },
+    /// A name or uuid that device-mapper does not take.
+    #[error("volume {lv} cannot have a device")]
+    Name {
+        /// The volume.
+        lv: LvName,
+        /// The rule it breaks.
+        #[source]
+        source: IdError,
+    },
+    /// The text names something that is not in it.
+    #[error("volume {lv} refers to '{missing}', which does not exist")]
+    Dangling {
+        /// The volume.
+        lv: LvName,
+        /// What is missing.
+        missing: String,
+    },
+}
+
+/// The devices of a thin pool, in the order in which they are created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolStack {
+    /// The metadata device.
+    pub tmeta: DeviceSpec,
+    /// The data device.
+    pub tdata: DeviceSpec,
+    /// The pool target.
+    pub tpool: DeviceSpec,
+    /// The device of the pool LV itself; only when the pool LV is activated.
+    pub pool: DeviceSpec,
+}
+
+/// The largest metadata device the kernel uses. Source: lvm2 `libdm/libdevmapper.h` (`DM_THIN_MAX_METADATA_SIZE`):
+/// 255 * 16384 - 16384/... sectors of 512 bytes, 15.81 GiB.
+const CROPPED_METADATA_MAX: Sectors = Sectors::new(33_161_216);
+
+/// Builds specs from one volume group.
+#[derive(Clone, Copy, Debug)]
+pub struct Stacks<'a> {
+    /// The volume group.
+    pub vg: &'a Vg,
+    /// `activation/thin_pool_autoextend_threshold`, in percent: it decides the low water mark.
+    pub autoextend_threshold: u32,
+}
+
+impl Stacks<'_> {
+    /// The name of an LV's device.
+    ///
+    /// # Errors
+    /// If device-mapper would not take it.
+    pub fn name(&self, lv: &LvName, layer: Layer) -> Result<DmName, StackError> {
+        DmName::of_lv(&self.vg.name, lv, layer).map_err(|source| StackError::Name { lv: lv.clone(), source })
+    }
+
+    fn spec(
+        &self,
+        lv: &Lv,
+        layer: Layer,
+        targets: Vec<TargetSpec>,
+        role: Role,
+    ) -> Result<DeviceSpec, StackError> {
+        Ok(DeviceSpec {
+            lv: lv.name.clone(),
+            name: self.name(&lv.name, layer)?,
+            uuid: DmUuid::of_lv(&self.vg.id, &lv.id, layer),
+            targets,
+            read_only: !lv.is_writable(),
+            role,
+        })
+    }
+
+    fn find(&self, user: &LvName, wanted: &LvName) -> Result<&Lv, StackError> {
+        self.vg
+            .lv(wanted)
+            .ok_or_else(|| StackError::Dangling { lv: user.clone(), missing: wanted.to_string() })
+    }
+
+    fn length(&self, lv: &Lv) -> Result<Sectors, StackError> {
+        lv.extents()
+            .and_then(|extents| extents.to_sectors(self.vg.extent_size))
+            .ok_or_else(|| StackError::Overflow { lv: lv.name.clone() })
+    }
+
+    /// The device of a plain volume: linear, striped or thin.
+    ///
+    /// # Errors
+    /// If it is made of anything else.
+    pub fn volume(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
+        match lv.thin() {
+            Some(thin) => {
+                let unsupported = |segtype: &str| {
+                    Err(StackError::Unsupported { lv: lv.name.clone(), segtype: segtype.to_owned() })
+                };
+                if thin.external_origin.is_some() {
+                    return unsupported("thin with an external origin");
+                }
+                if thin.merge.is_some() {
+                    return unsupported("thin with a pending merge");
+                }
+                let pool = DevRef::Device(self.name(&thin.pool, Layer::Tpool)?);
+                let target = TargetSpec::Thin { length: self.length(lv)?, pool, id: thin.device_id };
+                self.spec(lv, Layer::Plain, vec![target], Role::Visible)
+            }
+            None => self.spec(lv, Layer::Plain, self.mapped(lv)?, Role::Visible),
+        }
+    }
+
+    /// The device of a thin volume that the text does not hold yet.
+    ///
+    /// # Errors
+    /// If device-mapper would not take its name, or its size overflows.
+    pub fn new_volume(&self, new: &NewThin) -> Result<DeviceSpec, StackError> {
+        let length = new.extents.to_sectors(self.vg.extent_size);
+        let length = length.ok_or_else(|| StackError::Overflow { lv: new.name.clone() })?;
+        let pool = DevRef::Device(self.name(&new.pool, Layer::Tpool)?);
+        Ok(DeviceSpec {
+            lv: new.name.clone(),
+            name: self.name(&new.name, Layer::Plain)?,
+            uuid: DmUuid::of_lv(&self.vg.id, &new.id, Layer::Plain),
+            targets: vec![TargetSpec::Thin { length, pool, id: new.device_id }],
+            read_only: new.read_only,
+            role: Role::Visible,
+        })
+    }
+
+    /// The targets of a volume that lies on physical extents.
+    fn mapped(&self, lv: &Lv) -> Result<Vec<TargetSpec>, StackError> {
+        lv.segments.iter().map(|segment| self.mapped_segment(lv, segment)).collect()
+    }
+
+    fn mapped_segment(&self, lv: &Lv, segment: &Segment) -> Result<TargetSpec, StackError> {
+        let unsupported = |segtype: String| Err(StackError::Unsupported { lv: lv.name.clone(), segtype });
+        match &segment.kind {
+            SegmentKind::Striped(striped) => self.striped(lv, segment, striped),
+            SegmentKind::ThinPool(_) => unsupported("thin-pool".into()),
+            SegmentKind::Thin(_) => unsupported("thin".into()),
+            SegmentKind::Opaque { segtype, .. } => unsupported(segtype.clone()),
+        }
+    }
+
+    fn striped(&self, lv: &Lv, segment: &Segment, striped: &Striped) -> Result<TargetSpec, StackError> {
+        let overflow = || StackError::Overflow { lv: lv.name.clone() };
+        let length = segment.count.to_sectors(self.vg.extent_size).ok_or_else(overflow)?;
+        let mut areas = Vec::with_capacity(striped.stripes.len());
+        for stripe in &striped.stripes {
+            let pv = self.vg.pv(&stripe.area).ok_or_else(|| StackError::Unsupported {
+                lv: lv.name.clone(),
+                segtype: "stacked linear".into(),
+            })?;
+            let offset =
+                stripe.start.to_sectors(self.vg.extent_size).and_then(|s| s.checked_add(pv.pe_start));
+            areas.push((DevRef::Pv(pv.key.clone()), offset.ok_or_else(overflow)?));
+        }
+        match (areas.as_slice(), striped.stripe_size) {
+            ([(device, offset)], _) => {
+                Ok(TargetSpec::Linear { length, device: device.clone(), offset: *offset })
+            }
+            (_, Some(stripe_size)) => Ok(TargetSpec::Striped { length, stripe_size, areas }),
+            (_, None) => Err(StackError::Dangling { lv: lv.name.clone(), missing: "stripe_size".into() }),
+        }
+    }
+
+    /// The devices of a thin pool in use.
+    ///
+    /// # Errors
+    /// If its parts are made of anything but linear and striped segments.
+    pub fn pool(&self, lv: &Lv, pool: &ThinPool) -> Result<PoolStack, StackError> {
+        let tmeta_lv = self.find(&lv.name, &pool.metadata)?;
+        let tdata_lv = self.find(&lv.name, &pool.data)?;
+        let mut tmeta = self.spec(tmeta_lv, Layer::Tmeta, self.mapped(tmeta_lv)?, Role::Internal)?;
+        if pool.crop_metadata == Some(true) {
+            crop(&mut tmeta.targets, CROPPED_METADATA_MAX);
+        }
+        let tdata = self.spec(tdata_lv, Layer::Tdata, self.mapped(tdata_lv)?, Role::Internal)?;
+        let length = self.length(lv)?;
+        let target = TargetSpec::ThinPool {
+            length,
+            metadata: DevRef::Device(tmeta.name.clone()),
+            data: DevRef::Device(tdata.name.clone()),
+            chunk_size: pool.chunk_size,
+            low_water: self.low_water(length, pool.chunk_size),
+            skip_block_zeroing: !pool.zero_new_blocks,
+            discards: pool.discards,
+            error_if_no_space: lv.has_flag("ERROR_WHEN_FULL"),
+        };
+        let tpool = self.spec(lv, Layer::Tpool, vec![target], Role::Internal)?;
+        let link =
+            TargetSpec::Linear { length, device: DevRef::Device(tpool.name.clone()), offset: Sectors::ZERO };
+        let mut pool_device = self.spec(lv, Layer::Pool, vec![link], Role::Internal)?;
+        pool_device.read_only = true;
+        Ok(PoolStack { tmeta, tdata, tpool, pool: pool_device })
+    }
+
+    /// The pool target of a pool that never held a volume (transaction id 0): it bears the pool LV's own name.
+    ///
+    /// # Errors
+    /// As for [`Self::pool`].
+    pub fn new_pool(&self, lv: &Lv, pool: &ThinPool) -> Result<PoolStack, StackError> {
+        let mut stack = self.pool(lv, pool)?;
+        stack.tpool.name = self.name(&lv.name, Layer::Plain)?;
+        stack.tpool.role = Role::NewPool;
+        Ok(stack)
+    }
+
+    /// Source: lvm2 `lib/thin/thin.c` (`_thin_pool_add_target_line`).
+    fn low_water(&self, length: Sectors, chunk_size: Sectors) -> Chunks {
+        let threshold = u64::from(self.autoextend_threshold.clamp(50, 100));
+        let chunks = length.get().checked_div(chunk_size.get()).unwrap_or(0);
+        Chunks::new(u64::try_from(u128::from(chunks) * u128::from(100 - threshold) / 100).unwrap_or(0))
+    }
+}
+
+/// Shortens a list of targets to a total length.
+fn crop(targets: &mut Vec<TargetSpec>, limit: Sectors) {
+    let mut left = limit.get();
+    targets.retain_mut(|target| {
+        let length = target.length_mut();
+        *length = Sectors::new(length.get().min(left));
+        left -= length.get();
+        length.get() > 0
+    });
+}
+
+impl TargetSpec {
+    fn length_mut(&mut self) -> &mut Sectors {
+        match self {
+            Self::Linear { length, .. }
+            | Self::Striped { length, .. }
+            | Self::ThinPool { length, .. }
+            | Self::Thin { length, .. } => length,
+        }
+    }
+
+    /// The target's length.
+    pub fn length(&self) -> Sectors {
+        match self {
+            Self::Linear { length, .. }
+            | Self::Striped { length, .. }
+            | Self::ThinPool { length, .. }
+            | Self::Thin { length, .. } => *length,
+        }
+    }
+
+    /// The table line, with each device looked up by `number`.
+    ///
+    /// # Errors
+    /// Whatever `number` answers for a device it does not know.
+    fn line<E>(
+        &self,
+        start: Sectors,
+        number: &impl Fn(&DevRef) -> Result<DevNo, E>,
+    ) -> Result<TargetLine, E> {
+        Ok(match self {
+            Self::Linear { length, device, offset } => {
+                TargetLine::linear(start, *length, number(device)?, *offset)
+            }
+            Self::Striped { length, stripe_size, areas } => {
+                let mut params = format!("{} {stripe_size}", areas.len());
+                for (device, offset) in areas {
+                    params.push_str(&format!(" {} {offset}", number(device)?));
+                }
+                TargetLine { start, length: *length, target: "striped".into(), params }
+            }
+            Self::ThinPool {
+                length,
+                metadata,
+                data,
+                chunk_size,
+                low_water,
+                skip_block_zeroing,
+                discards,
+                error_if_no_space,
+            } => {
+                let params = PoolParams {
+                    metadata: number(metadata)?,
+                    data: number(data)?,
+                    chunk_size: *chunk_size,
+                    low_water: *low_water,
+                    skip_block_zeroing: *skip_block_zeroing,
+                    ignore_discard: *discards == Discards::Ignore,
+                    no_discard_passdown: *discards == Discards::NoPassdown,
+                    error_if_no_space: *error_if_no_space,
+                    read_only: false,
+                };
+                TargetLine::thin_pool(*length, &params)
+            }
+            Self::Thin { length, pool, id } => TargetLine::thin(*length, number(pool)?, *id, None),
+        })
+    }
+}
+
+impl DeviceSpec {
+    /// The device's table, with each device it stands on looked up by `number`.
+    ///
+    /// # Errors
+    /// Whatever `number` answers for a device it does not know.
+    pub fn table<E>(&self, number: impl Fn(&DevRef) -> Result<DevNo, E>) -> Result<Table, E> {
+        let mut start = Sectors::ZERO;
+        let mut lines = Vec::with_capacity(self.targets.len());
+        for target in &self.targets {
+            lines.push(target.line(start, &number)?);
+            start = Sectors::new(start.get().saturating_add(target.length().get()));
+        }
+        Ok(Table(lines))
+    }
+}
+
+impl fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
+        write!(f, "{} ({}{})", self.name, kinds.join("; "), if self.read_only { "; read-only" } else { "" })
+    }
+}
+
+impl fmt::Display for DevRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pv(key) => key.fmt(f),
+            Self::Device(name) => name.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TargetSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linear { length, device, offset } => write!(f, "linear {length} {device} {offset}"),
+            Self::Striped { length, stripe_size, areas } => {
+                write!(f, "striped {length} {} {stripe_size}", areas.len())?;
+                areas.iter().try_for_each(|(device, offset)| write!(f, " {device} {offset}"))
+            }
+            Self::ThinPool { length, metadata, data, chunk_size, .. } => {
+                write!(f, "thin-pool {length} {metadata} {data} {chunk_size}")
+            }
+            Self::Thin { length, pool, id } => write!(f, "thin {length} {pool} {id}"),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The executor's port to the metadata areas, over LVM's store.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::lvm::metadata::Metadata;
+use crate::lvm::store::{CommitError, Committed, Resolution, VgStore};
+use crate::thin::ports::{CommitFailure, MetadataStore};
+
+impl MetadataStore for VgStore {
+    fn commit(&mut self, metadata: &Metadata) -> Result<Vec<String>, CommitFailure> {
+        let committed = match VgStore::commit(self, &metadata.to_disk()) {
+            Ok(committed) => committed,
+            Err(CommitError::NotCommitted(why)) => {
+                return Err(CommitFailure { nothing_changed: true, source: Box::new(why) });
+            }
+            Err(unknown @ CommitError::Unknown { .. }) => match self.resolve() {
+                Ok(Resolution::Committed(committed)) => committed,
+                Ok(Resolution::NotCommitted) => {
+                    return Err(CommitFailure { nothing_changed: true, source: Box::new(unknown) });
+                }
+                Err(doubt) => return Err(CommitFailure { nothing_changed: false, source: Box::new(doubt) }),
+            },
+        };
+        Ok(behind(&committed))
+    }
+}
+
+fn behind(committed: &Committed) -> Vec<String> {
+    let word = |(device, error): &(String, Arc<io::Error>)| {
+        format!("the metadata area on {device} could not be written ({error}); it lags behind until the next change")
+    };
+    committed.failed.iter().map(word).collect()
+}

@@ -1,0 +1,192 @@
+//! A volume group as reading verbs show it: the metadata and what the kernel says of it.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::dm::kernel::{DmError, Kernel, StatusFlush};
+use crate::dm::name::{DmUuid, Layer};
+use crate::dm::status::{PoolStatus, ThinStatus};
+use crate::ids::{DevNo, LvName, LvmUuid, ThinId};
+use crate::lvm::model::{Lv, ThinPool, Vg};
+use crate::thin::observed::{Observed, PoolState};
+use crate::units::{Bytes, Sectors};
+
+/// A volume group.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its metadata.
+    pub vg: Vg,
+    /// Its thin pools.
+    pub pools: Vec<PoolView>,
+    /// Its visible volumes, pools excepted.
+    pub volumes: Vec<VolumeView>,
+    /// What is not as it should be.
+    pub warnings: Vec<String>,
+    /// What a crash left and recovery would mend.
+    pub pending: Vec<String>,
+}
+
+/// A thin pool.
+#[derive(Clone, Debug, Serialize)]
+pub struct PoolView {
+    /// Its name.
+    pub name: LvName,
+    /// Its identity.
+    pub uuid: LvmUuid,
+    /// Whether its target runs.
+    pub active: bool,
+    /// Whether the pool LV itself has a device.
+    pub visible_device: bool,
+    /// Size of its data.
+    pub size: Bytes,
+    /// Size of its metadata.
+    pub metadata_size: Bytes,
+    /// Size of a chunk.
+    pub chunk_size: Sectors,
+    /// What the kernel says of it, if it runs.
+    pub status: Option<PoolStatus>,
+    /// Number of thin volumes.
+    pub volumes: usize,
+    /// Sum of their sizes.
+    pub volumes_size: Bytes,
+    /// Why it cannot be used, if so.
+    pub trouble: Option<String>,
+}
+
+/// A volume.
+#[derive(Clone, Debug, Serialize)]
+pub struct VolumeView {
+    /// Its name.
+    pub name: LvName,
+    /// Its identity.
+    pub uuid: LvmUuid,
+    /// Its size.
+    pub size: Bytes,
+    /// The pool it lives in, if it is thin.
+    pub pool: Option<LvName>,
+    /// Its id in the pool, if it is thin.
+    pub thin_id: Option<ThinId>,
+    /// What LVM says it was made from.
+    pub origin: Option<LvName>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// When it was created, in seconds since 1970.
+    pub creation_time: Option<u64>,
+    /// Whether it may be written.
+    pub writable: bool,
+    /// Whether its device exists.
+    pub active: bool,
+    /// How many openers the device has.
+    pub open_count: u32,
+    /// Whether I/O to it is held back.
+    pub suspended: bool,
+    /// How much of it has chunks in the pool, its own or shared; only while active.
+    pub mapped: Option<Bytes>,
+    /// The device's number.
+    pub dev: Option<DevNo>,
+    /// Where users find the device when it is active.
+    pub path: PathBuf,
+}
+
+/// Puts a view together. Each active thin volume costs one status ioctl.
+///
+/// # Errors
+/// If device-mapper does not answer.
+pub fn view(
+    vg: Vg,
+    observed: &Observed,
+    kernel: &dyn Kernel,
+    mut warnings: Vec<String>,
+    pending: Vec<String>,
+) -> Result<View, DmError> {
+    let pools: Vec<PoolView> = vg.pools().map(|(lv, pool)| pool_view(&vg, lv, pool, observed)).collect();
+    let mut volumes = Vec::new();
+    for lv in vg.lvs.iter().filter(|lv| lv.is_visible() && lv.thin_pool().is_none()) {
+        volumes.push(volume_view(&vg, lv, observed, kernel)?);
+    }
+    warnings.extend(pools.iter().filter_map(|pool| {
+        pool.trouble.as_ref().map(|trouble| format!("pool {}/{}: {trouble}", vg.name, pool.name))
+    }));
+    Ok(View { vg, pools, volumes, warnings, pending })
+}
+
+fn size(vg: &Vg, lv: &Lv) -> Bytes {
+    let sectors = lv.extents().and_then(|extents| extents.to_sectors(vg.extent_size));
+    sectors.and_then(Sectors::to_bytes).unwrap_or(Bytes::ZERO)
+}
+
+fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView {
+    let link = DmUuid::of_lv(&vg.id, &lv.id, Layer::Pool);
+    let seen = observed.pools.get(&lv.name);
+    let (status, trouble) = match seen.map(|seen| &seen.state) {
+        Some(PoolState::Active(status) | PoolState::ActiveNew(status)) => {
+            (Some(status.clone()), trouble(status))
+        }
+        Some(PoolState::Unreadable(why)) => (None, Some(why.clone())),
+        Some(PoolState::Inactive(_)) | None => (None, None),
+    };
+    let new = matches!(seen.map(|seen| &seen.state), Some(PoolState::ActiveNew(_)));
+    let sizes = vg.thins_of(&lv.name).map(|(thin, _)| size(vg, thin).get());
+    PoolView {
+        name: lv.name.clone(),
+        uuid: lv.id,
+        active: status.is_some(),
+        visible_device: new || observed.device(&link).is_some(),
+        size: size(vg, lv),
+        metadata_size: vg.lv(&pool.metadata).map_or(Bytes::ZERO, |tmeta| size(vg, tmeta)),
+        chunk_size: pool.chunk_size,
+        status,
+        volumes: vg.thins_of(&lv.name).count(),
+        volumes_size: Bytes::new(sizes.fold(0, u64::saturating_add)),
+        trouble,
+    }
+}
+
+fn trouble(status: &PoolStatus) -> Option<String> {
+    use crate::dm::status::PoolMode;
+    match status {
+        PoolStatus::Failed => Some("it has failed: the kernel serves no I/O from it".into()),
+        PoolStatus::Error => Some("the kernel cannot read its metadata".into()),
+        PoolStatus::Working(working) if working.needs_check => {
+            Some("its metadata needs a check: 'lvconvert --repair'".into())
+        }
+        PoolStatus::Working(working) => match working.mode {
+            PoolMode::ReadWrite => None,
+            PoolMode::OutOfDataSpace => Some("it is full: writes that need a new chunk wait or fail".into()),
+            PoolMode::ReadOnly => Some("it is read-only, perhaps out of metadata space".into()),
+        },
+    }
+}
+
+fn volume_view(vg: &Vg, lv: &Lv, observed: &Observed, kernel: &dyn Kernel) -> Result<VolumeView, DmError> {
+    let thin = lv.thin();
+    let device = observed.device(&DmUuid::of_lv(&vg.id, &lv.id, Layer::Plain));
+    let mapped = match (thin, device) {
+        (Some(_), Some(device)) => {
+            let (_, lines) = kernel.status(&device.name, StatusFlush::NoFlush)?;
+            match lines.first().map(|line| ThinStatus::parse(&line.params)) {
+                Some(Ok(ThinStatus::Working { mapped, .. })) => mapped.to_bytes(),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    Ok(VolumeView {
+        name: lv.name.clone(),
+        uuid: lv.id,
+        size: size(vg, lv),
+        pool: thin.map(|thin| thin.pool.clone()),
+        thin_id: thin.map(|thin| thin.device_id),
+        origin: thin.and_then(|thin| thin.origin.clone()),
+        tags: lv.tags.clone(),
+        creation_time: lv.creation_time,
+        writable: lv.is_writable(),
+        active: device.is_some(),
+        open_count: device.map_or(0, |device| device.open_count),
+        suspended: device.is_some_and(|device| device.suspended),
+        mapped,
+        dev: device.map(|device| device.dev),
+        path: PathBuf::from(format!("/dev/{}/{}", vg.name, lv.name)),
+    })
+}
