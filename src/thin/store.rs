@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::lvm::metadata::Metadata;
-use crate::lvm::store::{CommitError, Committed, Resolution, VgStore};
+use crate::lvm::store::error::{CommitError, Committed, Resolution};
+use crate::lvm::store::vg::VgStore;
 use crate::thin::ports::{CommitFailure, MetadataStore};
 
 impl MetadataStore for VgStore {
@@ -28,7 +29,9 @@ impl MetadataStore for VgStore {
 
 fn behind(committed: &Committed) -> Vec<String> {
     let word = |(device, error): &(String, Arc<io::Error>)| {
-        format!("the metadata area on {device} could not be written ({error}); it lags behind until the next change")
+        format!(
+            "the metadata area on {device} could not be written ({error}); it lags behind until the next change"
+        )
     };
     committed.failed.iter().map(word).collect()
 }

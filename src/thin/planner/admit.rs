@@ -6,6 +6,7 @@ use crate::ids::{LvName, LvmUuid, ThinId};
 use crate::lvm::edit::NewThin;
 use crate::lvm::model::{Lv, Thin, ThinPool};
 use crate::thin::allocate::{after_maximum, out_of_reach};
+use crate::thin::lineage::complete_tags;
 use crate::thin::plan::Outcome;
 use crate::thin::refusal::{Refusal, RefusalKind};
 use crate::thin::request::Request;
@@ -71,7 +72,7 @@ impl Draft<'_> {
         let change = self.change(pool_name)?;
         let ids = after_maximum(&change.taken, change.maximum, 1);
         let id = self.take_id(pool_name, ids)?;
-        let thin = self.record(pool_name, pool, extents, id, None, wanted)?;
+        let thin = self.record((pool_name, pool), extents, id, None, wanted)?;
         self.add(thin, None, wanted.activate, "created")
     }
 
@@ -82,7 +83,8 @@ impl Draft<'_> {
         let change = self.change(&source.pool)?;
         let ids = out_of_reach(&change.taken, 1);
         let id = self.take_id(&source.pool, ids)?;
-        let thin = self.record(&source.pool, pool, source.extents, id, Some(origin.clone()), wanted)?;
+        let thin =
+            self.record((&source.pool, pool), source.extents, id, Some((origin, source.uuid)), wanted)?;
         let from = Source { id: source.id, active: source.active };
         self.add(thin, Some(from), wanted.activate, &format!("snapshot of {origin}"))
     }
@@ -100,6 +102,7 @@ impl Draft<'_> {
             let thin = &new.thin;
             return Ok(Origin {
                 pool: thin.pool.clone(),
+                uuid: thin.id,
                 id: thin.device_id,
                 extents: thin.extents,
                 active: None,
@@ -110,7 +113,7 @@ impl Draft<'_> {
         let uuid = DmUuid::of_lv(&self.vg().id, &lv.id, Layer::Plain);
         let active = self.observed.device(&uuid).map(|device| device.name.clone());
         let extents = lv.extents().unwrap_or(Extents::ZERO);
-        Ok(Origin { pool: thin.pool.clone(), id: thin.device_id, extents, active })
+        Ok(Origin { pool: thin.pool.clone(), uuid: lv.id, id: thin.device_id, extents, active })
     }
 
     fn remove(&mut self, name: &LvName) -> Result<(), Refusal> {
@@ -208,11 +211,10 @@ impl Draft<'_> {
 
     fn record(
         &mut self,
-        pool_name: &LvName,
-        pool: &ThinPool,
+        (pool_name, pool): (&LvName, &ThinPool),
         extents: Extents,
         device_id: ThinId,
-        origin: Option<LvName>,
+        origin: Option<(&LvName, LvmUuid)>,
         wanted: &Wanted<'_>,
     ) -> Result<NewThin, Refusal> {
         let id: LvmUuid = self.uuid()?;
@@ -223,14 +225,14 @@ impl Draft<'_> {
             id,
             read_only: wanted.read_only,
             flags: flags.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect(),
-            tags: wanted.tags.to_vec(),
+            tags: origin.map_or_else(|| wanted.tags.to_vec(), |(_, uuid)| complete_tags(wanted.tags, &uuid)),
             creation_time: stamp.time,
             creation_host: stamp.host.clone(),
             extents,
             pool: pool_name.clone(),
             transaction_id: pool.transaction_id,
             device_id,
-            origin,
+            origin: origin.map(|(name, _)| name.clone()),
             external_origin: None,
         })
     }
@@ -264,6 +266,7 @@ impl Draft<'_> {
 /// Where a snapshot starts from, as found.
 struct Origin {
     pool: LvName,
+    uuid: LvmUuid,
     id: ThinId,
     extents: Extents,
     active: Option<DmName>,
