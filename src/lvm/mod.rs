@@ -3,9 +3,12 @@
 pub mod check;
 pub mod commit;
 pub mod conf;
+pub mod devices;
 pub mod edit;
+pub mod filter;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
+pub mod hints;
 pub mod label;
 pub mod lock;
 pub mod mda;

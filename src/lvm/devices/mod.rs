@@ -1,0 +1,16 @@
+//! The block devices of this machine, as sysfs, `/proc/devices`, udev's database and `/dev` show them.
+//!
+//! Nothing here opens a device. All places are under [`Roots`], so that tests show a machine of their own.
+
+pub mod multipath;
+pub mod names;
+pub mod roots;
+pub mod sysfs;
+pub mod types;
+pub mod udev_db;
+pub mod used_file;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

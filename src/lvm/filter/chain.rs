@@ -1,0 +1,298 @@
+//! The checks that need no look inside a device, in the order of their cost.
+
+use std::path::{Path, PathBuf};
+
+use super::pattern::{PatternError, Patterns, Verdict};
+use super::reason::Skip;
+use crate::lvm::conf::{DevicesConf, MdChecks};
+use crate::lvm::devices::multipath::MultipathWwids;
+use crate::lvm::devices::names::Names;
+use crate::lvm::devices::roots::Roots;
+use crate::lvm::devices::sysfs::{Device, LVM_UUID_PREFIX};
+use crate::lvm::devices::types::DeviceTypes;
+use crate::lvm::devices::used_file::UsedDevices;
+
+/// Length of `LVM-` and the uuids of VG and LV: an internal layer has more. Source: lvm2
+/// `lib/activate/dev_manager.c` (`_is_usable_uuid`).
+const LV_UUID_LEN: usize = 68;
+
+/// dm uuids of devices that other tools keep to themselves. Source: lvm2 `lib/activate/dev_manager.c`.
+const RESERVED: [&str; 3] = ["CRYPT-TEMP-", "CRYPT-SUBDEV-", "stratis-1-private"];
+
+/// What decides about devices.
+pub struct Chain<'a> {
+    roots: &'a Roots,
+    conf: &'a DevicesConf,
+    types: DeviceTypes,
+    names: Names,
+    wwids: MultipathWwids,
+    filter: Patterns,
+    global_filter: Patterns,
+    /// The devices file, if it is in use; the patterns are not, then.
+    used: Option<UsedDevices>,
+}
+
+/// What the checks say of a device.
+#[derive(Clone, Debug)]
+pub enum Checked {
+    /// It is an LV, which is not for us; nothing else was looked at.
+    Lv,
+    /// It may not be used, for this reason.
+    Skipped(Device, Skip),
+    /// It may be used.
+    Candidate(Candidate),
+}
+
+/// A device that passed the checks.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The device.
+    pub device: Device,
+    /// Its names, the preferred one first.
+    pub names: Vec<PathBuf>,
+}
+
+impl Candidate {
+    /// The name to open it by.
+    pub fn path(&self) -> &Path {
+        &self.names[0]
+    }
+}
+
+impl<'a> Chain<'a> {
+    /// Prepares the checks.
+    ///
+    /// # Errors
+    /// If a pattern is not valid.
+    pub fn new(
+        roots: &'a Roots,
+        conf: &'a DevicesConf,
+        used: Option<UsedDevices>,
+    ) -> Result<Self, PatternError> {
+        let patterns = |list: &Option<Vec<String>>| Patterns::parse(list.as_deref().unwrap_or_default());
+        let wwids = conf.multipath_wwids_file.as_ref().filter(|_| conf.multipath_component_detection);
+        Ok(Self {
+            roots,
+            conf,
+            types: DeviceTypes::read(roots, &conf.types),
+            names: Names::choose(roots, &conf.scan),
+            wwids: wwids.map(|file| MultipathWwids::read(roots, file)).unwrap_or_default(),
+            filter: patterns(&conf.filter)?,
+            global_filter: patterns(&conf.global_filter)?,
+            used,
+        })
+    }
+
+    /// How hard to look for md superblocks; `None` for not at all.
+    pub fn md_checks(&self) -> Option<MdChecks> {
+        self.conf.md_component_detection.then_some(self.conf.md_component_checks)
+    }
+
+    /// The kinds of device.
+    pub fn types(&self) -> &DeviceTypes {
+        &self.types
+    }
+
+    /// The names of devices.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The devices file, if it is in use.
+    pub fn used(&self) -> Option<&UsedDevices> {
+        self.used.as_ref()
+    }
+
+    /// Decides about the device of that kernel name; `None` if it is gone.
+    pub fn check(&self, kernel_name: &str) -> Option<Checked> {
+        // A host may have thousands of active LVs: one look at each is enough.
+        let uuid = || self.roots.attribute(kernel_name, "dm/uuid");
+        if kernel_name.starts_with("dm-")
+            && !self.conf.scan_lvs
+            && uuid().is_some_and(|uuid| uuid.starts_with(LVM_UUID_PREFIX))
+        {
+            return Some(Checked::Lv);
+        }
+        let device = self.roots.device(kernel_name)?;
+        Some(match self.passes(&device) {
+            Ok(names) => Checked::Candidate(Candidate { device, names }),
+            Err(skip) => Checked::Skipped(device, skip),
+        })
+    }
+
+    /// The names of a device that may be used.
+    ///
+    /// # Errors
+    /// The reason why it may not.
+    pub fn passes(&self, device: &Device) -> Result<Vec<PathBuf>, Skip> {
+        self.device_mapper(device)?;
+        if !self.types.is_known(device.no.major) {
+            return Err(Skip::Type { major: device.no.major });
+        }
+        self.size(device)?;
+        let mut names = self.names.of(self.roots, device);
+        if names.is_empty() {
+            return Err(Skip::NoNode);
+        }
+        self.allowed(device, &mut names)?;
+        self.not_on_lv(device)?;
+        self.not_a_component(device)?;
+        Ok(names)
+    }
+
+    /// Whether this device belongs to the set that lvm2's hints file stands for. Source: lvm2 `lib/label/hints.c`
+    /// (`_dev_in_hint_hash`).
+    pub fn counts_for_hints(&self, device: &Device) -> Option<PathBuf> {
+        let lv = device.is_lv() && !self.conf.scan_lvs;
+        if lv || !self.types.is_known(device.no.major) || device.size.get() == 0 {
+            return None;
+        }
+        let mut names = self.names.of(self.roots, device);
+        self.patterns(&mut names).ok()?;
+        names.into_iter().next()
+    }
+
+    fn device_mapper(&self, device: &Device) -> Result<(), Skip> {
+        let Some(dm) = &device.dm else { return Ok(()) };
+        if device.is_lv() {
+            if !self.conf.scan_lvs {
+                return Err(Skip::Lv);
+            }
+            if dm.uuid.len() > LV_UUID_LEN {
+                return Err(Skip::InternalLv);
+            }
+        }
+        if RESERVED.iter().any(|prefix| dm.uuid.starts_with(prefix)) {
+            return Err(Skip::Reserved { uuid: dm.uuid.clone() });
+        }
+        // lvm2 reads suspended devices unless devices/ignore_suspended_devices says otherwise, and hangs until they
+        // are resumed. No wait here is unbounded.
+        if dm.suspended { Err(Skip::Suspended) } else { Ok(()) }
+    }
+
+    fn size(&self, device: &Device) -> Result<(), Skip> {
+        let sectors = device.size.get();
+        if sectors == 0 {
+            return Err(Skip::NoMedium);
+        }
+        if sectors < self.conf.pv_min_size_kib.saturating_mul(2) {
+            Err(Skip::TooSmall { sectors })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn allowed(&self, device: &Device, names: &mut [PathBuf]) -> Result<(), Skip> {
+        let Some(used) = &self.used else { return self.patterns(names) };
+        let listed =
+            used.entries.iter().any(|entry| entry.matches(self.roots, &self.types, &self.names, device));
+        if listed { Ok(()) } else { Err(Skip::NotInDevicesFile) }
+    }
+
+    /// Asks both lists of patterns, and puts an accepted name first, as lvm2 does.
+    fn patterns(&self, names: &mut [PathBuf]) -> Result<(), Skip> {
+        for (patterns, is_global) in [(&self.global_filter, true), (&self.filter, false)] {
+            match patterns.verdict(names) {
+                Verdict::Accepted(Some(name)) => {
+                    if let Some(at) = names.iter().position(|other| *other == name) {
+                        names[..=at].rotate_right(1);
+                    }
+                }
+                Verdict::Accepted(None) => {}
+                Verdict::Rejected { name, pattern } if is_global => {
+                    return Err(Skip::GlobalFilter { name, pattern });
+                }
+                Verdict::Rejected { name, pattern } => return Err(Skip::Filter { name, pattern }),
+            }
+        }
+        Ok(())
+    }
+
+    /// lvm2 skips LVs, but not the partitions that kpartx makes on them, nor loop devices on them. What is on those
+    /// is a guest's as well.
+    fn not_on_lv(&self, device: &Device) -> Result<(), Skip> {
+        if self.conf.scan_lvs {
+            return Ok(());
+        }
+        let on_lv = |lv: &str| Err(Skip::OnLv { lv: lv.to_owned() });
+        if let Some(dm) = &device.dm {
+            let kpartx = dm.uuid.strip_prefix("part").and_then(|rest| rest.split_once('-'));
+            return match kpartx {
+                Some((number, rest))
+                    if number.bytes().all(|b| b.is_ascii_digit()) && rest.starts_with(LVM_UUID_PREFIX) =>
+                {
+                    on_lv(&dm.name)
+                }
+                _ => Ok(()),
+            };
+        }
+        let Some(backing) = self.roots.attribute(device.disk_name(), "loop/backing_file") else {
+            return Ok(());
+        };
+        let backing = Path::new(&backing);
+        if !backing.starts_with(&self.roots.dev) {
+            return Ok(());
+        }
+        let below = self.roots.node_number(backing).and_then(|no| self.roots.device_by_number(no));
+        match below.filter(Device::is_lv).and_then(|lv| lv.dm) {
+            Some(dm) => on_lv(&dm.name),
+            None => Ok(()),
+        }
+    }
+
+    fn not_a_component(&self, device: &Device) -> Result<(), Skip> {
+        if self.conf.multipath_component_detection && (self.types.is_scsi(device) || device.is_nvme()) {
+            let of = |device: String| Err(Skip::MultipathPath { device });
+            if let Some(holder) = self.roots.multipath_holder(device) {
+                return of(holder);
+            }
+            if self.wwids.claim(self.roots, device) {
+                return of("with its WWID in multipath's list".to_owned());
+            }
+        }
+        if self.conf.md_component_detection
+            && let Some(array) = self.md_holder(device)
+        {
+            return Err(Skip::MdMember { evidence: format!("{array} stands on it") });
+        }
+        self.ask_udev(device)
+    }
+
+    fn md_holder(&self, device: &Device) -> Option<String> {
+        let holders = self.roots.holders(&device.kernel_name);
+        holders
+            .into_iter()
+            .find(|holder| self.roots.device(holder).is_some_and(|above| self.types.is_md(&above)))
+    }
+
+    /// What lvm2 asks udev if `devices/external_device_info_source` says so.
+    fn ask_udev(&self, device: &Device) -> Result<(), Skip> {
+        if !self.conf.info_from_udev {
+            return Ok(());
+        }
+        let Some(record) = self.roots.udev_record(device.no) else { return Ok(()) };
+        let kind = record.property("ID_FS_TYPE").unwrap_or_default();
+        if self.conf.multipath_component_detection
+            && (kind == "mpath_member" || record.property("DM_MULTIPATH_DEVICE_PATH") == Some("1"))
+        {
+            return Err(Skip::MultipathPath { device: "that udev knows".to_owned() });
+        }
+        if self.conf.md_component_detection && kind == "linux_raid_member" {
+            return Err(Skip::MdMember { evidence: "udev says so".to_owned() });
+        }
+        if self.conf.fw_raid_component_detection
+            && kind != "linux_raid_member"
+            && kind.contains("_raid_member")
+        {
+            return Err(Skip::FirmwareRaid { kind: kind.to_owned() });
+        }
+        let is_whole = device.dm.is_some() || device.partition.is_none();
+        if is_whole
+            && self.types.is_partitionable(self.roots, device)
+            && record.property("ID_PART_TABLE_TYPE").is_some()
+        {
+            return Err(Skip::Partitioned);
+        }
+        Ok(())
+    }
+}
