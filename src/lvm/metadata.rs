@@ -65,7 +65,7 @@ impl Metadata {
             MetadataError::Text(error) => EditError::Text(error),
             MetadataError::Model(error) => EditError::Model(error),
         })?;
-        let meant: Vec<&Lv> = draft.lvs.values().map(|entry| &entry.lv).collect();
+        let meant: Vec<&Lv> = draft.lvs.values().map(|entry| &*entry.lv).collect();
         differs(&self.vg, &next.vg, &meant).map_or(Ok(()), |what| Err(EditError::Miswritten(what)))?;
         if next.vg.seqno != seqno {
             return Err(EditError::Miswritten("the sequence number".into()));
@@ -114,8 +114,7 @@ impl Metadata {
 
 /// What the new text says differently from what was meant, if anything.
 fn differs(before: &Vg, next: &Vg, meant: &[&Lv]) -> Option<String> {
-    let shell = |vg: &Vg| Vg { seqno: before.seqno, lvs: Vec::new(), ..vg.clone() };
-    if shell(before) != shell(next) {
+    if !same_but_volumes(before, next) {
         return Some("something besides the logical volumes changed".into());
     }
     let mut meant = meant.to_vec();
@@ -127,6 +126,31 @@ fn differs(before: &Vg, next: &Vg, meant: &[&Lv]) -> Option<String> {
     }
     let pair = meant.iter().zip(&found).find(|(meant, found)| meant != found);
     pair.map(|(meant, found)| format!("logical volume {} instead of {}", found.name, meant.name))
+}
+
+/// Whether two states of a VG differ in their sequence number and logical volumes at most.
+fn same_but_volumes(one: &Vg, other: &Vg) -> bool {
+    // All fields are named here, so that a new one cannot be forgotten.
+    let Vg {
+        name,
+        id,
+        seqno: _,
+        status,
+        flags,
+        tags,
+        system_id,
+        lock_type,
+        extent_size,
+        max_lv,
+        metadata_copies,
+        pvs,
+        lvs: _,
+        historical_lvs,
+    } = one;
+    (name, id, status, flags, tags) == (&other.name, &other.id, &other.status, &other.flags, &other.tags)
+        && (system_id, lock_type, extent_size) == (&other.system_id, &other.lock_type, &other.extent_size)
+        && (max_lv, metadata_copies) == (&other.max_lv, &other.metadata_copies)
+        && (pvs, historical_lvs) == (&other.pvs, &other.historical_lvs)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Changes applied to the typed model: what the text must say afterwards.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Edit, EditError, NewThin};
@@ -15,9 +16,9 @@ const STATUS_ORDER: [&str; 4] = ["READ", "WRITE", "FIXED_MINOR", "VISIBLE"];
 const FLAG_ORDER: [&str; 4] = ["WRITE_LOCKED", "ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL"];
 
 /// An LV while changes are collected.
-pub(crate) struct Entry {
-    /// What it is to be.
-    pub lv: Lv,
+pub(crate) struct Entry<'a> {
+    /// What it is to be: borrowed as long as nothing changed.
+    pub lv: Cow<'a, Lv>,
     /// Its place in the model before, if it was there.
     pub before: Option<usize>,
     /// Whether anything changed.
@@ -28,7 +29,7 @@ pub(crate) struct Entry {
 pub(crate) struct Draft<'a> {
     vg: &'a Vg,
     /// By name.
-    pub lvs: HashMap<LvName, Entry>,
+    pub lvs: HashMap<LvName, Entry<'a>>,
     /// The new ones, by the order they were added in.
     pub added: BTreeMap<usize, LvName>,
     /// Who names an LV; a superset, made when first needed.
@@ -40,8 +41,8 @@ pub(crate) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// Starts from a VG; `history` are the names its records of removed LVs hold.
     pub(crate) fn new(vg: &'a Vg, history: HashSet<String>) -> Self {
-        let entry = |(at, lv): (usize, &Lv)| {
-            (lv.name.clone(), Entry { lv: lv.clone(), before: Some(at), touched: false })
+        let entry = |(at, lv): (usize, &'a Lv)| {
+            (lv.name.clone(), Entry { lv: Cow::Borrowed(lv), before: Some(at), touched: false })
         };
         let lvs = vg.lvs.iter().enumerate().map(entry).collect();
         Self { vg, lvs, added: BTreeMap::new(), referrers: None, history }
@@ -90,7 +91,7 @@ impl<'a> Draft<'a> {
     fn lv(&mut self, name: &LvName) -> Result<&mut Lv, EditError> {
         let entry = self.lvs.get_mut(name).ok_or_else(|| EditError::NoSuchLv(name.clone()))?;
         entry.touched = true;
-        Ok(&mut entry.lv)
+        Ok(entry.lv.to_mut())
     }
 
     fn pool(&mut self, name: &LvName) -> Result<&mut ThinPool, EditError> {
@@ -145,7 +146,7 @@ impl<'a> Draft<'a> {
         self.index(&lv);
         let order = self.added.last_key_value().map_or(0, |(last, _)| last + 1);
         self.added.insert(order, new.name.clone());
-        self.lvs.insert(new.name.clone(), Entry { lv, before: None, touched: true });
+        self.lvs.insert(new.name.clone(), Entry { lv: Cow::Owned(lv), before: None, touched: true });
         Ok(())
     }
 
@@ -211,7 +212,7 @@ impl<'a> Draft<'a> {
             self.lv(holder)?.segments.iter_mut().for_each(|segment| rename_in(&mut segment.kind, from, to));
         }
         let mut entry = self.lvs.remove(from).ok_or_else(|| EditError::NoSuchLv(from.clone()))?;
-        entry.lv.name = to.clone();
+        entry.lv.to_mut().name = to.clone();
         entry.touched = true;
         self.index(&entry.lv);
         self.lvs.insert(to.clone(), entry);
@@ -236,11 +237,8 @@ impl<'a> Draft<'a> {
     fn holders(&mut self, name: &LvName) -> Vec<LvName> {
         if self.referrers.is_none() {
             self.referrers = Some(HashMap::new());
-            let lvs: Vec<LvName> = self.lvs.keys().cloned().collect();
-            for lv in lvs {
-                let lv = self.lvs[&lv].lv.clone();
-                self.index(&lv);
-            }
+            let lvs: Vec<Cow<'a, Lv>> = self.lvs.values().map(|entry| entry.lv.clone()).collect();
+            lvs.iter().for_each(|lv| self.index(lv));
         }
         let known = self.referrers.as_ref().and_then(|all| all.get(name)).map_or(&[][..], Vec::as_slice);
         let now = |holder: &&LvName| {

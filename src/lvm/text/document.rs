@@ -251,6 +251,14 @@ impl Document {
         }
     }
 
+    /// Whether a node has that name. Names are rarely quoted, so this is mostly one comparison.
+    pub(super) fn key_is(&self, id: NodeId, name: &str) -> bool {
+        match self.bytes(self.node(id).key) {
+            [b'"' | b'\'', ..] => self.key(id) == name,
+            word => word == name.as_bytes(),
+        }
+    }
+
     /// The nodes in a section, in order; none for an assignment.
     pub fn children(&self, id: NodeId) -> &[NodeId] {
         match &self.node(id).body {

@@ -61,12 +61,14 @@ impl<'a> Section<'a> {
 
     /// The first section of that name in it.
     pub fn section(&self, name: &str) -> Option<Section<'a>> {
-        self.sections().find(|section| section.name() == name)
+        let named = self.doc.children(self.id).iter().filter(|id| self.doc.key_is(**id, name));
+        named.filter_map(|id| self.doc.section(*id)).next()
     }
 
     /// The first assignment to that key in it.
     pub fn find(&self, key: &str) -> Option<NodeId> {
-        self.nodes().find(|(name, id)| name == key && self.doc.section(*id).is_none()).map(|(_, id)| id)
+        let mut named = self.doc.children(self.id).iter().filter(|id| self.doc.key_is(**id, key));
+        named.find(|id| self.doc.section(**id).is_none()).copied()
     }
 
     /// The value of that key in it.
