@@ -4,8 +4,8 @@
 //! killer leave no chance to. So before the first suspend the process forks a child that does nothing but wait on a
 //! socket: one byte means that all is well; the end of the stream without it means that the parent is gone.
 //!
-//! The cost is one `fork` and one exit, no `exec`: 0.2 ms for a small process on metal, growing with the pages
-//! that are mapped. What it cannot cover: a kill of the whole control group, and a power cut, after which nothing is
+//! The cost is one `fork` and one exit, no `exec`: 0.1 ms each for a small process, 1 ms with 32 MiB in memory, because
+//! `fork` copies the page tables. What it cannot cover: a kill of the whole control group, and a power cut, after which nothing is
 //! suspended anyway.
 
 use std::fs::File;

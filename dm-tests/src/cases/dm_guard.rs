@@ -10,7 +10,7 @@ use thinvol::dm::ioctl::{CONTROL_NODE, LinuxDm};
 use thinvol::dm::kernel::{Counting, Kernel, Suspend};
 use thinvol::dm::name::{DmName, Layer};
 use thinvol::dm::table::{Table, TargetLine};
-use thinvol::dm::udev::{DeviceRole, NoSync, flags_for};
+use thinvol::dm::udev::{DeviceRole, NoSync, Places, flags_for, missing};
 use thinvol::sys::guard::{Endangered, ResumeGuard};
 use thinvol::sys::signals::SignalsHeldOff;
 use thinvol::units::Sectors;
@@ -89,6 +89,10 @@ fn after_sigkill(ctx: &Ctx) -> Result<()> {
         std::thread::sleep(Duration::from_millis(5));
     }
     println!("resumed after {:?}", start.elapsed());
+    if missing(&Places::default()).is_none() {
+        // Nobody waits for the events of these resumes, and while udev looks at a device it cannot be removed.
+        ctx.ok("udevadm settle --timeout=60")?;
+    }
     Ok(())
 }
 
