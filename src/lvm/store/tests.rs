@@ -3,3 +3,4 @@ mod crash;
 mod faults;
 mod read;
 mod rig;
+mod stock;
