@@ -59,8 +59,8 @@ fn outcome_of(status: ExitStatus, output: &str) -> Outcome {
     }
 }
 
-/// Runs this program with other arguments. Its output goes to a file: a daemon that a case starts would keep a pipe
-/// open for ever.
+/// Runs this program with other arguments. Its output goes to a file: a daemon that a case starts would keep
+/// a pipe open for ever.
 fn run_self(arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended> {
     let path = folder.with_extension("output");
     let file = File::create(&path)?;
@@ -83,7 +83,8 @@ fn run_self(arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended>
     let group = Pid::from_raw(i32::try_from(child.id())?);
     let _ = killpg(group, Signal::SIGKILL);
     if status.is_none() {
-        // A process in uninterruptible sleep does not die; then the clean-up fails and the machine is given up.
+        // A process in uninterruptible sleep does not die; then the clean-up fails and the machine is given
+        // up.
         wait(&mut child, Duration::from_secs(5))?;
     }
     let bytes = std::fs::read(&path)?;

@@ -15,6 +15,9 @@ pub use disks::Disk;
 /// The environment variable that tells a case process that it runs on a host, not in a guest.
 pub const HOST_VARIABLE: &str = "THINVOL_TEST_HOST";
 
+/// The volume group of cases on a host: no name that anybody else would use.
+pub const HOST_VG: &str = "thinvoltest";
+
 /// The context of one case.
 pub struct Ctx {
     dir: PathBuf,
@@ -40,7 +43,7 @@ impl Ctx {
 
     /// The volume group cases use: the name users know, except where it could be somebody's.
     pub fn vg(&self) -> &'static str {
-        if self.on_host { "thinvoltest" } else { "pve" }
+        if self.on_host { HOST_VG } else { "pve" }
     }
 
     /// `/dev/<vg>/<lv>`.

@@ -1,14 +1,16 @@
-//! Between two cases: what the last one left behind is reported and removed. Some leftovers are faults in themselves: a
-//! suspended device, a semaphore of a udev cookie that nobody waited for.
+//! Between two cases: what the last one left behind is reported and removed. Some leftovers are faults in
+//! themselves: a suspended device, a semaphore of a udev cookie that nobody waited for.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use devicemapper::{DM, DevId, Device, DmFlags, DmName, DmNameBuf, DmOptions};
 use nix::mount::{MntFlags, umount2};
 
+use crate::ctx::HOST_VG;
 use crate::loopdev;
 
 /// Which devices may be removed.
@@ -20,7 +22,21 @@ pub enum Scope {
 }
 
 /// Passes over the devices; each pass can remove those that nothing stands on.
-const MAX_PASSES: usize = 50;
+const MAX_PASSES: usize = 200;
+
+/// How long to wait for somebody (udev, most likely) to close a device.
+const BUSY_LIMIT: Duration = Duration::from_secs(10);
+
+/// Files of lvm2 that would make one case depend on the one before.
+const LVM_STATE: &[&str] = &[
+    "/etc/lvm/archive",
+    "/etc/lvm/backup",
+    "/etc/lvm/devices",
+    "/run/lock/lvm",
+    "/run/lvm",
+    "/run/lvm/pvs_online",
+    "/run/lvm/vgs_online",
+];
 
 /// Reports faults, as one line each.
 pub fn faults(scope: &Scope) -> Result<Vec<String>> {
@@ -44,9 +60,15 @@ pub fn faults(scope: &Scope) -> Result<Vec<String>> {
 
 /// Removes everything in scope; an error names what could not be removed.
 pub fn remove(scope: &Scope) -> Result<()> {
+    if let Some(dm) = device_mapper() {
+        resume_devices(&dm, scope)?;
+    }
     unmount(scope);
     // lvm2's own way first: it tells dmeventd to stop watching.
-    quietly(&["vgchange", "-an", "--yes"]);
+    match scope {
+        Scope::Guest => quietly(&["vgchange", "-an", "--yes"]),
+        Scope::Folder(_) => quietly(&["vgchange", "-an", "--yes", HOST_VG]),
+    }
     if let Some(dm) = device_mapper() {
         remove_devices(&dm, scope)?;
     }
@@ -54,13 +76,11 @@ pub fn remove(scope: &Scope) -> Result<()> {
         loopdev::detach(&device)?;
     }
     if matches!(scope, Scope::Guest) {
-        for folder in
-            ["/etc/lvm/archive", "/etc/lvm/backup", "/etc/lvm/devices", "/run/lvm/hints", "/run/lock/lvm"]
-        {
-            empty(Path::new(folder));
-        }
         quietly(&["ipcrm", "--all=sem"]);
         quietly(&["udevadm", "settle", "--timeout=30"]);
+        for folder in LVM_STATE {
+            empty(Path::new(folder));
+        }
     }
     Ok(())
 }
@@ -95,14 +115,30 @@ fn devices(dm: &DM, scope: &Scope) -> Result<Vec<(DmNameBuf, Device)>> {
     }
 }
 
+/// Reads of a suspended device hang, and whoever hangs in one keeps it open: resume before anything else.
+fn resume_devices(dm: &DM, scope: &Scope) -> Result<()> {
+    for (name, _) in devices(dm, scope)? {
+        let id = DevId::Name(&name);
+        if dm.device_info(&id)?.flags().contains(DmFlags::DM_SUSPEND) {
+            // Without DM_SUSPEND among the options this ioctl resumes. What fails here fails to be removed below.
+            let _ = dm.device_suspend(&id, DmOptions::default());
+        }
+    }
+    Ok(())
+}
+
 fn remove_devices(dm: &DM, scope: &Scope) -> Result<()> {
+    let mut deadline = Instant::now() + BUSY_LIMIT;
     for _ in 0..MAX_PASSES {
         let left = devices(dm, scope)?;
         if left.is_empty() {
             return Ok(());
         }
-        let removed = left.iter().filter(|(name, _)| remove_device(dm, name)).count();
-        if removed == 0 {
+        if left.iter().filter(|(name, _)| remove_device(dm, name)).count() > 0 {
+            deadline = Instant::now() + BUSY_LIMIT;
+        } else if Instant::now() < deadline {
+            std::thread::sleep(BUSY_LIMIT / 40);
+        } else {
             let names: Vec<String> = left.iter().map(|(name, _)| name.to_string()).collect();
             bail!("cannot remove {}", names.join(", "));
         }
@@ -127,7 +163,8 @@ fn loops(scope: &Scope) -> Result<Vec<PathBuf>> {
     Ok(wanted.map(|(device, _)| device).collect())
 }
 
-/// Unmounts what a case may have mounted: file systems on dm and loop devices in a guest, below the folder on a host.
+/// Unmounts what a case may have mounted: file systems on dm and loop devices in a guest, below the folder on
+/// a host.
 fn unmount(scope: &Scope) {
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     for line in mounts.lines().rev() {

@@ -1,5 +1,5 @@
-//! Tests of thinvol beyond its unit tests: cases that need root and a kernel with device-mapper, and the agent that
-//! runs them inside the virtual machine.
+//! Tests of thinvol beyond its unit tests: cases that need root and a kernel with device-mapper, and the
+//! agent that runs them inside the virtual machine.
 
 pub mod agent;
 pub mod bench;
@@ -10,5 +10,7 @@ pub mod ctx;
 pub mod leftovers;
 pub mod loopdev;
 pub mod on_host;
+pub mod pack;
 pub mod registry;
+pub mod samples;
 pub mod stream;

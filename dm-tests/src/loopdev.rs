@@ -1,4 +1,5 @@
-//! Loop devices by ioctl, because the fast tier has no losetup and losetup has no way to set everything at once.
+//! Loop devices by ioctl, because the fast tier has no losetup and losetup has no way to set everything at
+//! once.
 #![allow(unsafe_code)] // The one file outside src/sys: three ioctls that no crate wraps.
 
 use std::fs::{File, OpenOptions};
@@ -46,7 +47,8 @@ mod ioctls {
     nix::ioctl_write_ptr_bad!(configure, 0x4C0A, super::LoopConfig); // LOOP_CONFIGURE
 }
 
-/// Attaches `backing` to a free loop device with sectors of `sector` bytes; `name` is what `losetup -l` will show.
+/// Attaches `backing` to a free loop device with sectors of `sector` bytes; `name` is what `losetup -l` will
+/// show.
 pub fn attach(backing: &File, name: &Path, sector: u32) -> Result<PathBuf> {
     let control =
         OpenOptions::new().read(true).write(true).open("/dev/loop-control").context("no loop driver")?;
@@ -72,13 +74,15 @@ pub fn attach(backing: &File, name: &Path, sector: u32) -> Result<PathBuf> {
     };
     let fd = u32::try_from(backing.as_raw_fd()).context("an open file has a descriptor")?;
     let config = LoopConfig { fd, block_size: sector, info, reserved: [0; 8] };
-    // Somebody else may take the free device between the two calls: then ask again, a bounded number of times.
+    // Somebody else may take the free device between the two calls: then ask again, a bounded number of
+    // times.
     for _ in 0..20 {
         // SAFETY: the descriptor is open and the ioctl takes no argument.
         let number = unsafe { ioctls::get_free(control.as_raw_fd()) }.context("LOOP_CTL_GET_FREE")?;
         let path = PathBuf::from(format!("/dev/loop{number}"));
         let device = open_when_there(&path)?;
-        // SAFETY: the descriptor is open, and `config` is the structure LOOP_CONFIGURE reads, alive during the call.
+        // SAFETY: the descriptor is open, and `config` is the structure LOOP_CONFIGURE reads, alive during
+        // the call.
         match unsafe { ioctls::configure(device.as_raw_fd(), &raw const config) } {
             Ok(_) => return Ok(path),
             Err(Errno::EBUSY) => {}

@@ -11,7 +11,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use vm_harness::protocol::{Report, TIME_LIMIT_STATUS};
 
-/// How long to look for more output after the program has ended: a daemon it started may hold the pipe for ever.
+/// How long to look for more output after the program has ended: a daemon it started may hold the pipe for
+/// ever.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Runs `argv`; every piece of output and the end are passed to `send`.

@@ -1,5 +1,6 @@
-//! Emulation or KVM. `/dev/kvm` may exist and still hang a guest (nested virtualisation), so KVM is taken only after a
-//! probe boot under it has reached the agent. The answer is remembered for this kernel of the host.
+//! Emulation or KVM. `/dev/kvm` may exist and still hang a guest (nested virtualisation), so KVM is taken
+//! only after a probe boot under it has reached the agent. The answer is remembered for this kernel of the
+//! host.
 
 use std::fs;
 use std::path::PathBuf;

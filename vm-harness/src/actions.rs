@@ -82,7 +82,8 @@ fn test(workspace: &Workspace, host: bool, filters: &[String]) -> Result<ExitCod
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The bash command line of `exec`. Scripts are addressed by their place in the source tree, which the guest sees.
+/// The bash command line of `exec`. Scripts are addressed by their place in the source tree, which the guest
+/// sees.
 fn command_line(
     workspace: &Workspace,
     pool: bool,

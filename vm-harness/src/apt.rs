@@ -1,5 +1,5 @@
-//! Fetches packages through a private apt: the machine's own sources and settings, but an empty list of installed
-//! packages and folders of our own, so that neither root nor a change to the machine is needed.
+//! Fetches packages through a private apt: the machine's own sources and settings, but an empty list of
+//! installed packages and folders of our own, so that neither root nor a change to the machine is needed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

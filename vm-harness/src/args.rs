@@ -20,7 +20,8 @@ pub enum Action {
     Demo,
     /// Run every check: format, lints, unit tests, then the cases in both machines
     Test {
-        /// Run the cases on this machine's own kernel instead (needs dm-thin and root; uses loop devices only)
+        /// Run the cases on this machine's own kernel instead (needs dm-thin and root; uses loop devices
+        /// only)
         #[arg(long)]
         host: bool,
         /// Only cases whose name contains one of these words, without the checks that need no machine

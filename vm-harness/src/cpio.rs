@@ -1,4 +1,5 @@
-//! Writes the archive format the kernel unpacks as its initramfs ("newc", Documentation/driver-api/early-userspace).
+//! Writes the archive format the kernel unpacks as its initramfs ("newc",
+//! Documentation/driver-api/early-userspace).
 
 /// An archive under construction.
 #[derive(Default)]
@@ -33,12 +34,13 @@ impl Archive {
         self.inode += 1;
         let size = content.len();
         let name_size = path.len() + 1;
-        // Magic, ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor, namesize, check.
-        let header = format!(
-            "070701{:08x}{mode:08x}{:08x}{:08x}{:08x}{:08x}{size:08x}{:08x}{:08x}{:08x}{:08x}{name_size:08x}{:08x}",
-            self.inode, 0, 0, 1, 0, 0, 0, 0, 0, 0
-        );
-        self.bytes.extend_from_slice(header.as_bytes());
+        // Magic, ino, mode, uid, gid, nlink, mtime, filesize, devmajor, devminor, rdevmajor, rdevminor,
+        // namesize, check.
+        let fields = [self.inode as usize, mode as usize, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
+        self.bytes.extend_from_slice(b"070701");
+        for field in fields {
+            self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());
+        }
         self.bytes.extend_from_slice(path.as_bytes());
         self.bytes.push(0);
         self.pad();

@@ -11,8 +11,8 @@ use crate::progress::step;
 use crate::workspace::Workspace;
 use crate::{apt, rootfs};
 
-/// Whatever changes the image is hashed into its name. Package versions are not part of it: they are those of the day
-/// it was built, listed in its `packages.txt`; remove the folder to have newer ones.
+/// Whatever changes the image is hashed into its name. Package versions are not part of it: they are those of
+/// the day it was built, listed in its `packages.txt`; remove the folder to have newer ones.
 const RECIPE: &[&str] = &[
     include_str!("apt.rs"),
     include_str!("image.rs"),

@@ -1,5 +1,5 @@
-//! What the kernel starts from: busybox, our init script, the modules in loading order, and in the fast tier the static
-//! binaries themselves.
+//! What the kernel starts from: busybox, our init script, the modules in loading order, and in the fast tier
+//! the static binaries themselves.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -42,8 +42,8 @@ pub const WANTED: &[&str] = &[
     "xfsprogs",
 ];
 
-/// Dependencies that the guest can do without: nothing in it configures packages, makes initramfs images or runs
-/// interpreters. A name that ends in `*` stands for all names that start so.
+/// Dependencies that the guest can do without: nothing in it configures packages, makes initramfs images or
+/// runs interpreters. A name that ends in `*` stands for all names that start so.
 pub const UNWANTED: &[&str] = &[
     "adduser",
     "cdebconf*",

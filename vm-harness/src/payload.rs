@@ -37,8 +37,8 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Builds everything a guest needs: the agent and a thinvol without udev, both static, and the thinvol that is
-    /// shipped.
+    /// Builds everything a guest needs: the agent and a thinvol without udev, both static, and the thinvol
+    /// that is shipped.
     pub fn build(workspace: &Workspace, profile: Profile) -> Result<Self> {
         let payload = Payload {
             static_folder: workspace.target.join(TARGET).join(profile.name()),

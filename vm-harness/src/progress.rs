@@ -59,7 +59,8 @@ impl Log {
     }
 }
 
-/// Runs `work` as a step called `name`. Progress goes to standard error, so that standard output stays the guest's.
+/// Runs `work` as a step called `name`. Progress goes to standard error, so that standard output stays the
+/// guest's.
 pub fn step<T>(workspace: &Workspace, name: &str, work: impl FnOnce(&Log) -> Result<T>) -> Result<T> {
     let slug: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let log = Log { path: workspace.logs().join(format!("{slug}-{}.log", std::process::id())) };

@@ -1,5 +1,5 @@
-//! The conversation between harness and guest agent: one JSON value a line, in both directions, over a virtio serial
-//! port of its own, so that the console stays free for the kernel.
+//! The conversation between harness and guest agent: one JSON value a line, in both directions, over a virtio
+//! serial port of its own, so that the console stays free for the kernel.
 
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +107,8 @@ pub struct CaseResult {
 /// Name of the virtio serial port (`/sys/class/virtio-ports/*/name`).
 pub const PORT_NAME: &str = "thinvol";
 
-/// Exit status of a case process that was skipped; its reason is the last line it printed, after [`SKIP_MARK`].
+/// Exit status of a case process that was skipped; its reason is the last line it printed, after
+/// [`SKIP_MARK`].
 pub const SKIP_STATUS: i32 = 77;
 
 /// Starts the line that says why a case was skipped.

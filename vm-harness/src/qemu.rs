@@ -39,7 +39,9 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     /// The command that runs the machine. It opens no port and no socket, so any number may run at once.
     pub fn command(&self) -> Command {
-        let mut qemu = Command::new("qemu-system-x86_64");
+        // setpriv: a guest must not outlive a harness that was killed.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]);
         match self.accel {
             Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
@@ -76,7 +78,8 @@ impl Machine<'_> {
             Console::File(_) => "agent",
             Console::Terminal => "shell",
         };
-        // Randomised addresses, mitigations and the timer check only cost time here. A panic ends the machine.
+        // Randomised addresses, mitigations and the timer check only cost time here. A panic ends the
+        // machine.
         format!(
             "console=ttyS0 panic=-1 loglevel=4 mitigations=off nokaslr no_timer_check nowatchdog audit=0 \
              net.ifnames=0 thinvol.tier={} thinvol.mode={mode}",

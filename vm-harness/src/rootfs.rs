@@ -1,5 +1,5 @@
-//! Unpacks packages into a folder that becomes the guest's root. No package script runs: the little that they would
-//! have done is done here, so that neither chroot nor a foreign program is needed.
+//! Unpacks packages into a folder that becomes the guest's root. No package script runs: the little that they
+//! would have done is done here, so that neither chroot nor a foreign program is needed.
 
 use std::fs;
 use std::io::Write;

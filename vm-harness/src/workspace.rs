@@ -28,7 +28,20 @@ impl Workspace {
         for folder in [&workspace.cache, &workspace.logs(), &workspace.shared_out()] {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
+        workspace.forget_dead_runs();
         Ok(workspace)
+    }
+
+    /// Removes the folders of runs that were killed before they could.
+    fn forget_dead_runs(&self) {
+        for entry in std::fs::read_dir(self.target.join("vm/run")).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let pid = name.split('-').next().unwrap_or_default();
+            if !Path::new("/proc").join(pid).exists() {
+                // Best effort: it is only space.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Logs of steps and consoles of guests.

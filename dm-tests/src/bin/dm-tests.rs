@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use dm_tests::case::Skip;
 use dm_tests::ctx::{Ctx, HOST_VARIABLE};
 use dm_tests::leftovers::{self, Scope};
-use dm_tests::{agent, bench, on_host, registry};
+use dm_tests::{agent, bench, on_host, pack, registry};
 use vm_harness::protocol::{SKIP_MARK, SKIP_STATUS};
 
 fn main() -> ExitCode {
@@ -27,7 +27,9 @@ fn main() -> ExitCode {
 
 fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     let Some((verb, rest)) = arguments.split_first() else {
-        bail!("usage: dm-tests list | run CASE | clean | agent | host FOLDER CASE... | bench [...]");
+        bail!(
+            "usage: dm-tests list | run CASE | clean | agent | host FOLDER CASE... | bench [...] | pack FROM TO"
+        );
     };
     match (verb.as_str(), rest) {
         ("list", []) => {
@@ -42,6 +44,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ("agent", []) => agent::serve()?,
         ("host", [folder, names @ ..]) => return on_host::run(Path::new(folder), names),
         ("bench", rest) => bench::run(rest)?,
+        ("pack", [from, to]) => pack::run(Path::new(from), Path::new(to))?,
         _ => bail!("dm-tests does not understand {arguments:?}"),
     }
     Ok(ExitCode::SUCCESS)

@@ -12,7 +12,8 @@ use crate::units::{Bytes, SECTOR_BYTES};
 /// Smallest metadata area that holds a header and one sector of text.
 const MDA_MIN_BYTES: u64 = 2 * SECTOR_BYTES;
 
-/// The label in `window`, the first [`SCAN_BYTES`](super::layout::SCAN_BYTES) bytes of a device that has `device_size` bytes, or `None` where
+/// The label in `window`, the first [`SCAN_BYTES`](super::layout::SCAN_BYTES) bytes of a device that has
+/// `device_size` bytes, or `None` where
 /// no sector starts like a label.
 ///
 /// As in lvm2, a damaged label counts for nothing where another sector has a valid one.

@@ -1,0 +1,161 @@
+//! The layers of src/: a module uses only modules below it, and pure modules touch nothing outside memory.
+
+use crate::paths;
+use crate::tree::File;
+
+/// Modules with their levels: a module uses its own level and those below. The last column says whether it is pure: no
+/// I/O, clock, randomness, environment.
+const LAYERS: &[(u32, &str, bool)] = &[
+    // L0: what everything speaks in.
+    (1, "units", true),
+    (1, "bytes", true),
+    (2, "ids", true),
+    (3, "sys", false),
+    // L1: block devices.
+    (10, "io", false),
+    // L2: formats and tables.
+    (20, "config", true),
+    (20, "lvm::text", true),
+    (20, "lvm::label", true),
+    (21, "lvm::mda", true),
+    (22, "lvm::model", true),
+    (23, "lvm::check", true),
+    (24, "lvm::edit", true),
+    (24, "lvm::alloc", true),
+    (25, "lvm::metadata", true),
+    (20, "dm::words", true),
+    (20, "dm::name", true),
+    (21, "dm::table", true),
+    (21, "dm::status", true),
+    (21, "thin::meta", true),
+    (21, "iscsi::pdu", true),
+    (21, "iscsi::text", true),
+    (21, "iscsi::chap", true),
+    (22, "iscsi::login", true),
+    // The port to the kernel: its words and the trait, no implementation.
+    (25, "dm::kernel", true),
+    // L3: decisions.
+    (30, "thin::request", true),
+    (30, "thin::refusal", true),
+    (31, "thin::error", true),
+    (31, "thin::lineage", true),
+    (31, "thin::allocate", true),
+    (31, "thin::stack", true),
+    (32, "thin::plan", true),
+    (33, "thin::observed", true),
+    (34, "thin::guards", true),
+    (34, "thin::view", true),
+    (35, "thin::planner", true),
+    (35, "thin::repair", true),
+    // L4: the outside.
+    (42, "lvm::conf", false),
+    (41, "dm::udev", false),
+    (42, "dm::ioctl", false),
+    (42, "dm::sim", false),
+    (41, "lvm::devices", false),
+    (42, "lvm::scan", false),
+    (42, "lvm::lock", false),
+    (42, "lvm::backup", false),
+    (43, "lvm::commit", false),
+    (44, "lvm::store", false),
+    (44, "lvm::fixture", false),
+    (45, "thin::ports", false),
+    (46, "thin::observe", false),
+    (46, "thin::inventory", false),
+    (46, "thin::store", false),
+    // L5: execution.
+    (50, "thin::exec", false),
+    (50, "thin::frozen", false),
+    (51, "thin::host", false),
+    (52, "thin::session", false),
+    // L6: the command.
+    (60, "cli", false),
+    (70, "main", false),
+];
+
+/// What pure code may not mention.
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::process",
+    "std::net",
+    "std::thread",
+    "SystemTime",
+    "Instant",
+    "getrandom",
+    "libc::",
+    "nix::fcntl",
+    "nix::mount",
+    "nix::sys",
+    "nix::unistd",
+];
+
+/// The macros that print.
+const PRINTING: &[&str] = &["println!", "eprintln!", "print!", "eprint!", "dbg!"];
+
+/// The layer of a module path, by its longest known prefix.
+fn layer(module: &[String]) -> Option<&'static (u32, &'static str, bool)> {
+    (1..=module.len().min(2)).rev().find_map(|length| {
+        let name = module.get(..length)?.join("::");
+        LAYERS.iter().find(|layer| layer.1 == name)
+    })
+}
+
+/// Whether the file is part of the product: `lib.rs` and the folders' `mod.rs` only declare.
+fn is_layered(file: &File) -> bool {
+    let declares = ["src/lib.rs", "src/lvm/mod.rs", "src/dm/mod.rs", "src/thin/mod.rs", "src/iscsi/mod.rs"];
+    file.path.starts_with("src/") && file.is_rust() && !declares.contains(&file.path.as_str())
+}
+
+/// Uses of a module that is not below the user.
+pub fn upward_uses(file: &File) -> Vec<String> {
+    if !is_layered(file) {
+        return Vec::new();
+    }
+    let module = paths::module_of(&file.path);
+    let Some(own) = layer(&module) else {
+        return vec![
+            file.violation(1, "this module is in no layer; give it one in dm-tests/tests/tidy/layers.rs"),
+        ];
+    };
+    let mut violations = Vec::new();
+    for (line, path) in paths::used(&module, &file.product) {
+        match layer(&path) {
+            // A bare `crate::lvm` or a path of a child (`super::` inside it) has nothing to check.
+            None => {}
+            Some(other) if other.1 == own.1 || other.0 <= own.0 => {}
+            Some(other) => {
+                let what = format!("{} uses {}, which is not in a lower layer", own.1, other.1);
+                violations.push(file.violation(line, &what));
+            }
+        }
+    }
+    violations
+}
+
+/// I/O, clocks, randomness and environment in pure modules.
+pub fn impure_uses(file: &File) -> Vec<String> {
+    if !is_layered(file) || !layer(&paths::module_of(&file.path)).is_some_and(|layer| layer.2) {
+        return Vec::new();
+    }
+    mentions(file, IMPURE, "is not for a pure module")
+}
+
+/// Printing outside the command.
+pub fn prints(file: &File) -> Vec<String> {
+    let may_print = file.path.starts_with("src/cli") || file.path == "src/main.rs";
+    if !file.path.starts_with("src/") || may_print {
+        return Vec::new();
+    }
+    mentions(file, PRINTING, "prints, and only the command prints")
+}
+
+fn mentions(file: &File, words: &[&str], what: &str) -> Vec<String> {
+    let mut violations = Vec::new();
+    for (number, line) in file.product.lines().enumerate() {
+        for word in words.iter().filter(|word| line.contains(**word)) {
+            violations.push(file.violation(number + 1, &format!("{word} {what}")));
+        }
+    }
+    violations
+}

@@ -1,0 +1,128 @@
+//! The house rules that no compiler checks: layering, purity, sizes, words. Each rule is a function from a
+//! file to its violations, and is shown to fail on a bad example before it is trusted on the tree.
+
+mod code;
+mod layers;
+mod paths;
+mod rules;
+mod tree;
+
+use tree::File;
+
+type Rule = fn(&File) -> Vec<String>;
+
+/// Applies a rule to every file of the tree.
+fn holds(rule: Rule) {
+    let files = tree::files();
+    assert!(files.len() > 20, "the tree was not found");
+    let violations: Vec<String> = files.iter().flat_map(rule).collect();
+    assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+}
+
+/// Shows that a rule finds something wrong in a file of this name and content.
+fn fails(rule: Rule, path: &str, text: &str) {
+    assert!(!rule(&File::new(path, text)).is_empty(), "the rule accepts {path}: {text}");
+}
+
+/// Shows that a rule finds nothing wrong.
+fn accepts(rule: Rule, path: &str, text: &str) {
+    assert_eq!(rule(&File::new(path, text)), Vec::<String>::new());
+}
+
+#[test]
+fn a_module_uses_lower_layers_only() {
+    fails(layers::upward_uses, "src/lvm/text/parse.rs", "use crate::cli::args;");
+    fails(layers::upward_uses, "src/lvm/text.rs", "use crate::{units::Bytes, thin::{plan, request}};");
+    fails(layers::upward_uses, "src/units.rs", "fn f() -> crate::ids::DevNo { 1 }");
+    fails(layers::upward_uses, "src/lvm/label/parse.rs", "use super::super::model::Vg;");
+    fails(layers::upward_uses, "src/lvm/nonsense.rs", "");
+    accepts(
+        layers::upward_uses,
+        "src/lvm/model.rs",
+        "use crate::lvm::text::Document;\n// crate::cli is above",
+    );
+    accepts(layers::upward_uses, "src/units.rs", "#[cfg(test)]\nmod tests {\n use crate::cli;\n}\n");
+    holds(layers::upward_uses);
+}
+
+#[test]
+fn pure_layers_touch_nothing() {
+    fails(layers::impure_uses, "src/lvm/model.rs", "fn f() { std::fs::read(p); }");
+    fails(layers::impure_uses, "src/thin/plan.rs", "use std::time::SystemTime;");
+    accepts(layers::impure_uses, "src/lvm/lock.rs", "use std::fs::File;");
+    holds(layers::impure_uses);
+}
+
+#[test]
+fn the_library_never_prints() {
+    fails(layers::prints, "src/lvm/lock.rs", "fn f() { eprintln!(); }");
+    accepts(layers::prints, "src/cli/mod.rs", "fn f() { println!(); }");
+    holds(layers::prints);
+}
+
+#[test]
+fn files_have_at_most_500_lines() {
+    fails(rules::long_files, "src/a.rs", &"\n".repeat(501));
+    holds(rules::long_files);
+}
+
+#[test]
+fn lines_fit_a_screen() {
+    fails(rules::long_lines, "src/a.rs", &"x".repeat(131));
+    accepts(rules::long_lines, "src/a.rs", &"ü".repeat(110));
+    holds(rules::long_lines);
+}
+
+#[test]
+fn functions_have_at_most_70_lines() {
+    let body = |lines: usize| format!("fn f() {{\n{}}}\n", "// {\n".repeat(lines));
+    fails(rules::long_functions, "src/a.rs", &body(69));
+    accepts(rules::long_functions, "src/a.rs", &body(68));
+    holds(rules::long_functions);
+}
+
+#[test]
+fn unsafe_code_is_in_sys_only() {
+    fails(rules::stray_unsafe, "src/io/block.rs", "fn f() { unsafe { g() } }");
+    accepts(
+        rules::stray_unsafe,
+        "src/io/block.rs",
+        "// unsafe\nconst X: &str = \"unsafe\"; #![deny(unsafe_code)]",
+    );
+    accepts(rules::stray_unsafe, "src/sys/dm.rs", "fn f() { unsafe { g() } }");
+    holds(rules::stray_unsafe);
+}
+
+#[test]
+fn mod_rs_only_declares() {
+    fails(rules::logic_in_mod_rs, "src/lvm/mod.rs", "//! Docs.\npub mod a;\nfn f() {}\n");
+    accepts(
+        rules::logic_in_mod_rs,
+        "src/lvm/mod.rs",
+        "//! Docs.\n#[cfg(test)]\nmod t;\npub use a::{\n    B,\n    C,\n};\n",
+    );
+    holds(rules::logic_in_mod_rs);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    fails(rules::unfinished, "src/a.rs", concat!("fn f() { to", "do!() }"));
+    fails(rules::unfinished, "src/a.rs", concat!("// FIX", "ME"));
+    fails(rules::unfinished, "src/a.rs", concat!("#[allow(dead", "_code)]"));
+    holds(rules::unfinished);
+}
+
+#[test]
+fn nothing_is_imported_by_glob() {
+    fails(rules::glob_imports, "src/a.rs", "use crate::ids::*;");
+    accepts(rules::glob_imports, "src/a.rs", "use super::*;");
+    holds(rules::glob_imports);
+}
+
+#[test]
+fn the_repository_speaks_of_the_project_alone() {
+    fails(rules::foreign_words, "README.md", concat!("see /wo", "rk/main"));
+    fails(rules::foreign_words, "src/a.rs", concat!("// as is", "sue 3 says"));
+    fails(rules::foreign_words, "x.toml", concat!("deb.deb", "ian.org"));
+    holds(rules::foreign_words);
+}
