@@ -1,9 +1,10 @@
 //! device-mapper of the running kernel, by ioctl.
 //!
-//! Most verbs go through the `devicemapper` crate's core. Resume, remove, rename and the list of devices are issued by
-//! [`crate::sys::dm`]: the crate picks `event_nr` itself, makes a semaphore for each and waits for udev inside the call
-//! without bound, retries a busy remove for a second, and refuses the whole list if one name on the host is not ASCII.
-//! `device_wait` is not used at all: it returns no status and takes no event number.
+//! Most verbs go through the `devicemapper` crate's core. Resume, remove, rename and the list of devices are
+//! issued by [`crate::sys::dm`]: the crate picks `event_nr` itself, makes a semaphore for each and waits for
+//! udev inside the call without bound, retries a busy remove for a second, and refuses the whole list if one
+//! name on the host is not ASCII. `device_wait` is not used at all: it returns no status and takes no event
+//! number.
 
 use std::fs::File;
 use std::io;
@@ -23,7 +24,8 @@ use crate::ids::DevNo;
 use crate::sys::dm::{self as own, ListedUuid};
 use crate::units::Sectors;
 
-/// The node through which device-mapper is spoken to. Source: Linux `include/uapi/linux/dm-ioctl.h` (`DM_DIR`).
+/// The node through which device-mapper is spoken to. Source: Linux `include/uapi/linux/dm-ioctl.h`
+/// (`DM_DIR`).
 pub const CONTROL_NODE: &str = "/dev/mapper/control";
 
 /// Longest name of a target type that fits the header. Source: `DM_MAX_TYPE_NAME` in the same header.
@@ -311,7 +313,8 @@ fn number(device: Device) -> DevNo {
     DevNo { major: device.major, minor: device.minor }
 }
 
-/// Reads the kernel's own encoding of a device number. Source: Linux `include/linux/kdev_t.h` (`huge_encode_dev`).
+/// Reads the kernel's own encoding of a device number. Source: Linux `include/linux/kdev_t.h`
+/// (`huge_encode_dev`).
 fn kernel_number(dev: u64) -> DevNo {
     // The encoding has 32 bits; the field is wider.
     let dev = u32::try_from(dev & u64::from(u32::MAX)).unwrap_or(u32::MAX);

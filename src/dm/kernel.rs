@@ -129,7 +129,8 @@ pub struct DmError {
 
 /// The device-mapper of one kernel.
 ///
-/// Errors carry the kernel's errno. `ENXIO` (no such device) is `Ok(None)` for the two look-ups and an error elsewhere.
+/// Errors carry the kernel's errno. `ENXIO` (no such device) is `Ok(None)` for the two look-ups and an error
+/// elsewhere.
 pub trait Kernel {
     /// Looks a device up by name.
     ///
@@ -203,7 +204,8 @@ pub trait Kernel {
     /// Any errno.
     fn table(&self, name: &DmName) -> Result<Vec<TargetLine>, DmError>;
 
-    /// Reads the targets' status, and with it what the same ioctl says of the device (its uuid tells whose it is).
+    /// Reads the targets' status, and with it what the same ioctl says of the device (its uuid tells whose it
+    /// is).
     ///
     /// # Errors
     /// Any errno; ENXIO if there is no such device.

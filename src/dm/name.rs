@@ -6,9 +6,11 @@ use serde::Serialize;
 
 use crate::ids::{IdError, LVM_UUID_LEN, LvName, LvmUuid, VgName};
 
-/// Longest device-mapper name, without the final NUL. Source: Linux `include/uapi/linux/dm-ioctl.h` (`DM_NAME_LEN`).
+/// Longest device-mapper name, without the final NUL. Source: Linux `include/uapi/linux/dm-ioctl.h`
+/// (`DM_NAME_LEN`).
 pub const DM_NAME_MAX: usize = 127;
-/// Longest device-mapper uuid, without the final NUL. Source: Linux `include/uapi/linux/dm-ioctl.h` (`DM_UUID_LEN`).
+/// Longest device-mapper uuid, without the final NUL. Source: Linux `include/uapi/linux/dm-ioctl.h`
+/// (`DM_UUID_LEN`).
 pub const DM_UUID_MAX: usize = 128;
 /// What starts the uuid of every LVM device. Source: lvm2 `lib/misc/lvm-string.c` (`UUID_PREFIX`).
 pub const LVM_UUID_PREFIX: &str = "LVM-";
@@ -130,8 +132,9 @@ impl DmName {
 
     /// Takes a name apart as LVM builds it, or says why it is not one of LVM's.
     ///
-    /// No part can start with a hyphen, so a run of hyphens reads in one way only: every two are one hyphen of the part
-    /// before, and one left over ends that part. Source: lvm2 `libdm/libdm-string.c` (`dm_split_lvm_name`).
+    /// No part can start with a hyphen, so a run of hyphens reads in one way only: every two are one hyphen
+    /// of the part before, and one left over ends that part. Source: lvm2 `libdm/libdm-string.c`
+    /// (`dm_split_lvm_name`).
     ///
     /// # Errors
     /// If it has no single hyphen, or a part is not a valid LVM name.
@@ -147,8 +150,8 @@ impl DmName {
     }
 }
 
-/// Reads up to the first hyphen that is not doubled; gives what is before it with doubled hyphens made single, and what
-/// is after it, if there was one.
+/// Reads up to the first hyphen that is not doubled; gives what is before it with doubled hyphens made
+/// single, and what is after it, if there was one.
 fn split_single_hyphen(text: &str) -> (String, Option<&str>) {
     let mut part = String::with_capacity(text.len());
     let mut rest = text;

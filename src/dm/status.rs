@@ -1,7 +1,8 @@
 //! Status lines of `thin-pool` and `thin` targets.
 //!
-//! Source: Linux `drivers/md/dm-thin.c` (`pool_status`, `thin_status`), versions 4.0 to 6.18: words were only ever added
-//! at the end, so a shorter line is an older kernel's and words after the known ones are left alone.
+//! Source: Linux `drivers/md/dm-thin.c` (`pool_status`, `thin_status`), versions 4.0 to 6.18: words were only
+//! ever added at the end, so a shorter line is an older kernel's and words after the known ones are left
+//! alone.
 
 use serde::Serialize;
 

@@ -29,8 +29,9 @@ pub struct TargetLine {
     pub params: String,
 }
 
-/// The parameters of a `thin-pool` target. Source: Linux `Documentation/admin-guide/device-mapper/thin-provisioning.rst`;
-/// the order of features is lvm2's (`libdm/libdm-deptree.c`, `_thin_pool_emit_segment_line`).
+/// The parameters of a `thin-pool` target. Source: Linux
+/// `Documentation/admin-guide/device-mapper/thin-provisioning.rst`; the order of features is lvm2's
+/// (`libdm/libdm-deptree.c`, `_thin_pool_emit_segment_line`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PoolParams {
     /// The metadata device.
@@ -82,7 +83,8 @@ pub struct ThinParams {
     pub external_origin: Option<DevNo>,
 }
 
-/// A target with its parameters understood. Two are equal if the kernel would map alike, however they are spelt.
+/// A target with its parameters understood. Two are equal if the kernel would map alike, however they are
+/// spelt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "target", rename_all = "kebab-case")]
 pub enum Target {
@@ -137,8 +139,8 @@ impl Table {
         self.0.last().map_or(Some(Sectors::ZERO), |line| line.start.checked_add(line.length))
     }
 
-    /// Whether the kernel's `live` table maps alike: same places, same targets, features in any order. A line that
-    /// cannot be understood differs from every other.
+    /// Whether the kernel's `live` table maps alike: same places, same targets, features in any order. A line
+    /// that cannot be understood differs from every other.
     pub fn maps_like(&self, live: &[TargetLine]) -> bool {
         self.0.len() == live.len() && self.0.iter().zip(live).all(|(ours, theirs)| ours.maps_like(theirs))
     }

@@ -1,9 +1,10 @@
 //! udev: what LVM's rules must be told of a device, and how to wait until they are through.
 //!
-//! A resume, remove or rename carries `flags << 16 | base` in its `event_nr`; the kernel hands it on in the uevent, the
-//! rules read the flags, and `dmsetup udevcomplete` counts the semaphore `0x0D4D << 16 | base` down. A base of 0 means
-//! that nobody waits. Without flags LVM's rules take the event for somebody else's and make no `/dev/<vg>/<lv>`, so
-//! flags go along in every case. Source: lvm2 `libdm/libdevmapper.h`, `libdm/libdm-common.c`, `udev/10-dm.rules.in`.
+//! A resume, remove or rename carries `flags << 16 | base` in its `event_nr`; the kernel hands it on in the
+//! uevent, the rules read the flags, and `dmsetup udevcomplete` counts the semaphore `0x0D4D << 16 | base`
+//! down. A base of 0 means that nobody waits. Without flags LVM's rules take the event for somebody else's
+//! and make no `/dev/<vg>/<lv>`, so flags go along in every case. Source: lvm2 `libdm/libdevmapper.h`,
+//! `libdm/libdm-common.c`, `udev/10-dm.rules.in`.
 
 use std::io;
 use std::ops::BitOr;
@@ -25,7 +26,8 @@ pub use cookie::Cookies;
 pub use detect::{Missing, Places, missing};
 pub use nodes::Nodes;
 
-/// How long to wait for udev if nothing else is said. A loaded machine takes seconds for a batch, a healthy one 0.2.
+/// How long to wait for udev if nothing else is said. A loaded machine takes seconds for a batch, a healthy
+/// one 0.2.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
 
 /// What udev's rules are told of a device: 16 bits. Source: lvm2 `libdm/libdevmapper.h` (`DM_UDEV_*`).
@@ -47,7 +49,8 @@ impl UdevFlags {
     pub const DISABLE_LIBRARY_FALLBACK: Self = Self(0x20);
     /// The event comes from whoever manages the device, not from a trigger.
     pub const PRIMARY_SOURCE: Self = Self(0x40);
-    /// LVM's NOSCAN: the content is about to be wiped. Source: lvm2 `udev/11-dm-lvm.rules.in` (`DM_SUBSYSTEM_UDEV_FLAG0`).
+    /// LVM's NOSCAN: the content is about to be wiped. Source: lvm2 `udev/11-dm-lvm.rules.in`
+    /// (`DM_SUBSYSTEM_UDEV_FLAG0`).
     pub const NO_SCAN: Self = Self(0x100);
 
     /// The bits.
@@ -94,7 +97,8 @@ pub enum DeviceRole {
     Reserved,
     /// A part of a pool's stack: `_tmeta`, `_tdata`, `-tpool`, `-real`, and the pool's own visible device.
     PoolStack,
-    /// The device of a pool that has no thin volume yet (transaction id 0): a regular volume with a pool's uuid.
+    /// The device of a pool that has no thin volume yet (transaction id 0): a regular volume with a pool's
+    /// uuid.
     NewPool,
 }
 
@@ -108,8 +112,8 @@ impl DeviceRole {
     }
 }
 
-/// The flags LVM gives a device of this role. Source: lvm2 `lib/activate/dev_manager.c` (`_get_udev_flags`), and the
-/// numbers seen on the wire: 0x60 for a volume, 0x6e for a pool's stack.
+/// The flags LVM gives a device of this role. Source: lvm2 `lib/activate/dev_manager.c` (`_get_udev_flags`),
+/// and the numbers seen on the wire: 0x60 for a volume, 0x6e for a pool's stack.
 pub const fn flags_for(role: DeviceRole) -> UdevFlags {
     let always = UdevFlags::DISABLE_LIBRARY_FALLBACK.union(UdevFlags::PRIMARY_SOURCE);
     let quiet = UdevFlags::DISABLE_DISK_RULES.union(UdevFlags::DISABLE_OTHER_RULES);
@@ -124,7 +128,10 @@ pub const fn flags_for(role: DeviceRole) -> UdevFlags {
 #[derive(Debug, Error)]
 pub enum UdevError {
     /// udev did not get through in time.
-    #[error("waited {}.{:03} s for udev; {pending} event(s) are still not processed", limit.as_secs(), limit.subsec_millis())]
+    #[error(
+        "waited {:.3} s for udev; {pending} event(s) are still not processed",
+        limit.as_secs_f64()
+    )]
     Timeout {
         /// How long was waited.
         limit: Duration,
@@ -163,7 +170,7 @@ impl UdevError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Timeout { .. } => {
-                "the devices are in place; see whether udevd runs in this IPC namespace, or use --no-udev-sync"
+                "the devices are in place; see that udevd runs in this IPC namespace, or use --no-udev-sync"
             }
             Self::NoSemaphore { .. } => {
                 "see `ipcs -s` and /proc/sys/kernel/sem; `udevadm settle` waits as well"
@@ -173,8 +180,8 @@ impl UdevError {
     }
 }
 
-/// Where the uevents of a batch of verbs go. One `event` before each verb, `not_sent` after it if the verb failed or
-/// caused no uevent, one `wait` for all of them.
+/// Where the uevents of a batch of verbs go. One `event` before each verb, `not_sent` after it if the verb
+/// failed or caused no uevent, one `wait` for all of them.
 pub trait UdevSync {
     /// What the next verb's `event_nr` is to be. `touched` are the device's names: two for a rename.
     fn event(&self, touched: &[&DmName], flags: UdevFlags) -> UdevEvent;
@@ -205,8 +212,8 @@ impl UdevSync for NoSync {
     }
 }
 
-/// The way for this machine: [`NoSync`] if asked for, [`Cookies`] where udevd would answer, else [`Nodes`], and then
-/// also what is missing, to be said once.
+/// The way for this machine: [`NoSync`] if asked for, [`Cookies`] where udevd would answer, else [`Nodes`],
+/// and then also what is missing, to be said once.
 pub fn for_this_machine<'k, K: Kernel>(
     kernel: &'k K,
     no_sync: bool,

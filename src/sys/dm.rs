@@ -1,5 +1,5 @@
-//! device-mapper ioctls that the `devicemapper` crate does not issue as LVM needs them: with a caller's own `event_nr`,
-//! without waiting for udev inside, without retries; and the list of devices with their uuids.
+//! device-mapper ioctls that the `devicemapper` crate does not issue as LVM needs them: with a caller's own
+//! `event_nr`, without waiting for udev inside, without retries; and the list of devices with their uuids.
 //!
 //! Source: Linux `include/uapi/linux/dm-ioctl.h`, `drivers/md/dm-ioctl.c`.
 
@@ -71,7 +71,8 @@ impl Header {
     fn new(data_size: usize) -> Result<Self, Errno> {
         let small = |length: usize| u32::try_from(length).map_err(|_| Errno::EMSGSIZE);
         Ok(Self {
-            // The oldest version that knows the verbs used here: the kernel refuses only newer ones than its own.
+            // The oldest version that knows the verbs used here: the kernel refuses only newer ones than its
+            // own.
             version: [raw::DM_VERSION_MAJOR, 0, 0],
             data_size: small(data_size)?,
             data_start: small(HEADER_LEN)?,
@@ -108,9 +109,9 @@ fn issue(control: BorrowedFd<'_>, command: Command, buffer: &mut [u8]) -> Result
     if told.and_then(|size| usize::try_from(size).ok()) != Some(buffer.len()) {
         return Err(Errno::EINVAL);
     }
-    // SAFETY: the descriptor is open for the borrow's life. Every command of `Command` reads a `dm_ioctl` from the
-    // pointer and reads or writes at most `data_size` bytes there, which is the buffer's length as checked above; the
-    // kernel copies, so alignment does not matter.
+    // SAFETY: the descriptor is open for the borrow's life. Every command of `Command` reads a `dm_ioctl`
+    // from the pointer and reads or writes at most `data_size` bytes there, which is the buffer's length as
+    // checked above; the kernel copies, so alignment does not matter.
     let result = unsafe { libc::ioctl(control.as_raw_fd(), command.request(), buffer.as_mut_ptr()) };
     Errno::result(result).map(drop)
 }

@@ -1,12 +1,13 @@
 //! A small process that resumes suspended devices if the process that suspended them dies.
 //!
-//! A device left suspended hangs everything above it until someone resumes it by hand, and SIGKILL or the out-of-memory
-//! killer leave no chance to. So before the first suspend the process forks a child that does nothing but wait on a
-//! socket: one byte means that all is well; the end of the stream without it means that the parent is gone.
+//! A device left suspended hangs everything above it until someone resumes it by hand, and SIGKILL or the
+//! out-of-memory killer leave no chance to. So before the first suspend the process forks a child that does
+//! nothing but wait on a socket: one byte means that all is well; the end of the stream without it means that
+//! the parent is gone.
 //!
-//! The cost is one `fork` and one exit, no `exec`: 0.1 ms each for a small process, 1 ms with 32 MiB in memory, because
-//! `fork` copies the page tables. What it cannot cover: a kill of the whole control group, and a power cut, after which nothing is
-//! suspended anyway.
+//! The cost is one `fork` and one exit, no `exec`: 0.1 ms each for a small process, 1 ms with 32 MiB in
+//! memory, because `fork` copies the page tables. What it cannot cover: a kill of the whole control group,
+//! and a power cut, after which nothing is suspended anyway.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -51,11 +52,11 @@ impl ResumeGuard {
         // Away from the places that the child copies them to.
         let childs_line = above_stdio(childs_line.as_fd())?;
         let control = above_stdio(File::open(control)?.as_fd())?;
-        // The child must outlive whatever signal ends this process. Blocked here, so that there is no moment in which
-        // it is not, and nothing of this process's handlers can run in it.
+        // The child must outlive whatever signal ends this process. Blocked here, so that there is no moment
+        // in which it is not, and nothing of this process's handlers can run in it.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        // SAFETY: the child calls only functions that signal-safety(7) lists, or bare system calls, on memory that is
-        // allocated already; it never returns from `watch`. See there.
+        // SAFETY: the child calls only functions that signal-safety(7) lists, or bare system calls, on memory
+        // that is allocated already; it never returns from `watch`. See there.
         let child = unsafe { libc::fork() };
         if child == 0 {
             watch(childs_line.as_raw_fd(), control.as_raw_fd(), &mut resumes);
@@ -118,12 +119,14 @@ fn above_stdio(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 
 /// The child's life.
 ///
-/// Between `fork` and `_exit` of a process that may have threads only async-signal-safe work is allowed: no allocation,
-/// no lock, no panic, no drop. Everything here is a bare system call on memory that the parent prepared.
+/// Between `fork` and `_exit` of a process that may have threads only async-signal-safe work is allowed: no
+/// allocation, no lock, no panic, no drop. Everything here is a bare system call on memory that the parent
+/// prepared.
 fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume]) -> ! {
-    // SAFETY: none of these takes a pointer to memory that the child does not own, except the one byte and the
-    // static string. The two descriptors are copied to 0 and 1 and all others closed, so that the child keeps no lock,
-    // pipe or mount of the parent alive; 1 is the control node from then on and stays open until `_exit`.
+    // SAFETY: none of these takes a pointer to memory that the child does not own, except the one byte and
+    // the static string. The two descriptors are copied to 0 and 1 and all others closed, so that the child
+    // keeps no lock, pipe or mount of the parent alive; 1 is the control node from then on and stays open
+    // until `_exit`.
     unsafe {
         libc::setsid();
         libc::prctl(libc::PR_SET_NAME, c"thinvol-guard".as_ptr());

@@ -114,7 +114,8 @@ impl Drop for Semaphore {
     fn drop(&mut self) {
         // SAFETY: IPC_RMID takes no argument and no pointer.
         if unsafe { libc::semctl(self.id, 0, libc::IPC_RMID) } == -1 {
-            tracing::debug!(id = self.id, error = %io::Error::last_os_error(), "semaphore was removed already");
+            let error = io::Error::last_os_error();
+            tracing::debug!(id = self.id, %error, "semaphore was removed already");
         }
     }
 }

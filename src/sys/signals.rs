@@ -7,11 +7,12 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 const HELD_OFF: [Signal; 5] =
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
 
-/// Holds INT, TERM, HUP, QUIT and TSTP off this thread, and threads started from it, until dropped. What arrived
-/// meanwhile is delivered then.
+/// Holds INT, TERM, HUP, QUIT and TSTP off this thread, and threads started from it, until dropped. What
+/// arrived meanwhile is delivered then.
 ///
-/// A device-mapper suspend returns EINTR, and a stop by Ctrl-Z would freeze whatever is suspended for as long as the
-/// user likes. A thread started before takes the signals as ever: hold them off in the main thread first.
+/// A device-mapper suspend returns EINTR, and a stop by Ctrl-Z would freeze whatever is suspended for as long
+/// as the user likes. A thread started before takes the signals as ever: hold them off in the main thread
+/// first.
 #[derive(Debug)]
 pub struct SignalsHeldOff {
     before: SigSet,

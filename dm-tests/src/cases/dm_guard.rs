@@ -90,7 +90,8 @@ fn after_sigkill(ctx: &Ctx) -> Result<()> {
     }
     println!("resumed after {:?}", start.elapsed());
     if missing(&Places::default()).is_none() {
-        // Nobody waits for the events of these resumes, and while udev looks at a device it cannot be removed.
+        // Nobody waits for the events of these resumes, and while udev looks at a device it cannot be
+        // removed.
         ctx.ok("udevadm settle --timeout=60")?;
     }
     Ok(())
@@ -108,8 +109,8 @@ fn victim(dm: &Counting<LinuxDm>) -> Result<()> {
     }
 }
 
-/// A disarmed guard does nothing; a dropped one resumes what is suspended, and only that: a table that waits on a
-/// device in use stays where it is.
+/// A disarmed guard does nothing; a dropped one resumes what is suspended, and only that: a table that waits
+/// on a device in use stays where it is.
 fn leaves_the_rest_alone(ctx: &Ctx) -> Result<()> {
     let dm = Counting::new(LinuxDm::open()?);
     let [one, two] = linear_devices(ctx, &dm)?;

@@ -256,8 +256,8 @@ fn renamed(stack: &Stack<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A stack that lvm2 made is taken down by lvm2 and made again here, device by device: lvm2 finds it active, uses it and
-/// takes it down without a word.
+/// A stack that lvm2 made is taken down by lvm2 and made again here, device by device: lvm2 finds it active,
+/// uses it and takes it down without a word.
 fn lvm2_takes_over(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.ok(&format!("lvcreate --yes -V 64M -T {vg}/data -n vm-1-a"))?;
@@ -269,7 +269,8 @@ fn lvm2_takes_over(ctx: &Ctx) -> Result<()> {
         recorded.push((listed.clone(), dm.table(&listed.name)?, info.read_only));
     }
     let before = ctx.ok("dmsetup table")?;
-    // Not `vgchange -an`: it removes /run/lvm/vgs_online/<vg>, and then the next event of the disk activates all again.
+    // Not `vgchange -an`: it removes /run/lvm/vgs_online/<vg>, and then the next event of the disk activates
+    // all again.
     ctx.lvm(&format!("lvchange -an {vg}/vm-1-a {vg}/data"))?;
     ensure!(dm.list()?.is_empty(), "lvm2 left a device");
     // The kernel gave numbers in the order of creation and gives the lowest free ones again.

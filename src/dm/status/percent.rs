@@ -30,8 +30,8 @@ impl Usage {
     }
 }
 
-/// A percentage in millionths, as lvm2 counts it: exactly 0 and exactly 100 only where nothing or all is used.
-/// Source: lvm2 `libdm/libdm-common.c`, `libdm/libdevmapper.h` (`dm_make_percent`, `DM_PERCENT_1`).
+/// A percentage in millionths, as lvm2 counts it: exactly 0 and exactly 100 only where nothing or all is
+/// used. Source: lvm2 `libdm/libdm-common.c`, `libdm/libdevmapper.h` (`dm_make_percent`, `DM_PERCENT_1`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Percent(u32);
 

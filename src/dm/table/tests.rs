@@ -74,10 +74,14 @@ fn a_table_knows_its_length() {
 proptest! {
     #[test]
     fn what_is_written_is_read_back(
-        minors in prop::collection::vec(any::<u32>(), 1..20), offset: u64, id in 0u64..1 << 24, flags: [bool; 5],
+        minors in prop::collection::vec(any::<u32>(), 1..20),
+        offset: u64,
+        id in 0u64..1 << 24,
+        flags: [bool; 5],
     ) {
         let stretch = |minor: &u32| LinearParams { device: dev(*minor), offset: Sectors::new(offset) };
-        let striped = StripedParams { chunk_size: Sectors::new(128), stripes: minors.iter().map(stretch).collect() };
+        let stripes = minors.iter().map(stretch).collect();
+        let striped = StripedParams { chunk_size: Sectors::new(128), stripes };
         let linear = stretch(&minors[0]);
         let id = ThinId::new(id).unwrap();
         let external_origin = flags[0].then(|| dev(9));

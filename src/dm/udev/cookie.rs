@@ -10,16 +10,17 @@ use super::{UdevError, UdevEvent, UdevFlags, UdevSync};
 use crate::dm::name::DmName;
 use crate::sys::sem::{Semaphore, Zero};
 
-/// The upper half of the key of every cookie's semaphore. Source: lvm2 `libdm/libdevmapper.h` (`DM_COOKIE_MAGIC`).
+/// The upper half of the key of every cookie's semaphore. Source: lvm2 `libdm/libdevmapper.h`
+/// (`DM_COOKIE_MAGIC`).
 const MAGIC: u32 = 0x0D4D;
 /// Keys that are tried before giving up; each is taken with a chance of one in hundreds at most.
 const TRIES: usize = 16;
 /// Events of one semaphore; its value goes up to 32767. Source: Linux `include/uapi/linux/sem.h` (`SEMVMX`).
 const EVENTS_MAX: u32 = 30_000;
 
-/// Semaphores that udev counts down. Each starts at 1, is counted up before each verb, and down by the rule of
-/// `95-dm-notify.rules` when an event is processed; the wait takes the first 1 away and waits for zero. All are removed
-/// when the wait ends, however it ends, and on drop.
+/// Semaphores that udev counts down. Each starts at 1, is counted up before each verb, and down by the rule
+/// of `95-dm-notify.rules` when an event is processed; the wait takes the first 1 away and waits for zero.
+/// All are removed when the wait ends, however it ends, and on drop.
 #[derive(Debug, Default)]
 pub struct Cookies {
     batch: RefCell<Batch>,

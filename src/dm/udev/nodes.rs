@@ -21,8 +21,8 @@ const NODE_GROUP: u32 = 6;
 /// Permissions of a node. Source: Debian's lvm2 is built with `--with-device-mode=0660`.
 const NODE_MODE: u32 = 0o660;
 
-/// Makes and removes nodes itself. A wait brings `/dev/mapper/<name>` and `/dev/<vg>/<lv>` of every touched device in
-/// line with the kernel, whatever the verbs were.
+/// Makes and removes nodes itself. A wait brings `/dev/mapper/<name>` and `/dev/<vg>/<lv>` of every touched
+/// device in line with the kernel, whatever the verbs were.
 pub struct Nodes<'k, K> {
     kernel: &'k K,
     dev: PathBuf,
@@ -91,8 +91,8 @@ impl<K: Kernel> UdevSync for Nodes<'_, K> {
     }
 }
 
-/// Makes `node` mean the device: a link to the kernel's own `dm-<minor>` where devtmpfs has one, as udev would make it,
-/// so that a udevd that starts later finds its own kind; else a node.
+/// Makes `node` mean the device: a link to the kernel's own `dm-<minor>` where devtmpfs has one, as udev
+/// would make it, so that a udevd that starts later finds its own kind; else a node.
 fn make_node(dev: &Path, node: &Path, number: DevNo) -> io::Result<()> {
     let own = format!("dm-{}", number.minor);
     if is_device(&dev.join(&own), number) {

@@ -1,4 +1,5 @@
-//! The answer to `DM_LIST_DEVICES`. Source: Linux `drivers/md/dm-ioctl.c` (`list_devices`), `struct dm_name_list`.
+//! The answer to `DM_LIST_DEVICES`. Source: Linux `drivers/md/dm-ioctl.c` (`list_devices`), `struct
+//! dm_name_list`.
 
 use devicemapper_sys::{DM_NAME_LIST_FLAG_DOESNT_HAVE_UUID, DM_NAME_LIST_FLAG_HAS_UUID};
 
@@ -7,7 +8,8 @@ use super::{Listed, ListedUuid};
 /// Bytes of an entry before its name: the number and the distance to the next entry.
 const NAME_AT: usize = 12;
 
-/// Reads the entries; `None` if they make no sense. `events`: whether each name is followed by an event number.
+/// Reads the entries; `None` if they make no sense. `events`: whether each name is followed by an event
+/// number.
 pub(super) fn parse(mut entries: &[u8], events: bool) -> Option<Vec<Listed>> {
     let mut found = Vec::new();
     // An entry with number 0 stands for "no device at all".

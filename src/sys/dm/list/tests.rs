@@ -67,7 +67,9 @@ fn no_device_at_all() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..100) {
+    fn any_bytes_are_read_or_refused(
+        mut bytes in prop::collection::vec(any::<u8>(), 0..200), cut in 0usize..100,
+    ) {
         let _ = parse(&bytes, true);
         bytes.splice(0..0, list(&[device("a", ListedUuid::None), device("b", ListedUuid::None)], true));
         bytes.truncate(cut);
