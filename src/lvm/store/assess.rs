@@ -117,33 +117,37 @@ fn device_issues(sources: &[Source]) -> Vec<StoreIssue> {
     sources.iter().filter_map(issue).collect()
 }
 
-fn texts<'a>(sources: &'a [Source], vg: &'a VgRef) -> impl Iterator<Item = &'a TextCopy> {
-    let mdas = sources.iter().filter_map(Source::pv).flat_map(|pv| &pv.mdas);
-    mdas.filter_map(|mda| match &mda.content {
-        Content::Text(copy) if vg.is(&copy.summary) => Some(copy),
-        _ => None,
-    })
-}
-
-fn newest(sources: &[Source], vg: &VgRef, issues: &[StoreIssue]) -> Result<TextCopy, StoreError> {
-    let mut newest: Option<&TextCopy> = None;
-    for copy in texts(sources, vg) {
-        match newest {
-            Some(other) if other.summary.id != copy.summary.id => {
-                let ids = [other.summary.id, copy.summary.id];
-                return Err(StoreError::Ambiguous { name: copy.summary.name.clone(), ids });
-            }
-            Some(other) if other.summary.seqno >= copy.summary.seqno => {}
-            _ => newest = Some(copy),
+/// The newest text of each group, in the order of the devices.
+fn newest_of_each(sources: &[Source]) -> Vec<&TextCopy> {
+    let mut groups: Vec<&TextCopy> = Vec::new();
+    for mda in sources.iter().filter_map(Source::pv).flat_map(|pv| &pv.mdas) {
+        let Content::Text(copy) = &mda.content else { continue };
+        match groups.iter_mut().find(|known| known.summary.id == copy.summary.id) {
+            Some(known) if known.summary.seqno >= copy.summary.seqno => {}
+            Some(known) => *known = copy,
+            None => groups.push(copy),
         }
     }
-    newest.cloned().ok_or_else(|| {
-        let areas = sources.iter().filter_map(|source| Some((source, source.pv()?)));
-        let damaged =
-            areas.flat_map(|(source, pv)| pv.mdas.iter().filter_map(|mda| damage(&source.device, mda)));
-        let issues = issues.iter().cloned().chain(damaged).collect();
-        StoreError::NotFound { vg: vg.clone(), devices: sources.len(), issues }
-    })
+    groups
+}
+
+/// The newest text of the group that is asked for. A group has the name that its newest text gives it: one that lags
+/// behind may still have the name from before a change of it.
+fn newest(sources: &[Source], vg: &VgRef, issues: &[StoreIssue]) -> Result<TextCopy, StoreError> {
+    let mut groups = newest_of_each(sources);
+    groups.retain(|copy| vg.is(&copy.summary));
+    match groups[..] {
+        [only] => return Ok(only.clone()),
+        [first, second, ..] => {
+            let ids = [first.summary.id, second.summary.id];
+            return Err(StoreError::Ambiguous { name: first.summary.name.clone(), ids });
+        }
+        [] => {}
+    }
+    let areas = sources.iter().filter_map(|source| Some((source, source.pv()?)));
+    let damaged = areas.flat_map(|(source, pv)| pv.mdas.iter().filter_map(|mda| damage(&source.device, mda)));
+    let issues = issues.iter().cloned().chain(damaged).collect();
+    Err(StoreError::NotFound { vg: vg.clone(), devices: sources.len(), issues })
 }
 
 fn damage(device: &str, mda: &MdaRead) -> Option<StoreIssue> {

@@ -3,6 +3,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::rig::{Rig, boxed, open, text_of, uuid, vg_ref};
+use crate::ids::VgName;
 use crate::io::block::BlockDev;
 use crate::io::mem::disk::MemDisk;
 use crate::io::mem::fault::{Fault, Operation};
@@ -130,6 +131,17 @@ fn a_name_for_two_groups_is_refused() {
     put_text(&*rig.disks[1], rig.areas(1)[0], &text_of("vg0", 99, 1, 2, 0)).unwrap();
     assert!(matches!(open(&rig.disks), Err(StoreError::Ambiguous { .. })));
     assert!(VgStore::open(boxed(&rig.disks), &VgRef::Id(uuid(99))).is_ok());
+}
+
+#[test]
+fn a_change_of_name_that_did_not_reach_all_copies_counts() {
+    let rig = Rig::small(2);
+    put_text(&*rig.disks[1], rig.areas(1)[0], &text_of("renamed", 200, 2, 2, 0)).unwrap();
+    assert!(matches!(open(&rig.disks), Err(StoreError::NotFound { .. })), "the old name is gone");
+    let renamed = VgRef::Name(VgName::new("renamed").unwrap());
+    let mut store = VgStore::open(boxed(&rig.disks), &renamed).unwrap();
+    assert!(matches!(store.issues(), [StoreIssue::Lagging { .. }]));
+    assert_eq!(store.commit(&text_of("renamed", 200, 3, 2, 0)).unwrap().written, 2);
 }
 
 #[test]
