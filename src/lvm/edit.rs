@@ -166,7 +166,7 @@ pub enum EditError {
     #[error("the sequence number of the metadata has reached its end")]
     SeqnoExhausted,
     /// The result would break the rules.
-    #[error("the change would break the volume group: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("the change would break the volume group: {}", first_few(.0))]
     Invalid(Vec<Violation>),
     /// The changed text does not say what it should: a fault of thinvol, found before anything is written.
     #[error("the new metadata text does not say what was meant ({0}); nothing was written")]
@@ -180,4 +180,14 @@ pub enum EditError {
     /// A field cannot be changed.
     #[error("the metadata text cannot be changed")]
     Field(#[from] FieldError),
+}
+
+/// The first violations in words; a broken batch can have thousands.
+fn first_few(violations: &[Violation]) -> String {
+    const SHOWN: usize = 5;
+    let mut shown: Vec<String> = violations.iter().take(SHOWN).map(ToString::to_string).collect();
+    if violations.len() > SHOWN {
+        shown.push(format!("and {} more", violations.len() - SHOWN));
+    }
+    shown.join("; ")
 }

@@ -47,9 +47,9 @@ impl Metadata {
         Ok(Self { doc, vg })
     }
 
-    /// Makes the metadata of the next commit: the changes in order, the sequence number counted up, the header
-    /// stamped. The new text is read back and must say exactly what the changes mean and keep all rules, so a fault
-    /// of the writer is found before anything is written.
+    /// Makes the metadata of the next commit: the changes in order, the sequence number counted up, the
+    /// header stamped. The new text is read back and must say exactly what the changes mean and keep all
+    /// rules, so a fault of the writer is found before anything is written.
     ///
     /// # Errors
     /// If a change makes no sense here or the result would break a rule; see [`EditError`].

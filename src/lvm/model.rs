@@ -1,7 +1,7 @@
 //! The typed model of a volume group: what its metadata text says, in types.
 //!
-//! It is a view: the lossless text tree stays the source from which the next text is made, so that what is not
-//! modelled here is kept. Field names follow lvm2 `lib/format_text/export.c`.
+//! It is a view: the lossless text tree stays the source from which the next text is made, so that what is
+//! not modelled here is kept. Field names follow lvm2 `lib/format_text/export.c`.
 
 use serde::Serialize;
 

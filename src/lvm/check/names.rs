@@ -7,7 +7,8 @@ use super::Report;
 use crate::ids::LVM_NAME_MAX;
 use crate::lvm::model::{Lv, Vg};
 
-/// Characters a tag may hold besides letters and digits. Source: lvm2 `lib/misc/lvm-string.c` (`validate_tag`).
+/// Characters a tag may hold besides letters and digits. Source: lvm2 `lib/misc/lvm-string.c`
+/// (`validate_tag`).
 const TAG_EXTRA: &str = "_.+-/=!:&#";
 /// Longest tag. Source: lvm2 `lib/metadata/metadata-exported.h` (`MAX_TAG`... 1024 with the final NUL).
 const TAG_MAX: usize = 1023;
@@ -52,7 +53,8 @@ fn bad_tag(tag: &str) -> String {
     format!("LVM does not take the tag '{}'", tag.escape_default())
 }
 
-/// lvm2 wants `<vg>-<lv>` and three bytes to fit; device-mapper wants hyphens doubled and the layer's suffix to.
+/// lvm2 wants `<vg>-<lv>` and three bytes to fit; device-mapper wants hyphens doubled and the layer's suffix
+/// to.
 fn name_too_long(vg: &Vg, lv: &Lv) -> bool {
     let (vg, name) = (vg.name.as_str(), lv.name.as_str());
     let hyphens = vg.matches('-').count() + name.matches('-').count();

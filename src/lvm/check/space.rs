@@ -6,7 +6,8 @@ use super::Report;
 use crate::lvm::model::{Lv, SegmentKind, Striped, Vg};
 use crate::units::{Extents, Sectors};
 
-/// LVM counts the extents of an LV in 32 bits. Source: lvm2 `lib/metadata/metadata-exported.h` (`MAX_EXTENT_COUNT`).
+/// LVM counts the extents of an LV in 32 bits. Source: lvm2 `lib/metadata/metadata-exported.h`
+/// (`MAX_EXTENT_COUNT`).
 const EXTENTS_MAX: u64 = u32::MAX as u64;
 
 /// A run of extents on a PV.

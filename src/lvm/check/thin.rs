@@ -8,7 +8,8 @@ use crate::ids::{LvName, ThinId};
 use crate::lvm::model::{Lv, PoolMessage, SegmentKind, Thin, ThinPool, Vg};
 
 /// Limits of a pool's chunk in sectors; it is also a multiple of the smallest.
-/// Source: Linux `drivers/md/dm-thin.c` (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`, `DATA_DEV_BLOCK_SIZE_MAX_SECTORS`).
+/// Source: Linux `drivers/md/dm-thin.c` (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`,
+/// `DATA_DEV_BLOCK_SIZE_MAX_SECTORS`).
 const CHUNK_MIN: u64 = 128;
 const CHUNK_MAX: u64 = 2_097_152;
 

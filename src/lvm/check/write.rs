@@ -5,8 +5,8 @@ use thiserror::Error;
 
 use crate::lvm::model::{Lv, Pv, Vg};
 
-/// Status words per object. A word outside these makes lvm2 refuse the text, so one we do not know means a format
-/// we do not know. Source: lvm2 `lib/format_text/flags.c`.
+/// Status words per object. A word outside these makes lvm2 refuse the text, so one we do not know means a
+/// format we do not know. Source: lvm2 `lib/format_text/flags.c`.
 const VG_STATUS: [&str; 7] = ["EXPORTED", "RESIZEABLE", "PVMOVE", "READ", "WRITE", "CLUSTERED", "SHARED"];
 const PV_STATUS: [&str; 3] = ["ALLOCATABLE", "EXPORTED", "MISSING"];
 const LV_STATUS: [&str; 9] =
@@ -25,8 +25,8 @@ pub struct Refusal {
 /// Whether thinvol may change this volume group, on a host that goes by these system ids (empty if by none).
 ///
 /// # Errors
-/// If it is exported, shared, clustered, of another host, read-only or partial, has its metadata copies managed by
-/// lvm2, or bears a status word thinvol does not know.
+/// If it is exported, shared, clustered, of another host, read-only or partial, has its metadata copies
+/// managed by lvm2, or bears a status word thinvol does not know.
 pub fn may_write(vg: &Vg, host_system_ids: &[String]) -> Result<(), Refusal> {
     let name = &vg.name;
     let has = |words: &[String], word: &str| words.iter().any(|have| have == word);
@@ -54,9 +54,7 @@ pub fn may_write(vg: &Vg, host_system_ids: &[String]) -> Result<(), Refusal> {
             format!(
                 "volume group {name} belongs to the host with system id '{owner}' (this host has {host})"
             ),
-            format!(
-                "change it on that host, or take it over with vgchange --systemid once that host is down: {name}"
-            ),
+            format!("change it on that host; if that host is gone for good, see lvmsystemid(7): {name}"),
         );
     }
     if !has(&vg.status, "WRITE") && !has(&vg.flags, "WRITE_LOCKED") {
@@ -66,9 +64,7 @@ pub fn may_write(vg: &Vg, host_system_ids: &[String]) -> Result<(), Refusal> {
     if let Some(pv) = missing {
         return refuse(
             format!("PV {} of volume group {name} is marked missing", pv.id),
-            format!(
-                "bring it back with vgextend --restoremissing, or drop it with vgreduce --removemissing {name}"
-            ),
+            format!("bring it back (vgextend --restoremissing), or drop it: vgreduce --removemissing {name}"),
         );
     }
     if vg.metadata_copies != 0 {

@@ -1,5 +1,5 @@
-//! One layout turned into the other, node by node: no node is left out, values stay as written. Comments become
-//! those of the layout; others are kept where lines of their own, and behind values in files.
+//! One layout turned into the other, node by node: no node is left out, values stay as written. Comments
+//! become those of the layout; others are kept where lines of their own, and behind values in files.
 
 use super::{GENERATOR, Metadata};
 use crate::lvm::edit::Stamp;
@@ -102,18 +102,20 @@ impl Relayout<'_> {
     fn assignment(&mut self, section: Section<'_>, key: &str, id: NodeId) {
         let text = String::from_utf8_lossy(self.doc.value_text(id).unwrap_or_default()).into_owned();
         let value = self.doc.value(id);
-        let name = self.doc.key_text(id);
+        let op = self.doc.op_text(id);
+        let op = if op.contains('\n') { " = " } else { &*op };
+        let start = format!("{}{op}", self.doc.key_text(id));
         let comment = value.as_ref().and_then(|value| self.known_comment(section, key, value));
         let comment = comment.unwrap_or_else(|| self.doc.comment(id).into_owned());
         let spread = text.contains('\n') && !holds_line_ends(value.as_ref());
         if !spread {
-            return self.lines.commented(&format!("{name} = {text}"), &comment);
+            return self.lines.commented(&format!("{start}{text}"), &comment);
         }
         let mut pieces: Vec<&str> = text.split('\n').map(str::trim).collect();
         let last = pieces.pop().unwrap_or_default();
         for (number, piece) in pieces.into_iter().enumerate() {
             if number == 0 {
-                self.lines.line(&format!("{name} = {piece}"));
+                self.lines.line(&format!("{start}{piece}"));
                 self.lines.indent();
             } else {
                 self.lines.line(piece);

@@ -31,7 +31,8 @@ impl Vg {
     /// Reads a volume group from a metadata text: on disk, backup and archive files alike.
     ///
     /// # Errors
-    /// If the text is no LVM2 metadata, or a field that is needed is missing, of the wrong kind or out of range.
+    /// If the text is no LVM2 metadata, or a field that is needed is missing, of the wrong kind or out of
+    /// range.
     pub fn from_document(doc: &Document) -> Result<Self, ModelError> {
         let root = doc.root();
         let header = |error: FieldError| ModelError::NotMetadata(error.to_string());

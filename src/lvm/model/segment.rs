@@ -1,4 +1,5 @@
-//! From a segment's section to its type. Fields: lvm2 `lib/striped/striped.c`, `lib/thin/thin.c` (`_text_import`).
+//! From a segment's section to its type. Fields: lvm2 `lib/striped/striped.c`, `lib/thin/thin.c`
+//! (`_text_import`).
 
 use std::collections::HashSet;
 

@@ -163,8 +163,8 @@ impl Document {
         matches!(self.node(id).body, Body::Section { .. }).then(|| Section::new(self, id))
     }
 
-    /// The value at a path such as `devices/filter`, as lvm2 finds it in its configuration: sections of the same
-    /// name count as one, keys may be paths themselves, the last assignment wins.
+    /// The value at a path such as `devices/filter`, as lvm2 finds it in its configuration: sections of the
+    /// same name count as one, keys may be paths themselves, the last assignment wins.
     pub fn lookup(&self, path: &str) -> Option<Value<'_>> {
         self.lookup_node(path).and_then(|id| self.value(id))
     }
@@ -218,6 +218,11 @@ impl Document {
     /// The name of a node as written.
     pub(crate) fn key_text(&self, id: NodeId) -> Cow<'_, str> {
         String::from_utf8_lossy(self.bytes(self.node(id).key))
+    }
+
+    /// What stands between a node's name and its value: `=` with blanks as a rule.
+    pub(crate) fn op_text(&self, id: NodeId) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.bytes(self.node(id).op))
     }
 
     /// Whitespace and comments on the lines before a node.
@@ -279,7 +284,8 @@ impl Document {
         names.join("/")
     }
 
-    /// The line of a node in the text as parsed, from 1. Nodes added since count as if they stood behind its end.
+    /// The line of a node in the text as parsed, from 1. Nodes added since count as if they stood behind its
+    /// end.
     pub fn line(&self, id: NodeId) -> usize {
         parse::line_of(&self.buffer, self.node(id).key.start())
     }

@@ -72,8 +72,8 @@ impl Document {
         Ok(())
     }
 
-    /// Puts new nodes into a section, on lines of their own behind `after` (`None`: before all others), and returns
-    /// them. `text` has no final newline; blank lines at its start separate it from what precedes.
+    /// Puts new nodes into a section, on lines of their own behind `after` (`None`: before all others), and
+    /// returns them. `text` has no final newline; blank lines at its start separate it from what precedes.
     ///
     /// # Errors
     /// If `text` does not parse, ends in a comment line, or the document has become too long.
@@ -123,7 +123,8 @@ impl Document {
         let section = self.node(id).parent;
         let Some(at) = self.position(section, id) else { return Ok(()) };
         if self.bytes(self.node(id).lead).contains(&b'\n') && self.joins_next_line(section, at + 1) {
-            // What follows shared a line with the node; it must not end up behind a comment of the line above.
+            // What follows shared a line with the node; it must not end up behind a comment of the line
+            // above.
             let next = self.children(section).get(at + 1).copied();
             let (Node { lead, .. }, Body::Section { close, .. }) =
                 (self.node(next.unwrap_or(section)), &self.node(section).body)

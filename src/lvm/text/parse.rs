@@ -31,7 +31,7 @@ impl TextError {
         let before = &bytes[..offset.min(bytes.len())];
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         let found = match bytes.get(offset) {
-            None => "the end of the text".to_owned(),
+            None => "the end".to_owned(),
             Some(byte) if byte.is_ascii_graphic() => format!("'{}'", char::from(*byte)),
             Some(byte) => format!("byte 0x{byte:02x}"),
         };

@@ -88,7 +88,8 @@ fn field_errors_name_path_and_line() {
 fn configuration_is_found_by_path() {
     let doc = parse(
         "# comment\ndevices {\n filter=[ \"a|^/dev/sd|\" 'r|\\.|', ]# end\n dir = \"/dev\" }\n\
-         devices/scan = @bare\ndevices { dir = \"/mnt\" }\n\"global\" { umask = 077 x=1.5 /log/level = 0 }\nempty = []",
+         devices/scan = @bare\ndevices { dir = \"/mnt\" }\n\
+         \"global\" { umask = 077 x=1.5 /log/level = 0 }\nempty = []",
     );
     let filter = doc.lookup("devices/filter").unwrap();
     assert_eq!(filter.as_strings().unwrap(), ["a|^/dev/sd|", "r|\\.|"]);
@@ -105,21 +106,18 @@ fn configuration_is_found_by_path() {
 #[test]
 fn broken_texts_are_refused_with_a_position() {
     let cases = [
-        (
-            "a {\nb = 1\n",
-            "line 3, column 1 (byte 10): expected '}' for the section of line 1, found the end of the text",
-        ),
+        ("a {\nb = 1\n", "line 3, column 1 (byte 10): expected '}' for the section of line 1, found the end"),
         ("a = 1\n}", "line 2, column 1 (byte 6): expected a section or a key, found '}'"),
         ("a b = 1", "line 1, column 3 (byte 2): expected '=' or '{', found 'b'"),
-        ("a = ", "line 1, column 5 (byte 4): expected a value, found the end of the text"),
+        ("a = ", "line 1, column 5 (byte 4): expected a value, found the end"),
         ("a = }", "line 1, column 5 (byte 4): expected a value, found '}'"),
         (
             "a = \"x\nb",
-            "line 2, column 2 (byte 8): expected the end of the string that starts on line 1, found the end of the text",
+            "line 2, column 2 (byte 8): expected the end of the string that starts on line 1, found the end",
         ),
         (
             "a = [1, 2",
-            "line 1, column 10 (byte 9): expected ']' for the list that starts on line 1, found the end of the text",
+            "line 1, column 10 (byte 9): expected ']' for the list that starts on line 1, found the end",
         ),
         ("a = [[]]", "line 1, column 6 (byte 5): expected a value, found '['"),
         ("a = 12x", "line 1, column 7 (byte 6): expected the end of a number, found 'x'"),
@@ -221,6 +219,12 @@ fn tree() -> impl Strategy<Value = (String, usize)> {
     })
 }
 
+fn token() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "{", "}", "=", "[", "]", ",", "\"", "'", "\\", "#", "\n", " ", "a", "1", "-", ".", "a/b", "é",
+    ])
+}
+
 proptest! {
     #[test]
     fn any_tree_round_trips((text, count) in tree(), nuls in 0..3_usize) {
@@ -231,7 +235,11 @@ proptest! {
     }
 
     #[test]
-    fn any_removal_leaves_the_other_nodes((text, count) in tree(), (other, _) in tree(), pick in any::<prop::sample::Index>()) {
+    fn any_removal_leaves_the_other_nodes(
+        (text, count) in tree(),
+        (other, _) in tree(),
+        pick in any::<prop::sample::Index>(),
+    ) {
         let mut doc = Document::parse(format!("{text}{other}").as_bytes()).unwrap();
         let id = NodeId::new(1 + pick.index(count));
         let below = (1..doc.nodes.len()).filter(|at| {
@@ -254,9 +262,7 @@ proptest! {
     }
 
     #[test]
-    fn token_soup_never_panics(tokens in prop::collection::vec(
-        prop_oneof![Just("{"), Just("}"), Just("="), Just("["), Just("]"), Just(","), Just("\""), Just("'"), Just("\\"),
-            Just("#"), Just("\n"), Just(" "), Just("a"), Just("1"), Just("-"), Just("."), Just("a/b"), Just("é")], 0..40)) {
+    fn token_soup_never_panics(tokens in prop::collection::vec(token(), 0..40)) {
         let text = tokens.concat();
         if let Ok(doc) = Document::parse(text.as_bytes()) {
             prop_assert_eq!(doc.to_bytes(), text.as_bytes());

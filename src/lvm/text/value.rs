@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// The value of an assignment. Strings that are not UTF-8 show replacement characters; the bytes stay as they are.
+/// The value of an assignment. Strings that are not UTF-8 show replacement characters; the bytes stay as they
+/// are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value<'a> {
     /// A whole number; a leading zero means octal, as in C.
