@@ -1,5 +1,6 @@
 //! LVM2: on-disk formats, the typed model of a volume group, locks, discovery and backups.
 
+pub mod backup;
 pub mod check;
 pub mod commit;
 pub mod conf;
@@ -14,5 +15,6 @@ pub mod lock;
 pub mod mda;
 pub mod metadata;
 pub mod model;
+pub mod scan;
 pub mod store;
 pub mod text;

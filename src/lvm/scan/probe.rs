@@ -1,0 +1,120 @@
+//! Reads one device: is it a PV, and what do its metadata areas say?
+
+use std::io;
+
+use crate::io::block::BlockDev;
+use crate::lvm::conf::MdChecks;
+use crate::lvm::devices::roots::Roots;
+use crate::lvm::filter::chain::{Candidate, Chain};
+use crate::lvm::filter::content::{START_BYTES, has_partition_table, md_at_end, md_at_start};
+use crate::lvm::filter::reason::Skip;
+use crate::lvm::store::read::{Content, CopyError, DeviceError, MdaRead, PvRead, read_device};
+use crate::lvm::store::summary::TextPool;
+use crate::units::Bytes;
+
+/// A device whose start was read once: label, first header and the marks of other formats come from it.
+struct Prefetched {
+    device: Box<dyn BlockDev>,
+    start: Vec<u8>,
+}
+
+impl Prefetched {
+    fn read(device: Box<dyn BlockDev>) -> io::Result<Self> {
+        let wanted = u64::try_from(START_BYTES).unwrap_or(u64::MAX).next_multiple_of(4096);
+        let length = usize::try_from(wanted.min(device.size().get())).map_err(io::Error::other)?;
+        let mut start = vec![0; length];
+        device.read_at(0, &mut start)?;
+        Ok(Self { device, start })
+    }
+}
+
+impl BlockDev for Prefetched {
+    fn name(&self) -> String {
+        self.device.name()
+    }
+
+    fn size(&self) -> Bytes {
+        self.device.size()
+    }
+
+    fn block_size(&self) -> u32 {
+        self.device.block_size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let from = usize::try_from(offset).ok();
+        let known = from.and_then(|from| self.start.get(from..from.checked_add(buf.len())?));
+        match known {
+            Some(known) => {
+                buf.copy_from_slice(known);
+                Ok(())
+            }
+            None => self.device.read_at(offset, buf),
+        }
+    }
+
+    fn write_at(&self, _offset: u64, _buf: &[u8]) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, "a scan only reads"))
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a device that passed the checks.
+pub(super) fn probe(
+    roots: &Roots,
+    chain: &Chain<'_>,
+    candidate: &Candidate,
+    device: Box<dyn BlockDev>,
+    pool: &mut TextPool,
+) -> Result<PvRead, Skip> {
+    let unreadable = |error: io::Error| Skip::Unreadable { error: error.to_string() };
+    let mut device = Prefetched::read(device).map_err(unreadable)?;
+    if has_partition_table(&device.start) && chain.types().is_partitionable(roots, &candidate.device) {
+        return Err(Skip::Partitioned);
+    }
+    let md_checks = chain.md_checks();
+    if md_checks.is_some() {
+        md_at_start(&device.start)?;
+    }
+    let mut pv = read(&device, pool)?;
+    if pv.mdas.iter().any(is_torn) {
+        // A writer was faster than we: what was read once may not fit what was read next.
+        device.start.clear();
+        pv = read(&device, pool)?;
+    }
+    let at_end = match md_checks {
+        None | Some(MdChecks::None) => false,
+        Some(MdChecks::Full) => true,
+        Some(MdChecks::Auto) => pv.label.device_size != device.size() || was_on_md(&pv),
+        Some(MdChecks::Start) => was_on_md(&pv),
+    };
+    if at_end && !chain.types().is_md(&candidate.device) {
+        md_at_end(&device)?;
+    }
+    Ok(pv)
+}
+
+fn read(device: &Prefetched, pool: &mut TextPool) -> Result<PvRead, Skip> {
+    match read_device(device, pool) {
+        Ok(Some(pv)) => Ok(pv),
+        Ok(None) => Err(Skip::NoLabel),
+        Err(DeviceError::Io(error)) => Err(Skip::Unreadable { error: error.to_string() }),
+        Err(DeviceError::Label(error)) => Err(Skip::DamagedLabel { error: error.to_string() }),
+    }
+}
+
+fn is_torn(mda: &MdaRead) -> bool {
+    matches!(&mda.content, Content::Damaged(CopyError::Format(_)))
+}
+
+/// Whether LVM last saw a PV of the group on an md array: this device may be a member of it.
+fn was_on_md(pv: &PvRead) -> bool {
+    const HINT: &[u8] = b"device = \"/dev/md";
+    pv.mdas.iter().any(|mda| match &mda.content {
+        Content::Text(copy) => copy.text.windows(HINT.len()).any(|window| window == HINT),
+        _ => false,
+    })
+}
