@@ -13,4 +13,5 @@ pub mod on_host;
 pub mod pack;
 pub mod registry;
 pub mod samples;
+pub mod scripts;
 pub mod stream;

@@ -11,6 +11,7 @@ pub fn all() -> Vec<Case> {
         cases::dm_udev::CASES,
         cases::dm_guard::CASES,
         cases::machine::CASES,
+        cases::scripts::CASES,
         cases::store::CASES,
         cases::selftest::CASES,
     ]

@@ -5,5 +5,6 @@ pub mod dm_guard;
 pub mod dm_stack;
 pub mod dm_udev;
 pub mod machine;
+pub mod scripts;
 pub mod selftest;
 pub mod store;

@@ -25,6 +25,8 @@ pub(super) struct Device {
     pub(super) suspended: bool,
     pub(super) read_only: bool,
     pub(super) event_nr: u32,
+    /// Whether a table was ever loaded: only then does the block device exist, and send uevents.
+    pub(super) announced: bool,
     pub(super) live: Option<Loaded>,
     pub(super) inactive: Option<Loaded>,
 }
@@ -33,6 +35,10 @@ impl Device {
     /// The tables in both slots.
     pub(super) fn tables(&self) -> impl Iterator<Item = &Loaded> {
         self.live.iter().chain(&self.inactive)
+    }
+
+    fn uevent(&self) -> Uevent {
+        if self.announced { Uevent::Sent } else { Uevent::NotSent }
     }
 }
 
@@ -81,10 +87,10 @@ impl World {
         (dev.major == DM_MAJOR).then_some(dev.minor)
     }
 
-    /// Whether there is such a block device.
+    /// Whether there is such a block device. Source: Linux `drivers/md/dm.c` (`dm_setup_md_queue`), since 5.15.
     pub(super) fn exists(&self, dev: DevNo) -> bool {
         match Self::minor_of(dev) {
-            Some(minor) => self.devices.contains_key(&minor),
+            Some(minor) => self.devices.get(&minor).is_some_and(|device| device.announced),
             None => self.disks.contains_key(&dev),
         }
     }
@@ -122,6 +128,7 @@ impl World {
                 suspended: false,
                 read_only: false,
                 event_nr: 0,
+                announced: false,
                 live: None,
                 inactive: None,
             },
@@ -143,7 +150,7 @@ impl World {
         if device.live.is_some() {
             device.event_nr += 1;
         }
-        Ok(Uevent::Sent)
+        Ok(device.uevent())
     }
 
     pub(super) fn remove(&mut self, minor: u32) -> Result<Uevent, Errno> {
@@ -156,7 +163,7 @@ impl World {
             self.by_uuid.remove(uuid);
         }
         self.drop_unused_pools();
-        Ok(Uevent::Sent)
+        Ok(device.uevent())
     }
 
     pub(super) fn clear(&mut self, minor: u32) -> Result<(), Errno> {

@@ -137,7 +137,7 @@ impl World {
         while let Some(minor) = Self::minor_of(dev) {
             self.must_flow(minor)?;
             if self.device(minor)?.read_only {
-                return Err(Errno::EROFS);
+                return Err(Errno::EPERM);
             }
             (dev, sector) = match self.step(minor, sector)? {
                 Step::Below(below, at) => (below, at),

@@ -89,7 +89,9 @@ impl World {
             if was_pool && loaded.pool().is_none() && !wildcard {
                 return Err(Errno::EINVAL);
             }
-            self.device_mut(minor)?.inactive = Some(loaded);
+            let device = self.device_mut(minor)?;
+            device.announced = true;
+            device.inactive = Some(loaded);
             Ok(())
         });
         self.drop_unused_pools();
@@ -121,6 +123,7 @@ impl World {
     }
 
     fn construct(&mut self, minor: u32, target: &Target, length: u64) -> Result<(), Errno> {
+        // That a device cannot stand on itself is checked by new kernels only; Linux 6.1 lets it.
         let open = |world: &Self, dev: DevNo| match world.exists(dev) {
             true if dev == dm_dev(minor) => Err(Errno::EINVAL),
             true => Ok(()),

@@ -1,0 +1,46 @@
+//! The scripts there are.
+
+/// A script, with what it showed when it was last looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Script {
+    /// Its name, that of its file without the extension.
+    pub name: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+macro_rules! scripts {
+    ($($name:literal),* $(,)?) => {
+        /// All scripts.
+        pub const SCRIPTS: &[Script] =
+            &[$(Script { name: $name, text: include_str!(concat!("text/", $name, ".txt")) }),*];
+    };
+}
+
+scripts!(
+    "deletes",
+    "external_origin",
+    "ids",
+    "message_targets",
+    "messages",
+    "metadata_contents",
+    "metadata_snapshot",
+    "names",
+    "open_counts",
+    "out_of_space",
+    "pool_grows",
+    "pool_lifecycle",
+    "pool_read_only",
+    "pool_table_errors",
+    "slots",
+    "snapshots",
+    "striped",
+    "suspend_resume",
+    "suspended_pool",
+    "table_errors",
+    "thin_read_only",
+    "thin_table_errors",
+    "too_small",
+    "transaction_ids",
+    "zeroing",
+);

@@ -1,0 +1,97 @@
+//! The real kernel as a machine for scripts: loop devices, and I/O to `/dev/dm-N`.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::libc;
+use thinvol::dm::ioctl::LinuxDm;
+use thinvol::dm::kernel::Kernel;
+use thinvol::dm::name::DmName;
+use thinvol::ids::DevNo;
+use thinvol::io::block::BlockDev;
+use thinvol::io::direct::{Access, DirectFile};
+use thinvol::units::{SECTOR_BYTES, Sectors};
+
+use super::machine::Machine;
+use crate::ctx::Ctx;
+
+/// The running kernel.
+pub struct LinuxMachine<'a> {
+    ctx: &'a Ctx,
+    kernel: LinuxDm,
+    held: BTreeMap<DmName, File>,
+}
+
+impl<'a> LinuxMachine<'a> {
+    /// Opens device-mapper.
+    pub fn open(ctx: &'a Ctx) -> Result<Self> {
+        Ok(Self { ctx, kernel: LinuxDm::open()?, held: BTreeMap::new() })
+    }
+
+    fn path(&self, name: &DmName) -> Result<PathBuf, Errno> {
+        let info = self.kernel.info(name).map_err(|error| error.errno)?.ok_or(Errno::ENXIO)?;
+        Ok(PathBuf::from(format!("/dev/dm-{}", info.dev.minor)))
+    }
+
+    fn device(&self, name: &DmName, access: Access) -> Result<DirectFile, Errno> {
+        DirectFile::open(&self.path(name)?, access).map_err(errno)
+    }
+}
+
+fn errno(error: io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
+}
+
+fn offset(sector: Sectors) -> Result<u64, Errno> {
+    sector.get().checked_mul(SECTOR_BYTES).ok_or(Errno::EINVAL)
+}
+
+impl Machine for LinuxMachine<'_> {
+    fn kernel(&self) -> &dyn Kernel {
+        &self.kernel
+    }
+
+    fn add_disk(&mut self, size: Sectors) -> Result<DevNo> {
+        let bytes = size.to_bytes().context("the disk is too large")?;
+        Ok(self.ctx.disk(bytes.get())?.number()?.parse()?)
+    }
+
+    fn read(&self, name: &DmName, sector: Sectors) -> Result<u64, Errno> {
+        let mut value = [0; 8];
+        let device = self.device(name, Access::ReadOnly)?;
+        device.read_at(offset(sector)?, &mut value).map_err(errno)?;
+        Ok(u64::from_le_bytes(value))
+    }
+
+    fn write(&self, name: &DmName, sector: Sectors, value: u64) -> Result<(), Errno> {
+        let device = self.device(name, Access::ReadWrite)?;
+        let mut content = [0; 512];
+        content[..8].copy_from_slice(&value.to_le_bytes());
+        device.write_at(offset(sector)?, &content).map_err(errno)
+    }
+
+    fn sync(&self, name: &DmName) -> Result<(), Errno> {
+        let device = OpenOptions::new().read(true).write(true).open(self.path(name)?).map_err(errno)?;
+        device.sync_all().map_err(errno)
+    }
+
+    fn hold(&mut self, name: &DmName) -> Result<(), Errno> {
+        // Read-only, so that closing it is no news to udev.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(self.path(name)?)
+            .map_err(errno)?;
+        self.held.insert(name.clone(), file);
+        Ok(())
+    }
+
+    fn release(&mut self, name: &DmName) -> Result<(), Errno> {
+        self.held.remove(name).map(drop).ok_or(Errno::EBADF)
+    }
+}

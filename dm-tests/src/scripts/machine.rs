@@ -1,0 +1,77 @@
+//! What a script runs on, and the model as one such machine.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use nix::errno::Errno;
+use thinvol::dm::kernel::Kernel;
+use thinvol::dm::name::DmName;
+use thinvol::dm::sim::SimKernel;
+use thinvol::ids::DevNo;
+use thinvol::units::Sectors;
+
+/// A kernel, its disks, and I/O to its devices.
+pub trait Machine {
+    /// The kernel.
+    fn kernel(&self) -> &dyn Kernel;
+
+    /// Adds an empty disk.
+    fn add_disk(&mut self, size: Sectors) -> Result<DevNo>;
+
+    /// The number in the first eight bytes of a sector.
+    fn read(&self, name: &DmName, sector: Sectors) -> Result<u64, Errno>;
+
+    /// Writes a number to the first eight bytes of a sector and zeroes to the rest.
+    fn write(&self, name: &DmName, sector: Sectors, value: u64) -> Result<(), Errno>;
+
+    /// Makes what was written durable.
+    fn sync(&self, name: &DmName) -> Result<(), Errno>;
+
+    /// Opens a device and keeps it open.
+    fn hold(&mut self, name: &DmName) -> Result<(), Errno>;
+
+    /// Closes a device that was held.
+    fn release(&mut self, name: &DmName) -> Result<(), Errno>;
+}
+
+/// The model.
+#[derive(Default)]
+pub struct SimMachine {
+    kernel: SimKernel,
+    disks: BTreeMap<u32, Sectors>,
+}
+
+impl Machine for SimMachine {
+    fn kernel(&self) -> &dyn Kernel {
+        &self.kernel
+    }
+
+    fn add_disk(&mut self, size: Sectors) -> Result<DevNo> {
+        let minor = u32::try_from(self.disks.len())?;
+        let disk = DevNo { major: 7, minor };
+        // Loop devices pass discards on.
+        self.kernel.add_disk_with_discard(disk, size);
+        self.disks.insert(minor, size);
+        Ok(disk)
+    }
+
+    fn read(&self, name: &DmName, sector: Sectors) -> Result<u64, Errno> {
+        self.kernel.read(name, sector)
+    }
+
+    fn write(&self, name: &DmName, sector: Sectors, value: u64) -> Result<(), Errno> {
+        self.kernel.write(name, sector, value)
+    }
+
+    fn sync(&self, name: &DmName) -> Result<(), Errno> {
+        self.kernel.flush(name)
+    }
+
+    fn hold(&mut self, name: &DmName) -> Result<(), Errno> {
+        self.kernel.open(name)
+    }
+
+    fn release(&mut self, name: &DmName) -> Result<(), Errno> {
+        self.kernel.close(name)
+    }
+}
