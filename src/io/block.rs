@@ -6,8 +6,8 @@ use crate::units::Bytes;
 
 /// A block device opened for metadata work.
 ///
-/// Offsets and lengths may be unaligned; an implementation over O_DIRECT reads, changes and writes whole device
-/// blocks. A write is durable only after a later [`BlockDev::flush`] returned without error.
+/// Offsets and lengths may be unaligned; an implementation over O_DIRECT reads, changes and writes whole
+/// device blocks. A write is durable only after a later [`BlockDev::flush`] returned without error.
 pub trait BlockDev {
     /// What to call the device in messages: its path.
     fn name(&self) -> String;

@@ -29,11 +29,11 @@ pub enum Access {
     ReadWrite,
 }
 
-/// A block device opened with `O_DIRECT`, so that what is read is what is on the device, and what is written is on
-/// its way to it; or a regular file (then through the page cache, where direct I/O may be impossible).
+/// A block device opened with `O_DIRECT`, so that what is read is what is on the device, and what is written
+/// is on its way to it; or a regular file (then through the page cache, where direct I/O may be impossible).
 ///
-/// It is open for reading only until the first write: udev watches block devices, and probes one again each time that
-/// a writer closes it. The writing descriptor is closed when the value is dropped.
+/// It is open for reading only until the first write: udev watches block devices, and probes one again each
+/// time that a writer closes it. The writing descriptor is closed when the value is dropped.
 #[derive(Debug)]
 pub struct DirectFile {
     path: PathBuf,

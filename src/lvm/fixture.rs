@@ -69,7 +69,8 @@ impl PvShape {
     }
 }
 
-/// Puts `text` (with its NUL) into the metadata area at `area`, whatever state the volume group is in elsewhere.
+/// Puts `text` (with its NUL) into the metadata area at `area`, whatever state the volume group is in
+/// elsewhere.
 ///
 /// # Errors
 /// If the disk fails, or there is no room.

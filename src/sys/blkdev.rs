@@ -16,7 +16,8 @@ mod ioctl {
 /// The kernel's, such as `ENOTTY` for what is no block device.
 pub fn size_bytes(fd: BorrowedFd<'_>) -> io::Result<u64> {
     let mut size: u64 = 0;
-    // SAFETY: the descriptor is open for the call, and the kernel writes one u64 to a valid, exclusive pointer.
+    // SAFETY: the descriptor is open for the call, and the kernel writes one u64 to a valid, exclusive
+    // pointer.
     unsafe { ioctl::blkgetsize64(fd.as_raw_fd(), &raw mut size) }?;
     Ok(size)
 }
@@ -28,7 +29,8 @@ pub fn size_bytes(fd: BorrowedFd<'_>) -> io::Result<u64> {
 /// at least a sector.
 pub fn logical_block_bytes(fd: BorrowedFd<'_>) -> io::Result<u32> {
     let mut size: nix::libc::c_int = 0;
-    // SAFETY: the descriptor is open for the call, and the kernel writes one int to a valid, exclusive pointer.
+    // SAFETY: the descriptor is open for the call, and the kernel writes one int to a valid, exclusive
+    // pointer.
     unsafe { ioctl::blksszget(fd.as_raw_fd(), &raw mut size) }?;
     u32::try_from(size).ok().filter(|size| *size >= 512 && size.is_power_of_two()).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, format!("the kernel reports a block size of {size} bytes"))

@@ -1,11 +1,12 @@
 //! Every content that disks may have after a crash.
 //!
-//! What a flush made durable is there. Of what was written since, each block may be there or not, whatever the
-//! others are, and of a block written several times any version: caches write back in any order, and a write is
-//! torn between blocks, never within one. All those combinations are shown while there are at most
-//! [`EXHAUSTIVE`]. Beyond that, the telling ones are: each write as a whole there or not, in every combination of
-//! up to [`WHOLE_WRITES`] writes; all blocks up to each one, and from each one on, in the order of writing; each
-//! block alone, and each block alone missing; and [`SAMPLES`] combinations drawn by a generator with a fixed seed.
+//! What a flush made durable is there. Of what was written since, each block may be there or not, whatever
+//! the others are, and of a block written several times any version: caches write back in any order, and a
+//! write is torn between blocks, never within one. All those combinations are shown while there are at most
+//! [`EXHAUSTIVE`]. Beyond that, the telling ones are: each write as a whole there or not, in every
+//! combination of up to [`WHOLE_WRITES`] writes; all blocks up to each one, and from each one on, in the
+//! order of writing; each block alone, and each block alone missing; and [`SAMPLES`] combinations drawn by a
+//! generator with a fixed seed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -46,9 +47,9 @@ struct Pending {
     steps: Vec<Step>,
 }
 
-/// The contents that these disks may have if power fails when `at` writes and flushes of their common timeline were
-/// begun. The last write counts as under way; the last flush counts as done (where it was not, the contents are those
-/// of `at - 1`).
+/// The contents that these disks may have if power fails when `at` writes and flushes of their common
+/// timeline were begun. The last write counts as under way; the last flush counts as done (where it was not,
+/// the contents are those of `at - 1`).
 ///
 /// # Panics
 /// If the disks do not share a timeline.
@@ -59,8 +60,8 @@ pub fn crash_images(disks: &[&MemDisk], at: usize) -> impl Iterator<Item = Vec<I
 }
 
 impl MemDisk {
-    /// The contents that this disk may have if power fails when `at` writes and flushes of its timeline were begun;
-    /// see [`crash_images`].
+    /// The contents that this disk may have if power fails when `at` writes and flushes of its timeline were
+    /// begun; see [`crash_images`].
     pub fn crash_images(&self, at: usize) -> impl Iterator<Item = Image> + use<> {
         let pending = Pending::of(&[self], at);
         let choices = pending.choices(at);

@@ -28,8 +28,8 @@ pub enum Effect {
 
 /// An error to come.
 ///
-/// A failed flush makes nothing durable, and what was written before it stays in doubt: not even a later flush that
-/// succeeds settles it. Real devices and kernels forget failed writes in that way.
+/// A failed flush makes nothing durable, and what was written before it stays in doubt: not even a later
+/// flush that succeeds settles it. Real devices and kernels forget failed writes in that way.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     /// What fails.

@@ -1,5 +1,5 @@
-//! A disk in memory that is as unkind as real ones: it records what is written and flushed, fails on demand, and
-//! shows every state that a crash could leave.
+//! A disk in memory that is as unkind as real ones: it records what is written and flushed, fails on demand,
+//! and shows every state that a crash could leave.
 
 pub mod crash;
 pub mod disk;

@@ -1,14 +1,14 @@
 //! A place in the ring for the next text, clear of the one in use.
 //!
-//! Readers follow the header wherever it points, so the policy is the writer's own. On devices with 512-byte blocks it
-//! is lvm2's: behind the text in use, rounded up to a sector, wrapping to just behind the header. (Source: lvm2
-//! `lib/format_text/format-text.c`, `_next_rlocn_offset`, `_vg_write_raw`.)
+//! Readers follow the header wherever it points, so the policy is the writer's own. On devices with 512-byte
+//! blocks it is lvm2's: behind the text in use, rounded up to a sector, wrapping to just behind the header.
+//! (Source: lvm2 `lib/format_text/format-text.c`, `_next_rlocn_offset`, `_vg_write_raw`.)
 //!
-//! On devices with larger blocks a write changes whole blocks, so a torn one could damage what shares them. There the
-//! text keeps to blocks of its own: it shares none with the header or with the text in use, and it never wraps,
-//! because a wrapped text must go on right behind the header. Small texts still go round the ring (a place is reused
-//! late, which spares readers without lock a retry); large ones go to the ring's two ends in turn, so that
-//! any two texts of up to half the ring fit.
+//! On devices with larger blocks a write changes whole blocks, so a torn one could damage what shares them.
+//! There the text keeps to blocks of its own: it shares none with the header or with the text in use, and it
+//! never wraps, because a wrapped text must go on right behind the header. Small texts still go round the
+//! ring (a place is reused late, which spares readers without lock a retry); large ones go to the ring's two
+//! ends in turn, so that any two texts of up to half the ring fit.
 
 use super::plan::RoomError;
 use crate::lvm::label::layout::Area;

@@ -40,7 +40,8 @@ pub enum RoomError {
     Live(#[from] MdaError),
 }
 
-/// How much of the room for a text of `length` bytes is used, in percent, rounded up. Above 100 it is too large.
+/// How much of the room for a text of `length` bytes is used, in percent, rounded up. Above 100 it is too
+/// large.
 pub fn percent_used(length: u64, limit: u64) -> u64 {
     let percent = (u128::from(length) * 100).div_ceil(u128::from(limit.max(1)));
     u64::try_from(percent).unwrap_or(u64::MAX)
@@ -55,8 +56,8 @@ pub struct DiskWrite {
     pub bytes: Vec<u8>,
 }
 
-/// The writes that commit a text to one metadata area. The header's is the commit: it must reach the disk after
-/// those of the text.
+/// The writes that commit a text to one metadata area. The header's is the commit: it must reach the disk
+/// after those of the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyPlan {
     /// Where the text goes.

@@ -116,7 +116,8 @@ fn any_area() -> impl Strategy<Value = Area> {
 }
 
 proptest! {
-    /// Over any sequence of sizes: the text in use stays readable until the header is written, then the new one is.
+    /// Over any sequence of sizes: the text in use stays readable until the header is written, then the new
+    /// one is.
     #[test]
     fn the_text_in_use_is_never_overwritten(
         area in any_area(),
@@ -161,7 +162,8 @@ proptest! {
                     (live_is_ours, was_small) = (true, small);
                 }
                 Err(RoomError::TooLarge { limit, .. }) => prop_assert!(limit == 0, "sizes are within it"),
-                // Room within the limit may be missing only beside a foreign text or a step from small to large.
+                // Room within the limit may be missing only beside a foreign text or a step from small to
+                // large.
                 Err(error) => prop_assert!(block > 512 && (!live_is_ours || was_small), "{}", error),
             }
         }

@@ -55,8 +55,8 @@ const _: () = assert!(std::mem::offset_of!(LabelHeader, offset) == CRC_FROM);
 
 /// What [`LabelHeader::offset`] points to. Source: lvm2 `lib/format_text/layout.h` (`struct pv_header`).
 ///
-/// Behind it: the data areas, an end mark, the metadata areas, an end mark, a [`PvExtension`], the bootloader areas,
-/// an end mark; all within the label's sector.
+/// Behind it: the data areas, an end mark, the metadata areas, an end mark, a [`PvExtension`], the bootloader
+/// areas, an end mark; all within the label's sector.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct PvHeader {
@@ -128,7 +128,8 @@ pub struct PvLabel {
     pub device_size: Bytes,
     /// Where physical extents are.
     pub data_areas: Vec<Area>,
-    /// Where metadata texts are; each within the device, in whole sectors, apart from each other and from the label.
+    /// Where metadata texts are; each within the device, in whole sectors, apart from each other and from the
+    /// label.
     pub metadata_areas: Vec<Area>,
     /// The version of the header extension; 0 if there is none.
     pub ext_version: u32,

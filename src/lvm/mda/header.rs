@@ -218,7 +218,8 @@ impl MdaHeader {
         TextLocn::new(self.area, &self.committed).map(Some)
     }
 
-    /// The slot of a commit under way or given up. lvm2 since 2.03 writes it and never reads it; so do we not.
+    /// The slot of a commit under way or given up. lvm2 since 2.03 writes it and never reads it; so do we
+    /// not.
     pub fn precommitted(&self) -> Option<RawLocn> {
         (self.precommitted.offset != 0).then_some(self.precommitted)
     }

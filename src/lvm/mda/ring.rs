@@ -4,8 +4,8 @@ use super::header::{HEADER_BYTES, MdaError, RawLocn};
 use crate::bytes::crc::LvmCrc;
 use crate::lvm::label::layout::Area;
 
-/// The longest text we read: a bound on what a damaged header can make us allocate. A text of this size would hold
-/// some 200,000 volumes; lvm2 itself warns above its `io_memory_size` of 8 MiB.
+/// The longest text we read: a bound on what a damaged header can make us allocate. A text of this size would
+/// hold some 200,000 volumes; lvm2 itself warns above its `io_memory_size` of 8 MiB.
 pub const MAX_TEXT_BYTES: u64 = 64 << 20;
 
 /// A text's place in its ring, known to be within it.
@@ -54,7 +54,8 @@ impl TextLocn {
         RawLocn { offset: self.offset, size: self.size, checksum: self.checksum, flags: 0 }
     }
 
-    /// The text's bytes on the device, in order. Where it reaches the area's end it goes on behind the header.
+    /// The text's bytes on the device, in order. Where it reaches the area's end it goes on behind the
+    /// header.
     /// Source: lvm2 `lib/format_text/format-text.c` (`_vg_write_raw`, `_read_mda_header_and_metadata`).
     pub fn parts(&self) -> (Area, Option<Area>) {
         let first = self.size.min(self.area.size - self.offset);

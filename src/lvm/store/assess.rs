@@ -71,8 +71,9 @@ pub struct Assessment {
 
 /// Assesses what was read.
 ///
-/// The newest text is the one with the highest number. As in lvm2, an older or empty area of one of its physical
-/// volumes takes part in the next commit, while a damaged, foreign or contradicting one is left as it is.
+/// The newest text is the one with the highest number. As in lvm2, an older or empty area of one of its
+/// physical volumes takes part in the next commit, while a damaged, foreign or contradicting one is left as
+/// it is.
 ///
 /// # Errors
 /// If no device has a text of that volume group, or several groups share the name.
@@ -131,8 +132,8 @@ fn newest_of_each(sources: &[Source]) -> Vec<&TextCopy> {
     groups
 }
 
-/// The newest text of the group that is asked for. A group has the name that its newest text gives it: one that lags
-/// behind may still have the name from before a change of it.
+/// The newest text of the group that is asked for. A group has the name that its newest text gives it: one
+/// that lags behind may still have the name from before a change of it.
 fn newest(sources: &[Source], vg: &VgRef, issues: &[StoreIssue]) -> Result<TextCopy, StoreError> {
     let mut groups = newest_of_each(sources);
     groups.retain(|copy| vg.is(&copy.summary));

@@ -15,24 +15,27 @@ use crate::lvm::mda::header::MdaHeader;
 type Failure = (String, Arc<io::Error>);
 
 impl VgStore {
-    /// Commits `text` (a NUL is added if it has none) as the group's next state. The caller holds the volume group's
-    /// lock exclusively, and has read the group under it.
+    /// Commits `text` (a NUL is added if it has none) as the group's next state. The caller holds the volume
+    /// group's lock exclusively, and has read the group under it.
     ///
-    /// In this order, so that a crash at any instant leaves every area with the whole old text or the whole new one:
+    /// In this order, so that a crash at any instant leaves every area with the whole old text or the whole
+    /// new one:
     ///
-    /// 1. The text goes to every area in use, into bytes that its text in use does not have. No header points there
-    ///    yet: until step 3 readers see the old state, and a failure means that nothing happened.
-    /// 2. Every device is flushed. Otherwise a header could become durable before the text it points to, and the area
-    ///    would have neither text. (lvm2 leaves this out, and relies on the order of completed writes.)
-    /// 3. The headers are written back to back: the committed slot points to the new text, the precommit slot is
-    ///    cleared. A header is one sector, which a device writes whole or not at all. The first one that is durable
-    ///    commits the group, because readers take the newest text of all areas. Between two of them lvm2 would warn of
-    ///    areas that lag behind, so nothing else happens in between. One that fails does not stop the others:
-    ///    the new state can no longer be taken back.
-    /// 4. Every device is flushed, so that the caller may act upon the new state. An area counts as written when
-    ///    the flush of its device succeeded. As with lvm2, one such area is enough.
+    /// 1. The text goes to every area in use, into bytes that its text in use does not have. No header points
+    ///    there yet: until step 3 readers see the old state, and a failure means that nothing happened.
+    /// 2. Every device is flushed. Otherwise a header could become durable before the text it points to, and
+    ///    the area would have neither text. (lvm2 leaves this out, and relies on the order of completed
+    ///    writes.)
+    /// 3. The headers are written back to back: the committed slot points to the new text, the precommit slot
+    ///    is cleared. A header is one sector, which a device writes whole or not at all. The first one that
+    ///    is durable commits the group, because readers take the newest text of all areas. Between two of
+    ///    them lvm2 would warn of areas that lag behind, so nothing else happens in between. One that fails
+    ///    does not stop the others: the new state can no longer be taken back.
+    /// 4. Every device is flushed, so that the caller may act upon the new state. An area counts as written
+    ///    when the flush of its device succeeded. As with lvm2, one such area is enough.
     ///
-    /// The headers are one step and not two (precommit, commit): lvm2 has not read the precommit slot since 2.03.
+    /// The headers are one step and not two (precommit, commit): lvm2 has not read the precommit slot since
+    /// 2.03.
     ///
     /// # Errors
     /// [`CommitError::NotCommitted`]: the old text stands. [`CommitError::Unknown`]: no area is known to be written;
@@ -52,8 +55,8 @@ impl VgStore {
         Ok(Committed { written: written.len(), failed })
     }
 
-    /// Finds out what became of a commit that ended with [`CommitError::Unknown`], and settles it: what is read is
-    /// written again and flushed, so that it stays. The caller still holds the lock.
+    /// Finds out what became of a commit that ended with [`CommitError::Unknown`], and settles it: what is
+    /// read is written again and flushed, so that it stays. The caller still holds the lock.
     ///
     /// # Errors
     /// If devices fail still; then nothing is settled, and the question may be asked again.
@@ -182,7 +185,8 @@ impl VgStore {
         (written, failed)
     }
 
-    /// Brings what is known of the areas up to date after a commit. What failed is read again: it may hold either text.
+    /// Brings what is known of the areas up to date after a commit. What failed is read again: it may hold
+    /// either text.
     fn note_commit(&mut self, plans: &[(AreaRef, CopyPlan)], written: &[AreaRef], next: &TextCopy) {
         let mut pool = TextPool::default();
         for (area, plan) in plans {

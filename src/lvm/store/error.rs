@@ -48,8 +48,8 @@ fn because(issues: &[StoreIssue]) -> String {
 pub struct Committed {
     /// How many metadata areas have the new text, for good.
     pub written: usize,
-    /// The areas' devices that failed after the text was on all of them. The new text counts; these lag behind, and
-    /// lvm2 warns of it, until the next commit reaches them.
+    /// The areas' devices that failed after the text was on all of them. The new text counts; these lag
+    /// behind, and lvm2 warns of it, until the next commit reaches them.
     pub failed: Vec<(String, Arc<io::Error>)>,
 }
 

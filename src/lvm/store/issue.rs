@@ -5,8 +5,8 @@ use thiserror::Error;
 use super::read::{CopyError, DeviceError};
 use crate::ids::{LvmUuid, Seqno, VgName};
 
-/// Something that lvm2 would warn about, or that a user should know of. Most are healed by the next commit or by
-/// `vgck --updatemetadata`.
+/// Something that lvm2 would warn about, or that a user should know of. Most are healed by the next commit or
+/// by `vgck --updatemetadata`.
 #[derive(Clone, Debug, Error)]
 pub enum StoreIssue {
     /// A device was not looked into.
@@ -18,7 +18,8 @@ pub enum StoreIssue {
         #[source]
         source: DeviceError,
     },
-    /// A physical volume that the text names is on none of the devices. The volume group is read, not written.
+    /// A physical volume that the text names is on none of the devices. The volume group is read, not
+    /// written.
     #[error("physical volume {pv_id} of volume group {vg} is missing")]
     MissingPv {
         /// The volume group.

@@ -1,5 +1,5 @@
-//! The metadata of one volume group as a whole: read from all its physical volumes, cross-checked, and committed to
-//! all of them.
+//! The metadata of one volume group as a whole: read from all its physical volumes, cross-checked, and
+//! committed to all of them.
 
 pub mod assess;
 pub mod commit;

@@ -15,8 +15,8 @@ use crate::lvm::mda::header::MdaHeader;
 
 /// The metadata of one volume group on its devices.
 ///
-/// Reading needs no lock; what is read without one may be out of date at once. To commit, hold the volume group's lock
-/// exclusively and [`reload`](Self::reload) (or open) under it.
+/// Reading needs no lock; what is read without one may be out of date at once. To commit, hold the volume
+/// group's lock exclusively and [`reload`](Self::reload) (or open) under it.
 pub struct VgStore {
     pub(super) devices: Vec<Box<dyn BlockDev>>,
     pub(super) sources: Vec<Source>,
@@ -64,7 +64,8 @@ impl VgStore {
         Ok(())
     }
 
-    /// The newest text, byte for byte as it is on disk: with a NUL at the end, if it was written by lvm2 or by us.
+    /// The newest text, byte for byte as it is on disk: with a NUL at the end, if it was written by lvm2 or
+    /// by us.
     pub fn text(&self) -> &[u8] {
         &self.state.newest.text
     }
@@ -97,7 +98,8 @@ impl VgStore {
         })
     }
 
-    /// Whether no metadata area in use was changed since it was read. An area that cannot be read counts as changed.
+    /// Whether no metadata area in use was changed since it was read. An area that cannot be read counts as
+    /// changed.
     pub fn unchanged_since_read(&self) -> bool {
         self.first_changed().is_none()
     }
@@ -111,8 +113,8 @@ impl VgStore {
         self.areas_in_use().find(is_changed).map(|(area, _)| area.device)
     }
 
-    /// Whether a text of `length` bytes, its NUL included, can be committed now, and how close it comes to the limit
-    /// of the smallest metadata area in use.
+    /// Whether a text of `length` bytes, its NUL included, can be committed now, and how close it comes to
+    /// the limit of the smallest metadata area in use.
     ///
     /// # Errors
     /// If it is too large for one of them.

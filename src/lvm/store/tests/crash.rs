@@ -28,7 +28,8 @@ fn crash_commits(rig: &Rig, fillers: &[usize]) {
                 }
             }
         }
-        // The new text is not in force before the first header is written, which is behind all texts and flushes.
+        // The new text is not in force before the first header is written, which is behind all texts and
+        // flushes.
         let headers = new_seen_at.unwrap();
         assert!(headers - before > 2 * rig.disks.len(), "{headers} of {before} to {after}");
         old = new;

@@ -1,5 +1,5 @@
-//! A physical volume as lvm2 2.03.16 left it: `vgcreate --metadatasize 60k --dataalignment 64k`, then a tag added three
-//! times. What is cut off behind the text is zeros.
+//! A physical volume as lvm2 2.03.16 left it: `vgcreate --metadatasize 60k --dataalignment 64k`, then a tag
+//! added three times. What is cut off behind the text is zeros.
 
 use std::sync::Arc;
 
