@@ -1,6 +1,7 @@
 //! The thin engine: requests, the pure planner, recovery, and the executor.
 
 pub mod allocate;
+pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod frozen;
@@ -11,6 +12,7 @@ pub mod lineage;
 pub mod meta;
 pub mod observe;
 pub mod observed;
+pub mod opened;
 pub mod plan;
 pub mod planner;
 pub mod ports;
@@ -18,5 +20,6 @@ pub mod refusal;
 pub mod request;
 pub mod session;
 pub mod stack;
+pub mod stamp;
 pub mod store;
 pub mod view;

@@ -152,17 +152,18 @@ impl Observer<'_> {
         };
         let state = match running {
             Some((info, status)) => {
-                let layered =
-                    DmName::of_lv(&self.vg.name, &lv.name, Layer::Tpool).is_ok_and(|name| name == info.name);
+                let name = DmName::of_lv(&self.vg.name, &lv.name, Layer::Tpool);
+                let layered = name.is_ok_and(|name| name == info.name);
                 observed.devices.insert(uuid, info);
-                if layered { PoolState::Active(status) } else { PoolState::ActiveNew(status) }
+                if layered {
+                    PoolState::Active(status)
+                } else {
+                    self.parts(pool, by_uuid, observed)?;
+                    PoolState::ActiveNew(status)
+                }
             }
             None => {
-                for part in [&pool.metadata, &pool.data].into_iter().filter_map(|name| self.vg.lv(name)) {
-                    for layer in layers(part) {
-                        self.look_at(by_uuid, &DmUuid::of_lv(&self.vg.id, &part.id, *layer), observed)?;
-                    }
-                }
+                self.parts(pool, by_uuid, observed)?;
                 self.look_at(by_uuid, &uuid, observed)?;
                 match self.reader.transaction_id(self.vg, pool) {
                     Ok(id) => PoolState::Inactive(id.unwrap_or(TransactionId(0))),
@@ -172,6 +173,21 @@ impl Observer<'_> {
         };
         let inventory = self.inventory(lv, pool, &state, by_uuid, scope);
         Ok(PoolSeen { state, inventory })
+    }
+
+    /// The devices of a pool's data and metadata: of interest only where the pool's target is to be started.
+    fn parts(
+        &self,
+        pool: &ThinPool,
+        by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
+        observed: &mut Observed,
+    ) -> Result<(), ObserveError> {
+        for part in [&pool.metadata, &pool.data].into_iter().filter_map(|name| self.vg.lv(name)) {
+            for layer in layers(part) {
+                self.look_at(by_uuid, &DmUuid::of_lv(&self.vg.id, &part.id, *layer), observed)?;
+            }
+        }
+        Ok(())
     }
 
     /// The pool target's status, or nothing if it has no table yet.

@@ -1,0 +1,368 @@
+//! The whole run: find the volume group, lock it, read it, and hand it to a session; afterwards the backup files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use crate::dm::ioctl::LinuxDm;
+use crate::dm::kernel::{Counting, Verb};
+use crate::dm::udev::for_this_machine;
+use crate::ids::{LvName, LvmUuid, VgName};
+use crate::io::direct::Access;
+use crate::lvm::backup::{Backups, description};
+use crate::lvm::conf::{HostIds, LvmConf};
+use crate::lvm::edit::Stamp;
+use crate::lvm::lock::{LockError, VgLock};
+use crate::lvm::metadata::Metadata;
+use crate::lvm::scan::{FoundVg, Scanner};
+use crate::sys::signals::SignalsHeldOff;
+use crate::thin::host::{CheckPolicy, LinuxHost, STATE_DIR};
+use crate::thin::inventory::DiskReader;
+use crate::thin::observe::Scope;
+use crate::thin::observed::Policy;
+use crate::thin::opened::{Opened, in_words, open_device};
+use crate::thin::plan::Plan;
+use crate::thin::planner::Repair;
+use crate::thin::request::Request;
+use crate::thin::session::Session;
+use crate::thin::stamp::{host_name, new_uuid, stamp};
+use crate::units::Bytes;
+
+pub use crate::thin::error::{EngineError, Kind};
+pub use crate::thin::view::{PoolView, View, VolumeView, view};
+
+/// How long a check of pool metadata may take. Pools of many terabytes take minutes.
+const CHECK_LIMIT: Duration = Duration::from_secs(3600);
+
+/// How to go about it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long to wait for a lock.
+    pub lock_timeout: Duration,
+    /// Whether to wait until udev has made the nodes.
+    pub udev_sync: bool,
+    /// Whether to plan only.
+    pub dry_run: bool,
+    /// What was asked for, for the header of the metadata.
+    pub command_line: String,
+    /// Where lvm.conf is.
+    pub system_dir: PathBuf,
+}
+
+/// A volume group in a list.
+#[derive(Clone, Debug, Serialize)]
+pub struct VgSummary {
+    /// Its name.
+    pub name: VgName,
+    /// Its identity.
+    pub uuid: LvmUuid,
+    /// What stands against changing it, if anything.
+    pub trouble: Vec<String>,
+}
+
+/// What a changing verb did or would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The plan.
+    pub plan: Plan,
+    /// What was done, in order of the requests.
+    pub done: Vec<Done>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// What had been left by a crash and was mended first.
+    pub recovered: Vec<String>,
+    /// Whether it was done, not only planned.
+    pub executed: bool,
+    /// How long origins were suspended, in microseconds, if any were.
+    pub frozen_us: Option<u64>,
+    /// device-mapper ioctls by verb.
+    pub ioctls: BTreeMap<Verb, u64>,
+}
+
+/// What became of one request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Done {
+    /// Its place among the requests.
+    pub request: usize,
+    /// The volume or pool.
+    pub name: LvName,
+    /// Its identity.
+    pub uuid: Option<LvmUuid>,
+    /// Where users find its device when it is active.
+    pub path: PathBuf,
+    /// What happened to it.
+    pub what: String,
+}
+
+/// The engine, ready to work on any volume group of this machine.
+pub struct Engine {
+    options: Options,
+    conf: LvmConf,
+    kernel: Counting<LinuxDm>,
+    host: LinuxHost,
+    scanner: Scanner,
+    backups: Backups,
+}
+
+impl Engine {
+    /// Reads lvm.conf and opens device-mapper.
+    ///
+    /// # Errors
+    /// If either cannot be used.
+    pub fn open(options: Options) -> Result<Self, EngineError> {
+        let conf = LvmConf::load(&options.system_dir, None).map_err(|error| {
+            EngineError::caused(Kind::Refused, "the configuration of LVM cannot be used", error)
+        })?;
+        let kernel = LinuxDm::open().map_err(|error| {
+            let hint = error.hint();
+            let failed = EngineError::caused(Kind::Unsupported, "device-mapper cannot be used", error);
+            match hint {
+                Some(hint) => failed.with_hint(hint),
+                None => failed,
+            }
+        })?;
+        let check = CheckPolicy {
+            executable: conf.global.thin_check_executable.clone(),
+            options: conf.global.thin_check_options.clone(),
+            limit: CHECK_LIMIT,
+        };
+        let host = LinuxHost::new(Path::new(STATE_DIR), check);
+        let scanner = Scanner::of_this_machine(conf.devices.clone());
+        let backups = Backups::new(conf.backup.clone());
+        Ok(Self { options, conf, kernel: Counting::new(kernel), host, scanner, backups })
+    }
+
+    /// The volume groups of this machine.
+    ///
+    /// # Errors
+    /// If devices cannot be looked for.
+    pub fn vg_names(&self) -> Result<Vec<VgSummary>, EngineError> {
+        let found = self.scanner.find_all().map_err(|error| {
+            EngineError::caused(Kind::Refused, "volume groups cannot be looked for", error)
+        })?;
+        Ok(found.iter().map(VgSummary::from).collect())
+    }
+
+    /// A volume group as it is now. The lock is held while reading only.
+    ///
+    /// # Errors
+    /// If it does not exist, is locked, or cannot be read.
+    pub fn view(&self, vg: &VgName) -> Result<View, EngineError> {
+        let lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
+        let mut opened = self.read(vg, Access::ReadOnly)?;
+        let warnings = opened.warnings();
+        self.with_session(&mut opened, |session| {
+            let scope = Scope::all(false);
+            let observed = session.look(&scope)?;
+            let pending = match session.pending(&scope) {
+                Ok(repair) => repair.found.into_iter().chain(repair.left).collect(),
+                Err(refused) => vec![refused.to_string()],
+            };
+            drop(lock);
+            view(session.metadata.vg.clone(), &observed, &self.kernel, warnings, pending)
+                .map_err(|error| EngineError::caused(Kind::Refused, "device-mapper does not answer", error))
+        })
+    }
+
+    /// Carries out the requests as one transaction, or only plans them; a crash's remains are mended first.
+    ///
+    /// # Errors
+    /// The request that is refused, or the step that failed.
+    pub fn change(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
+        if self.options.dry_run {
+            return self.rehearse(vg, requests);
+        }
+        let lock = self.lock(vg)?;
+        let mut opened = self.read(vg, Access::ReadWrite)?;
+        let mut warnings = opened.warnings();
+        let report = self.with_session(&mut opened, |session| {
+            let scope = Scope::of(&session.metadata.vg, requests);
+            let _signals = hold_signals_off()?;
+            let repair = session.recover(&scope, &lock)?;
+            let plan = session.plan(requests)?;
+            if plan.commits() > 0 {
+                warnings.extend(self.archive(&session.metadata, &session.stamp));
+            }
+            let executed = session.execute(&plan, &lock)?;
+            if plan.commits() + repair.plan.commits() > 0 {
+                warnings.extend(self.backup(&session.metadata, &session.stamp));
+            }
+            warnings.extend(repair.left);
+            warnings.extend(plan.warnings.iter().cloned());
+            warnings.extend(executed.warnings);
+            let frozen_us = executed.frozen.and_then(|frozen| u64::try_from(frozen.as_micros()).ok());
+            Ok(self.report(vg, plan, repair.found, true, frozen_us))
+        })?;
+        Ok(Report { warnings, ..report })
+    }
+
+    /// Plans under a reader's lock. What a crash left is planned for first, and then nothing else can be: its outcome
+    /// decides the rest.
+    fn rehearse(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
+        let _lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
+        let mut opened = self.read(vg, Access::ReadOnly)?;
+        let mut warnings = opened.warnings();
+        let report = self.with_session(&mut opened, |session| {
+            let repair = session.pending(&Scope::of(&session.metadata.vg, requests))?;
+            let Repair { plan: mending, found, left } = repair;
+            warnings.extend(left);
+            if mending.commits() > 0 || !found.is_empty() {
+                warnings
+                    .push("a crash left something to mend; the change itself is planned after that".into());
+                return Ok(self.report(vg, mending, found, false, None));
+            }
+            let plan = session.plan(requests)?;
+            Ok(self.report(vg, plan, found, false, None))
+        })?;
+        Ok(Report { warnings, ..report })
+    }
+
+    /// Finishes or clears what a crash left anywhere in the volume group.
+    ///
+    /// # Errors
+    /// A state that must not be touched, or a step that failed.
+    pub fn recover(&self, vg: &VgName) -> Result<Report, EngineError> {
+        let lock = self.lock(vg)?;
+        let mut opened = self.read(vg, Access::ReadWrite)?;
+        let mut warnings = opened.warnings();
+        let report = self.with_session(&mut opened, |session| {
+            let scope = Scope::all(true);
+            if self.options.dry_run {
+                let repair = session.pending(&scope)?;
+                warnings.extend(repair.left);
+                return Ok(self.report(vg, repair.plan, repair.found, false, None));
+            }
+            let _signals = hold_signals_off()?;
+            let before = session.metadata.clone();
+            let repair = session.recover(&scope, &lock)?;
+            if repair.plan.commits() > 0 {
+                warnings.extend(self.archive(&before, &session.stamp));
+                warnings.extend(self.backup(&session.metadata, &session.stamp));
+            }
+            warnings.extend(repair.left);
+            Ok(self.report(vg, repair.plan, repair.found, true, None))
+        })?;
+        Ok(Report { warnings, ..report })
+    }
+
+    fn report(
+        &self,
+        vg: &VgName,
+        plan: Plan,
+        recovered: Vec<String>,
+        executed: bool,
+        frozen_us: Option<u64>,
+    ) -> Report {
+        let done = plan.outcomes.iter().enumerate().map(|(request, outcome)| Done {
+            request,
+            name: outcome.name.clone(),
+            uuid: outcome.uuid,
+            path: PathBuf::from(format!("/dev/{vg}/{}", outcome.name)),
+            what: outcome.what.clone(),
+        });
+        let done = done.collect();
+        let ioctls = self.kernel.counts();
+        Report { plan, done, warnings: Vec::new(), recovered, executed, frozen_us, ioctls }
+    }
+
+    /// Keeps a copy of the metadata as it was; a warning if that fails.
+    fn archive(&self, metadata: &Metadata, stamp: &Stamp) -> Option<String> {
+        let text = copy_of(metadata, stamp, description(&self.options.command_line, false));
+        self.backups.archive(&metadata.vg.name, &text, SystemTime::now()).err().map(|error| in_words(&error))
+    }
+
+    /// Keeps a copy of the metadata as it is now; a warning if that fails.
+    fn backup(&self, metadata: &Metadata, stamp: &Stamp) -> Option<String> {
+        let text = copy_of(metadata, stamp, description(&self.options.command_line, true));
+        self.backups.backup(&metadata.vg.name, &text).err().map(|error| in_words(&error))
+    }
+
+    fn lock(&self, vg: &VgName) -> Result<VgLock, EngineError> {
+        self.conf.locks(self.options.lock_timeout).vg_for_write(vg).map_err(locked)
+    }
+
+    fn with_session<T>(
+        &self,
+        opened: &mut Opened,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        let (udev, missing) = for_this_machine(&self.kernel, !self.options.udev_sync);
+        if let Some(missing) = missing {
+            tracing::info!(%missing, "no udev: thinvol makes the device nodes itself");
+        }
+        let devices = opened.devices.clone();
+        let open = |dev| open_device(&devices, dev);
+        let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
+        let lagging = opened.lagging();
+        let text_limit = opened.store.room_for(0).ok().map(|room| Bytes::new(room.limit));
+        let mut session = Session {
+            kernel: &self.kernel,
+            udev: udev.as_ref(),
+            host: &self.host,
+            reader: &reader,
+            store: &mut opened.store,
+            metadata: opened.metadata.clone(),
+            pvs: opened.pvs.clone(),
+            text_limit,
+            lagging,
+            policy: self.policy(),
+            stamp: stamp(&self.options.command_line),
+            new_uuid: &new_uuid,
+        };
+        work(&mut session)
+    }
+
+    fn policy(&self) -> Policy {
+        let threshold = self.conf.activation.thin_pool_autoextend_threshold;
+        Policy {
+            autoextend_threshold: u32::try_from(threshold).unwrap_or(100),
+            system_ids: self.system_ids(),
+        }
+    }
+
+    fn system_ids(&self) -> Vec<String> {
+        let ids = HostIds::resolve(&self.conf, &host_name());
+        ids.system_id.into_iter().chain(ids.extra).collect()
+    }
+
+    fn read(&self, vg: &VgName, access: Access) -> Result<Opened, EngineError> {
+        Opened::read(&self.scanner, vg, access)
+    }
+}
+
+impl From<&FoundVg> for VgSummary {
+    fn from(vg: &FoundVg) -> Self {
+        let missing = vg.missing.iter().map(|id| format!("physical volume {id} is missing"));
+        let duplicates =
+            vg.duplicates.iter().map(|pv| format!("physical volume {} is on several devices", pv.id));
+        let namesakes = vg.namesakes.iter().map(|id| format!("volume group {id} has the same name"));
+        Self {
+            name: vg.name.clone(),
+            uuid: vg.id,
+            trouble: missing.chain(duplicates).chain(namesakes).collect(),
+        }
+    }
+}
+
+fn copy_of(metadata: &Metadata, stamp: &Stamp, description: String) -> Vec<u8> {
+    let generated_by = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));
+    metadata.to_backup_file(generated_by, &Stamp { description, ..stamp.clone() })
+}
+
+fn locked(error: LockError) -> EngineError {
+    match &error {
+        LockError::Timeout { .. } => EngineError::caused(Kind::Busy, "the volume group is locked", error)
+            .with_hint("wait for the other command, or for longer (--lock-timeout)"),
+        LockError::Io { .. } => {
+            EngineError::caused(Kind::Refused, "the volume group cannot be locked", error)
+        }
+    }
+}
+
+/// From here to the end of its scope signals wait: a plan is not interrupted.
+fn hold_signals_off() -> Result<SignalsHeldOff, EngineError> {
+    SignalsHeldOff::new()
+        .map_err(|errno| EngineError::new(Kind::Refused, format!("signals cannot be held off: {errno}")))
+}

@@ -1,0 +1,117 @@
+//! A volume group found on its devices and read.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use crate::ids::{DevNo, LvmUuid, VgName};
+use crate::io::block::BlockDev;
+use crate::io::direct::{Access, DirectFile};
+use crate::lvm::check::check;
+use crate::lvm::metadata::Metadata;
+use crate::lvm::scan::{ScanError, Scanner};
+use crate::lvm::store::assess::VgRef;
+use crate::lvm::store::issue::StoreIssue;
+use crate::lvm::store::vg::VgStore;
+use crate::thin::error::{EngineError, Kind};
+
+/// A volume group, read from its devices.
+pub struct Opened {
+    /// Its metadata areas.
+    pub store: VgStore,
+    /// Its metadata.
+    pub metadata: Metadata,
+    /// Its physical volumes that are here.
+    pub pvs: BTreeMap<LvmUuid, DevNo>,
+    /// The devices it was read from.
+    pub devices: Vec<(PathBuf, DevNo)>,
+}
+
+impl Opened {
+    /// Finds a volume group and reads it.
+    ///
+    /// # Errors
+    /// If it is not there, is there twice, or its metadata breaks a rule: then nothing of it is trusted.
+    pub fn read(scanner: &Scanner, vg: &VgName, access: Access) -> Result<Self, EngineError> {
+        let found = scanner.find_vg(vg).map_err(|error| match error {
+            ScanError::NotFound { .. } => {
+                EngineError::caused(Kind::NotFound, format!("volume group {vg} was not found"), error)
+                    .with_hint("'thinvol scan lvm' lists the volume groups there are")
+            }
+            ScanError::Ambiguous { .. } => EngineError::caused(
+                Kind::Refused,
+                format!("which volume group {vg} is meant is not clear"),
+                error,
+            )
+            .with_hint("rename one by its uuid: 'vgrename <uuid> <new name>'"),
+            _ => EngineError::caused(Kind::Refused, format!("volume group {vg} cannot be looked for"), error),
+        })?;
+        let devices = scanner.open(&found, access).map_err(|error| {
+            EngineError::caused(
+                Kind::Refused,
+                format!("a device of volume group {vg} cannot be opened"),
+                error,
+            )
+        })?;
+        // By identity: a name can move to another group at any time.
+        let store = VgStore::open(devices, &VgRef::Id(found.id)).map_err(|error| {
+            EngineError::caused(Kind::Corrupt, format!("volume group {vg} cannot be read"), error)
+                .with_hint(format!("see what 'vgck {vg}' says of it"))
+        })?;
+        let metadata = Metadata::parse(store.text()).map_err(|error| {
+            EngineError::caused(
+                Kind::Corrupt,
+                format!("the metadata of volume group {vg} is not valid"),
+                error,
+            )
+            .with_hint("nothing was changed; 'vgcfgrestore --list' shows the backups there are")
+        })?;
+        if let Some(violation) = check(&metadata.vg).into_iter().next() {
+            let message = format!("the metadata of volume group {vg} breaks a rule: {violation}");
+            return Err(EngineError::new(Kind::Corrupt, message)
+                .with_hint(format!("nothing was changed; see what 'vgck {vg}' says of it")));
+        }
+        if metadata.vg.name != *vg {
+            let message = format!("volume group {vg} has just become {}", metadata.vg.name);
+            return Err(EngineError::new(Kind::Busy, message).with_hint("use its new name"));
+        }
+        let pvs = found.pvs.iter().map(|pv| (pv.id, pv.no)).collect();
+        let devices = found.pvs.iter().map(|pv| (pv.path.clone(), pv.no)).collect();
+        Ok(Self { store, metadata, pvs, devices })
+    }
+
+    /// What is not as it should be and stays so.
+    pub fn warnings(&self) -> Vec<String> {
+        let quiet =
+            |issue: &&StoreIssue| !matches!(issue, StoreIssue::Ignored { .. } | StoreIssue::Lagging { .. });
+        self.store.issues().iter().filter(quiet).map(in_words).collect()
+    }
+
+    /// Metadata areas that the next commit mends.
+    pub fn lagging(&self) -> Vec<String> {
+        let lagging = |issue: &&StoreIssue| matches!(issue, StoreIssue::Lagging { .. });
+        self.store.issues().iter().filter(lagging).map(in_words).collect()
+    }
+}
+
+/// An error with its causes, in one line.
+pub fn in_words(error: &impl Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    words
+}
+
+/// Opens a device by number for reading: a physical volume by its path, a device-mapper device by its kernel name.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn open_device(devices: &[(PathBuf, DevNo)], dev: DevNo) -> io::Result<Box<dyn BlockDev>> {
+    let pv = devices.iter().find(|(_, known)| *known == dev).map(|(path, _)| path.clone());
+    let path = pv.unwrap_or_else(|| PathBuf::from(format!("/dev/dm-{}", dev.minor)));
+    Ok(Box::new(DirectFile::open(&path, Access::ReadOnly)?))
+}

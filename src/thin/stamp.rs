@@ -1,0 +1,38 @@
+//! Who writes metadata, when and why, from this host's clock and name.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::ids::{LVM_UUID_LEN, LvmUuid};
+use crate::lvm::edit::Stamp;
+
+/// The host's name; empty if the system does not say.
+pub fn host_name() -> String {
+    nix::sys::utsname::uname().map(|name| name.nodename().to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The header of metadata written now, on behalf of that command line.
+pub fn stamp(command_line: &str) -> Stamp {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let uname = nix::sys::utsname::uname().map(|name| {
+        let words = [name.sysname(), name.nodename(), name.release(), name.version(), name.machine()];
+        words.map(|word| word.to_string_lossy().into_owned()).join(" ")
+    });
+    let now = i64::try_from(time).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    Stamp {
+        description: format!("Write from {command_line}."),
+        host: host_name(),
+        uname: uname.unwrap_or_default(),
+        time,
+        time_text: now.map(|now| now.strftime("%a %b %e %H:%M:%S %Y UTC").to_string()).unwrap_or_default(),
+    }
+}
+
+/// A new UUID.
+///
+/// # Panics
+/// If the system has no random numbers: then nothing that needs a new identity may go on.
+pub fn new_uuid() -> LvmUuid {
+    let mut random = [0; LVM_UUID_LEN];
+    getrandom::fill(&mut random).expect("the system's random numbers are there once it has booted");
+    LvmUuid::from_random(random)
+}
