@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 /// The target triple; naming it keeps crt-static away from build scripts and procedural macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Cargo profile of what runs in the guest.
+/// Cargo profile of the thinvol that runs in the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// Quick to build, not hopelessly slow under emulation.
@@ -41,11 +41,11 @@ impl Payload {
     /// that is shipped.
     pub fn build(workspace: &Workspace, profile: Profile) -> Result<Self> {
         let payload = Payload {
-            static_folder: workspace.target.join(TARGET).join(profile.name()),
+            static_folder: workspace.target.join(TARGET).join(Profile::Guest.name()),
             dynamic_folder: workspace.target.join(profile.name()),
         };
         step(workspace, "build the agent and a static thinvol", |log| {
-            let mut command = cargo_build(workspace, profile);
+            let mut command = cargo_build(workspace, Profile::Guest);
             command.args(["--no-default-features", "--target", TARGET, "--package", "dm-tests"]);
             log.run(command.env("RUSTFLAGS", "-C target-feature=+crt-static"))
         })?;
