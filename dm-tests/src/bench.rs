@@ -1,5 +1,5 @@
-//! Measures thinvol beside lvm2 in one boot: medians of wall time, and what one run costs in device-mapper ioctls,
-//! metadata commits and processes. Under emulation only the ratios mean something.
+//! Measures thinvol beside lvm2 in one boot: medians of wall time, and what one run costs in device-mapper
+//! ioctls, metadata commits and processes. Under emulation only the ratios mean something.
 
 use std::path::Path;
 use std::process::{Command, Stdio};

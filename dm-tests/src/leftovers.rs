@@ -120,7 +120,8 @@ fn resume_devices(dm: &DM, scope: &Scope) -> Result<()> {
     for (name, _) in devices(dm, scope)? {
         let id = DevId::Name(&name);
         if dm.device_info(&id)?.flags().contains(DmFlags::DM_SUSPEND) {
-            // Without DM_SUSPEND among the options this ioctl resumes. What fails here fails to be removed below.
+            // Without DM_SUSPEND among the options this ioctl resumes. What fails here fails to be removed
+            // below.
             let _ = dm.device_suspend(&id, DmOptions::default());
         }
     }

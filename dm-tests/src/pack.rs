@@ -54,8 +54,8 @@ pub fn run(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Every text that is whole in the ring of the first metadata area, the current and the overwritten ones, those that go
-/// round its end included.
+/// Every text that is whole in the ring of the first metadata area, the current and the overwritten ones,
+/// those that go round its end included.
 fn ring_texts(head: &[u8]) -> Vec<String> {
     let field = |at: usize| {
         let bytes = head.get(AREA + at..AREA + at + 8)?;
@@ -94,8 +94,8 @@ fn is_whole(text: &str) -> bool {
         && text.matches("\ncontents = ").count() == 1
 }
 
-/// Both ends of a physical volume as [`crate::samples`] reads them. Of a device with one metadata area only the head is
-/// needed; what is data beyond the first MiB is left out.
+/// Both ends of a physical volume as [`crate::samples`] reads them. Of a device with one metadata area only
+/// the head is needed; what is data beyond the first MiB is left out.
 fn recorded(scenario: &Path, pv: &str, head: &[u8]) -> Result<Vec<u8>> {
     let size = fs::read_to_string(scenario.join(format!("{pv}.size")))?;
     let (mib, sector) = size.trim().split_once(' ').context("size and sector")?;

@@ -1,5 +1,5 @@
-//! What lvm2 itself wrote, recorded for tests: metadata texts and the ends of physical volumes. `dm-tests/data/README.md`
-//! says how they were made; [`crate::pack`] wrote the files.
+//! What lvm2 itself wrote, recorded for tests: metadata texts and the ends of physical volumes.
+//! `dm-tests/data/README.md` says how they were made; [`crate::pack`] wrote the files.
 
 use std::path::{Path, PathBuf};
 
@@ -17,8 +17,8 @@ pub const BLOCK: usize = 4096;
 /// One recorded metadata text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {
-    /// `<scenario>/<disk|archive|backup>/<which>`. Texts from disks are as they were on disk without the final NUL;
-    /// archives and backups are lvm2's files with their comments.
+    /// `<scenario>/<disk|archive|backup>/<which>`. Texts from disks are as they were on disk without the
+    /// final NUL; archives and backups are lvm2's files with their comments.
     pub name: &'a str,
     /// The text.
     pub text: &'a str,
@@ -95,8 +95,8 @@ pub fn volumes() -> Result<Vec<Recorded>> {
     Ok(found)
 }
 
-/// Parses a recorded physical volume: a line `blocks <device bytes> <sector bytes>`, then for each block its offset as
-/// eight little-endian bytes and its content.
+/// Parses a recorded physical volume: a line `blocks <device bytes> <sector bytes>`, then for each block its
+/// offset as eight little-endian bytes and its content.
 fn volume(name: &str, bytes: &[u8]) -> Result<Recorded> {
     let end = bytes.iter().position(|&byte| byte == b'\n').context("no header")?;
     let (header, rest) = bytes.split_at(end);

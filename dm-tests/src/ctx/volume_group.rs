@@ -19,8 +19,9 @@ impl Ctx {
         Ok(self.vg())
     }
 
-    /// A udev rule of lvm2 activates a new group on its own, some time after vgcreate; a case must not race with it.
-    /// The rule first makes a file. No file within the limit means that there is no such rule, and nothing to wait for.
+    /// A udev rule of lvm2 activates a new group on its own, some time after vgcreate; a case must not race
+    /// with it. The rule first makes a file. No file within the limit means that there is no such rule, and
+    /// nothing to wait for.
     fn wait_for_autoactivation(&self) -> Result<()> {
         let file = Path::new("/run/lvm/vgs_online").join(self.vg());
         let deadline = Instant::now() + Duration::from_secs(5);

@@ -3,8 +3,8 @@
 use crate::paths;
 use crate::tree::File;
 
-/// Modules with their levels: a module uses its own level and those below. The last column says whether it is pure: no
-/// I/O, clock, randomness, environment.
+/// Modules with their levels: a module uses its own level and those below. The last column says whether it is
+/// pure: no I/O, clock, randomness, environment.
 const LAYERS: &[(u32, &str, bool)] = &[
     // L0: what everything speaks in.
     (1, "units", true),
