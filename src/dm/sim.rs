@@ -112,12 +112,11 @@ impl SimKernel {
         world.read_at(dev, sector.get())
     }
 
-    /// Writes one sector of a device; the rest of the sector is zeroed. Chunks it needs are mapped, but no metadata is committed: see
-    /// [`SimKernel::flush`].
+    /// Writes one sector of a device; the rest of the sector is zeroed. Chunks it needs are mapped, but no
+    /// metadata is committed: see [`SimKernel::flush`].
     ///
-    /// # Errors
-    /// ENXIO, EIO, EPERM if it is read-only, ENOSPC, or EAGAIN where the kernel would hold the write back: a suspended device (recorded as
-    /// a violation) or a full pool that queues.
+    /// # Errors ENXIO, EIO, EPERM if it is read-only, ENOSPC, or EAGAIN where the kernel would hold the write
+    /// back: a suspended device (recorded as a violation) or a full pool that queues.
     pub fn write(&self, name: &DmName, sector: Sectors, value: u64) -> Result<(), Errno> {
         let mut world = self.lock();
         let dev = world.dev_of(name)?;
