@@ -13,6 +13,9 @@ pub fn all() -> Vec<Case> {
         cases::machine::CASES,
         cases::scripts::CASES,
         cases::store::CASES,
+        cases::lvm_locks::CASES,
+        cases::lvm_scan::CASES,
+        cases::lvm_backup::CASES,
         cases::selftest::CASES,
     ]
     .concat()

@@ -20,12 +20,13 @@ use crate::io::direct::{Access, DirectFile};
 use crate::lvm::conf::DevicesConf;
 use crate::lvm::devices::roots::Roots;
 use crate::lvm::filter::reason::Skip;
-use crate::units::{Bytes, Sectors};
+use crate::units::Sectors;
 
 mod error;
 mod group;
 mod probe;
 mod run;
+mod suspect;
 
 pub use error::ScanError;
 
@@ -204,11 +205,6 @@ impl Scanner {
         }
         Ok(Box::new(device))
     }
-}
-
-/// Whole sectors of a size in bytes.
-fn sectors(size: Bytes) -> Sectors {
-    Sectors::new(size.get() / crate::units::SECTOR_BYTES)
 }
 
 #[cfg(test)]

@@ -4,7 +4,12 @@ pub mod dm_errno;
 pub mod dm_guard;
 pub mod dm_stack;
 pub mod dm_udev;
+pub mod lvm_backup;
+pub mod lvm_locks;
+pub mod lvm_scan;
 pub mod machine;
 pub mod scripts;
 pub mod selftest;
 pub mod store;
+
+mod own_lvm;

@@ -80,7 +80,7 @@ fn vg(summary: &Summary, pvs: &[&ReadPv]) -> FoundVg {
     for id in &summary.pv_ids {
         let mut devices: Vec<&ReadPv> = pvs.iter().copied().filter(|pv| pv.found.id == *id).collect();
         // As lvm2 chooses: the device that LVs stand on, then the one of the PV's size, then the first.
-        let fits = |pv: &ReadPv| super::sectors(pv.read.label.device_size) == pv.found.size;
+        let fits = |pv: &ReadPv| Some(pv.read.label.device_size) == pv.found.size.to_bytes();
         devices.sort_by_key(|pv| (!pv.in_use, !fits(pv), pv.found.no));
         match devices.as_slice() {
             [] => vg.missing.push(*id),

@@ -85,13 +85,8 @@ pub(super) fn probe(
         device.start.clear();
         pv = read(&device, pool)?;
     }
-    let at_end = match md_checks {
-        None | Some(MdChecks::None) => false,
-        Some(MdChecks::Full) => true,
-        Some(MdChecks::Auto) => pv.label.device_size != device.size() || was_on_md(&pv),
-        Some(MdChecks::Start) => was_on_md(&pv),
-    };
-    if at_end && !chain.types().is_md(&candidate.device) {
+    // Short of that, only where something hints at an array: see `suspect`.
+    if md_checks == Some(MdChecks::Full) && !chain.types().is_md(&candidate.device) {
         md_at_end(&device)?;
     }
     Ok(pv)
@@ -108,13 +103,4 @@ fn read(device: &Prefetched, pool: &mut TextPool) -> Result<PvRead, Skip> {
 
 fn is_torn(mda: &MdaRead) -> bool {
     matches!(&mda.content, Content::Damaged(CopyError::Format(_)))
-}
-
-/// Whether LVM last saw a PV of the group on an md array: this device may be a member of it.
-fn was_on_md(pv: &PvRead) -> bool {
-    const HINT: &[u8] = b"device = \"/dev/md";
-    pv.mdas.iter().any(|mda| match &mda.content {
-        Content::Text(copy) => copy.text.windows(HINT.len()).any(|window| window == HINT),
-        _ => false,
-    })
 }

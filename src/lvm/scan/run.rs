@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use super::group::{Groups, ReadPv, group};
 use super::probe::probe;
-use super::{FoundPv, FoundVg, ScanError, Scanner, Skipped, Source, Survey};
+use super::{FoundPv, FoundVg, ScanError, Scanner, Skipped, Source, Survey, suspect};
 use crate::ids::{DevNo, LvmUuid, VgName};
 use crate::io::direct::Access;
 use crate::lvm::conf::DevicesConf;
 use crate::lvm::devices::sysfs::{Device, LVM_UUID_PREFIX};
 use crate::lvm::devices::used_file::{IdType, UsedDevice, UsedDevices};
 use crate::lvm::filter::chain::{Candidate, Chain, Checked};
+use crate::lvm::filter::content::md_at_end;
 use crate::lvm::filter::reason::Skip;
 use crate::lvm::hints::Hints;
 use crate::lvm::store::summary::TextPool;
@@ -157,6 +158,7 @@ impl<'a> Run<'a> {
                 self.read.insert(no, read);
             }
         }
+        self.drop_md_members(chain, listing);
         let unseen = listing.skipped.iter().map(|(device, _, reason)| (device, reason.clone()));
         let mut skipped: Vec<(&String, Skip)> = unseen.collect();
         let mut pvs = Vec::new();
@@ -177,6 +179,23 @@ impl<'a> Run<'a> {
         Survey { vgs, orphans, skipped, warnings, source, devices_read: self.read.len() }
     }
 
+    /// Looks at the ends of devices whose PV does not quite fit them.
+    fn drop_md_members(&mut self, chain: &Chain<'_>, listing: &Listing) {
+        let Some(checks) = chain.md_checks() else { return };
+        let texts = suspect::texts(self.read.values().filter_map(|read| read.as_ref().ok()));
+        for candidate in &listing.candidates {
+            let no = candidate.device.no;
+            let Some(Ok(pv)) = self.read.get(&no) else { continue };
+            if chain.types().is_md(&candidate.device) || !suspect::is_suspect(pv, &texts, checks) {
+                continue;
+            }
+            let device = self.scanner.open_device(candidate.path(), no, Access::ReadOnly).map_err(unreadable);
+            if let Err(skip) = device.and_then(|device| md_at_end(device.as_ref())) {
+                self.read.insert(no, Err(skip));
+            }
+        }
+    }
+
     fn left_out_reason(&self, no: DevNo, source: Source) -> Skip {
         let record = self.scanner.roots.udev_record(no).filter(|_| source != Source::Hints);
         match record.as_ref().and_then(|record| record.holds_other()) {
@@ -189,11 +208,7 @@ impl<'a> Run<'a> {
         let roots = &self.scanner.roots;
         let device = &candidate.device;
         let opened = self.scanner.open_device(candidate.path(), device.no, Access::ReadOnly);
-        let opened = opened.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            Skip::Unreadable { error: cause.unwrap_or_else(|| error.to_string()) }
-        })?;
-        let read = probe(roots, chain, candidate, opened, &mut self.pool)?;
+        let read = probe(roots, chain, candidate, opened.map_err(unreadable)?, &mut self.pool)?;
         self.check_entry(chain, candidate, read.label.pv_id)?;
         let on_top = roots.holders(&device.kernel_name);
         let is_lv = |holder: &String| {
@@ -238,6 +253,11 @@ impl<'a> Run<'a> {
             _ => None,
         })
     }
+}
+
+fn unreadable(error: ScanError) -> Skip {
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    Skip::Unreadable { error: cause.unwrap_or_else(|| error.to_string()) }
 }
 
 /// Whether reading more devices could not change the answer, as far as one can tell.

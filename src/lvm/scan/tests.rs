@@ -212,13 +212,13 @@ fn what_another_format_claims_is_left_alone() {
     bench.machine.write("sda", 446, &table);
     let magic = 0xa92b_4efc_u32.to_le_bytes();
     bench.machine.write("sdb", 0, &magic);
-    // At the end: looked at only where the PV's size is not the device's.
+    // At the end: looked at only where the text has another size.
     let end = (4 << 20) - 8192;
     bench.machine.write("sdc", end, &magic);
     bench.machine.write("sdd", end, &magic);
-    let mut label = Bench::shape(3).label();
-    label.device_size = Bytes::new((4 << 20) - (1 << 16));
-    bench.machine.write("sdd", 512, &label.encode().unwrap());
+    let resized = String::from_utf8(text("vg", 103, 2, &[3])).unwrap();
+    let resized = resized.replace("device = ", "dev_size = 6144\ndevice = ");
+    bench.label("sdd", 3, Some(resized.into_bytes()));
     let found = reasons(&bench.survey());
     let expected = [("sda", "partitioned"), ("sdb", "md-member"), ("sdd", "md-member")];
     assert_eq!(found, expected.map(|(device, reason)| (device.to_owned(), reason.to_owned())));

@@ -1,0 +1,164 @@
+//! Our locks and those of lvm2 exclude each other.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use thinvol::ids::VgName;
+use thinvol::io::direct::Access;
+use thinvol::lvm::conf::LvmConf;
+use thinvol::lvm::lock::{LockError, LockMode, Locks};
+use thinvol::lvm::scan::Scanner;
+use thinvol::lvm::store::assess::VgRef;
+use thinvol::lvm::store::vg::VgStore;
+use thinvol::lvm::text::Document;
+
+use super::own_lvm::OwnLvm;
+use crate::case::{Case, Tier};
+use crate::ctx::Ctx;
+
+/// The cases of this file.
+pub const CASES: &[Case] = &[
+    Case { name: "lvm_locks::lvm2_waits_for_us", tier: Tier::Full, limit_s: 120, run: lvm2_waits_for_us },
+    Case { name: "lvm_locks::no_commit_is_lost", tier: Tier::Full, limit_s: 600, run: no_commit_is_lost },
+    Case {
+        name: "lvm_locks::without_writer_priority",
+        tier: Tier::Full,
+        limit_s: 600,
+        run: without_priority,
+    },
+];
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// While we hold a VG, lvm2 sleeps on our lock file; when we let go, it does its work.
+fn lvm2_waits_for_us(ctx: &Ctx) -> Result<()> {
+    let lvm = OwnLvm::with_vg(ctx, "", 1)?;
+    let vg = VgName::new(ctx.vg())?;
+    let locks = lvm.conf()?.locks(PATIENCE);
+    for (tag, reader) in [("first", false), ("second", true)] {
+        let write = (!reader).then(|| locks.vg_for_write(&vg)).transpose()?;
+        let read = reader.then(|| locks.vg_for_read(&vg)).transpose()?;
+        let path = write.as_ref().map(|lock| lock.path()).or_else(|| read.as_ref().map(|lock| lock.path()));
+        let path = path.context("one of the two is held")?.to_owned();
+        if reader {
+            lvm.ok(&format!("vgs {vg}"))?;
+        }
+        let waiter = Stray(spawn(&lvm, &["vgchange", "--addtag", tag, vg.as_str()])?);
+        wait_until_blocked(&waiter)?;
+        ensure!(path.exists(), "our lock file was removed while we held it");
+        drop((write, read));
+        waiter.finish()?;
+        let tags = lvm.ok(&format!("vgs --noheadings -o vg_tags {vg}"))?;
+        ensure!(tags.contains(tag), "lvm2 lost its change: {tags}");
+    }
+    let global = locks.global(LockMode::Write)?;
+    let waiter = Stray(spawn(&lvm, &["vgs"])?);
+    wait_until_blocked(&waiter)?;
+    drop(global);
+    waiter.finish()?;
+    ensure!(lvm.lock_files()?.is_empty(), "lock files stay: {:?}", lvm.lock_files()?);
+    Ok(())
+}
+
+/// Both sides commit as fast as they can; every commit is one step of the sequence number.
+fn no_commit_is_lost(ctx: &Ctx) -> Result<()> {
+    contend(ctx, "")
+}
+
+fn without_priority(ctx: &Ctx) -> Result<()> {
+    contend(ctx, "global { prioritise_write_locks = 0 }")
+}
+
+fn contend(ctx: &Ctx, settings: &str) -> Result<()> {
+    const OURS: u32 = 15;
+    const THEIRS: u32 = 8;
+    let lvm = OwnLvm::with_vg(ctx, settings, 2)?;
+    let vg = VgName::new(ctx.vg())?;
+    let conf = lvm.conf()?;
+    let scanner = Scanner::of_this_machine(conf.devices.clone());
+    let before = scanner.find_vg(&vg)?.seqno.0;
+    std::thread::scope(|scope| -> Result<()> {
+        let ours = (0..2).map(|_| scope.spawn(|| (0..OURS).try_for_each(|_| commit(&conf, &scanner, &vg))));
+        let ours: Vec<_> = ours.collect();
+        let theirs = (0..2).map(|side| {
+            let (lvm, vg) = (&lvm, &vg);
+            scope.spawn(move || {
+                (0..THEIRS).try_for_each(|round| {
+                    let tag = format!("side{side}.{round}");
+                    Stray(spawn(lvm, &["vgchange", "--addtag", &tag, vg.as_str()])?).finish()
+                })
+            })
+        });
+        for thread in ours.into_iter().chain(theirs.collect::<Vec<_>>()) {
+            thread.join().map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+        }
+        Ok(())
+    })?;
+    let after = scanner.find_vg(&vg)?.seqno.0;
+    ensure!(after == before + 2 * (OURS + THEIRS), "{before} to {after}: commits were lost");
+    let tags = lvm.ok(&format!("vgs --noheadings -o vg_tags {vg}"))?;
+    let count = tags.split(',').filter(|tag| tag.trim().starts_with("side")).count();
+    ensure!(count == usize::try_from(2 * THEIRS)?, "tags were lost: {tags}");
+    lvm.silent(&format!("vgck {vg}"))?;
+    ensure!(lvm.lock_files()?.is_empty(), "lock files stay: {:?}", lvm.lock_files()?);
+    Ok(())
+}
+
+/// One step of the sequence number, under the lock.
+fn commit(conf: &LvmConf, scanner: &Scanner, vg: &VgName) -> Result<()> {
+    let locks: Locks = conf.locks(PATIENCE);
+    let lock = match locks.vg_for_write(vg) {
+        Err(LockError::Timeout { holders, .. }) => bail!("no lock within {PATIENCE:?}: {holders:?}"),
+        other => other?,
+    };
+    let found = scanner.find_vg(vg)?;
+    let mut store = VgStore::open(scanner.open(&found, Access::ReadWrite)?, &VgRef::Id(found.id))?;
+    let mut document = Document::parse(store.text())?;
+    let seqno = document.lookup_node(&format!("{vg}/seqno")).context("a group has a seqno")?;
+    document.set_value(seqno, &store.summary().seqno.next().context("seqno")?.to_string())?;
+    store.commit(&document.to_bytes())?;
+    ensure!(lock.is_intact(), "the lock file was removed while we held it");
+    Ok(())
+}
+
+/// A child that is killed if nobody waits for it.
+struct Stray(Child);
+
+impl Stray {
+    fn finish(mut self) -> Result<()> {
+        let status = self.0.wait()?;
+        ensure!(status.success(), "lvm2 failed: {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Stray {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+}
+
+fn spawn(lvm: &OwnLvm<'_>, line: &[&str]) -> Result<Child> {
+    let argv = lvm.argv(line);
+    let (program, arguments) = argv.split_first().context("an empty command")?;
+    Ok(Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
+}
+
+/// Waits until the kernel lists the process as waiting for a file lock.
+fn wait_until_blocked(child: &Stray) -> Result<()> {
+    let pid = child.0.id().to_string();
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let locks = std::fs::read_to_string("/proc/locks")?;
+        let waits = |line: &str| line.contains("-> FLOCK") && line.split_whitespace().any(|word| word == pid);
+        if locks.lines().any(waits) {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bail!("lvm2 did not wait for our lock")
+}
