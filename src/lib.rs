@@ -3,6 +3,7 @@
 //! `docs/architecture.md` is the map of the modules and of the invariants they keep.
 
 pub mod bytes;
+pub mod cli;
 pub mod dm;
 pub mod ids;
 pub mod io;

@@ -1,3 +1,5 @@
 //! The `thinvol` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    thinvol::cli::run::run(std::env::args_os())
+}

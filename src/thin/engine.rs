@@ -16,6 +16,7 @@ use crate::lvm::conf::{HostIds, LvmConf};
 use crate::lvm::edit::Stamp;
 use crate::lvm::lock::{LockError, VgLock};
 use crate::lvm::metadata::Metadata;
+use crate::lvm::model::Vg;
 use crate::lvm::scan::{FoundVg, Scanner};
 use crate::sys::signals::SignalsHeldOff;
 use crate::thin::host::{CheckPolicy, LinuxHost, STATE_DIR};
@@ -166,22 +167,44 @@ impl Engine {
         })
     }
 
+    /// The metadata of a volume group alone: no device of it is looked at.
+    ///
+    /// # Errors
+    /// If it does not exist, is locked, or cannot be read.
+    pub fn metadata(&self, vg: &VgName) -> Result<Vg, EngineError> {
+        let _lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
+        Ok(self.read(vg, Access::ReadOnly)?.metadata.vg)
+    }
+
     /// Carries out the requests as one transaction, or only plans them; a crash's remains are mended first.
     ///
     /// # Errors
     /// The request that is refused, or the step that failed.
     pub fn change(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
+        self.change_with(vg, |_| Ok(requests.to_vec()))
+    }
+
+    /// The same with requests that are made under the lock, from the metadata that will be changed.
+    ///
+    /// # Errors
+    /// Those of `make` and of [`Self::change`].
+    pub fn change_with<E: From<EngineError>>(
+        &self,
+        vg: &VgName,
+        make: impl FnOnce(&Vg) -> Result<Vec<Request>, E>,
+    ) -> Result<Report, E> {
         if self.options.dry_run {
-            return self.rehearse(vg, requests);
+            return self.rehearse(vg, make);
         }
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
         let report = self.with_session(&mut opened, |session| {
-            let scope = Scope::of(&session.metadata.vg, requests);
+            let requests = make(&session.metadata.vg)?;
+            let scope = Scope::of(&session.metadata.vg, &requests);
             let _signals = hold_signals_off()?;
             let repair = session.recover(&scope, &lock)?;
-            let plan = session.plan(requests)?;
+            let plan = session.plan(&requests)?;
             if plan.commits() > 0 {
                 warnings.extend(self.archive(&session.metadata, &session.stamp));
             }
@@ -193,19 +216,24 @@ impl Engine {
             warnings.extend(plan.warnings.iter().cloned());
             warnings.extend(executed.warnings);
             let frozen_us = executed.frozen.and_then(|frozen| u64::try_from(frozen.as_micros()).ok());
-            Ok(self.report(vg, plan, repair.found, true, frozen_us))
+            Ok::<_, E>(self.report(vg, plan, repair.found, true, frozen_us))
         })?;
         Ok(Report { warnings, ..report })
     }
 
     /// Plans under a reader's lock. What a crash left is planned for first, and then nothing else can be: its outcome
     /// decides the rest.
-    fn rehearse(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
+    fn rehearse<E: From<EngineError>>(
+        &self,
+        vg: &VgName,
+        make: impl FnOnce(&Vg) -> Result<Vec<Request>, E>,
+    ) -> Result<Report, E> {
         let _lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
         let mut opened = self.read(vg, Access::ReadOnly)?;
         let mut warnings = opened.warnings();
         let report = self.with_session(&mut opened, |session| {
-            let repair = session.pending(&Scope::of(&session.metadata.vg, requests))?;
+            let requests = make(&session.metadata.vg)?;
+            let repair = session.pending(&Scope::of(&session.metadata.vg, &requests))?;
             let Repair { plan: mending, found, left } = repair;
             warnings.extend(left);
             if mending.commits() > 0 || !found.is_empty() {
@@ -213,8 +241,8 @@ impl Engine {
                     .push("a crash left something to mend; the change itself is planned after that".into());
                 return Ok(self.report(vg, mending, found, false, None));
             }
-            let plan = session.plan(requests)?;
-            Ok(self.report(vg, plan, found, false, None))
+            let plan = session.plan(&requests)?;
+            Ok::<_, E>(self.report(vg, plan, found, false, None))
         })?;
         Ok(Report { warnings, ..report })
     }
@@ -232,7 +260,7 @@ impl Engine {
             if self.options.dry_run {
                 let repair = session.pending(&scope)?;
                 warnings.extend(repair.left);
-                return Ok(self.report(vg, repair.plan, repair.found, false, None));
+                return Ok::<_, EngineError>(self.report(vg, repair.plan, repair.found, false, None));
             }
             let _signals = hold_signals_off()?;
             let before = session.metadata.clone();
@@ -283,11 +311,11 @@ impl Engine {
         self.conf.locks(self.options.lock_timeout).vg_for_write(vg).map_err(locked)
     }
 
-    fn with_session<T>(
+    fn with_session<T, E>(
         &self,
         opened: &mut Opened,
-        work: impl FnOnce(&mut Session<'_>) -> Result<T, EngineError>,
-    ) -> Result<T, EngineError> {
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let (udev, missing) = for_this_machine(&self.kernel, !self.options.udev_sync);
         if let Some(missing) = missing {
             tracing::info!(%missing, "no udev: thinvol makes the device nodes itself");

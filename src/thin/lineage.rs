@@ -129,8 +129,9 @@ pub fn snapshot_lv_name(volume: &LvName, snap: &SnapName) -> Result<LvName, Line
 
 /// The tag of a request for a new volume that stands for [`OF_TAG`] with the uuid of its origin.
 ///
-/// Only the planner knows that uuid: it reads the VG under the lock, and the origin may itself be new. The `@` is not
-/// legal in a tag, so that a request whose tags were not completed is refused and not recorded wrongly.
+/// Only the planner knows that uuid: it reads the VG under the lock, and the origin may itself be new. The
+/// `@` is not legal in a tag, so that a request whose tags were not completed is refused and not recorded
+/// wrongly.
 pub const OF_ORIGIN: &str = "thinvol.of=@origin";
 
 /// The tags to request for a new snapshot of that name.
@@ -362,5 +363,7 @@ fn snapshot_part<'a>(name: &'a LvName, volume: &LvName) -> Option<&'a str> {
     (!snap.is_empty()).then_some(snap)
 }
 
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

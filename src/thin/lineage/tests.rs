@@ -1,20 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::ids::{Seqno, ThinId, TransactionId};
-use crate::lvm::model::{Segment, SegmentKind, Thin};
-use crate::units::{Extents, Sectors};
-
-fn name(text: &str) -> LvName {
-    LvName::new(text).unwrap()
-}
+use crate::thin::lineage::fixture::{lv, name, uuid, vg};
 
 fn snap(text: &str) -> SnapName {
     SnapName::new(text).unwrap()
-}
-
-fn uuid(number: usize) -> LvmUuid {
-    LvmUuid::from_compact(format!("{number:032}").as_bytes()).unwrap()
 }
 
 /// The recorded tags of a snapshot of the LV with that uuid.
@@ -24,54 +14,6 @@ fn snapshot_tags(origin: &LvmUuid, snap: &SnapName) -> Vec<String> {
 
 fn clone_tags(origin: &LvmUuid) -> Vec<String> {
     complete_tags(&super::clone_tags(), origin)
-}
-
-/// A thin LV of pool `data`, numbered by its uuid.
-fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>) -> Lv {
-    let thin = Thin {
-        pool: name("data"),
-        transaction_id: TransactionId(0),
-        device_id: ThinId::new(u64::try_from(number).unwrap()).unwrap(),
-        external_origin: None,
-        origin: origin.map(name),
-        merge: None,
-    };
-    Lv {
-        name: name(lv_name),
-        id: uuid(number),
-        status: vec!["READ".into(), "WRITE".into(), "VISIBLE".into()],
-        flags: vec![],
-        tags,
-        creation_time: None,
-        creation_host: None,
-        read_ahead: None,
-        fixed_minor: None,
-        segments: vec![Segment {
-            start: Extents::ZERO,
-            count: Extents::new(1),
-            tags: vec![],
-            kind: SegmentKind::Thin(thin),
-        }],
-    }
-}
-
-fn vg(lvs: Vec<Lv>) -> Vg {
-    Vg {
-        name: crate::ids::VgName::new("pve").unwrap(),
-        id: uuid(0),
-        seqno: Seqno(1),
-        status: vec![],
-        flags: vec![],
-        tags: vec![],
-        system_id: None,
-        lock_type: None,
-        extent_size: Sectors::new(8192),
-        max_lv: 0,
-        metadata_copies: 0,
-        pvs: vec![],
-        lvs,
-        historical_lvs: vec![],
-    }
 }
 
 fn names_of<'a>(snapshots: impl Iterator<Item = (&'a str, &'a Lv)>) -> Vec<(&'a str, &'a str)> {

@@ -1,0 +1,12 @@
+//! The command as a user meets it, where neither root nor device-mapper is needed: help, errors, parsing,
+//! output.
+//!
+//! It is a test of the root package, because only there Cargo builds the binary for it. What the command
+//! prints is compared with files kept here and with `docs/cli.md`; `THINVOL_BLESS=1 cargo test --test cli`
+//! rewrites them.
+
+mod golden;
+mod reference;
+mod streams;
+mod terminal;
+mod transcripts;

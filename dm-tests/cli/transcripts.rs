@@ -1,0 +1,112 @@
+//! Golden transcripts: what was typed, what came back, the exit code.
+
+use crate::golden;
+use crate::terminal::{run, text};
+
+/// The transcript of commands, given as a user types them; `''` is an empty argument.
+fn transcript(commands: &[(&str, &str)]) -> String {
+    let mut transcript = String::new();
+    for (line, input) in commands {
+        let arguments: Vec<&str> = line
+            .split(' ')
+            .map(|word| if word == "''" { "" } else { word })
+            .filter(|_| !line.is_empty())
+            .collect();
+        let output = run(&arguments, input);
+        transcript.push_str(&format!("$ thinvol {line}\n"));
+        for (prefix, stream) in [("<< ", *input), ("", text(&output.stdout)), ("2> ", text(&output.stderr))] {
+            for line in stream.lines() {
+                transcript.push_str(format!("{prefix}{line}").trim_end());
+                transcript.push('\n');
+            }
+        }
+        let code = output.status.code().expect("the command is not killed");
+        transcript.push_str(&format!("exit {code}\n\n"));
+    }
+    transcript
+}
+
+fn check(name: &str, commands: &[(&str, &str)]) {
+    golden::check(&format!("dm-tests/cli/golden/{name}.txt"), &transcript(commands));
+}
+
+#[test]
+fn arguments_that_cannot_be_parsed() {
+    check(
+        "usage",
+        &[
+            ("snapshott", ""),
+            ("free", ""),
+            ("alloc pve/data 99 '' 8G", ""),
+            ("alloc pve/data 100 ''", ""),
+            ("list pve/data --vmid x", ""),
+            ("free pve/a --lock-timeout -1", ""),
+            ("path", ""),
+            ("path --json", ""),
+            ("snapshott --json", ""),
+            ("alloc pve/data 100 '' 8G --json --dry", ""),
+            ("--json", ""),
+            ("path -- --json", ""),
+        ],
+    );
+}
+
+#[test]
+fn addresses_names_and_sizes_that_are_wrong() {
+    check(
+        "values",
+        &[
+            ("alloc data 100 '' 8G", ""),
+            ("alloc local-lvm 100 '' 8G", ""),
+            ("alloc pve/data 100 disk-0 8G", ""),
+            ("alloc pve/data 100 vm-100-a+ 8G", ""),
+            ("alloc pve/data 100 vm-100-x_tmeta 8G", ""),
+            ("alloc pve/data 100 '' 8GB", ""),
+            ("alloc pve/data 100 '' 0.1G", ""),
+            ("alloc pve/data 100 '' lots", ""),
+            ("alloc pve/data 100 '' 16E", ""),
+            ("free local-lvm:vm-100-disk-0", ""),
+            ("free pve/vm-100-disk-0@s", ""),
+            ("snapshot pve/vm-100-disk-0", ""),
+            ("snapshot pve/vm-100-disk-0@a/b", ""),
+            ("delete-snapshot pve/vm-100-disk-0@", ""),
+            ("clone pve 100", ""),
+            ("clone pve/a 100 --name vm-101-x", ""),
+            ("activate pve/a/b", ""),
+            ("recover -- -pve", ""),
+            ("info pve/a@b@c --json", ""),
+        ],
+    );
+}
+
+#[test]
+fn batches_that_are_wrong() {
+    check(
+        "batch",
+        &[
+            ("batch /nonexistent", ""),
+            ("batch -", "\n\n{\"request\": \"create\"\n"),
+            ("batch -", "{\"request\": \"resize\", \"volume\": \"pve/a\"}\n"),
+            ("batch -", "{\"request\": \"remove\", \"volume\": \"a\"}\n"),
+            (
+                "batch -",
+                "{\"request\": \"create\", \"pool\": \"pve/data\", \"name\": \"ok\", \"size\": \"1G\"}\n\
+                 {\"request\": \"create\", \"pool\": \"pve/data\", \"name\": \"no\", \"size\": \"1\"}\n",
+            ),
+            ("batch --json -", "{\"request\": \"remove\", \"volume\": \"pve/a\", \"froce\": true}\n"),
+        ],
+    );
+}
+
+#[test]
+fn answers_that_need_no_device() {
+    check(
+        "answers",
+        &[
+            ("path pve/vm-100-disk-0", ""),
+            ("path /dev/pve/vm-100-disk-0 --json", ""),
+            ("--json path pve/vm-100-disk-0", ""),
+            ("free -h", ""),
+        ],
+    );
+}

@@ -1,0 +1,175 @@
+//! What can be typed: the one definition behind parsing, help, completions and `docs/cli.md`.
+
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::commands::{
+    activate, alloc, batch, clone, completions, delete_snapshot, free, info, list, path, recover, scan,
+    snapshot, status,
+};
+
+const ABOUT: &str = "\
+Creates, snapshots, clones and removes thin volumes in LVM2 thin pools by talking to device-mapper itself, \
+and records the result in LVM2's own metadata: stock lvm2 sees, activates and removes the same volumes.
+
+A <STORAGE> is '<vg>/<pool>', a <VOLUME> is '<vg>/<lv>' (or '/dev/<vg>/<lv>'), a snapshot is \
+'<volume>@<snapshot>'. Several volumes in one command are one transaction; of several volume groups, each \
+is one transaction, in the order of their names.";
+
+const AFTER: &str = "\
+Exit codes:
+  0  done
+  1  refused; nothing was changed
+  2  the command line or its input is wrong; nothing was changed
+  3  something named does not exist; nothing was changed
+  4  busy or locked; nothing was changed and a retry may work
+  5  interrupted or done in part; 'thinvol recover' finishes it
+  6  metadata is corrupt
+  7  not supported
+
+Errors go to standard error as 'error: …', 'caused by: …' and 'hint: …'; with --json as
+  {\"error\": {\"message\": \"…\", \"causes\": [\"…\"], \"hint\": \"…\" or null, \"code\": 1}}
+Warnings and notes go to standard error; with --json they are in the answer instead.
+
+Environment:
+  LVM_SYSTEM_DIR  where lvm.conf is (default /etc/lvm), as for lvm2
+  NO_COLOR        if set and not empty: no colours, not even on a terminal";
+
+/// Thin volumes in LVM2 thin pools, without the waiting
+#[derive(Debug, Parser)]
+#[command(name = "thinvol", long_about = ABOUT, after_long_help = AFTER)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+
+    /// Print the version; with --json also what this binary was built with
+    #[arg(short = 'V', long)]
+    pub version: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Answer in JSON, errors too
+    #[arg(long, global = true, display_order = 100)]
+    pub json: bool,
+
+    /// Say more: -v steps, -vv details, -vvv everything
+    #[arg(short, long, global = true, action = ArgAction::Count, display_order = 101)]
+    pub verbose: u8,
+}
+
+/// Options of every command that changes something.
+#[derive(Clone, Debug, Args)]
+pub struct ChangeOptions {
+    /// Print the plan and change nothing
+    #[arg(long, display_order = 50)]
+    pub dry_run: bool,
+
+    /// Do not wait until udev has made the device nodes
+    #[arg(long, display_order = 51)]
+    pub no_udev_sync: bool,
+
+    /// How many seconds to wait for the lock of a volume group
+    #[arg(long, display_order = 52, value_name = "SECONDS", default_value_t = DEFAULT_LOCK_TIMEOUT_SECONDS)]
+    pub lock_timeout: u32,
+}
+
+/// How long a lock is waited for by default.
+pub const DEFAULT_LOCK_TIMEOUT_SECONDS: u32 = 60;
+
+impl ChangeOptions {
+    /// How long to wait for a lock.
+    pub fn lock_timeout(&self) -> Duration {
+        Duration::from_secs(self.lock_timeout.into())
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List what LVM knows: volume groups, or the thin pools of one
+    Scan(scan::ScanArgs),
+    /// Show how full pools are
+    ///
+    /// Shows for each thin pool whether it is active and how full it is, in KiB, in the columns of 'pvesm
+    /// status'. Pools that are out of space, read-only or in need of a check are warned about. Of an
+    /// inactive pool nothing is known: its numbers are 0, in JSON null.
+    Status(status::StatusArgs),
+    /// List the volumes of a pool
+    ///
+    /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Volumes of guests
+    /// come first; volumes with other names follow without a VMID. Snapshots are left out, except with
+    /// --tree, which shows which volume was made from which.
+    List(list::ListArgs),
+    /// Print the device path of a volume
+    ///
+    /// Prints the path a volume's device has when it is active. Whether a volume exists is not checked; a
+    /// snapshot is looked up by what is recorded of it.
+    Path(path::PathArgs),
+    /// Show all about a volume or pool
+    ///
+    /// Shows all about a volume, a snapshot or a thin pool: sizes, state, where it came from and what was
+    /// made from it.
+    Info(info::InfoArgs),
+    /// Create a volume
+    ///
+    /// Creates an empty thin volume and activates it. It does not come up by itself at boot. The size is
+    /// rounded up to whole extents of the volume group (4 MiB unless made otherwise).
+    Alloc(alloc::AllocArgs),
+    /// Remove volumes
+    ///
+    /// Removes thin volumes and frees the space only they use. Snapshots and clones of a removed volume
+    /// stay whole. A volume in use is refused, and who uses it is named. A volume that does not exist is
+    /// noted and counts as removed.
+    Free(free::FreeArgs),
+    /// Take snapshots, all at one instant
+    ///
+    /// Takes snapshots of thin volumes, active or not. All origins of one volume group are frozen together,
+    /// so that their snapshots show one instant. The snapshot's LV is named 'snap_<volume>_<snapshot>',
+    /// stays inactive, is found by its recorded lineage (LVM tags), and is skipped by lvm2's activation
+    /// unless told otherwise.
+    Snapshot(snapshot::SnapshotArgs),
+    /// Remove snapshots
+    ///
+    /// Removes snapshots. A snapshot is found by what is recorded of it (LVM tags, or LVM's origin field
+    /// for those made by lvm2 and Proxmox VE), never by its name alone. A snapshot that does not exist is
+    /// an error.
+    DeleteSnapshot(delete_snapshot::DeleteSnapshotArgs),
+    /// Create a volume with the content of a volume or snapshot
+    ///
+    /// Creates a writable thin volume that shares its content with a volume or snapshot of the same pool
+    /// until either is written to, and activates it. What it was cloned from is recorded and may be removed
+    /// later without harm.
+    Clone(clone::CloneArgs),
+    /// Make the devices of volumes, pools or volume groups appear
+    ///
+    /// Makes the devices of volumes appear, with the pools they need. A volume or snapshot that is named is
+    /// activated even if it is marked to be skipped; with a whole volume group such volumes are left alone.
+    Activate(activate::ActivateArgs),
+    /// Make the devices of volumes, pools or volume groups go
+    ///
+    /// Makes the devices of volumes go. A volume in use is refused, and who uses it is named.
+    Deactivate(activate::DeactivateArgs),
+    /// Carry out many requests as one transaction
+    ///
+    /// Carries out many requests as one transaction: all of a volume group or none, in the order given,
+    /// with at most two metadata commits however many they are. Any legal LV name may be created. Snapshots
+    /// of all volumes of a batch show one instant. A volume to remove must exist.
+    Batch(batch::BatchArgs),
+    /// Finish or clear what a crash left behind
+    ///
+    /// Finishes or clears what a crashed thinvol or lvm2 left behind: pending pool messages, thin devices
+    /// no volume knows, devices left suspended. Every changing command does this first for its volume
+    /// group; a boot unit does it once.
+    Recover(recover::RecoverArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}

@@ -1,0 +1,134 @@
+//! `thinvol activate` and `thinvol deactivate`: devices come and go.
+
+use clap::Args;
+
+use crate::cli::args::ChangeOptions;
+use crate::cli::context::Context;
+use crate::cli::errors::CliError;
+use crate::cli::help::changing;
+use crate::cli::lookup;
+use crate::cli::resolve::Target;
+use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::ids::{LvName, VgName};
+use crate::lvm::model::Vg;
+use crate::thin::lineage::Lineage;
+use crate::thin::request::Request;
+
+const ACTIVATE_HELP: &str = changing!(
+    "\
+  thinvol activate pve/vm-100-disk-0
+  thinvol activate pve/data                        the pool, without its volumes
+  thinvol activate pve                             all volumes that lvm2 would activate
+  thinvol activate pve/vm-100-disk-0@daily         a snapshot"
+);
+
+const DEACTIVATE_HELP: &str = changing!(
+    "\
+  thinvol deactivate pve/vm-100-disk-0
+  thinvol deactivate pve/vm-100-disk-0 pve/vm-100-disk-1
+  thinvol deactivate pve                           everything of the volume group"
+);
+
+/// What `thinvol activate` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = ACTIVATE_HELP)]
+pub struct ActivateArgs {
+    /// Volumes, pools, snapshots or volume groups
+    #[arg(required = true, value_name = "VOLUME|POOL|VG")]
+    pub targets: Vec<String>,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+/// What `thinvol deactivate` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = DEACTIVATE_HELP)]
+pub struct DeactivateArgs {
+    /// Volumes, pools, snapshots or volume groups
+    #[arg(required = true, value_name = "VOLUME|POOL|VG")]
+    pub targets: Vec<String>,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Devices come.
+    Up,
+    /// Devices go.
+    Down,
+}
+
+impl ActivateArgs {
+    /// Activates the targets.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        run(context, &self.targets, &self.change, Way::Up)
+    }
+}
+
+impl DeactivateArgs {
+    /// Deactivates the targets.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        run(context, &self.targets, &self.change, Way::Down)
+    }
+}
+
+fn run(context: &Context, texts: &[String], change: &ChangeOptions, way: Way) -> Result<(), CliError> {
+    let mut targets = Vec::new();
+    for text in texts {
+        let target = context.resolver.target(text)?;
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    let wishes = by_vg(targets.into_iter().map(|target| (vg_of(&target).clone(), target)));
+    transact(context, change, wishes, |vg, targets| {
+        let lineage = Lineage::of(vg);
+        let wanted = targets.iter().map(|target| wanted(vg, &lineage, target, way));
+        Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+    })
+}
+
+fn vg_of(target: &Target) -> &VgName {
+    match target {
+        Target::Vg(vg) => vg,
+        Target::Volume(volume) => &volume.vg,
+        Target::Snapshot(snapshot) => &snapshot.volume.vg,
+    }
+}
+
+fn wanted(vg: &Vg, lineage: &Lineage<'_>, target: &Target, way: Way) -> Result<Wanted, CliError> {
+    match target {
+        Target::Vg(name) => {
+            let (request, did) = match way {
+                Way::Up => (Request::ActivateAll, "activated"),
+                Way::Down => (Request::DeactivateAll, "deactivated"),
+            };
+            Ok(Wanted { request, asked: name.to_string(), said: format!("{did} volume group '{name}'") })
+        }
+        Target::Volume(volume) => Ok(of_lv(&lookup::volume(vg, volume)?.name, volume.to_string(), way)),
+        Target::Snapshot(snapshot) => {
+            Ok(of_lv(&lookup::snapshot(vg, lineage, snapshot)?.name, snapshot.to_string(), way))
+        }
+    }
+}
+
+/// The request for one LV, under the name the user called it.
+pub fn of_lv(name: &LvName, asked: String, way: Way) -> Wanted {
+    let (request, did) = match way {
+        Way::Up => (Request::Activate { name: name.clone(), ignore_skip: true }, "activated"),
+        Way::Down => (Request::Deactivate { name: name.clone() }, "deactivated"),
+    };
+    Wanted { request, said: format!("{did} '{asked}'"), asked }
+}

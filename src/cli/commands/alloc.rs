@@ -1,0 +1,114 @@
+//! `thinvol alloc`: a new volume of a guest.
+
+use clap::Args;
+
+use crate::cli::args::ChangeOptions;
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::help::changing;
+use crate::cli::names;
+use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::ids::LvName;
+use crate::lvm::model::Vg;
+use crate::thin::request::Request;
+use crate::units::Sectors;
+use crate::units::size::{SizeError, Unit, parse_size};
+
+const HELP: &str = changing!(
+    "\
+  thinvol alloc pve/data 100 '' 32G                    the next free vm-100-disk-<n>
+  thinvol alloc pve/data 100 vm-100-cloudinit 4096     4096 KiB
+  thinvol alloc --dry-run pve/data 100 '' 1.5T         what would be done"
+);
+
+/// What `thinvol alloc` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct AllocArgs {
+    /// The pool, <vg>/<pool>
+    pub storage: String,
+
+    /// The guest the volume is for
+    #[arg(value_parser = vmid_parser())]
+    pub vmid: u32,
+
+    /// The volume's name, 'vm-<VMID>-…'; '' for the next free 'vm-<VMID>-disk-<n>'
+    pub name: String,
+
+    /// Its size: a number of KiB, or with a unit K, M, G, T, P or E (powers of 1024; 'iB' may follow)
+    pub size: String,
+
+    /// Leave the volume inactive
+    #[arg(long)]
+    pub inactive: bool,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+/// Reads the id of a guest.
+pub fn vmid_parser() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(*names::VMIDS.start())..=i64::from(*names::VMIDS.end()))
+}
+
+impl AllocArgs {
+    /// Creates the volume.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let storage = context.resolver.storage(&self.storage)?;
+        let size = size(&self.size, Unit::Kibi)?;
+        let name = match self.name.as_str() {
+            "" => None,
+            name => Some(names::check(self.vmid, name)?),
+        };
+        transact(context, &self.change, by_vg([(storage.vg.clone(), ())]), |vg, _| {
+            let name = match &name {
+                Some(name) => name.clone(),
+                None => free_name(vg, self.vmid)?,
+            };
+            Ok(Ask { wanted: vec![self.wanted(vg, &storage.pool, name, size)], notes: vec![] })
+        })
+    }
+
+    fn wanted(&self, vg: &Vg, pool: &LvName, name: LvName, size: Sectors) -> Wanted {
+        let volume = format!("{}/{name}", vg.name);
+        let request = Request::Create {
+            pool: pool.clone(),
+            name,
+            size,
+            tags: vec![],
+            activate: !self.inactive,
+            autoactivate: false,
+        };
+        Wanted { request, said: format!("successfully created '{volume}'"), asked: volume }
+    }
+}
+
+/// The next free disk name of a guest.
+///
+/// # Errors
+/// If all its disk numbers are taken.
+pub fn free_name(vg: &Vg, vmid: u32) -> Result<LvName, CliError> {
+    names::next_free(vg, vmid).ok_or_else(|| {
+        CliError::new(
+            Code::Refused,
+            format!("unable to allocate an image name for VM {vmid} in volume group '{}'", vg.name),
+        )
+        .hint("all disk numbers are taken; give a name")
+    })
+}
+
+/// Reads a size and rounds it up to sectors.
+///
+/// # Errors
+/// If it is not a size.
+pub fn size(text: &str, default: Unit) -> Result<Sectors, CliError> {
+    parse_size(text, default).map(|bytes| bytes.to_sectors_ceil()).map_err(|error| bad_size(&error))
+}
+
+fn bad_size(error: &SizeError) -> CliError {
+    CliError::usage(error.to_string()).hint(error.hint.clone())
+}

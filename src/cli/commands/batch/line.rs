@@ -1,0 +1,83 @@
+//! One line of a batch.
+
+use serde::Deserialize;
+
+use super::alloc;
+use crate::cli::errors::CliError;
+use crate::units::size::Unit;
+use crate::units::{Bytes, Sectors};
+
+/// A request as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Line {
+    Create {
+        pool: String,
+        name: String,
+        size: Size,
+        #[serde(default = "yes")]
+        activate: bool,
+        #[serde(default)]
+        autoactivate: bool,
+        #[serde(default)]
+        tags: Vec<String>,
+    },
+    Snapshot {
+        snapshot: String,
+        #[serde(default)]
+        writable: bool,
+    },
+    Clone {
+        source: String,
+        name: String,
+        #[serde(default = "yes")]
+        activate: bool,
+    },
+    Remove {
+        volume: String,
+    },
+    Activate {
+        volume: String,
+    },
+    Deactivate {
+        volume: String,
+    },
+}
+
+/// A size: bytes as a number, or a text with a unit.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Size {
+    Bytes(u64),
+    Text(String),
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Line {
+    pub(super) fn parse(text: &str) -> Result<Self, CliError> {
+        serde_json::from_str(text).map_err(|error| {
+            // The parser counts lines from the start of this one.
+            let error = error.to_string().replace(" at line 1 column ", " at column ");
+            CliError::usage(format!("not a request: {error}"))
+                .hint("'thinvol batch --help' shows how requests are written")
+        })
+    }
+}
+
+impl Size {
+    /// The size in sectors, rounded up. A text without unit is refused: KiB for `alloc`, bytes as a number;
+    /// who knows.
+    pub(super) fn sectors(&self) -> Result<Sectors, CliError> {
+        match self {
+            Self::Bytes(bytes) => Ok(Bytes::new(*bytes).to_sectors_ceil()),
+            Self::Text(text) if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') => {
+                Err(CliError::usage(format!("the size \"{text}\" has no unit"))
+                    .hint("write bytes as a number without quotes, or a unit: \"8G\""))
+            }
+            Self::Text(text) => alloc::size(text, Unit::Byte),
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! `thinvol info`: all about one volume or pool.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::status::pending;
+use crate::cli::context::Context;
+use crate::cli::errors::CliError;
+use crate::cli::lookup;
+use crate::cli::output::{Answer, pairs};
+use crate::dm::status::{PoolStatus, Usage};
+use crate::lvm::model::{Lv, Vg};
+use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
+use crate::thin::view::{PoolView, View, VolumeView};
+use crate::units::Bytes;
+use crate::units::size::Rounded;
+
+const HELP: &str = "\
+Examples:
+  thinvol info pve/vm-100-disk-0
+  thinvol info pve/vm-100-disk-0@daily
+  thinvol info pve/data
+
+JSON:
+  {\"kind\": \"volume\", \"volume\", \"uuid\", \"path\", \"size\": bytes, \"mapped\": bytes or null, \"pool\",
+   \"thin_id\", \"origin\": LVM's or null, \"made_from\": text or null, \"snapshots\": {name: volume},
+   \"tags\": [text], \"writable\", \"active\", \"suspended\", \"open_count\",
+   \"device\": \"major:minor\" or null, \"created\": seconds since 1970 or null,
+   \"notes\": [text], \"warnings\": [text]}
+  {\"kind\": \"pool\", \"storage\", \"uuid\", \"active\", \"size\": bytes, \"metadata_size\": bytes,
+   \"chunk_size\": bytes, \"transaction_id\", \"volumes\": number, \"virtual_size\": bytes,
+   \"kernel\": the pool's status or null, \"notes\": [text], \"warnings\": [text]}";
+
+/// What `thinvol info` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct InfoArgs {
+    /// The volume, snapshot or pool
+    #[arg(value_name = "VOLUME|POOL")]
+    pub what: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Info {
+    #[serde(flatten)]
+    facts: Facts,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Facts {
+    Volume(VolumeFacts),
+    Pool(PoolFacts),
+}
+
+#[derive(Debug, Serialize)]
+struct VolumeFacts {
+    volume: String,
+    uuid: String,
+    path: String,
+    size: u64,
+    mapped: Option<u64>,
+    pool: Option<String>,
+    thin_id: Option<u32>,
+    origin: Option<String>,
+    made_from: Option<String>,
+    snapshots: std::collections::BTreeMap<String, String>,
+    tags: Vec<String>,
+    writable: bool,
+    active: bool,
+    suspended: bool,
+    open_count: u32,
+    device: Option<String>,
+    created: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct PoolFacts {
+    storage: String,
+    uuid: String,
+    active: bool,
+    size: u64,
+    metadata_size: u64,
+    chunk_size: u64,
+    transaction_id: u64,
+    volumes: usize,
+    virtual_size: u64,
+    kernel: Option<PoolStatus>,
+}
+
+impl Answer for Info {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.facts {
+            Facts::Volume(volume) => pairs(out, &volume.lines()),
+            Facts::Pool(pool) => pairs(out, &pool.lines()),
+        }
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+fn exact(bytes: u64) -> String {
+    format!("{} ({bytes} bytes)", Rounded(Bytes::new(bytes)))
+}
+
+impl VolumeFacts {
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let state = match (self.active, self.suspended) {
+            (false, _) => "inactive".to_owned(),
+            (true, true) => "suspended".to_owned(),
+            (true, false) => format!("active, open count {}", self.open_count),
+        };
+        let mut lines = vec![
+            ("volume", self.volume.clone()),
+            ("uuid", self.uuid.clone()),
+            ("path", self.path.clone()),
+            ("size", exact(self.size)),
+        ];
+        lines.extend(self.mapped.map(|mapped| ("mapped", exact(mapped))));
+        lines.extend(self.pool.clone().map(|pool| ("pool", pool)));
+        lines.extend(self.thin_id.map(|id| ("thin id", id.to_string())));
+        lines.extend(self.origin.clone().map(|origin| ("LVM origin", origin)));
+        lines.extend(self.made_from.clone().map(|made_from| ("made from", made_from)));
+        lines.extend(self.snapshots.iter().map(|(snap, lv)| ("snapshot", format!("{snap} ({lv})"))));
+        lines.push(("access", if self.writable { "read and write" } else { "read only" }.to_owned()));
+        lines.push(("state", state));
+        lines.extend(self.device.clone().map(|device| ("device", device)));
+        lines.extend((!self.tags.is_empty()).then(|| ("tags", self.tags.join(", "))));
+        lines
+    }
+}
+
+impl PoolFacts {
+    fn lines(&self) -> Vec<(&'static str, String)> {
+        let usage = |usage: Usage| format!("{} of {} ({} %)", usage.used, usage.total, usage.percent());
+        let mut lines = vec![
+            ("storage", self.storage.clone()),
+            ("uuid", self.uuid.clone()),
+            ("size", exact(self.size)),
+            ("metadata size", exact(self.metadata_size)),
+            ("chunk size", exact(self.chunk_size)),
+            ("volumes", format!("{}, together {}", self.volumes, exact(self.virtual_size))),
+            ("transaction", self.transaction_id.to_string()),
+            ("state", if self.active { "active" } else { "inactive" }.to_owned()),
+        ];
+        if let Some(PoolStatus::Working(working)) = &self.kernel {
+            lines.push(("chunks used", usage(working.data)));
+            lines.push(("metadata used", usage(working.metadata)));
+        }
+        lines
+    }
+}
+
+impl InfoArgs {
+    /// Shows the facts.
+    ///
+    /// # Errors
+    /// If the argument is wrong, there is no such volume or the metadata cannot be read.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let source = context.resolver.source(&self.what)?;
+        let view = context.reader()?.view(&source.volume().vg)?;
+        let lineage = Lineage::of(&view.vg);
+        let lv = lookup::source(&view.vg, &lineage, &source)?;
+        let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
+            Facts::Pool(pool_facts(&view, lv, pool))
+        } else if let Some(volume) = view.volumes.iter().find(|volume| volume.name == lv.name) {
+            Facts::Volume(volume_facts(&view.vg, &lineage, lv, volume))
+        } else {
+            return Err(lookup::not_thin(&view.vg.name, &lv.name));
+        };
+        let notes = pending(&view.vg.name, &view.pending);
+        context.print(&Info { facts, notes, warnings: view.warnings.clone() })
+    }
+}
+
+fn volume_facts(vg: &Vg, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView) -> VolumeFacts {
+    let address = |name: &dyn std::fmt::Display| format!("{}/{name}", vg.name);
+    VolumeFacts {
+        volume: address(&lv.name),
+        uuid: lv.id.to_string(),
+        path: volume.path.display().to_string(),
+        size: volume.size.get(),
+        mapped: volume.mapped.map(|mapped| mapped.get()),
+        pool: volume.pool.as_ref().map(|pool| address(pool)),
+        thin_id: volume.thin_id.map(|id| id.get()),
+        origin: volume.origin.as_ref().map(|origin| address(origin)),
+        made_from: lineage.descent(lv).map(|descent| made_from(vg, descent)),
+        snapshots: lineage.snapshots_of(lv).map(|(snap, lv)| (snap.to_owned(), address(&lv.name))).collect(),
+        tags: volume.tags.clone(),
+        writable: volume.writable,
+        active: volume.active,
+        suspended: volume.suspended,
+        open_count: volume.open_count,
+        device: volume.dev.map(|dev| dev.to_string()),
+        created: lv.creation_time,
+    }
+}
+
+fn made_from(vg: &Vg, descent: Descent<'_>) -> String {
+    let parent = match descent.parent {
+        Parent::Present(lv) => format!("{}/{}", vg.name, lv.name),
+        Parent::Gone(uuid) => format!("a volume that is gone ({uuid})"),
+        Parent::Unreadable => "unknown: its tags contradict each other".to_owned(),
+    };
+    match descent.relation {
+        Relation::Snapshot(snap) => format!("{parent}, as snapshot {snap}"),
+        Relation::Clone => parent,
+    }
+}
+
+fn pool_facts(view: &View, lv: &Lv, pool: &PoolView) -> PoolFacts {
+    PoolFacts {
+        storage: format!("{}/{}", view.vg.name, pool.name),
+        uuid: pool.uuid.to_string(),
+        active: pool.active,
+        size: pool.size.get(),
+        metadata_size: pool.metadata_size.get(),
+        chunk_size: pool.chunk_size.to_bytes().map_or(0, |bytes| bytes.get()),
+        transaction_id: lv.thin_pool().map_or(0, |pool| pool.transaction_id.0),
+        volumes: pool.volumes,
+        virtual_size: pool.volumes_size.get(),
+        kernel: pool.status.clone(),
+    }
+}

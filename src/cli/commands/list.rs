@@ -1,0 +1,223 @@
+//! `thinvol list`: the volumes of a pool.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::status::pending;
+use crate::cli::context::Context;
+use crate::cli::errors::CliError;
+use crate::cli::lookup;
+use crate::cli::names;
+use crate::cli::output::{Answer, columns};
+use crate::cli::resolve::Storage;
+use crate::lvm::model::Lv;
+use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
+use crate::thin::view::{View, VolumeView};
+use crate::units::Bytes;
+use crate::units::size::Rounded;
+
+const HELP: &str = "\
+Examples:
+  thinvol list pve/data
+  thinvol list pve/data --vmid 100
+  thinvol list pve/data --tree
+
+JSON:
+  {\"storage\", \"volumes\": [{\"volume\", \"format\": \"raw\", \"content\": \"images\", \"size\": bytes,
+     \"mapped\": bytes or null, \"vmid\": number or null, \"uuid\", \"active\",
+     \"created\": seconds since 1970 or null, \"depth\": ancestors in the tree,
+     \"parent\": {\"volume\": or null, \"uuid\": or null} or null, \"snapshot\": its name or null}],
+   \"notes\": [text], \"warnings\": [text]}
+  Snapshots are among the volumes with --tree only.";
+
+/// What `thinvol list` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct ListArgs {
+    /// The pool, <vg>/<pool>
+    pub storage: String,
+
+    /// Only volumes of this guest; with --tree, also what was made from them
+    #[arg(long)]
+    pub vmid: Option<u64>,
+
+    /// Show snapshots too, everything below what it was made from
+    #[arg(long)]
+    pub tree: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Volumes {
+    storage: String,
+    volumes: Vec<Row>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+    #[serde(skip)]
+    tree: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Row {
+    volume: String,
+    format: &'static str,
+    content: &'static str,
+    size: u64,
+    mapped: Option<u64>,
+    vmid: Option<u64>,
+    uuid: String,
+    active: bool,
+    created: Option<u64>,
+    depth: usize,
+    parent: Option<ParentRef>,
+    snapshot: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct ParentRef {
+    volume: Option<String>,
+    uuid: Option<String>,
+}
+
+impl Answer for Volumes {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.tree { self.as_tree(out) } else { self.as_list(out) }
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl Volumes {
+    /// Source of the columns: pve-storage `PVE/CLI/pvesm.pm` (`list`).
+    fn as_list(&self, out: &mut dyn Write) -> io::Result<()> {
+        let name_width = self.volumes.iter().map(|row| row.volume.len()).max().unwrap_or(0);
+        let largest = self.volumes.iter().map(|row| row.size).max().unwrap_or(0);
+        let size_width = largest.to_string().len();
+        let mut line = |volume: &str, format: &str, content: &str, size: &str, vmid: Option<&str>| {
+            let vmid = vmid.map(|vmid| format!(" {vmid}")).unwrap_or_default();
+            writeln!(out, "{volume:<name_width$} {format:<7} {content:<9} {size:>size_width$}{vmid}")
+        };
+        line("Volid", "Format", "Type", "Size", Some("VMID"))?;
+        let (owned, others): (Vec<&Row>, Vec<&Row>) = self.volumes.iter().partition(|row| row.vmid.is_some());
+        for row in owned.into_iter().chain(others) {
+            let vmid = row.vmid.map(|vmid| vmid.to_string());
+            line(&row.volume, row.format, row.content, &row.size.to_string(), vmid.as_deref())?;
+        }
+        Ok(())
+    }
+
+    fn as_tree(&self, out: &mut dyn Write) -> io::Result<()> {
+        let rows: Vec<[String; 4]> = self
+            .volumes
+            .iter()
+            .map(|row| {
+                let indent = "  ".repeat(row.depth);
+                let relation = match (&row.snapshot, &row.parent) {
+                    (Some(snap), Some(ParentRef { volume: Some(_), .. })) => format!("snapshot {snap}"),
+                    (Some(snap), _) => format!("snapshot {snap} of a volume that is gone"),
+                    (None, Some(ParentRef { volume: Some(_), .. })) => "clone".to_owned(),
+                    (None, Some(_)) => "clone of a volume that is gone".to_owned(),
+                    (None, None) => String::new(),
+                };
+                let mapped = row
+                    .mapped
+                    .map(|mapped| format!("{} mapped", Rounded(Bytes::new(mapped))))
+                    .unwrap_or_default();
+                [
+                    format!("{indent}{}", row.volume),
+                    Rounded(Bytes::new(row.size)).to_string(),
+                    mapped,
+                    relation,
+                ]
+            })
+            .collect();
+        columns(out, &rows, [false, true, true, false])
+    }
+}
+
+impl ListArgs {
+    /// Lists the volumes.
+    ///
+    /// # Errors
+    /// If the argument is wrong, there is no such pool or the metadata cannot be read.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let storage = context.resolver.storage(&self.storage)?;
+        let view = context.reader()?.view(&storage.vg)?;
+        if !view.pools.iter().any(|pool| pool.name == storage.pool) {
+            return Err(lookup::no_pool(&storage.vg, &storage.pool));
+        }
+        let volumes = self.rows(&view, &storage);
+        let notes = pending(&view.vg.name, &view.pending);
+        let storage = storage.to_string();
+        context.print(&Volumes { storage, volumes, notes, warnings: view.warnings, tree: self.tree })
+    }
+
+    fn rows(&self, view: &View, storage: &Storage) -> Vec<Row> {
+        let lineage = Lineage::of(&view.vg);
+        let seen: std::collections::HashMap<_, _> =
+            view.volumes.iter().map(|volume| (&volume.name, volume)).collect();
+        let mut rows = Vec::new();
+        // The depth of the topmost kept ancestor: what hangs below it is kept with it.
+        let mut kept_above: Option<usize> = None;
+        for line in lineage.tree(&storage.pool) {
+            let Some(volume) = seen.get(&line.lv.name) else { continue };
+            let row = row(&storage.vg.to_string(), volume, line.lv, line.descent, line.depth);
+            let wanted = self.vmid.is_none_or(|vmid| row.vmid == Some(vmid));
+            let is_live_snapshot = matches!(
+                line.descent,
+                Some(Descent { parent: Parent::Present(_), relation: Relation::Snapshot(_) })
+            );
+            if self.tree {
+                kept_above = kept_above.filter(|depth| line.depth > *depth);
+                if wanted || kept_above.is_some() {
+                    let top = *kept_above.get_or_insert(line.depth);
+                    rows.push(Row { depth: line.depth - top, ..row });
+                }
+            } else if wanted && !is_live_snapshot {
+                rows.push(row);
+            }
+        }
+        if !self.tree {
+            rows.sort_by_cached_key(|row| row.volume.to_ascii_lowercase());
+        }
+        rows
+    }
+}
+
+fn row(vg: &str, volume: &VolumeView, lv: &Lv, descent: Option<Descent<'_>>, depth: usize) -> Row {
+    let parent = descent.map(|descent| match descent.parent {
+        Parent::Present(lv) => {
+            ParentRef { volume: Some(format!("{vg}/{}", lv.name)), uuid: Some(lv.id.to_string()) }
+        }
+        Parent::Gone(uuid) => ParentRef { volume: None, uuid: Some(uuid.to_string()) },
+        Parent::Unreadable => ParentRef { volume: None, uuid: None },
+    });
+    let snapshot = descent.and_then(|descent| match descent.relation {
+        Relation::Snapshot(snap) => Some(snap.to_owned()),
+        Relation::Clone => None,
+    });
+    Row {
+        volume: format!("{vg}/{}", lv.name),
+        format: "raw",
+        content: "images",
+        size: volume.size.get(),
+        mapped: volume.mapped.map(|mapped| mapped.get()),
+        vmid: names::owner(&lv.name),
+        uuid: lv.id.to_string(),
+        active: volume.active,
+        created: lv.creation_time,
+        depth,
+        parent,
+        snapshot,
+    }
+}
+
+#[cfg(test)]
+mod tests;

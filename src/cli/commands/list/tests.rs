@@ -1,0 +1,63 @@
+use super::*;
+use crate::cli::fixture::view;
+use crate::thin::lineage::fixture::{lv, uuid};
+
+fn of(number: usize) -> String {
+    format!("thinvol.of={}", uuid(number))
+}
+
+fn shown(tree: bool, vmid: Option<u64>, lvs: Vec<Lv>) -> String {
+    let args = ListArgs { storage: String::new(), vmid, tree };
+    let view = view(lvs);
+    let storage = crate::cli::resolve::Resolver::default().storage("pve/data").unwrap();
+    let volumes = args.rows(&view, &storage);
+    let mut out = Vec::new();
+    let answer = Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree };
+    answer.text(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn family() -> Vec<Lv> {
+    vec![
+        lv(1, "vm-100-disk-0", None, vec![]),
+        lv(2, "snap_vm-100-disk-0_s", None, vec![of(1), "thinvol.snap=s".into()]),
+        lv(3, "vm-101-disk-0", Some("snap_vm-100-disk-0_s"), vec![of(2)]),
+        lv(4, "Scratch", None, vec![]),
+        lv(5, "snap_vm-9-d_old", None, vec![of(99), "thinvol.snap=old".into()]),
+        lv(6, "vm-100-disk-1", None, vec![]),
+    ]
+}
+
+#[test]
+fn the_columns_are_those_of_pvesm_and_nothing_but_snapshots_is_left_out() {
+    assert_eq!(
+        shown(false, None, family()),
+        "Volid               Format  Type         Size VMID\n\
+         pve/vm-100-disk-0   raw     images    4194304 100\n\
+         pve/vm-100-disk-1   raw     images    4194304 100\n\
+         pve/vm-101-disk-0   raw     images    4194304 101\n\
+         pve/Scratch         raw     images    4194304\n\
+         pve/snap_vm-9-d_old raw     images    4194304\n"
+    );
+    assert_eq!(shown(false, None, vec![]), "Volid Format  Type      Size VMID\n");
+    assert_eq!(shown(false, Some(101), family()).lines().count(), 2);
+}
+
+#[test]
+fn the_tree_shows_what_was_made_from_what() {
+    assert_eq!(
+        shown(true, None, family()),
+        "pve/Scratch                 4 MiB\n\
+         pve/snap_vm-9-d_old         4 MiB  snapshot old of a volume that is gone\n\
+         pve/vm-100-disk-0           4 MiB\n  \
+           pve/snap_vm-100-disk-0_s  4 MiB  snapshot s\n    \
+             pve/vm-101-disk-0       4 MiB  clone\n\
+         pve/vm-100-disk-1           4 MiB\n"
+    );
+    assert_eq!(
+        shown(true, Some(101), family()),
+        "pve/vm-101-disk-0  4 MiB  clone\n",
+        "the tree of a guest starts at its own volumes"
+    );
+    assert_eq!(shown(true, Some(100), family()).lines().count(), 4);
+}

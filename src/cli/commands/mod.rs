@@ -1,0 +1,16 @@
+//! The commands, one file each: what can be typed, its help, and what it does.
+
+pub mod activate;
+pub mod alloc;
+pub mod batch;
+pub mod clone;
+pub mod completions;
+pub mod delete_snapshot;
+pub mod free;
+pub mod info;
+pub mod list;
+pub mod path;
+pub mod recover;
+pub mod scan;
+pub mod snapshot;
+pub mod status;

@@ -1,0 +1,59 @@
+//! `thinvol path`: where a volume's device is.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::errors::CliError;
+use crate::cli::lookup;
+use crate::cli::output::Answer;
+use crate::cli::resolve::Source;
+use crate::thin::lineage::Lineage;
+
+const HELP: &str = "\
+Examples:
+  thinvol path pve/vm-100-disk-0                   /dev/pve/vm-100-disk-0
+  thinvol path pve/vm-100-disk-0@daily             /dev/pve/snap_vm-100-disk-0_daily
+
+JSON:
+  {\"path\": \"/dev/pve/vm-100-disk-0\"}";
+
+/// What `thinvol path` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct PathArgs {
+    /// The volume or snapshot
+    #[arg(value_name = "VOLUME[@SNAPSHOT]")]
+    pub volume: String,
+}
+
+#[derive(Debug, Serialize)]
+struct DevicePath {
+    path: String,
+}
+
+impl Answer for DevicePath {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.path)
+    }
+}
+
+impl PathArgs {
+    /// Prints the path.
+    ///
+    /// # Errors
+    /// If the argument is wrong, or there is no such snapshot.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let path = match context.resolver.source(&self.volume)? {
+            Source::Volume(volume) => format!("/dev/{volume}"),
+            Source::Snapshot(snapshot) => {
+                let vg = context.reader()?.metadata(&snapshot.volume.vg)?;
+                let lv = lookup::snapshot(&vg, &Lineage::of(&vg), &snapshot)?;
+                format!("/dev/{}/{}", vg.name, lv.name)
+            }
+        };
+        context.print(&DevicePath { path })
+    }
+}

@@ -1,0 +1,115 @@
+//! `thinvol recover`: what a crash left behind is finished or cleared.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::args::ChangeOptions;
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::output::Answer;
+use crate::ids::VgName;
+use crate::thin::engine::Report;
+
+const HELP: &str = "\
+Examples:
+  thinvol recover                                  all volume groups
+  thinvol recover pve
+  thinvol recover --dry-run pve                    what would be done
+
+JSON:
+  {\"executed\": false with --dry-run,
+   \"volume_groups\": [{\"vg\", \"recovered\": [text], \"plan\": with --dry-run}], \"warnings\": [text]}";
+
+/// What `thinvol recover` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct RecoverArgs {
+    /// Only this volume group
+    pub vg: Option<String>,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+#[derive(Debug, Serialize)]
+struct Recovered {
+    executed: bool,
+    volume_groups: Vec<VolumeGroup>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct VolumeGroup {
+    vg: String,
+    recovered: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<serde_json::Value>,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Answer for Recovered {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.volume_groups.iter().try_for_each(|vg| out.write_all(vg.text.as_bytes()))
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl RecoverArgs {
+    /// Recovers one volume group or all; a failure of one does not keep the others from it.
+    ///
+    /// # Errors
+    /// The first failure, if an argument is wrong or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let only = self.vg.as_deref().map(|vg| context.resolver.vg(vg)).transpose()?;
+        let engine = context.open(&self.change)?;
+        let mut vgs = match only {
+            Some(vg) => vec![vg],
+            None => engine.vg_names()?.into_iter().map(|vg| vg.name).collect(),
+        };
+        vgs.sort();
+        let mut answer =
+            Recovered { executed: !self.change.dry_run, volume_groups: vec![], warnings: vec![] };
+        let mut failure = None;
+        for vg in &vgs {
+            match engine.recover(vg) {
+                Ok(report) => answer.take(vg, report)?,
+                Err(error) if vgs.len() == 1 => return Err(error.into()),
+                Err(error) => {
+                    let error = CliError::from(error);
+                    let code = error.code;
+                    failure
+                        .get_or_insert(error.within(code, format!("volume group '{vg}' is not recovered")));
+                }
+            }
+        }
+        context.print(&answer)?;
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+impl Recovered {
+    fn take(&mut self, vg: &VgName, report: Report) -> Result<(), CliError> {
+        self.warnings.extend(report.warnings);
+        let plan = (!report.executed).then(|| serde_json::to_value(&report.plan)).transpose();
+        let plan = plan.map_err(|error| {
+            CliError::new(Code::Unsupported, "the plan cannot be shown as JSON").caused_by(Some(&error))
+        })?;
+        let text = if !report.executed {
+            let found = report.recovered.iter().map(|what| format!("{vg}: to recover: {what}\n"));
+            found.chain([report.plan.to_string()]).collect()
+        } else if report.recovered.is_empty() {
+            format!("{vg}: nothing to recover\n")
+        } else {
+            report.recovered.iter().map(|what| format!("{vg}: {what}\n")).collect()
+        };
+        self.volume_groups.push(VolumeGroup { vg: vg.to_string(), recovered: report.recovered, plan, text });
+        Ok(())
+    }
+}

@@ -1,0 +1,95 @@
+//! `thinvol snapshot`: the state of volumes at one instant.
+
+use clap::Args;
+
+use crate::cli::args::ChangeOptions;
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::help::changing;
+use crate::cli::lookup;
+use crate::cli::resolve::Snapshot;
+use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::lvm::model::Vg;
+use crate::thin::lineage::{self, Lineage};
+use crate::thin::request::Request;
+
+const HELP: &str = changing!(
+    "\
+  thinvol snapshot pve/vm-100-disk-0@before-upgrade
+  thinvol snapshot pve/vm-100-disk-0@daily pve/vm-100-disk-1@daily     both at one instant
+  thinvol snapshot --dry-run pve/vm-100-disk-0@x                       what would be done"
+);
+
+/// What `thinvol snapshot` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct SnapshotArgs {
+    /// The snapshots to take, <vg>/<lv>@<snapshot>
+    #[arg(required = true, value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
+
+    /// Let the snapshots be written to
+    #[arg(long)]
+    pub writable: bool,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+impl SnapshotArgs {
+    /// Takes the snapshots.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let snapshots: Vec<Snapshot> =
+            self.snapshots.iter().map(|text| context.resolver.snapshot(text)).collect::<Result<_, _>>()?;
+        let wishes = by_vg(snapshots.into_iter().map(|snapshot| (snapshot.volume.vg.clone(), snapshot)));
+        transact(context, &self.change, wishes, |vg, snapshots| {
+            let lineage = Lineage::of(vg);
+            let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot, self.writable));
+            Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+        })
+    }
+}
+
+/// The request for a snapshot of a volume that exists.
+///
+/// # Errors
+/// If the volume does not exist, or its snapshot or the name for it does.
+pub fn wanted(
+    vg: &Vg,
+    lineage: &Lineage<'_>,
+    snapshot: &Snapshot,
+    writable: bool,
+) -> Result<Wanted, CliError> {
+    let volume = lookup::volume(vg, &snapshot.volume)?;
+    let wanted = new_snapshot(vg, snapshot, writable)?;
+    if let Ok(lv) = lineage.find_snapshot(volume, &snapshot.snap) {
+        return Err(CliError::new(Code::Refused, format!("snapshot '{snapshot}' already exists")).hint(
+            format!("it is '{0}/{1}'; 'thinvol delete-snapshot {snapshot}' removes it", vg.name, lv.name),
+        ));
+    }
+    Ok(wanted)
+}
+
+/// The request for a snapshot of a volume that exists or that an earlier request makes.
+///
+/// # Errors
+/// If the name for its LV is taken or not legal.
+pub fn new_snapshot(vg: &Vg, snapshot: &Snapshot, writable: bool) -> Result<Wanted, CliError> {
+    let name = lineage::snapshot_lv_name(&snapshot.volume.lv, &snapshot.snap)
+        .map_err(|error| lookup::explained(&vg.name, &error))?;
+    let said = format!("created snapshot '{snapshot}' ('{}/{name}')", vg.name);
+    let request = Request::Snapshot {
+        origin: snapshot.volume.lv.clone(),
+        name,
+        read_only: !writable,
+        skip_activation: true,
+        tags: lineage::snapshot_tags(&snapshot.snap),
+        activate: false,
+        autoactivate: true,
+    };
+    Ok(Wanted { request, asked: snapshot.to_string(), said })
+}

@@ -1,0 +1,104 @@
+//! What every command is given: how to answer, how to read addresses, how to reach the engine.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::args::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
+use super::errors::{CliError, Code};
+use super::output::{self, Answer};
+use super::resolve::Resolver;
+use crate::thin::engine::{Engine, Options};
+use crate::thin::error::{EngineError, Kind};
+
+/// Where lvm2's configuration is unless `LVM_SYSTEM_DIR` says otherwise. Source: lvm2 `man/lvm.8_main`.
+const LVM_SYSTEM_DIR: &str = "/etc/lvm";
+
+/// The surroundings of one run of the command.
+#[derive(Debug)]
+pub struct Context {
+    /// Whether to answer in JSON.
+    pub json: bool,
+    /// Reads addresses.
+    pub resolver: Resolver,
+    /// What was typed, for the description that LVM metadata carries.
+    command_line: String,
+}
+
+impl Context {
+    /// The surroundings of a run with these arguments, the program's name among them.
+    pub fn new(json: bool, arguments: &[OsString]) -> Self {
+        let typed: Vec<_> = arguments.iter().skip(1).map(|argument| argument.to_string_lossy()).collect();
+        let command_line = format!("thinvol {}", typed.join(" "));
+        Self { json, resolver: Resolver::default(), command_line }
+    }
+
+    /// An engine for a verb that only reads.
+    ///
+    /// # Errors
+    /// If this process is not root's, or the engine cannot start.
+    pub fn reader(&self) -> Result<Engine, CliError> {
+        self.open(&ChangeOptions {
+            dry_run: true,
+            no_udev_sync: false,
+            lock_timeout: DEFAULT_LOCK_TIMEOUT_SECONDS,
+        })
+    }
+
+    /// An engine for a verb that changes something.
+    ///
+    /// # Errors
+    /// If this process is not root's, or the engine cannot start.
+    pub fn open(&self, change: &ChangeOptions) -> Result<Engine, CliError> {
+        demand_root(nix::unistd::Uid::effective().is_root())?;
+        let system_dir = std::env::var_os("LVM_SYSTEM_DIR").filter(|dir| !dir.is_empty());
+        Ok(Engine::open(Options {
+            lock_timeout: change.lock_timeout(),
+            udev_sync: !change.no_udev_sync,
+            dry_run: change.dry_run,
+            command_line: self.command_line.clone(),
+            system_dir: system_dir.map_or_else(|| PathBuf::from(LVM_SYSTEM_DIR), PathBuf::from),
+        })?)
+    }
+
+    /// Prints an answer.
+    ///
+    /// # Errors
+    /// If standard output cannot be written.
+    pub fn print<A: Answer>(&self, answer: &A) -> Result<(), CliError> {
+        output::print(answer, self.json)
+    }
+}
+
+fn demand_root(is_root: bool) -> Result<(), CliError> {
+    if is_root {
+        return Ok(());
+    }
+    Err(CliError::new(Code::Refused, "only root may use device-mapper and LVM's metadata")
+        .hint("run the command with sudo"))
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        let code = match error.kind() {
+            Kind::Refused => Code::Refused,
+            Kind::NotFound => Code::NotFound,
+            Kind::Busy => Code::Busy,
+            Kind::Partial => Code::Partial,
+            Kind::Corrupt => Code::Corrupt,
+            Kind::Unsupported => Code::Unsupported,
+        };
+        Self { hint: error.hint(), ..Self::from_error(code, &error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_than_root_are_told_so() {
+        assert_eq!(demand_root(true), Ok(()));
+        let error = demand_root(false).unwrap_err();
+        assert_eq!((error.code, error.hint.as_deref()), (Code::Refused, Some("run the command with sudo")));
+    }
+}

@@ -1,0 +1,171 @@
+//! Errors as users meet them: a message, its causes, a hint, an exit code.
+
+use std::error::Error;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+/// Why a command failed, in the words of its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "u8")]
+pub enum Code {
+    /// Refused; nothing was changed.
+    Refused,
+    /// The command line or its input is wrong.
+    Usage,
+    /// Something named does not exist.
+    NotFound,
+    /// Busy or locked; a retry may work.
+    Busy,
+    /// Interrupted or done in part.
+    Partial,
+    /// Metadata is corrupt.
+    Corrupt,
+    /// Not supported.
+    Unsupported,
+}
+
+impl From<Code> for u8 {
+    fn from(code: Code) -> Self {
+        match code {
+            Code::Refused => 1,
+            Code::Usage => 2,
+            Code::NotFound => 3,
+            Code::Busy => 4,
+            Code::Partial => 5,
+            Code::Corrupt => 6,
+            Code::Unsupported => 7,
+        }
+    }
+}
+
+/// An error ready to be shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CliError {
+    /// What went wrong, in one sentence.
+    pub message: String,
+    /// What caused it, outermost first.
+    pub causes: Vec<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The exit code.
+    pub code: Code,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: &'a CliError,
+}
+
+impl CliError {
+    /// An error without cause or hint.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { message: message.into(), causes: Vec::new(), hint: None, code }
+    }
+
+    /// An error of the command line or of its input.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Code::Usage, message)
+    }
+
+    /// An error made of another one and its sources.
+    pub fn from_error(code: Code, error: &dyn Error) -> Self {
+        Self::new(code, error.to_string()).caused_by(error.source())
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with a cause and all its sources behind those it has.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Option<&dyn Error>) -> Self {
+        let mut next = cause;
+        while let Some(error) = next {
+            self.causes.push(error.to_string());
+            next = error.source();
+        }
+        self
+    }
+
+    /// The same as the cause of a wider error, which keeps its hint.
+    #[must_use]
+    pub fn within(self, code: Code, message: impl Into<String>) -> Self {
+        let causes = std::iter::once(self.message).chain(self.causes).collect();
+        Self { message: message.into(), causes, hint: self.hint, code }
+    }
+
+    /// Writes it as a JSON object, or as lines of text with coloured labels.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn show(&self, json: bool, out: &mut dyn Write) -> io::Result<()> {
+        if json {
+            serde_json::to_writer_pretty(&mut *out, &Envelope { error: self })?;
+            return writeln!(out);
+        }
+        label(out, AnsiColor::Red, "error", &self.message)?;
+        for cause in &self.causes {
+            label(out, AnsiColor::Red, "caused by", cause)?;
+        }
+        self.hint.as_ref().map_or(Ok(()), |hint| label(out, AnsiColor::Green, "hint", hint))
+    }
+}
+
+/// Writes `label: text`, the label in colour. The stream takes the colour out where it does not belong.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn label(out: &mut dyn Write, colour: AnsiColor, label: &str, text: &str) -> io::Result<()> {
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    writeln!(out, "{style}{label}:{style:#} {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot read the label of /dev/sda")]
+    struct Outer(#[source] io::Error);
+
+    fn shown(error: &CliError, json: bool) -> String {
+        let mut out = Vec::new();
+        error.show(json, &mut anstream::StripStream::new(&mut out)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_error_is_shown_with_its_causes_and_hint() {
+        let error = CliError::from_error(Code::Corrupt, &Outer(io::Error::other("disk on fire")))
+            .within(Code::Partial, "volume group 'b' was not changed")
+            .hint("put it out");
+        assert_eq!(
+            shown(&error, false),
+            "error: volume group 'b' was not changed\ncaused by: cannot read the label of /dev/sda\n\
+             caused by: disk on fire\nhint: put it out\n"
+        );
+        let json: serde_json::Value = serde_json::from_str(&shown(&error, true)).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({"error": {
+                "message": "volume group 'b' was not changed",
+                "causes": ["cannot read the label of /dev/sda", "disk on fire"],
+                "hint": "put it out",
+                "code": 5,
+            }})
+        );
+    }
+
+    #[test]
+    fn labels_are_coloured_only_where_the_stream_keeps_colours() {
+        let mut out = Vec::new();
+        CliError::usage("no").show(false, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\u{1b}[1m\u{1b}[31merror:\u{1b}[0m no\n");
+        assert_eq!(shown(&CliError::usage("no"), false), "error: no\n");
+    }
+}

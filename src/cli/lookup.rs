@@ -1,0 +1,69 @@
+//! From an address to what it means in a volume group as it is now.
+
+use super::errors::{CliError, Code};
+use super::resolve::{Snapshot, Source, Volume};
+use crate::ids::{LvName, VgName};
+use crate::lvm::model::{Lv, Vg};
+use crate::thin::lineage::{Lineage, LineageError};
+
+/// The LV at an address.
+///
+/// # Errors
+/// If there is none.
+pub fn volume<'a>(vg: &'a Vg, volume: &Volume) -> Result<&'a Lv, CliError> {
+    vg.lv(&volume.lv).filter(|lv| lv.is_visible()).ok_or_else(|| {
+        CliError::new(Code::NotFound, format!("volume '{volume}' does not exist"))
+            .hint(format!("'thinvol list {}/<pool>' shows the volumes of a pool", volume.vg))
+    })
+}
+
+/// The LV of a snapshot, found by what is recorded of it.
+///
+/// # Errors
+/// If its volume does not exist, or has no such snapshot.
+pub fn snapshot<'a>(vg: &'a Vg, lineage: &Lineage<'a>, snapshot: &Snapshot) -> Result<&'a Lv, CliError> {
+    let of = volume(vg, &snapshot.volume)?;
+    lineage.find_snapshot(of, &snapshot.snap).map_err(|error| explained(&vg.name, &error))
+}
+
+/// The LV of a volume or of a snapshot of one.
+///
+/// # Errors
+/// If there is none.
+pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &Source) -> Result<&'a Lv, CliError> {
+    match source {
+        Source::Volume(address) => volume(vg, address),
+        Source::Snapshot(address) => snapshot(vg, lineage, address),
+    }
+}
+
+/// The error of a pool that is not there.
+pub fn no_pool(vg: &VgName, pool: &LvName) -> CliError {
+    CliError::new(Code::NotFound, format!("storage '{vg}/{pool}' does not exist: no such thin pool"))
+        .hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools"))
+}
+
+/// An error of lineage with its exit code and what to do about it.
+pub fn explained(vg: &VgName, error: &LineageError) -> CliError {
+    match error {
+        LineageError::NoSuchSnapshot { namesake: Some(lv), volume, .. } => {
+            CliError::from_error(Code::NotFound, error).hint(format!(
+                "'{vg}/{lv}' has the name of one but nothing records that it was made from '{volume}'; \
+                 'thinvol info {vg}/{lv}' shows what it is, 'thinvol free {vg}/{lv}' removes it"
+            ))
+        }
+        LineageError::NoSuchSnapshot { .. } => CliError::from_error(Code::NotFound, error)
+            .hint(format!("'thinvol list --tree {vg}/<pool>' shows all snapshots")),
+        LineageError::Ambiguous { .. } => CliError::from_error(Code::Refused, error)
+            .hint("take the tag off those that are not it: lvchange --deltag 'thinvol.snap=…' <vg>/<lv>"),
+        LineageError::Unnameable { .. } => {
+            CliError::from_error(Code::Usage, error).hint("choose a shorter or plainer name for the snapshot")
+        }
+    }
+}
+
+/// The error of an LV that is neither thin volume nor thin pool.
+pub fn not_thin(vg: &VgName, lv: &LvName) -> CliError {
+    CliError::new(Code::Unsupported, format!("'{vg}/{lv}' is neither a thin volume nor a thin pool"))
+        .hint(format!("'lvs -a -o all {vg}/{lv}' shows what it is"))
+}

@@ -1,0 +1,16 @@
+//! The `thinvol` command: arguments in, text or JSON and an exit code out. Only this module prints.
+
+pub mod args;
+pub mod commands;
+pub mod context;
+pub mod errors;
+#[cfg(test)]
+mod fixture;
+mod help;
+pub mod lookup;
+pub mod names;
+pub mod output;
+pub mod resolve;
+pub mod run;
+pub mod transaction;
+pub mod version;

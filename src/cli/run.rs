@@ -1,0 +1,96 @@
+//! From the arguments to the exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::args::{Cli, Command};
+use super::context::Context;
+use super::errors::{CliError, Code};
+use super::version::Version;
+
+/// Runs the command with these arguments, the program's name first.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_parsed(&error, &arguments),
+    };
+    start_log(cli.global.verbose);
+    let context = Context::new(cli.global.json, &arguments);
+    let result = match &cli.command {
+        _ if cli.version => context.print(&Version::of_this_build()),
+        Some(command) => dispatch(command, &context),
+        None => Err(CliError::usage("no command is given").hint("'thinvol --help' lists the commands")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, cli.global.json),
+    }
+}
+
+fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
+    match command {
+        Command::Scan(args) => args.run(context),
+        Command::Status(args) => args.run(context),
+        Command::List(args) => args.run(context),
+        Command::Path(args) => args.run(context),
+        Command::Info(args) => args.run(context),
+        Command::Alloc(args) => args.run(context),
+        Command::Free(args) => args.run(context),
+        Command::Snapshot(args) => args.run(context),
+        Command::DeleteSnapshot(args) => args.run(context),
+        Command::Clone(args) => args.run(context),
+        Command::Activate(args) => args.run(context),
+        Command::Deactivate(args) => args.run(context),
+        Command::Batch(args) => args.run(context),
+        Command::Recover(args) => args.run(context),
+        Command::Completions(args) => args.run(),
+    }
+}
+
+/// Help goes to standard output and is no error; anything else is one of usage.
+fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let json = arguments.iter().skip(1).take_while(|argument| *argument != "--").any(|a| a == "--json");
+    if json && !is_help {
+        return failed(&usage_error(error), true);
+    }
+    // A reader that went away does not change the outcome.
+    let _ = error.print();
+    if is_help { ExitCode::SUCCESS } else { ExitCode::from(u8::from(Code::Usage)) }
+}
+
+/// The parser's error in our form: its first paragraph is the message, its tip the hint.
+fn usage_error(error: &clap::Error) -> CliError {
+    let text = error.render().to_string();
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command is given",
+        _ => text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: "),
+    };
+    let message: Vec<&str> = message.split_whitespace().collect();
+    let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    CliError::usage(message.join(" ")).hint(tip.unwrap_or("'thinvol --help' shows how it is written"))
+}
+
+fn failed(error: &CliError, json: bool) -> ExitCode {
+    // Nobody is left to be told if standard error is closed.
+    let _ = error.show(json, &mut anstream::stderr());
+    ExitCode::from(u8::from(error.code))
+}
+
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    let log = log.with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never);
+    // Fails only where a log is running already: a second run in one process, in tests.
+    let _ = log.without_time().with_target(false).try_init();
+}

@@ -1,0 +1,218 @@
+//! Changing verbs: wishes sorted by volume group, resolved against what is there, carried out one
+//! transaction each.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::args::ChangeOptions;
+use super::context::Context;
+use super::errors::{CliError, Code};
+use super::output::Answer;
+use crate::dm::kernel::Verb;
+use crate::ids::VgName;
+use crate::lvm::model::Vg;
+use crate::thin::engine::{Engine, Report};
+use crate::thin::request::Request;
+
+/// One request and how to speak of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The request.
+    pub request: Request,
+    /// What the user called it.
+    pub asked: String,
+    /// What to say when it is done.
+    pub said: String,
+}
+
+/// What is asked of one volume group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// The requests of one transaction, in order.
+    pub wanted: Vec<Wanted>,
+    /// What the user should know besides.
+    pub notes: Vec<String>,
+}
+
+/// The answer of every changing verb.
+#[derive(Debug, Default, Serialize)]
+pub struct Changes {
+    /// Whether the changes were made, and not only planned.
+    executed: bool,
+    /// One for each volume group, in the order they were made.
+    transactions: Vec<Transaction>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Transaction {
+    vg: String,
+    done: Vec<Item>,
+    recovered: Vec<String>,
+    commits: usize,
+    ioctls: BTreeMap<Verb, u64>,
+    frozen_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<serde_json::Value>,
+    #[serde(skip)]
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Item {
+    asked: String,
+    volume: String,
+    path: PathBuf,
+    what: String,
+}
+
+impl Answer for Changes {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.transactions.iter().try_for_each(|transaction| out.write_all(transaction.text.as_bytes()))
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// Resolves wishes and carries them out, one transaction for each volume group in the order of their names.
+///
+/// Wishes are resolved under the lock of the volume group, against the metadata the change is made to. Where
+/// several volume groups are concerned all are planned before the first is changed, so that a refusal comes
+/// before any change.
+///
+/// # Errors
+/// Those of resolving and of the engine. Once a volume group was changed, what was done is printed first and
+/// the exit code is that of work done in part.
+pub fn transact<T>(
+    context: &Context,
+    options: &ChangeOptions,
+    wishes: BTreeMap<VgName, Vec<T>>,
+    resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
+) -> Result<(), CliError> {
+    let rehearsal = ChangeOptions { dry_run: true, ..options.clone() };
+    let port = Engines { stage: context.open(options)?, rehearsal: context.open(&rehearsal)? };
+    let (changes, failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
+    context.print(&changes)?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// Makes the requests for a volume group from its metadata.
+type Make<'a> = &'a mut dyn FnMut(&Vg) -> Result<Vec<Request>, CliError>;
+
+/// What transactions need of the engine.
+trait Port {
+    fn rehearse(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError>;
+    fn change(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError>;
+}
+
+/// An engine that does as the user says, and one that only plans.
+struct Engines {
+    stage: Engine,
+    rehearsal: Engine,
+}
+
+impl Port for Engines {
+    fn rehearse(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError> {
+        self.rehearsal.change_with(vg, make)
+    }
+
+    fn change(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError> {
+        self.stage.change_with(vg, make)
+    }
+}
+
+/// The changes that were made, and what stopped the rest of them, if anything did.
+fn carry_out<T>(
+    port: &impl Port,
+    dry_run: bool,
+    wishes: BTreeMap<VgName, Vec<T>>,
+    resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
+) -> Result<(Changes, Option<CliError>), CliError> {
+    let mut changes = Changes { executed: !dry_run, ..Changes::default() };
+    if wishes.len() > 1 && !dry_run {
+        for (name, wishes) in &wishes {
+            port.rehearse(name, &mut |vg| Ok(resolve(vg, wishes)?.requests()))?;
+        }
+    }
+    for (name, wishes) in &wishes {
+        let mut ask = Ask::default();
+        let result = port.change(name, &mut |vg| {
+            ask = resolve(vg, wishes)?;
+            Ok(ask.requests())
+        });
+        match result {
+            Ok(report) => changes.take(name, ask, report)?,
+            Err(error) if dry_run || changes.transactions.is_empty() => return Err(error),
+            Err(error) => {
+                let message = format!("volume group '{name}' failed; those before it were changed as asked");
+                return Ok((changes, Some(error.within(Code::Partial, message))));
+            }
+        }
+    }
+    Ok((changes, None))
+}
+
+impl Ask {
+    fn requests(&self) -> Vec<Request> {
+        self.wanted.iter().map(|wanted| wanted.request.clone()).collect()
+    }
+}
+
+impl Changes {
+    fn take(&mut self, vg: &VgName, ask: Ask, report: Report) -> Result<(), CliError> {
+        self.notes.extend(ask.notes);
+        self.warnings.extend(report.warnings);
+        let wanted = ask.wanted;
+        let commits = report.plan.commits();
+        let recovered = if report.executed { "recovered" } else { "to recover first" };
+        let mut text: String = report.recovered.iter().map(|what| format!("{recovered}: {what}\n")).collect();
+        if report.executed {
+            text.extend(wanted.iter().map(|wanted| format!("{}\n", wanted.said)));
+        } else {
+            text.push_str(&report.plan.to_string());
+        }
+        let plan =
+            (!report.executed).then(|| serde_json::to_value(&report.plan)).transpose().map_err(|error| {
+                CliError::new(Code::Unsupported, "the plan cannot be shown as JSON").caused_by(Some(&error))
+            })?;
+        let done = report.done.into_iter().map(|done| Item {
+            asked: wanted.get(done.request).map(|wanted| wanted.asked.clone()).unwrap_or_default(),
+            volume: format!("{vg}/{}", done.name),
+            path: done.path,
+            what: done.what,
+        });
+        self.transactions.push(Transaction {
+            vg: vg.to_string(),
+            done: done.collect(),
+            recovered: report.recovered,
+            commits,
+            ioctls: report.ioctls,
+            frozen_us: report.frozen_us,
+            plan,
+            text,
+        });
+        Ok(())
+    }
+}
+
+/// Sorts wishes by volume group, keeping the order within each.
+pub fn by_vg<T>(wishes: impl IntoIterator<Item = (VgName, T)>) -> BTreeMap<VgName, Vec<T>> {
+    let mut sorted: BTreeMap<VgName, Vec<T>> = BTreeMap::new();
+    for (vg, wish) in wishes {
+        sorted.entry(vg).or_default().push(wish);
+    }
+    sorted
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Volume groups of made-up thin volumes, for tests.
+
+use crate::ids::{LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
+use crate::lvm::model::{Lv, Segment, SegmentKind, Thin, Vg};
+use crate::units::{Extents, Sectors};
+
+/// A name that is known to be good.
+pub fn name(text: &str) -> LvName {
+    LvName::new(text).unwrap()
+}
+
+/// The uuid with that number.
+pub fn uuid(number: usize) -> LvmUuid {
+    LvmUuid::from_compact(format!("{number:032}").as_bytes()).unwrap()
+}
+
+/// A thin LV of pool `data`, numbered by its uuid.
+pub fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>) -> Lv {
+    let thin = Thin {
+        pool: name("data"),
+        transaction_id: TransactionId(0),
+        device_id: ThinId::new(u64::try_from(number).unwrap()).unwrap(),
+        external_origin: None,
+        origin: origin.map(name),
+        merge: None,
+    };
+    Lv {
+        name: name(lv_name),
+        id: uuid(number),
+        status: vec!["READ".into(), "WRITE".into(), "VISIBLE".into()],
+        flags: vec![],
+        tags,
+        creation_time: None,
+        creation_host: None,
+        read_ahead: None,
+        fixed_minor: None,
+        segments: vec![Segment {
+            start: Extents::ZERO,
+            count: Extents::new(1),
+            tags: vec![],
+            kind: SegmentKind::Thin(thin),
+        }],
+    }
+}
+
+/// A VG `pve` of these volumes, with extents of 4 MiB.
+pub fn vg(lvs: Vec<Lv>) -> Vg {
+    Vg {
+        name: VgName::new("pve").unwrap(),
+        id: uuid(0),
+        seqno: Seqno(1),
+        status: vec![],
+        flags: vec![],
+        tags: vec![],
+        system_id: None,
+        lock_type: None,
+        extent_size: Sectors::new(8192),
+        max_lv: 0,
+        metadata_copies: 0,
+        pvs: vec![],
+        lvs,
+        historical_lvs: vec![],
+    }
+}
