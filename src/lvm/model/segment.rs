@@ -23,7 +23,7 @@ pub(super) fn read(segment: Section<'_>, lvs: &HashSet<String>) -> Result<Segmen
         (Some("thin"), None, None) => SegmentKind::Thin(thin(segment)?),
         _ => {
             let mut references = Vec::new();
-            collect_names(segment, lvs, &mut references);
+            collect_names(segment, lvs, &mut HashSet::new(), &mut references);
             SegmentKind::Opaque { segtype: segtype.into_owned(), references }
         }
     };
@@ -36,13 +36,17 @@ pub(super) fn read(segment: Section<'_>, lvs: &HashSet<String>) -> Result<Segmen
 }
 
 /// Every string in the section that names an LV, once. Sections nest at most 32 deep.
-fn collect_names(section: Section<'_>, lvs: &HashSet<String>, found: &mut Vec<String>) {
+fn collect_names<'a>(
+    section: Section<'_>,
+    lvs: &'a HashSet<String>,
+    seen: &mut HashSet<&'a str>,
+    found: &mut Vec<String>,
+) {
     let mut take = |value: &Value<'_>| {
-        if let Some(text) = value.as_str()
-            && lvs.contains(text)
-            && !found.iter().any(|name| name == text)
+        if let Some(name) = value.as_str().and_then(|text| lvs.get(text))
+            && seen.insert(name)
         {
-            found.push(text.to_owned());
+            found.push(name.clone());
         }
     };
     for (key, value) in section.assignments() {
@@ -52,7 +56,7 @@ fn collect_names(section: Section<'_>, lvs: &HashSet<String>, found: &mut Vec<St
             (_, value) => take(&value),
         }
     }
-    section.sections().for_each(|inner| collect_names(inner, lvs, found));
+    section.sections().for_each(|inner| collect_names(inner, lvs, seen, found));
 }
 
 fn striped(segment: Section<'_>) -> Result<Striped, FieldError> {
