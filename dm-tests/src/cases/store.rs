@@ -52,7 +52,8 @@ fn ignored_areas(ctx: &Ctx) -> Result<()> {
     let used = ctx.lvm(&format!("vgs --noheadings -o vg_mda_used_count {}", ctx.vg()))?;
     ensure!(used.trim() == "1", "areas in use: {used}");
     ctx.lvm(&format!("vgchange --addtag after {}", ctx.vg()))?;
-    check(ctx, &disks[1..])
+    check(ctx, &disks[1..])?;
+    ctx.oracle(ctx.vg())
 }
 
 /// A copy that a commit did not reach makes lvm2 warn, and our next commit heals it.
@@ -81,21 +82,22 @@ fn create(ctx: &Ctx, disks: &[Disk], options: &str) -> Result<()> {
     Ok(())
 }
 
-/// lvm2 and we commit in turn, texts of many sizes, until the rings were gone round several times.
+/// lvm2 and we commit in turn, texts of many sizes, until the rings were gone round.
 fn take_turns(ctx: &Ctx, disks: &[Disk], options: &str) -> Result<()> {
     create(ctx, disks, options)?;
-    for (turn, size) in [10, 4000, 11_000, 200, 14_000, 14_500, 1].into_iter().enumerate() {
+    for (turn, size) in [4000, 14_000, 14_500, 1].into_iter().enumerate() {
         ctx.lvm(&format!("vgchange --addtag turn{turn} {}", ctx.vg()))?;
-        check(ctx, disks)?;
         let mut store = open(ctx, disks)?;
         ensure!(store.issues().is_empty(), "{:?}", store.issues());
+        let text = String::from_utf8_lossy(store.text()).into_owned();
+        ensure!(text.contains(&format!("\"turn{turn}\"")), "lvm2's tag is not in the text:\n{text}");
         // Twice, so that our texts follow our own, too.
         commit(&mut store, size)?;
         commit(&mut store, size + 700)?;
         drop(store);
         check(ctx, disks)?;
     }
-    Ok(())
+    ctx.oracle(ctx.vg())
 }
 
 fn open(ctx: &Ctx, disks: &[Disk]) -> Result<VgStore> {
@@ -132,13 +134,12 @@ fn commit(store: &mut VgStore, size: usize) -> Result<()> {
 /// lvm2 has no complaint, and reads from every area the text that we read.
 fn check(ctx: &Ctx, disks: &[Disk]) -> Result<()> {
     let store = open(ctx, disks)?;
-    ctx.oracle(ctx.vg())?;
+    ctx.lvm(&format!("vgck {}", ctx.vg()))?;
     let seqno = ctx.lvm(&format!("vgs --noheadings -o vg_seqno {}", ctx.vg()))?;
     ensure!(seqno.trim() == store.summary().seqno.to_string(), "lvm2 has state {seqno}");
     let text = store.text().strip_suffix(b"\0").context("both write a NUL at the end")?;
     let dumped = ctx.dir().join("dumped");
     for disk in disks {
-        ctx.lvm(&format!("pvck --dump headers {}", disk.name()))?;
         ctx.lvm(&format!("pvck --dump metadata -f {} {}", dumped.display(), disk.name()))?;
         let found = std::fs::read(&dumped)?;
         ensure!(found.trim_ascii() == text.trim_ascii(), "lvm2 reads another text from {}", disk.name());
