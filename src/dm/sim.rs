@@ -29,7 +29,7 @@ mod targets;
 mod tests;
 
 pub use faults::{Call, Fault, FaultKind, Violation, When};
-pub use metadata::SimThinDevice;
+pub use metadata::{SimMapping, SimThinDevice};
 
 use devices::World;
 
@@ -215,6 +215,26 @@ impl SimKernel {
         let minor = world.find(pool)?;
         let key = world.pools.get(&minor).ok_or(Errno::ENXIO)?.store;
         Ok(world.committed_devices(key))
+    }
+
+    /// The thin devices that the metadata snapshot of the pool on device `pool` shows, with what they map: what reading
+    /// the held root shows.
+    ///
+    /// # Errors
+    /// ENXIO if there is no such pool, ENODATA if it holds no metadata snapshot.
+    pub fn held_devices(
+        &self,
+        pool: &DmName,
+    ) -> Result<BTreeMap<ThinId, (SimThinDevice, Vec<SimMapping>)>, Errno> {
+        let world = self.lock();
+        let minor = world.find(pool)?;
+        let key = world.pools.get(&minor).ok_or(Errno::ENXIO)?.store;
+        let held = world.stores.get(&key).and_then(|store| store.committed.superblock.held.as_ref());
+        let devices = held.ok_or(Errno::ENODATA)?.devices.iter();
+        let known = devices.filter_map(|(id, device)| {
+            Some((ThinId::new(u64::from(*id)).ok()?, (device.into(), device.mapped())))
+        });
+        Ok(known.collect())
     }
 
     /// The transaction id, and the thin devices, of the pool whose metadata starts at `sector` of `disk`, running or

@@ -12,6 +12,7 @@ use crate::scripts::runner::transcript;
 pub const CASES: &[Case] = &[
     case("scripts::deletes", |ctx| run(ctx, "deletes")),
     case("scripts::external_origin", |ctx| run(ctx, "external_origin")),
+    case("scripts::held_details", |ctx| run(ctx, "held_details")),
     case("scripts::ids", |ctx| run(ctx, "ids")),
     case("scripts::message_targets", |ctx| run(ctx, "message_targets")),
     case("scripts::messages", |ctx| run(ctx, "messages")),

@@ -20,6 +20,7 @@ macro_rules! scripts {
 scripts!(
     "deletes",
     "external_origin",
+    "held_details",
     "ids",
     "message_targets",
     "messages",

@@ -12,6 +12,7 @@
 //! message t create_thin 1
 //! info t / uuid UUID / list / table t / status t / status t flush / deps t
 //! write t 5 42 / read t 5 / sync t    one sector
+//! held tpool tmeta                    the thin devices in the metadata snapshot
 //! hold t / release t                  opens a device and keeps it open
 //! ```
 //!
@@ -64,6 +65,8 @@ pub enum Command {
     Read(String, Sectors),
     /// Flushes.
     Sync(String),
+    /// Shows the thin devices in the metadata snapshot of a pool, read from its metadata device.
+    Held(String, String),
     /// Opens.
     Hold(String),
     /// Closes.
@@ -106,6 +109,7 @@ impl Command {
             }
             ("read", [name, at]) => Self::Read(owned(name), sector(at)?),
             ("sync", [name]) => Self::Sync(owned(name)),
+            ("held", [pool, metadata]) => Self::Held(owned(pool), owned(metadata)),
             ("hold", [name]) => Self::Hold(owned(name)),
             ("release", [name]) => Self::Release(owned(name)),
             _ => bail!("no such command: {line}"),

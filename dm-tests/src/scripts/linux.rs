@@ -15,9 +15,10 @@ use thinvol::dm::name::DmName;
 use thinvol::ids::DevNo;
 use thinvol::io::block::BlockDev;
 use thinvol::io::direct::{Access, DirectFile};
+use thinvol::thin::meta::{BLOCK_BYTES, Block, MappedRun, MetaError, ThinMeta};
 use thinvol::units::{SECTOR_BYTES, Sectors};
 
-use super::machine::Machine;
+use super::machine::{HeldDevice, Machine};
 use crate::ctx::Ctx;
 
 /// The running kernel.
@@ -78,6 +79,31 @@ impl Machine for LinuxMachine<'_> {
     fn sync(&self, name: &DmName) -> Result<(), Errno> {
         let device = OpenOptions::new().read(true).write(true).open(self.path(name)?).map_err(errno)?;
         device.sync_all().map_err(errno)
+    }
+
+    fn held(&self, _pool: &DmName, metadata: &DmName) -> Result<Vec<HeldDevice>, Errno> {
+        let device = self.device(metadata, Access::ReadOnly)?;
+        let reader = |block: u64| -> io::Result<Block> {
+            let mut data = [0; BLOCK_BYTES];
+            let offset = u64::try_from(BLOCK_BYTES).ok().and_then(|size| size.checked_mul(block));
+            device.read_at(offset.ok_or_else(|| io::Error::other("too far"))?, &mut data).map(|()| data)
+        };
+        let read = || -> Result<Vec<HeldDevice>, MetaError> {
+            let mut meta = ThinMeta::open_held(reader)?;
+            let mut devices = Vec::new();
+            for (id, details) in meta.details()? {
+                let runs = meta.mappings(id)?;
+                let chunks = |run: &MappedRun| run.chunk.get()..run.chunk.get() + run.length.get();
+                let mapped = runs.iter().flat_map(|run| chunks(run).map(|chunk| (chunk, run.time))).collect();
+                devices.push(HeldDevice { id, details, mapped });
+            }
+            Ok(devices)
+        };
+        read().map_err(|error| match error {
+            MetaError::NotHeld => Errno::ENODATA,
+            MetaError::Read { source, .. } => errno(source),
+            MetaError::Damaged { .. } | MetaError::NoDevice(_) => Errno::EILSEQ,
+        })
     }
 
     fn hold(&mut self, name: &DmName) -> Result<(), Errno> {

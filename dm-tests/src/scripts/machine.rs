@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use thinvol::dm::kernel::Kernel;
 use thinvol::dm::name::DmName;
 use thinvol::dm::sim::SimKernel;
-use thinvol::ids::DevNo;
+use thinvol::ids::{DevNo, ThinId, TransactionId};
+use thinvol::thin::meta::DeviceDetails;
 use thinvol::units::Sectors;
 
 /// A kernel, its disks, and I/O to its devices.
@@ -27,11 +28,24 @@ pub trait Machine {
     /// Makes what was written durable.
     fn sync(&self, name: &DmName) -> Result<(), Errno>;
 
+    /// What the metadata snapshot of `pool` shows, read from the device `metadata`.
+    fn held(&self, pool: &DmName, metadata: &DmName) -> Result<Vec<HeldDevice>, Errno>;
+
     /// Opens a device and keeps it open.
     fn hold(&mut self, name: &DmName) -> Result<(), Errno>;
 
     /// Closes a device that was held.
     fn release(&mut self, name: &DmName) -> Result<(), Errno>;
+}
+
+/// A thin device as a metadata snapshot shows it.
+pub struct HeldDevice {
+    /// Its id.
+    pub id: ThinId,
+    /// Its details.
+    pub details: DeviceDetails,
+    /// The chunks it maps, and the pool's time when each was mapped. Where they are is the kernel's affair.
+    pub mapped: Vec<(u64, u32)>,
 }
 
 /// The model.
@@ -65,6 +79,21 @@ impl Machine for SimMachine {
 
     fn sync(&self, name: &DmName) -> Result<(), Errno> {
         self.kernel.flush(name)
+    }
+
+    fn held(&self, pool: &DmName, _metadata: &DmName) -> Result<Vec<HeldDevice>, Errno> {
+        let devices = self.kernel.held_devices(pool)?.into_iter();
+        let held = devices.map(|(id, (device, mappings))| HeldDevice {
+            id,
+            details: DeviceDetails {
+                mapped_blocks: device.mapped_blocks,
+                transaction_id: TransactionId(device.transaction_id),
+                creation_time: device.creation_time,
+                snapshotted_time: device.snapshotted_time,
+            },
+            mapped: mappings.iter().map(|mapping| (mapping.chunk, mapping.time)).collect(),
+        });
+        Ok(held.collect())
     }
 
     fn hold(&mut self, name: &DmName) -> Result<(), Errno> {

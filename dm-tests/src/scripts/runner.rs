@@ -11,7 +11,7 @@ use thinvol::ids::DevNo;
 use thinvol::units::Sectors;
 
 use super::language::Command;
-use super::machine::Machine;
+use super::machine::{HeldDevice, Machine};
 
 /// What the names and uuids of scripts start with, so that they are nobody else's.
 const PREFIX: &str = "thinvol-script-";
@@ -107,6 +107,10 @@ impl Runner<'_> {
                 self.machine.read(&name(device)?, *sector).map(|value| vec![value.to_string()])
             }
             Command::Sync(device) => self.machine.sync(&name(device)?).map(|()| done()),
+            Command::Held(pool, metadata) => {
+                let held = self.machine.held(&name(pool)?, &name(metadata)?);
+                held.map(|devices| devices.iter().map(shown_device).collect())
+            }
             Command::Hold(device) => self.machine.hold(&name(device)?).map(|()| done()),
             Command::Release(device) => self.machine.release(&name(device)?).map(|()| done()),
             _ => self.ioctl(command)?.map_err(|error| error.errno),
@@ -215,6 +219,22 @@ impl Runner<'_> {
         }
         shown
     }
+}
+
+fn shown_device(device: &HeldDevice) -> String {
+    let details = &device.details;
+    let mut line = format!(
+        "{}: made in transaction {} at {}, snapshotted at {}, {} mapped:",
+        device.id,
+        details.transaction_id,
+        details.creation_time,
+        details.snapshotted_time,
+        details.mapped_blocks
+    );
+    for (chunk, time) in &device.mapped {
+        line.push_str(&format!(" {chunk}@{time}"));
+    }
+    line
 }
 
 /// A status without the numbers that depend on the history of the metadata's trees.

@@ -243,7 +243,7 @@ impl World {
     }
 
     /// The first suspended device that `minor` stands on, not itself.
-    fn suspended_below(&self, minor: u32) -> Option<DmName> {
+    pub(super) fn suspended_below(&self, minor: u32) -> Option<DmName> {
         let mut open: Vec<u32> = vec![minor];
         let mut seen = BTreeSet::from([minor]);
         while let Some(next) = open.pop() {

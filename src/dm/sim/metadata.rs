@@ -52,11 +52,31 @@ impl From<&ThinDevice> for SimThinDevice {
     }
 }
 
-/// A metadata snapshot: the block of its root, and the chunks it keeps from being used again.
+/// Where a chunk of a thin device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SimMapping {
+    /// The chunk of the thin device.
+    pub chunk: u64,
+    /// The chunk of the data device.
+    pub data: u64,
+    /// The pool's time when it was mapped.
+    pub time: u32,
+}
+
+impl ThinDevice {
+    /// Its mappings in order.
+    pub(super) fn mapped(&self) -> Vec<SimMapping> {
+        let all = self.mappings.iter();
+        all.map(|(chunk, Mapping { block, time })| SimMapping { chunk: *chunk, data: *block, time: *time })
+            .collect()
+    }
+}
+
+/// A metadata snapshot: the block of its root, and the devices as they were, whose chunks are not used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) root: u64,
-    pub(super) blocks: Arc<Blocks>,
+    pub(super) devices: Arc<BTreeMap<u32, ThinDevice>>,
 }
 
 /// The pool as a whole.
@@ -122,13 +142,11 @@ impl Store {
 
     /// The chunks that cannot be given out: mapped now, mapped as of the last commit, or held.
     pub(super) fn used_blocks(&self) -> Blocks {
-        let states = self.working.devices.values().chain(self.committed.devices.values());
-        let mut used: Blocks =
-            states.flat_map(|device| device.mappings.values()).map(|mapping| mapping.block).collect();
-        for state in [&self.working, &self.committed] {
-            used.extend(state.superblock.held.iter().flat_map(|held| held.blocks.iter()));
-        }
-        used
+        let states = [&self.working, &self.committed];
+        let held = states.iter().filter_map(|state| state.superblock.held.as_ref());
+        let trees = states.iter().map(|state| &state.devices).chain(held.map(|held| &*held.devices));
+        let devices = trees.flat_map(BTreeMap::values);
+        devices.flat_map(|device| device.mappings.values()).map(|mapping| mapping.block).collect()
     }
 
     /// An estimate of the metadata blocks in use; the kernel's own number depends on the history of its trees.
@@ -206,8 +224,8 @@ impl Store {
         if self.working.superblock.held.is_some() {
             return Err(Errno::EBUSY);
         }
-        let blocks = Arc::new(self.used_blocks());
-        self.working.superblock.held = Some(Held { root: self.metadata_used(), blocks });
+        let devices = Arc::new(self.committed.devices.clone());
+        self.working.superblock.held = Some(Held { root: self.metadata_used(), devices });
         Ok(())
     }
 

@@ -142,10 +142,15 @@ impl World {
 
     /// Commits a pool's metadata as the kernel does: nobody learns of an error, but the pool becomes read-only.
     pub(super) fn commit(&mut self, minor: u32) {
+        let below = self.suspended_below(minor);
         let Some(pool) = self.pools.get_mut(&minor) else { return };
         let Some(store) = self.stores.get_mut(&pool.store) else { return };
         if pool.mode >= Mode::OutOfMetadataSpace {
             return;
+        }
+        if let Some(device) = below {
+            // The kernel would wait here; the model goes on.
+            self.trace.violations.push(Violation::IoToSuspended { device });
         }
         if pool.failing_commits > 0 {
             pool.failing_commits -= 1;

@@ -174,7 +174,22 @@ fn a_thin_device_of_a_suspended_pool_cannot_be_suspended_or_resumed() {
     assert!(kernel.violations().contains(&Violation::WaitsForPool { device: name("t1") }));
     kernel.resume(&name("tpool"), UdevEvent::default()).unwrap();
     suspend(&kernel, "t1");
+    assert_eq!(kernel.violations().len(), 2, "that, and a device that is suspended");
     make(&kernel, "plain", TargetLine::linear(sectors(0), sectors(8), DISK, sectors(0)));
     kernel.waits_for("a lock");
     assert!(kernel.violations().iter().any(|v| matches!(v, Violation::WaitWhileSuspended { .. })));
+}
+
+#[test]
+fn a_commit_onto_suspended_metadata_is_a_violation() {
+    let (kernel, _) = pool_machine();
+    suspend(&kernel, "tpool");
+    suspend(&kernel, "tmeta");
+    resume(&kernel, "tmeta").unwrap();
+    resume(&kernel, "tpool").unwrap();
+    assert_eq!(kernel.violations(), [], "the order in which nothing waits");
+    suspend(&kernel, "tmeta");
+    message(&kernel, "create_thin 1").unwrap();
+    resume(&kernel, "tmeta").unwrap();
+    assert_eq!(kernel.violations(), [Violation::IoToSuspended { device: name("tmeta") }]);
 }
