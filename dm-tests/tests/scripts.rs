@@ -1,5 +1,5 @@
-//! The scripts on the model of the kernel. `UPDATE_SCRIPTS=1` writes down what they show now; read the difference
-//! before it is committed, and run the cases `scripts::` on a real kernel.
+//! The scripts on the model of the kernel. `UPDATE_SCRIPTS=1` writes down what they show now; read the
+//! difference before it is committed, and run the cases `scripts::` on a real kernel.
 
 use std::path::Path;
 

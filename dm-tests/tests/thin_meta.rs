@@ -1,6 +1,7 @@
 //! Pool metadata made by thin-provisioning-tools, against the reader of the library.
 //!
-//! Needs `thin_restore` and `thin_dump`; without them the tests say so and pass. `vm-harness/run test` installs them.
+//! Needs `thin_restore` and `thin_dump`; without them the tests say so and pass. `vm-harness/run test`
+//! installs them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -48,14 +49,22 @@ fn xml(devices: &BTreeMap<u32, Device>, data_blocks: u64) -> Result<String> {
     let mut text = String::new();
     writeln!(
         text,
-        r#"<superblock uuid="" time="9" transaction="4711" flags="0" version="2" data_block_size="128" nr_data_blocks="{data_blocks}">"#
+        concat!(
+            r#"<superblock uuid="" time="9" transaction="4711" flags="0" version="2" "#,
+            r#"data_block_size="128" nr_data_blocks="{}">"#
+        ),
+        data_blocks
     )?;
     for (id, device) in devices {
         let Device { transaction, created, snapshotted, mappings } = device;
         let count = mappings.len();
         writeln!(
             text,
-            r#"<device dev_id="{id}" mapped_blocks="{count}" transaction="{transaction}" creation_time="{created}" snap_time="{snapshotted}">"#
+            concat!(
+                r#"<device dev_id="{}" mapped_blocks="{}" transaction="{}" "#,
+                r#"creation_time="{}" snap_time="{}">"#
+            ),
+            id, count, transaction, created, snapshotted
         )?;
         for (chunk, (data, time)) in mappings {
             writeln!(text, r#"<single_mapping origin_block="{chunk}" data_block="{data}" time="{time}"/>"#)?;

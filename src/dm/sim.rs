@@ -1,12 +1,14 @@
-//! A model of the kernel's device-mapper that runs: devices, tables, thin pools with their metadata and their data.
+//! A model of the kernel's device-mapper that runs: devices, tables, thin pools with their metadata and their
+//! data.
 //!
-//! It answers with the kernel's errnos, commits where the kernel commits, and forgets in a crash what the kernel would
-//! forget. Data is one number per sector, kept at its place on a disk, so that sharing, copy-on-write, zeroing and a
-//! stale mapping show in what a read returns. Facts are from Linux 6.x `drivers/md/{dm,dm-ioctl,dm-table,dm-thin,
-//! dm-thin-metadata}.c`.
+//! It answers with the kernel's errnos, commits where the kernel commits, and forgets in a crash what the
+//! kernel would forget. Data is one number per sector, kept at its place on a disk, so that sharing,
+//! copy-on-write, zeroing and a stale mapping show in what a read returns. Facts are from Linux 6.x
+//! `drivers/md/{dm,dm-ioctl,dm-table,dm-thin, dm-thin-metadata}.c`.
 //!
-//! It is hostile on purpose: any ioctl can be made to fail before or after it took effect, the process can be made to
-//! die between two ioctls, and what no kernel forbids but no caller may do is recorded as a [`Violation`].
+//! It is hostile on purpose: any ioctl can be made to fail before or after it took effect, the process can be
+//! made to die between two ioctls, and what no kernel forbids but no caller may do is recorded as a
+//! [`Violation`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -45,7 +47,8 @@ pub enum Crash {
     KeepUncommitted,
 }
 
-/// The model of one machine's device-mapper. A clone is a machine of its own, with all disks and devices as they are.
+/// The model of one machine's device-mapper. A clone is a machine of its own, with all disks and devices as
+/// they are.
 #[derive(Debug, Default)]
 pub struct SimKernel {
     world: Mutex<World>,
@@ -115,8 +118,9 @@ impl SimKernel {
     /// Writes one sector of a device; the rest of the sector is zeroed. Chunks it needs are mapped, but no
     /// metadata is committed: see [`SimKernel::flush`].
     ///
-    /// # Errors ENXIO, EIO, EPERM if it is read-only, ENOSPC, or EAGAIN where the kernel would hold the write
-    /// back: a suspended device (recorded as a violation) or a full pool that queues.
+    /// # Errors
+    /// ENXIO, EIO, EPERM if it is read-only, ENOSPC, or EAGAIN where the kernel would hold the write back: a
+    /// suspended device (recorded as a violation) or a full pool that queues.
     pub fn write(&self, name: &DmName, sector: Sectors, value: u64) -> Result<(), Errno> {
         let mut world = self.lock();
         let dev = world.dev_of(name)?;
@@ -133,7 +137,8 @@ impl SimKernel {
         world.flush(minor)
     }
 
-    /// What one sector of a disk holds, and writing it: what a process that opened the disk itself sees and does.
+    /// What one sector of a disk holds, and writing it: what a process that opened the disk itself sees and
+    /// does.
     pub fn read_disk(&self, disk: DevNo, sector: Sectors) -> u64 {
         self.lock().disk_sector(disk, sector.get())
     }
@@ -148,8 +153,8 @@ impl SimKernel {
         self.lock().trace.faults.push(fault);
     }
 
-    /// Makes the next `times` commits of the pool on device `pool` fail: the kernel swallows the error, drops what was
-    /// not committed, sets `needs_check` and goes read-only.
+    /// Makes the next `times` commits of the pool on device `pool` fail: the kernel swallows the error, drops
+    /// what was not committed, sets `needs_check` and goes read-only.
     ///
     /// # Errors
     /// ENXIO if there is no such pool.
@@ -175,7 +180,8 @@ impl SimKernel {
         self.lock().trace.stopped
     }
 
-    /// A new process takes over after a [`FaultKind::Stop`]; the kernel is as it was left. Faults are forgotten.
+    /// A new process takes over after a [`FaultKind::Stop`]; the kernel is as it was left. Faults are
+    /// forgotten.
     pub fn revive(&self) {
         self.lock().trace.revive();
     }
@@ -190,8 +196,8 @@ impl SimKernel {
         self.lock().trace.log.clear();
     }
 
-    /// Tells the model that its caller waits for something else now (a lock, udev, a disk): a violation if anything is
-    /// suspended. For the doubles of those ports.
+    /// Tells the model that its caller waits for something else now (a lock, udev, a disk): a violation if
+    /// anything is suspended. For the doubles of those ports.
     pub fn waits_for(&self, what: &str) {
         self.lock().waits_for(what);
     }
@@ -217,8 +223,8 @@ impl SimKernel {
         Ok(world.committed_devices(key))
     }
 
-    /// The thin devices that the metadata snapshot of the pool on device `pool` shows, with what they map: what reading
-    /// the held root shows.
+    /// The thin devices that the metadata snapshot of the pool on device `pool` shows, with what they map:
+    /// what reading the held root shows.
     ///
     /// # Errors
     /// ENXIO if there is no such pool, ENODATA if it holds no metadata snapshot.
@@ -237,8 +243,8 @@ impl SimKernel {
         Ok(known.collect())
     }
 
-    /// The transaction id, and the thin devices, of the pool whose metadata starts at `sector` of `disk`, running or
-    /// not: what reading the disk shows. `None` if no pool was ever made there.
+    /// The transaction id, and the thin devices, of the pool whose metadata starts at `sector` of `disk`,
+    /// running or not: what reading the disk shows. `None` if no pool was ever made there.
     pub fn metadata_on_disk(
         &self,
         disk: DevNo,

@@ -1,10 +1,11 @@
 //! Reads the metadata of a thin pool from its device: which thin devices there are, and which data each maps.
 //!
-//! Nothing is trusted: every block's checksum and own number, every key's range, every tree's depth and number of
-//! blocks are checked before they are used. Nothing is written, and no I/O is done but through [`ReadBlock`].
+//! Nothing is trusted: every block's checksum and own number, every key's range, every tree's depth and
+//! number of blocks are checked before they are used. Nothing is written, and no I/O is done but through
+//! [`ReadBlock`].
 //!
-//! The metadata of a running pool changes under a reader. Read it through the root that a `reserve_metadata_snap`
-//! message holds ([`ThinMeta::open_held`]), or while the pool does not run.
+//! The metadata of a running pool changes under a reader. Read it through the root that a
+//! `reserve_metadata_snap` message holds ([`ThinMeta::open_held`]), or while the pool does not run.
 //!
 //! Format: Linux `drivers/md/dm-thin-metadata.c`, `drivers/md/persistent-data/dm-btree-internal.h`.
 
@@ -29,7 +30,8 @@ pub use superblock::Superblock;
 use cursor::{Cursor, Item, lookup};
 use node::Tree;
 
-/// Bytes of a metadata block. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`, in sectors).
+/// Bytes of a metadata block. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`, in
+/// sectors).
 pub const BLOCK_BYTES: usize = 4096;
 
 /// A block of metadata.
@@ -88,7 +90,8 @@ impl MetaError {
     }
 }
 
-/// What the metadata says of one thin device. Source: Linux `drivers/md/dm-thin-metadata.c` (`disk_device_details`).
+/// What the metadata says of one thin device. Source: Linux `drivers/md/dm-thin-metadata.c`
+/// (`disk_device_details`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceDetails {
     /// Chunks it maps.

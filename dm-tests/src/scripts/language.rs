@@ -16,8 +16,9 @@
 //! hold t / release t                  opens a device and keeps it open
 //! ```
 //!
-//! What a line showed follows it, each line behind a `> `. Numbers that no kernel promises are shown as words: device
-//! numbers as `$name`, used metadata blocks as `used`, the root of a metadata snapshot as `held`.
+//! What a line showed follows it, each line behind a `> `. Numbers that no kernel promises are shown as
+//! words: device numbers as `$name`, used metadata blocks as `used`, the root of a metadata snapshot as
+//! `held`.
 
 use anyhow::{Context, Result, bail};
 use thinvol::dm::kernel::StatusFlush;

@@ -1,4 +1,5 @@
-//! Scripts of device-mapper ioctls that run on the model and on the real kernel, and must show the same on both.
+//! Scripts of device-mapper ioctls that run on the model and on the real kernel, and must show the same on
+//! both.
 
 pub mod all;
 pub mod language;

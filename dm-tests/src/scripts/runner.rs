@@ -37,7 +37,8 @@ struct Runner<'a> {
     numbers: BTreeMap<String, DevNo>,
 }
 
-/// Runs every command of a script (what it says of results is left alone) and gives the script with what they showed.
+/// Runs every command of a script (what it says of results is left alone) and gives the script with what they
+/// showed.
 ///
 /// # Errors
 /// If a line is not understood or a disk cannot be made. An ioctl that fails is shown, not an error.

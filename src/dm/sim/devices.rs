@@ -1,6 +1,7 @@
 //! The devices: names, tables in their two slots, suspend and resume.
 //!
-//! Source: Linux `drivers/md/dm-ioctl.c` (`dev_create`, `dev_remove`, `do_suspend`, `do_resume`, `table_load`),
+//! Source: Linux `drivers/md/dm-ioctl.c` (`dev_create`, `dev_remove`, `do_suspend`, `do_resume`,
+//! `table_load`),
 //! `drivers/md/dm.c` (`dm_suspend`, `dm_resume`, `dm_swap_table`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +88,8 @@ impl World {
         (dev.major == DM_MAJOR).then_some(dev.minor)
     }
 
-    /// Whether there is such a block device. Source: Linux `drivers/md/dm.c` (`dm_setup_md_queue`), since 5.15.
+    /// Whether there is such a block device. Source: Linux `drivers/md/dm.c` (`dm_setup_md_queue`), since
+    /// 5.15.
     pub(super) fn exists(&self, dev: DevNo) -> bool {
         match Self::minor_of(dev) {
             Some(minor) => self.devices.get(&minor).is_some_and(|device| device.announced),
@@ -103,7 +105,8 @@ impl World {
         }
     }
 
-    /// Openers of a device: processes, and each device whose tables refer to it, once for each mode of opening.
+    /// Openers of a device: processes, and each device whose tables refer to it, once for each mode of
+    /// opening.
     pub(super) fn open_count(&self, minor: u32) -> Result<u32, Errno> {
         let dev = dm_dev(minor);
         let mut count = self.device(minor)?.openers;
@@ -196,7 +199,8 @@ impl World {
             self.wait_for_pool(minor)?;
         }
         if let Some(table) = self.device_mut(minor)?.inactive.take() {
-            // The kernel suspends with flush here unless told otherwise; with no live table there is nothing to flush.
+            // The kernel suspends with flush here unless told otherwise; with no live table there is nothing
+            // to flush.
             self.suspend(minor, Suspend::HoldBack)?;
             if !self.fits(&table) {
                 self.drop_unused_pools();

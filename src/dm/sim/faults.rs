@@ -78,7 +78,8 @@ pub enum Violation {
         /// Its id.
         origin: ThinId,
     },
-    /// A suspend or resume of a thin device whose pool is suspended: the kernel waits until the pool is resumed.
+    /// A suspend or resume of a thin device whose pool is suspended: the kernel waits until the pool is
+    /// resumed.
     WaitsForPool {
         /// The thin device.
         device: DmName,

@@ -1,6 +1,7 @@
 //! Reads and writes, down through the tables to a disk.
 //!
-//! Source: Linux `drivers/md/dm-thin.c` (`process_cell`, `process_bio_read_only`, `alloc_data_block`, `break_sharing`,
+//! Source: Linux `drivers/md/dm-thin.c` (`process_cell`, `process_bio_read_only`, `alloc_data_block`,
+//! `break_sharing`,
 //! `schedule_external_copy`), `drivers/md/dm-stripe.c` (`stripe_map_sector`).
 
 use std::sync::Arc;
@@ -179,7 +180,8 @@ impl World {
         })
     }
 
-    /// Gives a chunk a block of its own: with its old content if it shared one, with the external origin's, or zeroed.
+    /// Gives a chunk a block of its own: with its old content if it shared one, with the external origin's,
+    /// or zeroed.
     fn provision(&mut self, chunk: &Chunk) -> Result<u64, Errno> {
         let block = self.allocate(chunk.pool)?;
         let pool = self.pools.get(&chunk.pool).ok_or(Errno::EIO)?;

@@ -149,7 +149,8 @@ impl Store {
         devices.flat_map(|device| device.mappings.values()).map(|mapping| mapping.block).collect()
     }
 
-    /// An estimate of the metadata blocks in use; the kernel's own number depends on the history of its trees.
+    /// An estimate of the metadata blocks in use; the kernel's own number depends on the history of its
+    /// trees.
     pub(super) fn metadata_used(&self) -> u64 {
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         let devices = &self.working.devices;

@@ -1,6 +1,7 @@
 //! A running thin pool: its modes, its messages, its commits.
 //!
-//! Source: Linux `drivers/md/dm-thin.c` (`__pool_find`, `pool_message`, `pool_preresume`, `set_pool_mode`, `commit`).
+//! Source: Linux `drivers/md/dm-thin.c` (`__pool_find`, `pool_message`, `pool_preresume`, `set_pool_mode`,
+//! `commit`).
 
 use nix::errno::Errno;
 
@@ -16,7 +17,8 @@ const CHUNK_MIN: u64 = 128;
 const CHUNK_MAX: u64 = 2_097_152;
 /// Sectors of a metadata block. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
 const METADATA_BLOCK: u64 = 8;
-/// Most sectors of metadata that are used. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_MAX_SECTORS`).
+/// Most sectors of metadata that are used. Source: Linux `drivers/md/dm-thin-metadata.h`
+/// (`THIN_METADATA_MAX_SECTORS`).
 const METADATA_MAX_SECTORS: u64 = 255 * ((1 << 14) - 64) * METADATA_BLOCK;
 
 /// What a pool still does, in order of decline.
@@ -140,7 +142,8 @@ impl World {
         Ok(())
     }
 
-    /// Commits a pool's metadata as the kernel does: nobody learns of an error, but the pool becomes read-only.
+    /// Commits a pool's metadata as the kernel does: nobody learns of an error, but the pool becomes
+    /// read-only.
     pub(super) fn commit(&mut self, minor: u32) {
         let below = self.suspended_below(minor);
         let Some(pool) = self.pools.get_mut(&minor) else { return };

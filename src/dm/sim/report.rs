@@ -1,6 +1,7 @@
 //! Table and status lines, word for word as the kernel writes them.
 //!
-//! Source: Linux `drivers/md/dm-thin.c` (`pool_status`, `emit_flags`, `thin_status`), `drivers/md/dm-linear.c`,
+//! Source: Linux `drivers/md/dm-thin.c` (`pool_status`, `emit_flags`, `thin_status`),
+//! `drivers/md/dm-linear.c`,
 //! `drivers/md/dm-stripe.c`.
 
 use nix::errno::Errno;

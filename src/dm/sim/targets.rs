@@ -1,7 +1,7 @@
 //! Tables: what the kernel checks when one is loaded, and when it is put in place.
 //!
-//! Source: Linux `drivers/md/dm-table.c` (`dm_table_add_target`, `device_area_is_invalid`), `drivers/md/dm-ioctl.c`
-//! (`table_load`), `drivers/md/dm-{linear,stripe,thin}.c` (`*_ctr`).
+//! Source: Linux `drivers/md/dm-table.c` (`dm_table_add_target`, `device_area_is_invalid`),
+//! `drivers/md/dm-ioctl.c` (`table_load`), `drivers/md/dm-{linear,stripe,thin}.c` (`*_ctr`).
 
 use nix::errno::Errno;
 
@@ -85,7 +85,10 @@ impl World {
         let result = loaded.and_then(|loaded| {
             let live = self.device(minor)?.live.as_ref();
             let was_pool = live.is_some_and(|live| live.pool().is_some());
-            let wildcard = matches!(&loaded.rows[..], [Row { target: Target::Other { kind, .. }, .. }] if kind == "error");
+            let wildcard = match &loaded.rows[..] {
+                [Row { target: Target::Other { kind, .. }, .. }] => kind == "error",
+                _ => false,
+            };
             if was_pool && loaded.pool().is_none() && !wildcard {
                 return Err(Errno::EINVAL);
             }

@@ -53,8 +53,8 @@ enum Step {
 }
 
 impl<R: ReadBlock> ThinMeta<R> {
-    /// The chunks at which two thin devices differ, in order, in runs as long as possible. Nodes that both devices share
-    /// are not read, so that the cost is that of the differences.
+    /// The chunks at which two thin devices differ, in order, in runs as long as possible. Nodes that both
+    /// devices share are not read, so that the cost is that of the differences.
     ///
     /// # Errors
     /// [`MetaError::NoDevice`], or if a block of their trees cannot be read or is damaged.

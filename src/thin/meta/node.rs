@@ -11,7 +11,8 @@
 //! | 28 | 4 | padding |
 //! | 32 | 8 each | keys, then values |
 //!
-//! Source: Linux `drivers/md/persistent-data/dm-btree-internal.h` (`node_header`), `dm-btree-spine.c` (`node_check`).
+//! Source: Linux `drivers/md/persistent-data/dm-btree-internal.h` (`node_header`), `dm-btree-spine.c`
+//! (`node_check`).
 
 use super::{BLOCK_BYTES, Block, DeviceDetails, MetaError, ReadBlock, Superblock};
 use crate::bytes::{crc, le};

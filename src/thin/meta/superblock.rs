@@ -39,7 +39,8 @@ const NEEDS_CHECK: u32 = 1;
 /// Most metadata blocks that are used. Source: Linux `drivers/md/persistent-data/dm-space-map-metadata.h`
 /// (`DM_SM_METADATA_MAX_BLOCKS`).
 const METADATA_BLOCKS_MAX: u64 = 255 * ((1 << 14) - 64);
-/// Least and most sectors of a chunk. Source: Linux `drivers/md/dm-thin.c` (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`, `…_MAX_…`).
+/// Least and most sectors of a chunk. Source: Linux `drivers/md/dm-thin.c`
+/// (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`, `…_MAX_…`).
 const CHUNK_MIN: u64 = 128;
 const CHUNK_MAX: u64 = 2_097_152;
 
