@@ -82,10 +82,10 @@ fn create(ctx: &Ctx, disks: &[Disk], options: &str) -> Result<()> {
     Ok(())
 }
 
-/// lvm2 and we commit in turn, texts of many sizes, until the rings were gone round.
+/// lvm2 and we commit in turn, texts of such sizes that one of ours and one of its own wrap.
 fn take_turns(ctx: &Ctx, disks: &[Disk], options: &str) -> Result<()> {
     create(ctx, disks, options)?;
-    for (turn, size) in [4000, 14_000, 14_500, 1].into_iter().enumerate() {
+    for (turn, size) in [4000, 19_000, 14_500, 1].into_iter().enumerate() {
         ctx.lvm(&format!("vgchange --addtag turn{turn} {}", ctx.vg()))?;
         let mut store = open(ctx, disks)?;
         ensure!(store.issues().is_empty(), "{:?}", store.issues());
