@@ -12,7 +12,7 @@ use super::context::Context;
 use super::errors::{CliError, Code};
 use super::output::Answer;
 use crate::dm::kernel::Verb;
-use crate::ids::VgName;
+use crate::ids::{LvName, VgName};
 use crate::lvm::model::Vg;
 use crate::thin::engine::{Engine, Report};
 use crate::thin::request::Request;
@@ -99,8 +99,7 @@ pub fn transact<T>(
     wishes: BTreeMap<VgName, Vec<T>>,
     resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
 ) -> Result<(), CliError> {
-    let rehearsal = ChangeOptions { dry_run: true, ..options.clone() };
-    let port = Engines { stage: context.open(options)?, rehearsal: context.open(&rehearsal)? };
+    let port = Engines { context, options, stage: context.open(options)? };
     let (changes, failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
     context.print(&changes)?;
     failure.map_or(Ok(()), Err)
@@ -115,15 +114,16 @@ trait Port {
     fn change(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError>;
 }
 
-/// An engine that does as the user says, and one that only plans.
-struct Engines {
+/// An engine that does as the user says, and what it takes to open one that only plans.
+struct Engines<'a> {
+    context: &'a Context,
+    options: &'a ChangeOptions,
     stage: Engine,
-    rehearsal: Engine,
 }
 
-impl Port for Engines {
+impl Port for Engines<'_> {
     fn rehearse(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError> {
-        self.rehearsal.change_with(vg, make)
+        self.context.open(&ChangeOptions { dry_run: true, ..self.options.clone() })?.change_with(vg, make)
     }
 
     fn change(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError> {
@@ -186,7 +186,7 @@ impl Changes {
                 CliError::new(Code::Unsupported, "the plan cannot be shown as JSON").caused_by(Some(&error))
             })?;
         let done = report.done.into_iter().map(|done| Item {
-            asked: wanted.get(done.request).map(|wanted| wanted.asked.clone()).unwrap_or_default(),
+            asked: asked(&wanted, &done.name),
             volume: format!("{vg}/{}", done.name),
             path: done.path,
             what: done.what,
@@ -203,6 +203,21 @@ impl Changes {
         });
         Ok(())
     }
+}
+
+/// What the user called a volume that something happened to: its own name there, or the volume group's.
+fn asked(wanted: &[Wanted], name: &LvName) -> String {
+    let by_name = wanted.iter().find(|wanted| match &wanted.request {
+        Request::Create { name: of, .. }
+        | Request::Snapshot { name: of, .. }
+        | Request::Remove { name: of }
+        | Request::Activate { name: of, .. }
+        | Request::Deactivate { name: of } => of == name,
+        Request::ActivateAll | Request::DeactivateAll => false,
+    });
+    let of_all =
+        wanted.iter().find(|wanted| matches!(wanted.request, Request::ActivateAll | Request::DeactivateAll));
+    by_name.or(of_all).map(|wanted| wanted.asked.clone()).unwrap_or_default()
 }
 
 /// Sorts wishes by volume group, keeping the order within each.

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 use super::*;
-use crate::ids::{LvName, Seqno};
+use crate::ids::Seqno;
 use crate::thin::engine::Done;
 use crate::thin::lineage::fixture::vg;
 use crate::thin::plan::Plan;
@@ -136,6 +136,16 @@ fn a_failure_behind_a_change_is_work_done_in_part() {
     assert_eq!(text(&changes), "recovered: leftovers\nRemoved volume 'a/x'\n");
     let first = Recorder { fails: Some("a"), ..Recorder::default() };
     assert_eq!(remove(&first, &["a", "b"]).unwrap_err().code, Code::Busy);
+}
+
+#[test]
+fn what_happens_to_all_of_a_volume_group_was_asked_by_its_name() {
+    let wanted = |request, asked: &str| Wanted { request, asked: asked.into(), said: String::new() };
+    let name = LvName::new("x").unwrap();
+    let one = wanted(Request::Deactivate { name: name.clone() }, "pve/v@x");
+    let all = wanted(Request::DeactivateAll, "pve");
+    assert_eq!(asked(&[all.clone(), one], &name), "pve/v@x");
+    assert_eq!(asked(&[all], &name), "pve");
 }
 
 #[test]
