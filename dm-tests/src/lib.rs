@@ -15,3 +15,4 @@ pub mod registry;
 pub mod samples;
 pub mod scripts;
 pub mod stream;
+pub mod world;

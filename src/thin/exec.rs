@@ -1,7 +1,7 @@
 //! The executor: runs a plan over the ports and decides nothing. The only place that knows of suspended devices.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use thiserror::Error;
@@ -14,7 +14,7 @@ use crate::ids::{DevNo, LvName};
 use crate::lvm::lock::VgLock;
 use crate::thin::frozen::{FreezeError, freeze_and};
 use crate::thin::guards::check_pool;
-use crate::thin::plan::{Commit, Plan, PoolExpectation, Send, Step};
+use crate::thin::plan::{Commit, Message, Plan, PoolExpectation, Send, Step};
 use crate::thin::ports::{CheckFailure, CommitFailure, Host, MarkFailure, MetadataStore};
 use crate::thin::refusal::Refusal;
 use crate::thin::stack::{DevRef, DeviceSpec, Role};
@@ -134,6 +134,26 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
     Ok(run.executed)
 }
 
+/// Whether the kernel answers a message so before it does anything.
+/// Source: Linux `drivers/md/dm-thin.c` (`pool_message`), `drivers/md/dm-thin-metadata.c` (`__create_thin`,
+/// `__create_snap`, `__delete_device`).
+fn refused(errno: Errno) -> bool {
+    use Errno::{EBUSY, EEXIST, EINVAL, ENODATA, ENXIO, EOPNOTSUPP};
+    [EBUSY, EEXIST, EINVAL, ENODATA, ENXIO, EOPNOTSUPP].contains(&errno)
+}
+
+/// Whether a step that failed may have taken effect in a way that cannot be taken back: a commit of which nobody knows
+/// what became, or a deletion that was not refused but failed.
+fn may_have_decided(step: &Step, cause: &StepError) -> bool {
+    match (step, cause) {
+        (_, StepError::Commit(failure)) => !failure.nothing_changed,
+        (Step::Send { sends }, StepError::Dm(error)) => {
+            sends.iter().any(|send| matches!(send.message, Message::Delete(_))) && !refused(error.errno)
+        }
+        _ => false,
+    }
+}
+
 /// What udev's rules are told of a device.
 pub(super) fn udev_flags(role: Role) -> UdevFlags {
     udev::flags_for(match role {
@@ -219,12 +239,14 @@ impl Run<'_, '_> {
 
     /// Removes a device. udev rules open new devices for a moment, so "busy" is believed only after a while.
     fn remove(&mut self, spec: &DeviceSpec) -> Result<(), StepError> {
-        let deadline = Instant::now() + BUSY_WAIT;
+        let deadline = self.ports.host.now() + BUSY_WAIT;
         loop {
             match self.remove_once(spec) {
                 Ok(()) => break,
                 Err(StepError::Dm(error)) if error.errno == Errno::ENXIO => break,
-                Err(StepError::Dm(error)) if error.errno == Errno::EBUSY && Instant::now() < deadline => {
+                Err(StepError::Dm(error))
+                    if error.errno == Errno::EBUSY && self.ports.host.now() < deadline =>
+                {
                     self.ports.host.pause(BUSY_PAUSE);
                 }
                 Err(cause) => return Err(cause),
@@ -253,15 +275,24 @@ impl Run<'_, '_> {
         let sent = self.ports.kernel.message(&send.tpool, &send.message.to_string());
         match sent {
             Ok(()) => {
-                let opposite = send.message.undo();
-                self.undo.extend(opposite.map(|message| Step::Send {
-                    sends: vec![Send { tpool: send.tpool.clone(), message, replay: true }],
-                }));
+                self.take_back_later(send);
                 Ok(())
             }
             Err(error) if send.replay && error.errno == send.message.already_done() => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                if !refused(error.errno) {
+                    self.take_back_later(send);
+                }
+                Err(error.into())
+            }
         }
+    }
+
+    fn take_back_later(&mut self, send: &Send) {
+        let opposite = send.message.undo();
+        self.undo.extend(opposite.map(|message| Step::Send {
+            sends: vec![Send { tpool: send.tpool.clone(), message, replay: true }],
+        }));
     }
 
     fn freeze(&mut self, origins: &[DmName], sends: &[Send]) -> Result<(), StepError> {
@@ -280,17 +311,25 @@ impl Run<'_, '_> {
         Ok(())
     }
 
+    /// Takes back what was done, unless the step that failed may have made the new state the one that counts. What the
+    /// text still names, because it could not be taken back, stays: recovery leads on from there.
     fn fail(mut self, step: &Step, cause: StepError) -> ExecError {
         let mut failures = Vec::new();
+        let decided = may_have_decided(step, &cause);
+        if decided {
+            self.undo.clear();
+        }
         while let Some(back) = self.undo.pop() {
             if let Err(error) = self.step(&back) {
                 failures.push(format!("{back}: {error}"));
+                if matches!(back, Step::Commit(_)) {
+                    self.undo.clear();
+                }
             }
         }
         self.wait_for_udev();
-        let unknown = matches!(&cause, StepError::Commit(failure) if !failure.nothing_changed);
         let stuck = matches!(&cause, StepError::Freeze(FreezeError::Resume { .. }));
-        let aftermath = if self.returnable && failures.is_empty() && !unknown && !stuck {
+        let aftermath = if self.returnable && failures.is_empty() && !decided && !stuck {
             Aftermath::TakenBack
         } else {
             Aftermath::Unfinished { failures }

@@ -54,6 +54,10 @@ pub fn freeze_and<T>(
     let mut window = Window { kernel, suspended: Vec::with_capacity(origins.len()) };
     for origin in origins {
         if let Err(error) = kernel.suspend(origin, Suspend::FlushAndFreeze) {
+            // It is not suspended, and this does nothing; if it is all the same, it must not stay so.
+            if let Err(unneeded) = kernel.resume(origin, udev_flags(Role::Visible).event(0)) {
+                tracing::debug!(%unneeded, "after a failed suspend");
+            }
             window.close()?;
             guard.disarm();
             return Err(FreezeError::Suspend(error));

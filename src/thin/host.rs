@@ -51,8 +51,32 @@ impl LinuxHost {
         Self { state_dir: state_dir.to_owned(), check, start: Instant::now() }
     }
 
-    fn mark(&self, pool: &LvmUuid) -> PathBuf {
-        self.state_dir.join(format!("clean-{}", pool.compact()))
+    fn mark(&self, what: &str, pool: &LvmUuid) -> PathBuf {
+        self.state_dir.join(format!("{what}-{}", pool.compact()))
+    }
+
+    fn set(&self, path: &Path) -> Result<(), MarkFailure> {
+        let made = fs::File::create(path).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
+            }
+            fs::create_dir_all(&self.state_dir)?;
+            fs::File::create(path)
+        });
+        made.map(|_| ()).map_err(|error| failure(path, error))
+    }
+}
+
+/// The mark that a pool's devices match the text.
+const CLEAN: &str = "clean";
+
+/// The mark that a metadata snapshot of a pool is in use.
+const READING: &str = "reading";
+
+fn unset(path: &Path) -> Result<(), MarkFailure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(path, error)),
+        _ => Ok(()),
     }
 }
 
@@ -62,27 +86,27 @@ fn failure(path: &Path, source: io::Error) -> MarkFailure {
 
 impl Host for LinuxHost {
     fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
-        let path = self.mark(pool);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failure(&path, error)),
-            _ => Ok(()),
-        }
+        unset(&self.mark(CLEAN, pool))
     }
 
     fn mark_clean(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
-        let path = self.mark(pool);
-        let made = fs::File::create(&path).or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
-            }
-            fs::create_dir_all(&self.state_dir)?;
-            fs::File::create(&path)
-        });
-        made.map(|_| ()).map_err(|error| failure(&path, error))
+        self.set(&self.mark(CLEAN, pool))
     }
 
     fn is_clean(&self, pool: &LvmUuid) -> bool {
-        self.mark(pool).exists()
+        self.mark(CLEAN, pool).exists()
+    }
+
+    fn mark_reading(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        self.set(&self.mark(READING, pool))
+    }
+
+    fn mark_read(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        unset(&self.mark(READING, pool))
+    }
+
+    fn is_reading(&self, pool: &LvmUuid) -> bool {
+        self.mark(READING, pool).exists()
     }
 
     fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure> {
@@ -192,8 +216,12 @@ mod tests {
         host.mark_dirty(&pool).unwrap();
         host.mark_clean(&pool).unwrap();
         assert!(host.is_clean(&pool));
+        assert!(!host.is_reading(&pool), "one mark is not the other");
+        host.mark_reading(&pool).unwrap();
+        assert!(host.is_reading(&pool));
+        host.mark_read(&pool).unwrap();
         host.mark_dirty(&pool).unwrap();
-        assert!(!host.is_clean(&pool));
+        assert!(!host.is_clean(&pool) && !host.is_reading(&pool));
     }
 
     #[test]

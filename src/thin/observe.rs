@@ -81,6 +81,11 @@ impl Scope {
         scope
     }
 
+    /// Whether that pool is looked at.
+    pub fn covers(&self, pool: &LvName) -> bool {
+        self.all || self.pools.contains(pool)
+    }
+
     fn add(&mut self, vg: &Vg, name: &LvName) {
         let Some(lv) = vg.lv(name) else { return };
         if lv.thin_pool().is_some() {
@@ -111,7 +116,7 @@ impl Observer<'_> {
                 self.look_at(&by_uuid, &DmUuid::of_lv(&self.vg.id, &lv.id, *layer), &mut observed)?;
             }
         }
-        for (lv, pool) in self.vg.pools().filter(|(lv, _)| scope.all || scope.pools.contains(&lv.name)) {
+        for (lv, pool) in self.vg.pools().filter(|(lv, _)| scope.covers(&lv.name)) {
             let seen = self.pool(lv, pool, &by_uuid, scope, &mut observed)?;
             observed.pools.insert(lv.name.clone(), seen);
         }
@@ -218,7 +223,13 @@ impl Observer<'_> {
                 let tmeta = self.vg.lv(&pool.metadata).and_then(|tmeta| named(&tmeta.id, Layer::Tmeta));
                 match (tpool, tmeta) {
                     (Some(tpool), Some(tmeta)) => {
-                        self.reader.devices_of_running(self.kernel, &tpool.name, status, tmeta.dev)
+                        let marked = self.host.mark_reading(&lv.id);
+                        let read =
+                            self.reader.devices_of_running(self.kernel, &tpool.name, status, tmeta.dev);
+                        if let Err(error) = marked.and_then(|()| self.host.mark_read(&lv.id)) {
+                            tracing::debug!(%error, "a metadata snapshot that a crash leaves goes unnoticed");
+                        }
+                        read
                     }
                     _ => return Inventory::Unknown("its metadata device is not active".into()),
                 }

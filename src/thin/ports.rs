@@ -113,6 +113,21 @@ pub trait Host {
     /// Whether a pool is marked clean.
     fn is_clean(&self, pool: &LvmUuid) -> bool;
 
+    /// Remembers that a pool's metadata is being read through a metadata snapshot, which a killed process leaves held.
+    ///
+    /// # Errors
+    /// If the mark could not be made: a snapshot that is left has to be released by hand.
+    fn mark_reading(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+
+    /// Forgets it: the snapshot is released.
+    ///
+    /// # Errors
+    /// If the mark could not be removed: the next change releases a snapshot that is not there.
+    fn mark_read(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+
+    /// Whether a pool is marked as being read.
+    fn is_reading(&self, pool: &LvmUuid) -> bool;
+
     /// Checks a pool's metadata as lvm.conf says. Returns warnings.
     ///
     /// # Errors

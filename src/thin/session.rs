@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use nix::errno::Errno;
 
 use crate::dm::kernel::Kernel;
+use crate::dm::name::{DmUuid, Layer};
 use crate::dm::udev::UdevSync;
-use crate::ids::{DevNo, LvmUuid};
+use crate::ids::{DevNo, LvName, LvmUuid};
 use crate::lvm::edit::Stamp;
 use crate::lvm::lock::VgLock;
 use crate::lvm::metadata::Metadata;
@@ -90,11 +91,33 @@ impl Session<'_> {
     /// # Errors
     /// A state that must not be touched, or a step that failed.
     pub fn recover(&mut self, scope: &Scope, lock: &VgLock) -> Result<Repair, EngineError> {
+        self.release_abandoned(scope)?;
         let repair = self.pending(scope)?;
         if !repair.plan.steps.is_empty() {
             self.execute(&repair.plan, lock)?;
         }
         Ok(repair)
+    }
+
+    /// Releases metadata snapshots that readers left who were killed: the VG's write lock says that there are none now.
+    fn release_abandoned(&self, scope: &Scope) -> Result<(), EngineError> {
+        let vg = &self.metadata.vg;
+        let abandoned = |lv: &LvName, id| scope.covers(lv) && self.host.is_reading(id);
+        for (lv, _) in vg.pools().filter(|(lv, _)| abandoned(&lv.name, &lv.id)) {
+            let uuid = DmUuid::of_lv(&vg.id, &lv.id, Layer::Tpool);
+            let tpool = self.kernel.info_by_uuid(&uuid).map_err(|error| {
+                EngineError::caused(Kind::Refused, "device-mapper does not answer", error)
+            })?;
+            if let Some(tpool) = tpool
+                && let Err(error) = self.kernel.message(&tpool.name, "release_metadata_snap")
+            {
+                tracing::debug!(%error, "no metadata snapshot to release");
+            }
+            if let Err(error) = self.host.mark_read(&lv.id) {
+                tracing::debug!(%error, "the mark stays");
+            }
+        }
+        Ok(())
     }
 
     /// Decides what the requests come to, without doing it.

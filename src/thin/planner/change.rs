@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Draft, PoolChange};
+use super::draft::{Draft, NewVolume, PoolChange, Source};
 use crate::ids::{LvName, TransactionId};
 use crate::lvm::check::may_write;
-use crate::lvm::edit::Edit;
+use crate::lvm::edit::{Edit, NewThin};
 use crate::lvm::metadata::Metadata;
 use crate::lvm::model::PoolMessage;
 use crate::thin::allocate::never_used;
@@ -38,7 +38,7 @@ impl Draft<'_> {
             let id = self.step(name)?;
             next.insert(name.clone(), id);
             first.extend(change.removals.iter().map(|removal| Edit::RemoveLv(removal.name.clone())));
-            first.extend(change.new.iter().map(|new| Edit::AddThin(new.thin.clone())));
+            first.extend(change.new.iter().map(|new| Edit::AddThin(change.record(new))));
             first.push(Edit::SetPoolTransaction { pool: name.clone(), id });
             first.push(Edit::SetPoolMessages { pool: name.clone(), messages: change.messages()? });
             second.push(Edit::SetPoolMessages { pool: name.clone(), messages: Vec::new() });
@@ -119,6 +119,14 @@ fn listed(verb: &str, names: &[String]) -> Option<String> {
 }
 
 impl PoolChange {
+    /// The record of a new volume. One whose origin the same batch removes forgets it, as lvm2 makes snapshots forget a
+    /// removed origin; another volume may have the name by then.
+    fn record(&self, new: &NewVolume) -> NewThin {
+        let removed = |source: &Source| self.removals.iter().any(|removal| removal.id == source.id);
+        let origin = new.thin.origin.clone().filter(|_| !new.source.as_ref().is_some_and(removed));
+        NewThin { origin, ..new.thin.clone() }
+    }
+
     /// What the text asks the kernel for: new empty volumes and deletions. A snapshot is not among them: lvm2 cannot
     /// replay one that was made (docs/transactions.md). A transaction of snapshots alone records the deletion of an id
     /// nobody has, because lvm2 refuses a pool whose text is ahead without any message.

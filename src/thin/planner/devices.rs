@@ -28,6 +28,8 @@ impl Draft<'_> {
         } else if !self.activate.contains(name) {
             self.activate.push(name.clone());
         }
+        // The later of two requests about one device is the one that counts.
+        self.deactivate.retain(|other| other != name);
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: what.into() });
         Ok(())
     }
@@ -42,6 +44,7 @@ impl Draft<'_> {
         if !self.deactivate.contains(name) {
             self.deactivate.push(name.clone());
         }
+        self.activate.retain(|other| other != name);
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "deactivated".into() });
         Ok(())
     }

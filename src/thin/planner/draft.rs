@@ -56,6 +56,13 @@ pub(super) struct PoolChange {
     pub maximum: Option<ThinId>,
 }
 
+impl PoolChange {
+    /// Whether the kernel is to make snapshots before the text names them.
+    pub(super) fn has_snapshots(&self) -> bool {
+        self.new.iter().any(|new| new.source.is_some())
+    }
+}
+
 /// Everything the requests come to.
 pub(super) struct Draft<'a> {
     /// The metadata they start from.

@@ -64,7 +64,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         for name in self.draft.pools.keys() {
             self.plan.push(Step::MarkDirty { pool: self.draft.pool(name)?.0.id });
         }
-        self.take_snapshots(&stacks);
+        self.take_snapshots(&stacks)?;
         self.plan.push_undoable(Step::Commit(texts.first.clone()), vec![Step::Commit(texts.revert.clone())]);
         for name in self.draft.pools.keys() {
             self.start_pool(name, Purpose::Change)?;
@@ -101,7 +101,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         Ok(())
     }
 
-    fn take_snapshots(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) {
+    fn take_snapshots(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) -> Result<(), Refusal> {
         let (mut origins, mut sends) = (Vec::new(), Vec::new());
         for (name, change) in &self.draft.pools {
             for new in &change.new {
@@ -115,9 +115,16 @@ impl<'d, 'a> Sequence<'d, 'a> {
         }
         origins.sort();
         origins.dedup();
-        if !sends.is_empty() {
-            self.plan.push(Step::Freeze { origins, sends });
+        if sends.is_empty() {
+            return Ok(());
         }
+        self.plan.push(Step::Freeze { origins, sends });
+        // The commit behind a message may have failed without a word: the text must not name what is not there.
+        for (name, _) in self.draft.pools.iter().filter(|(_, change)| change.has_snapshots()) {
+            let expect = self.expectation(self.draft.pool(name)?.1.transaction_id, Purpose::Change);
+            self.plan.push(Step::ExpectPool { tpool: stacks[name].tpool.name.clone(), expect });
+        }
+        Ok(())
     }
 
     fn send_messages(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) {
@@ -195,7 +202,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
                 let spec = self.draft.stacks().new_volume(&new.thin);
                 let spec = spec.map_err(|error| super::devices::refuse(&error))?;
                 self.bring_up(spec)?;
-                self.hold(name);
+                self.hold(name)?;
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ impl Sequence<'_, '_> {
         self.start_stack(name, &stack, expect)?;
         if matches!(self.state(name)?, PoolState::ActiveNew(_)) {
             self.bring_up(stack.pool)?;
-            self.hold(name);
+            self.hold(name)?;
         }
         Ok(())
     }
@@ -85,7 +85,13 @@ impl Sequence<'_, '_> {
         match self.draft.observed.device(&spec.uuid) {
             Some(device) if device.name == spec.name && device.live_table => {}
             Some(device) if device.name == spec.name => self.plan.push(Step::ReloadDevice(spec)),
-            _ => {
+            found => {
+                // Left by a crash under another name, without a table: it only keeps the uuid from being used.
+                if let Some(left) = found.filter(|left| !left.live_table && !self.freed.contains(&left.name))
+                {
+                    self.plan
+                        .push(Step::RemoveDevice(DeviceSpec { name: left.name.clone(), ..spec.clone() }));
+                }
                 if !self.freed.contains(&spec.name) {
                     self.draft.check_name_free(&spec)?;
                 }
@@ -101,11 +107,11 @@ impl Sequence<'_, '_> {
         self.plan.push_undoable(Step::RemoveDevice(spec.clone()), vec![Step::CreateDevice(spec.clone())]);
     }
 
-    /// Counts one more device on a pool's target, if the plan watches the pool.
-    pub(super) fn hold(&mut self, name: &LvName) {
-        if let Some(users) = self.users.get_mut(name) {
-            *users += 1;
-        }
+    /// Counts one more device on a pool's target.
+    pub(super) fn hold(&mut self, name: &LvName) -> Result<(), Refusal> {
+        let open = self.open_on(name)?;
+        *self.users.entry(name.clone()).or_insert(open) += 1;
+        Ok(())
     }
 
     /// Counts one device less on a pool's target.
@@ -171,13 +177,13 @@ impl Sequence<'_, '_> {
                     if !new {
                         self.bring_up(stack.pool)?;
                     }
-                    self.hold(name);
+                    self.hold(name)?;
                 }
                 (None, Some(thin)) => {
                     let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
                     self.start_pool(&thin.pool, Purpose::Activation)?;
                     self.bring_up(spec)?;
-                    self.hold(&thin.pool);
+                    self.hold(&thin.pool)?;
                 }
                 (None, None) => {
                     let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;

@@ -1,0 +1,113 @@
+//! Requests in few words, and the machines that they are made on.
+
+use thinvol::thin::request::Request;
+use thinvol::units::Sectors;
+
+use super::text::POOL;
+use super::{World, lv};
+
+/// The size of test volumes in sectors: 8 MiB.
+pub const SIZE: Sectors = Sectors::new(16_384);
+
+/// A new volume.
+pub fn create(name: &str, activate: bool) -> Request {
+    create_in(POOL, name, SIZE, activate)
+}
+
+/// A new volume of that size in that pool.
+pub fn create_in(pool: &str, name: &str, size: Sectors, activate: bool) -> Request {
+    Request::Create { pool: lv(pool), name: lv(name), size, tags: Vec::new(), activate, autoactivate: true }
+}
+
+/// A snapshot, inactive and with LVM's skip flag, as Proxmox and lvm2 make them.
+pub fn snapshot(origin: &str, name: &str) -> Request {
+    Request::Snapshot {
+        origin: lv(origin),
+        name: lv(name),
+        read_only: true,
+        skip_activation: true,
+        tags: Vec::new(),
+        activate: false,
+        autoactivate: true,
+    }
+}
+
+/// A writable, active copy.
+pub fn clone(origin: &str, name: &str) -> Request {
+    Request::Snapshot {
+        origin: lv(origin),
+        name: lv(name),
+        read_only: false,
+        skip_activation: false,
+        tags: Vec::new(),
+        activate: true,
+        autoactivate: true,
+    }
+}
+
+/// A removal.
+pub fn remove(name: &str) -> Request {
+    Request::Remove { name: lv(name) }
+}
+
+/// An activation.
+pub fn activate(name: &str) -> Request {
+    Request::Activate { name: lv(name), ignore_skip: false }
+}
+
+/// An activation whatever the flag says.
+pub fn activate_anyway(name: &str) -> Request {
+    Request::Activate { name: lv(name), ignore_skip: true }
+}
+
+/// A deactivation.
+pub fn deactivate(name: &str) -> Request {
+    Request::Deactivate { name: lv(name) }
+}
+
+/// The sectors that tests write and read: two of one chunk, one of another.
+pub const SECTORS: [u64; 3] = [0, 5, 300];
+
+/// What a machine looks like before a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Start {
+    /// A pool that never held a volume, stopped.
+    Fresh,
+    /// The same, running as lvm2 runs it.
+    FreshRunning,
+    /// A pool with `a` (active), `b` (inactive) and `s`, a snapshot of `a` (inactive), all with data.
+    Used,
+    /// The same after a boot at which nothing was activated.
+    Stopped,
+}
+
+impl Start {
+    /// The machine, on `pvs` physical volumes.
+    ///
+    /// # Panics
+    /// If the engine cannot get there.
+    pub fn world(self, pvs: usize) -> World {
+        let world = World::new(pvs);
+        let run = |requests: &[Request]| {
+            if let Err(error) = world.run(requests) {
+                panic!("{requests:?}: {}", super::state::told(&error));
+            }
+        };
+        match self {
+            Self::Fresh => {}
+            Self::FreshRunning => run(&[activate(POOL)]),
+            Self::Used | Self::Stopped => {
+                run(&[create("a", true), create("b", true)]);
+                world.write("a", SECTORS[0], 1);
+                world.write("a", SECTORS[2], 2);
+                world.write("b", SECTORS[1], 3);
+                run(&[snapshot("a", "s")]);
+                world.write("a", SECTORS[1], 4);
+                run(&[deactivate("b")]);
+            }
+        }
+        let machine = if self == Self::Stopped { world.machine.rebooted() } else { world.machine };
+        machine.kernel.clear_log();
+        World::on(machine)
+    }
+}

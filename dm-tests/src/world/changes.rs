@@ -1,0 +1,97 @@
+//! The changes that are crashed and made to fail at every point: each kind of request by itself, and batches.
+
+use thinvol::thin::request::Request;
+
+use super::asks::Start::{self, Fresh, FreshRunning, Stopped, Used};
+use super::asks::{activate, activate_anyway, clone, create, deactivate, remove, snapshot};
+use super::text::POOL;
+
+/// One change: what it is called, what it starts from, and its requests.
+pub type Change = (&'static str, Start, Vec<Request>);
+
+/// New empty volumes.
+pub fn creates() -> Vec<Change> {
+    vec![
+        ("first volume, inactive", Fresh, vec![create("n", false)]),
+        ("first volume, active", Fresh, vec![create("n", true)]),
+        ("first volume of a running pool, inactive", FreshRunning, vec![create("n", false)]),
+        ("first volume of a running pool, active", FreshRunning, vec![create("n", true)]),
+        ("create, inactive", Used, vec![create("n", false)]),
+        ("create, active", Used, vec![create("n", true)]),
+        ("create in a stopped pool, inactive", Stopped, vec![create("n", false)]),
+        ("create in a stopped pool, active", Stopped, vec![create("n", true)]),
+    ]
+}
+
+/// Snapshots.
+pub fn snapshots() -> Vec<Change> {
+    vec![
+        ("snapshot of an active volume", Used, vec![snapshot("a", "n")]),
+        ("snapshot of an inactive volume", Used, vec![snapshot("b", "n")]),
+        ("snapshot of a snapshot", Used, vec![snapshot("s", "n")]),
+        ("snapshot in a stopped pool", Stopped, vec![snapshot("a", "n")]),
+        ("clone of an active volume", Used, vec![clone("a", "n")]),
+        ("clone of a snapshot in a stopped pool", Stopped, vec![clone("s", "n")]),
+    ]
+}
+
+/// Removals.
+pub fn removals() -> Vec<Change> {
+    vec![
+        ("remove an active volume with a snapshot", Used, vec![remove("a")]),
+        ("remove an inactive volume", Used, vec![remove("b")]),
+        ("remove a snapshot", Used, vec![remove("s")]),
+        ("remove in a stopped pool", Stopped, vec![remove("a")]),
+    ]
+}
+
+/// Activations and deactivations.
+pub fn activations() -> Vec<Change> {
+    vec![
+        ("activate a volume", Used, vec![activate("b")]),
+        ("activate a snapshot in a stopped pool", Stopped, vec![activate_anyway("s")]),
+        ("activate a fresh pool", Fresh, vec![activate(POOL)]),
+        ("activate a pool", Stopped, vec![activate(POOL)]),
+        ("activate all", Stopped, vec![Request::ActivateAll]),
+        ("deactivate a volume", Used, vec![deactivate("a")]),
+        ("deactivate a fresh pool", FreshRunning, vec![deactivate(POOL)]),
+        ("deactivate all", Used, vec![Request::DeactivateAll]),
+    ]
+}
+
+/// Batches.
+pub fn batches() -> Vec<Change> {
+    vec![
+        ("two creates", Used, vec![create("n", false), create("m", true)]),
+        ("two first volumes", Fresh, vec![create("n", false), create("m", true)]),
+        ("first volumes of a running pool", FreshRunning, vec![create("n", true), create("m", true)]),
+        ("snapshots at one instant", Used, vec![activate("b"), snapshot("a", "n"), snapshot("b", "m")]),
+        ("snapshot and create", Used, vec![snapshot("a", "n"), create("m", true)]),
+        ("snapshot, create, remove", Used, vec![snapshot("a", "n"), create("m", false), remove("b")]),
+        ("snapshot, then remove the origin", Used, vec![snapshot("a", "n"), remove("a")]),
+        ("clone, then remove the origin, stopped", Stopped, vec![clone("b", "n"), remove("b")]),
+        ("remove and create again", Used, vec![remove("a"), create("a", true)]),
+        ("snapshot, remove, create again", Used, vec![snapshot("a", "n"), remove("a"), create("a", true)]),
+        ("remove everything", Used, vec![remove("s"), remove("a"), remove("b")]),
+        ("remove everything, stopped", Stopped, vec![remove("a"), remove("b"), remove("s")]),
+        ("snapshot of a new snapshot", Used, vec![clone("a", "n"), snapshot("n", "m")]),
+        ("deactivate one, create another", Used, vec![deactivate("a"), create("n", true)]),
+        ("create, deactivate all", Used, vec![create("n", true), Request::DeactivateAll]),
+        (
+            "replace a snapshot and a volume",
+            Used,
+            vec![remove("s"), snapshot("a", "s"), remove("b"), create("b", false)],
+        ),
+    ]
+}
+
+/// A few that show what a second physical volume adds.
+pub fn on_two_disks() -> Vec<Change> {
+    vec![
+        ("create, active", Used, vec![create("n", true)]),
+        ("snapshot of an active volume", Used, vec![snapshot("a", "n")]),
+        ("remove in a stopped pool", Stopped, vec![remove("a")]),
+        ("first volume of a running pool", FreshRunning, vec![create("n", true)]),
+        ("snapshot, create, remove", Used, vec![snapshot("a", "n"), create("m", false), remove("b")]),
+    ]
+}

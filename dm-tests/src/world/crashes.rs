@@ -1,0 +1,286 @@
+//! Every state that a crash of a change can leave, what thinvol makes of each, what lvm2 makes of each, and every state
+//! that a crash of the recovery can leave in turn.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use thinvol::dm::sim::{Crash, SimKernel};
+use thinvol::io::mem::crash::crash_images;
+use thinvol::io::mem::disk::MemDisk;
+use thinvol::io::mem::image::Image;
+use thinvol::thin::error::EngineError;
+use thinvol::thin::request::Request;
+
+use super::asks::create;
+use super::host::{HostState, resume_all};
+use super::machine::Machine;
+use super::rest::{Contents, Expect, at_rest, contents, unharmed, volumes};
+use super::state::told;
+use super::tape::Point;
+use super::{World, lvm2, state};
+
+/// The volume that the next change makes.
+const NEXT: &str = "next";
+
+/// How much was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// Instants at which a process could be killed or the machine could stop.
+    pub points: usize,
+    /// Combinations of an instant and a content of the disks.
+    pub images: usize,
+    /// Distinct states among them; each was recovered, changed, and given to lvm2.
+    pub states: usize,
+    /// States that became the old one.
+    pub old: usize,
+    /// States that became the new one.
+    pub new: usize,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.points += other.points;
+        self.images += other.images;
+        self.states += other.states;
+        self.old += other.old;
+        self.new += other.new;
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { points, images, states, old, new } = self;
+        write!(f, "{points} points, {images} images, {states} distinct states ({old} old, {new} new)")
+    }
+}
+
+/// One state to look at.
+struct Node {
+    kernel: SimKernel,
+    images: Rc<Vec<Image>>,
+    host: HostState,
+    uuids: u32,
+    /// How it came about.
+    how: String,
+    depth: usize,
+}
+
+/// The search.
+struct Explorer {
+    old: Expect,
+    new: Expect,
+    /// How often in a row recovery is crashed, too.
+    limit: usize,
+    seen: HashSet<u64>,
+    /// What the volumes hold in states that were looked into.
+    read: RefCell<HashMap<u64, Contents>>,
+    queue: Vec<Node>,
+    count: Count,
+    failures: Vec<String>,
+}
+
+/// Crashes one change at every point, and the recovery at every point, and so on `depth` times.
+///
+/// # Errors
+/// The states, and how they came about, that are not as they must be.
+pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Count, Vec<String>> {
+    let one = |why: String| vec![why];
+    let run = |world: &World| world.run(requests).map_err(|error| vec![told(&error)]);
+    let old = Expect::of(world).map_err(one)?;
+    let mut whole = world.fork();
+    whole.record = true;
+    run(&whole)?;
+    let new = Expect::of(&whole).map_err(one)?;
+    let mut explorer = Explorer {
+        old,
+        new,
+        limit: depth,
+        seen: HashSet::new(),
+        read: RefCell::default(),
+        queue: Vec::new(),
+        count: Count::default(),
+        failures: Vec::new(),
+    };
+    explorer.add(&whole.machine, whole.take_points(), "", 0);
+    while let Some(node) = explorer.queue.pop() {
+        explorer.visit(node);
+    }
+    if explorer.failures.is_empty() { Ok(explorer.count) } else { Err(explorer.failures) }
+}
+
+/// Contents of disks, each different from the others, and how many there were in all.
+type Images = (usize, Vec<(u64, Rc<Vec<Image>>)>);
+
+fn images_after_crash(disks: &[Arc<MemDisk>], at: usize) -> Images {
+    let disks: Vec<&MemDisk> = disks.iter().map(Arc::as_ref).collect();
+    let mut exact = HashSet::new();
+    let mut distinct = BTreeMap::new();
+    let mut total = 0;
+    for images in crash_images(&disks, at) {
+        total += 1;
+        if exact.insert(state::exact_disks(&images)) {
+            distinct.entry(state::disks(&images)).or_insert_with(|| Rc::new(images));
+        }
+    }
+    (total, distinct.into_iter().collect())
+}
+
+impl Explorer {
+    /// Adds every state that a crash at these points can leave.
+    fn add(&mut self, machine: &Machine, points: Vec<Point>, before: &str, depth: usize) {
+        let mut crashed: BTreeMap<usize, Images> = BTreeMap::new();
+        for point in points {
+            self.count.points += 1;
+            let how = |what: &str| format!("{before}{what} after {}", point.after);
+            let live = Rc::new(point.images.clone());
+            let disks = state::disks(&live);
+            let killed = |how: String| Node {
+                kernel: point.kernel.clone(),
+                images: Rc::clone(&live),
+                host: HostState { armed: Vec::new(), ..point.host.clone() },
+                uuids: point.uuids,
+                how,
+                depth,
+            };
+            let guarded = killed(how("killed"));
+            resume_all(&guarded.kernel, &point.host.armed);
+            self.push(guarded, disks);
+            if !point.kernel.suspended().is_empty() {
+                self.push(killed(how("killed, and its guard,")), disks);
+            }
+            let (total, images) =
+                crashed.entry(point.at).or_insert_with(|| images_after_crash(&machine.disks, point.at));
+            for (crash, what) in [(Crash::LoseUncommitted, "power lost"), (Crash::KeepUncommitted, "reset")] {
+                self.count.images += *total;
+                let kernel = point.kernel.clone();
+                kernel.crash(crash);
+                for (disks, images) in images.iter() {
+                    let node = Node {
+                        kernel: kernel.clone(),
+                        images: Rc::clone(images),
+                        host: HostState::default(),
+                        ..killed(how(what))
+                    };
+                    self.push(node, *disks);
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, node: Node, disks: u64) {
+        self.count.images += 1;
+        let kernel = state::kernel(&node.kernel, node.images.len());
+        let key = [disks, kernel, state::host(&node.host)];
+        if self.seen.insert(hash(key)) {
+            node.kernel.clear_log();
+            self.queue.push(node);
+        }
+    }
+
+    fn visit(&mut self, node: Node) {
+        self.count.states += 1;
+        let world = World::on(Machine::from_parts(node.kernel, &node.images, node.host, node.uuids));
+        let frozen = !world.machine.kernel.suspended().is_empty();
+        let verdict = self.recovers(&world, &node.how, node.depth).and_then(|expect| {
+            // A process killed together with its guard: neither lvm2 nor a change elsewhere in the pool mends that.
+            if frozen {
+                return Ok(expect);
+            }
+            self.next_change(&world, &expect).map_err(|why| format!("at the next change: {why}"))?;
+            self.lvm2(&world, &expect).map_err(|why| format!("lvm2: {why}"))?;
+            Ok(expect)
+        });
+        match verdict {
+            Ok(expect) if expect == self.old => self.count.old += 1,
+            Ok(_) => self.count.new += 1,
+            Err(why) => self.failures.push(format!("{}: {why}", node.how)),
+        }
+    }
+
+    /// What the volumes hold. Nobody writes to them meanwhile, so that states with the same mappings hold the same.
+    fn contents(&self, world: &World) -> Result<Contents, String> {
+        let machine = &world.machine;
+        let (images, host) = (machine.images(), machine.host.state());
+        let kernel = state::kernel(&machine.kernel, images.len());
+        let key = hash([state::disks(&images), kernel, state::host(&host)]);
+        if let Some(known) = self.read.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let contents = contents(world)?;
+        self.read.borrow_mut().insert(key, contents.clone());
+        Ok(contents)
+    }
+
+    fn expect_of(&self, world: &World) -> Result<Expect, String> {
+        Ok(Expect { volumes: volumes(&world.metadata().vg), contents: self.contents(world)? })
+    }
+
+    /// Which of the two states the world is in.
+    fn which(&self, world: &World) -> Result<Expect, String> {
+        let now = volumes(&world.metadata().vg);
+        let expect = [&self.old, &self.new].into_iter().find(|expect| expect.volumes == now);
+        let expect =
+            expect.ok_or_else(|| format!("neither the old volumes nor the new ones: {:?}", now.keys()))?;
+        let contents = self.contents(world)?;
+        if contents != expect.contents {
+            return Err(format!("the volumes hold {contents:?} instead of {:?}", expect.contents));
+        }
+        Ok(expect.clone())
+    }
+
+    /// Recovery leads to rest, in the old state or the new one; done again it finds nothing.
+    fn recovers(&mut self, world: &World, how: &str, depth: usize) -> Result<Expect, String> {
+        let mut fork = world.fork();
+        fork.record = depth < self.limit;
+        let repair = fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
+        let points = fork.take_points();
+        fork.record = false;
+        if let Some(left) = repair.left.first() {
+            return Err(format!("recovery leaves something: {left}"));
+        }
+        at_rest(&fork)?;
+        let expect = self.which(&fork)?;
+        let again = fork.recover().map_err(|error| format!("second recovery: {}", told(&error)))?;
+        if let Some(found) = again.found.first() {
+            return Err(format!("a second recovery finds something: {found}"));
+        }
+        self.add(&fork.machine, points, &format!("{how}, then recovery "), depth + 1);
+        Ok(expect)
+    }
+
+    /// Any change, too, mends its pool first.
+    fn next_change(&self, world: &World, expect: &Expect) -> Result<(), String> {
+        let fork = world.fork();
+        fork.run(&[create(NEXT, false)]).map_err(|error: EngineError| told(&error))?;
+        at_rest(&fork)?;
+        if self.expect_of(&fork)?.without(&[NEXT]) != *expect {
+            return Err("another state than after recovery".into());
+        }
+        Ok(())
+    }
+
+    /// lvm2 goes on, takes over nobody's data, and thinvol goes on after it.
+    fn lvm2(&self, world: &World, expect: &Expect) -> Result<(), String> {
+        let fork = world.fork();
+        lvm2::creates(&fork)?;
+        unharmed(&fork)?;
+        let after = self.expect_of(&fork)?;
+        if after.clone().without(&lvm2::MADE) != *expect {
+            return Err("another state than after recovery".into());
+        }
+        if after.contents[&super::lv(lvm2::MADE[0])].iter().any(|value| *value != 0) {
+            return Err("a new volume of lvm2 holds data".into());
+        }
+        fork.recover().map_err(|error| format!("recovery after it: {}", told(&error)))?;
+        if self.expect_of(&fork)? == after { Ok(()) } else { Err("recovery after it changes volumes".into()) }
+    }
+}
+
+fn hash(key: [u64; 3]) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}

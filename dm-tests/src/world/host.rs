@@ -1,0 +1,151 @@
+//! The host of the small machine: marks that a killed process leaves and a crash of the machine does not, a check of
+//! pool metadata that fails on demand, and the process that resumes devices when its parent dies.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use thinvol::dm::kernel::{Kernel as _, UdevEvent};
+use thinvol::dm::name::DmName;
+use thinvol::dm::sim::SimKernel;
+use thinvol::ids::{DevNo, LvmUuid};
+use thinvol::thin::ports::{CheckFailure, Guard, Host, MarkFailure};
+
+/// What the host remembers and how it behaves.
+#[derive(Clone, Debug, Default)]
+pub struct HostState {
+    /// Pools that are marked clean.
+    pub clean: BTreeSet<LvmUuid>,
+    /// Pools that are marked as being read.
+    pub reading: BTreeSet<LvmUuid>,
+    /// Devices that the guard process would resume; nothing if there is none.
+    pub armed: Vec<DmName>,
+    /// What `thin_check` complains of, if it does.
+    pub check_fails: Option<String>,
+    /// Whether marks cannot be taken away.
+    pub marks_stick: bool,
+    /// How often pool metadata was checked.
+    pub checks: usize,
+    /// The clock.
+    pub clock: Duration,
+}
+
+/// The host.
+#[derive(Debug)]
+pub struct SimHost {
+    kernel: Rc<SimKernel>,
+    state: Rc<RefCell<HostState>>,
+}
+
+impl SimHost {
+    /// A host in that state, on that kernel.
+    pub fn new(kernel: Rc<SimKernel>, state: HostState) -> Self {
+        Self { kernel, state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// Its state now.
+    pub fn state(&self) -> HostState {
+        self.state.borrow().clone()
+    }
+
+    /// Changes its state.
+    pub fn set(&self, change: impl FnOnce(&mut HostState)) {
+        change(&mut self.state.borrow_mut());
+    }
+}
+
+/// What the guard process does when its parent is gone.
+pub fn resume_all(kernel: &SimKernel, devices: &[DmName]) {
+    let suspended = kernel.suspended();
+    for name in devices.iter().filter(|name| suspended.contains(name)) {
+        // One that cannot be resumed shows as a violation afterwards.
+        let _ = kernel.resume(name, UdevEvent(0));
+    }
+}
+
+struct SimGuard {
+    kernel: Rc<SimKernel>,
+    state: Rc<RefCell<HostState>>,
+}
+
+impl Guard for SimGuard {
+    fn disarm(self: Box<Self>) {
+        self.state.borrow_mut().armed.clear();
+    }
+}
+
+impl Drop for SimGuard {
+    fn drop(&mut self) {
+        let armed = std::mem::take(&mut self.state.borrow_mut().armed);
+        resume_all(&self.kernel, &armed);
+    }
+}
+
+impl Host for SimHost {
+    fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        if self.state.borrow().marks_stick {
+            let source = io::Error::from(Errno::EROFS);
+            return Err(MarkFailure { path: format!("/run/thinvol/clean-{}", pool.compact()), source });
+        }
+        self.kernel.waits_for("the mark of a pool");
+        self.state.borrow_mut().clean.remove(pool);
+        Ok(())
+    }
+
+    fn mark_clean(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        self.kernel.waits_for("the mark of a pool");
+        self.state.borrow_mut().clean.insert(*pool);
+        Ok(())
+    }
+
+    fn is_clean(&self, pool: &LvmUuid) -> bool {
+        self.state.borrow().clean.contains(pool)
+    }
+
+    fn mark_reading(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        self.state.borrow_mut().reading.insert(*pool);
+        Ok(())
+    }
+
+    fn mark_read(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+        self.state.borrow_mut().reading.remove(pool);
+        Ok(())
+    }
+
+    fn is_reading(&self, pool: &LvmUuid) -> bool {
+        self.state.borrow().reading.contains(pool)
+    }
+
+    fn thin_check(&self, tmeta: &DmName, _: DevNo) -> Result<Vec<String>, CheckFailure> {
+        self.kernel.waits_for("thin_check");
+        let mut state = self.state.borrow_mut();
+        state.checks += 1;
+        match &state.check_fails {
+            Some(why) => Err(CheckFailure { device: tmeta.clone(), why: why.clone() }),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>> {
+        self.state.borrow_mut().armed = devices.to_vec();
+        Ok(Box::new(SimGuard { kernel: Rc::clone(&self.kernel), state: Rc::clone(&self.state) }))
+    }
+
+    fn holders(&self, dev: DevNo) -> Vec<String> {
+        vec![format!("a process that has {dev} open")]
+    }
+
+    fn now(&self) -> Duration {
+        let mut state = self.state.borrow_mut();
+        state.clock += Duration::from_micros(50);
+        state.clock
+    }
+
+    fn pause(&self, time: Duration) {
+        self.kernel.waits_for("a busy device");
+        self.state.borrow_mut().clock += time;
+    }
+}

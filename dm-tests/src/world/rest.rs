@@ -1,0 +1,108 @@
+//! A volume group at rest: text and kernel agree, nothing is pending, and the volumes hold what they should.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thinvol::ids::{LvName, ThinId};
+use thinvol::lvm::model::{Lv, Vg};
+use thinvol::thin::request::Request;
+
+use super::asks::{SECTORS, activate_anyway};
+use super::reader::metadata_place;
+use super::state::told;
+use super::tape::Tape;
+use super::{World, machine};
+
+/// What the volumes' sectors hold.
+pub type Contents = BTreeMap<LvName, Vec<u64>>;
+
+/// The volumes of a volume group and what they hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect {
+    /// The thin volumes' records, by name.
+    pub volumes: BTreeMap<LvName, Lv>,
+    /// What they hold.
+    pub contents: Contents,
+}
+
+/// The thin volumes' records.
+pub fn volumes(vg: &Vg) -> BTreeMap<LvName, Lv> {
+    let thins = vg.lvs.iter().filter(|lv| lv.thin().is_some());
+    thins.map(|lv| (lv.name.clone(), lv.clone())).collect()
+}
+
+impl Expect {
+    /// What a world that is at rest holds.
+    ///
+    /// # Errors
+    /// What is not at rest.
+    pub fn of(world: &World) -> Result<Self, String> {
+        let vg = at_rest(world)?;
+        Ok(Self { volumes: volumes(&vg), contents: contents(world)? })
+    }
+
+    /// The same without some volumes.
+    pub fn without(mut self, names: &[&str]) -> Self {
+        self.volumes.retain(|name, _| !names.contains(&name.as_str()));
+        self.contents.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
+}
+
+/// Checks that nothing is pending; returns what the text says.
+///
+/// # Errors
+/// What is not at rest.
+pub fn at_rest(world: &World) -> Result<Vg, String> {
+    let store = world.open(&Tape::new(&world.machine, false));
+    if let Some(issue) = store.issues().first() {
+        return Err(format!("the metadata areas: {issue}"));
+    }
+    let vg = world.metadata().vg;
+    for (lv, pool) in vg.pools() {
+        if !pool.messages.is_empty() {
+            return Err(format!("messages are left: {:?}", pool.messages));
+        }
+        let pvs = machine::pvs(world.machine.disks.len());
+        let place = metadata_place(&vg, pool, &pvs).ok_or("the pool's metadata is nowhere")?;
+        let (kernel, devices) = world.machine.kernel.metadata_on_disk(place.0, place.1).unwrap_or_default();
+        if kernel != pool.transaction_id.0 {
+            return Err(format!(
+                "the kernel is at transaction {kernel}, the text at {}",
+                pool.transaction_id
+            ));
+        }
+        let text: BTreeSet<ThinId> = vg.thins_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
+        let devices: BTreeSet<ThinId> = devices.into_keys().collect();
+        if text != devices {
+            return Err(format!("the text has thin devices {text:?}, the kernel {devices:?}"));
+        }
+    }
+    unharmed(world)?;
+    Ok(vg)
+}
+
+/// Checks that nothing is suspended and nobody did what nobody may do.
+///
+/// # Errors
+/// The first violation.
+pub fn unharmed(world: &World) -> Result<(), String> {
+    world.machine.kernel.violations().first().map_or(Ok(()), |violation| Err(violation.to_string()))
+}
+
+/// What all thin volumes hold, read on a machine of its own where all are active.
+///
+/// # Errors
+/// If one cannot be activated.
+pub fn contents(world: &World) -> Result<Contents, String> {
+    let fork = world.fork();
+    let names: Vec<LvName> = volumes(&fork.metadata().vg).into_keys().collect();
+    let all: Vec<Request> = names.iter().map(|name| activate_anyway(name.as_str())).collect();
+    if !all.is_empty() {
+        fork.run(&all).map_err(|error| format!("the volumes cannot be activated: {}", told(&error)))?;
+    }
+    let contents = fork.read_active(&names, &SECTORS);
+    if contents.len() != names.len() {
+        return Err(format!("of {} volumes {} can be read", names.len(), contents.len()));
+    }
+    Ok(contents)
+}

@@ -1,0 +1,195 @@
+//! Records what a crash would find: the machine after every ioctl that changes something and after every write and
+//! flush.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use thinvol::dm::kernel::{
+    DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent,
+};
+use thinvol::dm::name::{DmName, DmUuid};
+use thinvol::dm::sim::SimKernel;
+use thinvol::dm::table::{Table, TargetLine};
+use thinvol::ids::DevNo;
+use thinvol::io::block::BlockDev;
+use thinvol::io::mem::disk::MemDisk;
+use thinvol::io::mem::image::Image;
+use thinvol::units::Bytes;
+
+use super::host::HostState;
+use super::machine::Machine;
+
+/// The machine at one instant.
+#[derive(Debug)]
+pub struct Point {
+    /// After what.
+    pub after: String,
+    /// The kernel.
+    pub kernel: SimKernel,
+    /// What reads of the disks give.
+    pub images: Vec<Image>,
+    /// How many writes and flushes were begun.
+    pub at: usize,
+    /// The host.
+    pub host: HostState,
+    /// How many UUIDs were made.
+    pub uuids: u32,
+}
+
+/// The recorder of one machine; it can be off.
+#[derive(Debug)]
+pub struct Tape {
+    machine: Rc<Machine>,
+    points: Option<RefCell<Vec<Point>>>,
+    /// The message, counted from 1, whose commit fails without a word; 0 for none.
+    pub swallow: Cell<usize>,
+}
+
+impl Tape {
+    /// A recorder that records, or only passes on.
+    pub fn new(machine: &Rc<Machine>, on: bool) -> Rc<Self> {
+        let tape =
+            Self { machine: Rc::clone(machine), points: on.then(RefCell::default), swallow: Cell::new(0) };
+        tape.mark(|| "the beginning".into());
+        Rc::new(tape)
+    }
+
+    /// What was recorded.
+    pub fn take(&self) -> Vec<Point> {
+        self.points.as_ref().map(|points| std::mem::take(&mut *points.borrow_mut())).unwrap_or_default()
+    }
+
+    fn mark(&self, after: impl FnOnce() -> String) {
+        let Some(points) = &self.points else { return };
+        let machine = &self.machine;
+        points.borrow_mut().push(Point {
+            after: after(),
+            kernel: machine.kernel.as_ref().clone(),
+            images: machine.images(),
+            at: machine.timeline.now(),
+            host: machine.host.state(),
+            uuids: machine.uuids.get(),
+        });
+    }
+
+    fn did<T>(&self, result: Result<T, DmError>) -> Result<T, DmError> {
+        self.mark(|| self.machine.kernel.log().last().map(ToString::to_string).unwrap_or_default());
+        result
+    }
+
+    fn kernel(&self) -> &SimKernel {
+        &self.machine.kernel
+    }
+
+    /// The disks, recorded.
+    pub fn disks(self: &Rc<Self>) -> Vec<Box<dyn BlockDev>> {
+        let disk = |disk: &Arc<MemDisk>| -> Box<dyn BlockDev> {
+            Box::new(TapedDisk { disk: Arc::clone(disk), tape: Rc::clone(self) })
+        };
+        self.machine.disks.iter().map(disk).collect()
+    }
+}
+
+/// Verbs that only look are not recorded: the point before them is the same.
+impl Kernel for Tape {
+    fn info(&self, name: &DmName) -> Result<Option<DeviceInfo>, DmError> {
+        self.kernel().info(name)
+    }
+
+    fn info_by_uuid(&self, uuid: &DmUuid) -> Result<Option<DeviceInfo>, DmError> {
+        self.kernel().info_by_uuid(uuid)
+    }
+
+    fn list(&self) -> Result<Vec<ListedDevice>, DmError> {
+        self.kernel().list()
+    }
+
+    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo, DmError> {
+        self.did(self.kernel().create(name, uuid))
+    }
+
+    fn load(&self, name: &DmName, table: &Table, read_only: bool) -> Result<(), DmError> {
+        self.did(self.kernel().load(name, table, read_only))
+    }
+
+    fn clear(&self, name: &DmName) -> Result<(), DmError> {
+        self.did(self.kernel().clear(name))
+    }
+
+    fn suspend(&self, name: &DmName, how: Suspend) -> Result<(), DmError> {
+        self.did(self.kernel().suspend(name, how))
+    }
+
+    fn resume(&self, name: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.did(self.kernel().resume(name, udev))
+    }
+
+    fn remove(&self, name: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.did(self.kernel().remove(name, udev))
+    }
+
+    fn rename(&self, name: &DmName, new: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.did(self.kernel().rename(name, new, udev))
+    }
+
+    fn message(&self, name: &DmName, message: &str) -> Result<(), DmError> {
+        if self.swallow.get() == 1 {
+            // A message to what is no pool has no commit to fail.
+            let _ = self.kernel().fail_commits(name, 1);
+        }
+        self.swallow.set(self.swallow.get().saturating_sub(1));
+        self.did(self.kernel().message(name, message))
+    }
+
+    fn table(&self, name: &DmName) -> Result<Vec<TargetLine>, DmError> {
+        self.kernel().table(name)
+    }
+
+    fn status(&self, name: &DmName, flush: StatusFlush) -> Result<(DeviceInfo, Vec<TargetLine>), DmError> {
+        self.kernel().status(name, flush)
+    }
+
+    fn deps(&self, name: &DmName) -> Result<Vec<DevNo>, DmError> {
+        self.kernel().deps(name)
+    }
+}
+
+/// A disk whose writes and flushes are recorded, and are a violation while anything is suspended.
+struct TapedDisk {
+    disk: Arc<MemDisk>,
+    tape: Rc<Tape>,
+}
+
+impl BlockDev for TapedDisk {
+    fn name(&self) -> String {
+        self.disk.name()
+    }
+
+    fn size(&self) -> Bytes {
+        self.disk.size()
+    }
+
+    fn block_size(&self) -> u32 {
+        self.disk.block_size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.disk.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
+        self.tape.kernel().waits_for("a write of metadata");
+        let result = self.disk.write_at(offset, buf);
+        self.tape.mark(|| format!("write {}: {} bytes at {offset}", self.disk.name(), buf.len()));
+        result
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.tape.kernel().waits_for("a flush of metadata");
+        let result = self.disk.flush();
+        self.tape.mark(|| format!("flush {}", self.disk.name()));
+        result
+    }
+}

@@ -1,0 +1,68 @@
+//! Every state that a crash of a change can leave: the process killed or the machine stopped after each ioctl, each write
+//! and each flush, with every content that the disks may then have. thinvol brings each to the old volumes or the new
+//! ones, by `recover` and by any next change, crashed in turn or not; so does lvm2, by its own rules.
+
+use dm_tests::world::changes::{Change, activations, batches, creates, on_two_disks, removals, snapshots};
+use dm_tests::world::crashes::{Count, explore};
+
+/// Explores the changes on `pvs` physical volumes; recovery is crashed `depth` times in a row.
+fn all(what: &str, changes: &[Change], pvs: usize, depth: usize) {
+    let mut sum = Count::default();
+    let mut bad = Vec::new();
+    for (name, start, requests) in changes {
+        match explore(&start.world(pvs), requests, depth) {
+            Ok(count) => {
+                println!("{name}: {count}");
+                sum += count;
+            }
+            Err(failures) => {
+                let first = failures[..failures.len().min(3)].join("\n  ");
+                bad.push(format!("{name}, {} states:\n  {first}", failures.len()));
+            }
+        }
+    }
+    println!("crashes of {} changes ({what}): {sum}", changes.len());
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
+}
+
+#[test]
+fn creates_survive_every_crash() {
+    all("create", &creates(), 1, 2);
+}
+
+#[test]
+fn snapshots_survive_every_crash() {
+    all("snapshot", &snapshots(), 1, 2);
+}
+
+#[test]
+fn removals_survive_every_crash() {
+    all("remove", &removals(), 1, 2);
+}
+
+#[test]
+fn activations_survive_every_crash() {
+    all("activate, deactivate", &activations(), 1, 2);
+}
+
+#[test]
+fn batches_survive_every_crash() {
+    let (first, _) = halves(batches());
+    all("batches", &first, 1, 1);
+}
+
+#[test]
+fn more_batches_survive_every_crash() {
+    let (_, second) = halves(batches());
+    all("more batches", &second, 1, 1);
+}
+
+#[test]
+fn changes_on_two_disks_survive_every_crash() {
+    all("two disks", &on_two_disks(), 2, 1);
+}
+
+fn halves(mut changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
+    let second = changes.split_off(changes.len() / 2);
+    (changes, second)
+}

@@ -1,0 +1,227 @@
+//! A failure at every ioctl, every write and every flush of a change: the change is either taken back whole, or reported
+//! as unfinished and completed by recovery. Nothing stays suspended, nobody is lied to.
+
+use std::collections::BTreeSet;
+
+use dm_tests::world::World;
+use dm_tests::world::asks::create;
+use dm_tests::world::changes::{Change, activations, batches, creates, on_two_disks, removals, snapshots};
+use dm_tests::world::machine::pvs;
+use dm_tests::world::reader::metadata_place;
+use dm_tests::world::rest::{Expect, at_rest, unharmed, volumes};
+use dm_tests::world::state::told;
+use nix::errno::Errno;
+use thinvol::dm::kernel::Kernel as _;
+use thinvol::dm::sim::{Fault, FaultKind, When};
+use thinvol::io::mem::disk::Logged;
+use thinvol::io::mem::fault::{self, Effect, Operation};
+use thinvol::lvm::model::PoolMessage;
+use thinvol::thin::error::Kind;
+use thinvol::thin::request::Request;
+
+/// How a change went that something failed in.
+#[derive(Default)]
+struct Tally {
+    done: usize,
+    taken_back: usize,
+    unfinished: usize,
+    bad: Vec<String>,
+}
+
+struct Case<'a> {
+    name: &'a str,
+    world: World,
+    requests: &'a [Request],
+    old: Expect,
+    new: Expect,
+    devices: BTreeSet<String>,
+}
+
+fn devices(world: &World) -> BTreeSet<String> {
+    let listed = world.machine.kernel.list().expect("the list can be had");
+    listed.into_iter().map(|device| device.name.to_string()).collect()
+}
+
+impl<'a> Case<'a> {
+    fn new((name, start, requests): &'a Change, pvs: usize) -> Self {
+        let world = start.world(pvs);
+        let whole = world.fork();
+        whole.run(requests).unwrap_or_else(|error| panic!("{name}: {}", told(&error)));
+        let (old, new) = (Expect::of(&world).expect("at rest"), Expect::of(&whole).expect("at rest"));
+        let devices = devices(&world);
+        world.machine.kernel.clear_log();
+        Self { name, world, requests, old, new, devices }
+    }
+
+    /// How many ioctls, and what writes and flushes, the change makes when nothing fails.
+    fn cost(&self) -> (usize, Vec<(usize, Operation, usize)>) {
+        let fork = self.world.fork();
+        fork.machine.kernel.clear_log();
+        fork.run(self.requests).expect("it ran before");
+        let mut disk_faults = Vec::new();
+        for (place, disk) in fork.machine.disks.iter().enumerate() {
+            let log = disk.log();
+            let writes = log.iter().filter(|(_, logged)| matches!(logged, Logged::Write { .. })).count();
+            disk_faults.extend((0..writes).map(|nth| (place, Operation::Write, nth)));
+            disk_faults.extend((0..log.len() - writes).map(|nth| (place, Operation::Flush, nth)));
+        }
+        (fork.machine.kernel.log().len(), disk_faults)
+    }
+
+    /// Runs the change on `fork`, where something fails, and judges. `precise`: a failure means that nothing happened.
+    fn judge(&self, fork: &World, precise: bool, tally: &mut Tally) -> Result<(), String> {
+        let result = fork.run(self.requests);
+        fork.machine.kernel.revive();
+        fork.machine.disks.iter().for_each(|disk| disk.heal());
+        unharmed(fork)?;
+        let undone = match &result {
+            Ok(_) => false,
+            Err(error) => error.kind() != Kind::Partial,
+        };
+        if undone && precise {
+            at_rest(fork)?;
+            if devices(fork) != self.devices {
+                return Err(format!("{:?} are active instead of {:?}", devices(fork), self.devices));
+            }
+        }
+        fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
+        at_rest(fork)?;
+        let now = Expect { volumes: volumes(&fork.metadata().vg), ..Expect::of(fork)? };
+        match &result {
+            Ok(_) if now == self.new => tally.done += 1,
+            Err(_) if undone && now == self.old => tally.taken_back += 1,
+            Err(_) if !undone && (now == self.old || now == self.new) => tally.unfinished += 1,
+            Ok(_) => return Err("it says done, but it is not".into()),
+            Err(error) => {
+                let names: Vec<&str> = now.volumes.keys().map(thinvol::ids::LvName::as_str).collect();
+                return Err(format!("'{}', but the volumes are {names:?}, {:?}", told(error), now.contents));
+            }
+        }
+        fork.run(&[create("next", false)]).map_err(|error| format!("next change: {}", told(&error)))?;
+        at_rest(fork).map(|_| ())
+    }
+
+    fn note(&self, tally: &mut Tally, at: &str, verdict: Result<(), String>) {
+        if let Err(why) = verdict {
+            tally.bad.push(format!("{}, {at}: {why}", self.name));
+        }
+    }
+}
+
+fn report(what: &str, tally: &Tally) {
+    let Tally { done, taken_back, unfinished, bad } = tally;
+    println!(
+        "{what}: {done} done all the same, {taken_back} taken back, {unfinished} unfinished and completed"
+    );
+    assert!(bad.is_empty(), "{} failures, such as\n{}", bad.len(), bad[..bad.len().min(12)].join("\n"));
+}
+
+fn every_ioctl(changes: &[Change]) {
+    let mut tally = Tally::default();
+    for change in changes {
+        let case = Case::new(change, 1);
+        for nth in 1..=case.cost().0 {
+            for when in [When::Before, When::After] {
+                let fork = case.world.fork();
+                let kind = FaultKind::Errno(Errno::EIO);
+                fork.machine.kernel.inject(Fault { verb: None, nth, when, kind });
+                let verdict = case.judge(&fork, when == When::Before, &mut tally);
+                let log = fork.machine.kernel.log();
+                let failed = log.get(nth - 1).map(ToString::to_string).unwrap_or_default();
+                case.note(&mut tally, &format!("{when:?} '{failed}'"), verdict);
+            }
+        }
+    }
+    report("failed ioctls", &tally);
+}
+
+#[test]
+fn creates_with_a_failing_ioctl() {
+    every_ioctl(&creates());
+}
+
+#[test]
+fn snapshots_with_a_failing_ioctl() {
+    every_ioctl(&snapshots());
+}
+
+#[test]
+fn removals_with_a_failing_ioctl() {
+    every_ioctl(&removals());
+}
+
+#[test]
+fn activations_with_a_failing_ioctl() {
+    every_ioctl(&activations());
+}
+
+#[test]
+fn batches_with_a_failing_ioctl() {
+    every_ioctl(&batches());
+}
+
+fn every_write(changes: &[Change], pvs: usize) {
+    let mut tally = Tally::default();
+    for change in changes {
+        let case = Case::new(change, pvs);
+        for (disk, operation, after) in case.cost().1 {
+            for (lasting, effect) in
+                [(false, Effect::Nothing), (false, Effect::Everything), (true, Effect::Nothing)]
+            {
+                let fork = case.world.fork();
+                fork.machine.disks[disk].inject(fault::Fault { operation, after, lasting, effect });
+                let verdict = case.judge(&fork, true, &mut tally);
+                let at = format!("{operation:?} {after} of disk {disk}, lasting {lasting}, {effect:?}");
+                case.note(&mut tally, &at, verdict);
+            }
+        }
+    }
+    report("failed writes and flushes", &tally);
+}
+
+#[test]
+fn changes_with_a_failing_disk() {
+    let changes: Vec<Change> =
+        [creates(), snapshots(), removals(), batches()].into_iter().flatten().collect();
+    every_write(&changes, 1);
+}
+
+#[test]
+fn changes_with_one_failing_disk_of_two() {
+    every_write(&on_two_disks(), 2);
+}
+
+/// The kernel throws away the error of the commit behind a message, drops what the message did and goes read-only. What
+/// the text names then must be there, or be asked for by a message that is still pending.
+#[test]
+fn commits_that_the_kernel_swallows() {
+    let mut failed = 0;
+    for change in [creates(), snapshots(), removals(), batches()].iter().flatten() {
+        let case = Case::new(change, 1);
+        for swallow in 1..20 {
+            let mut fork = case.world.fork();
+            fork.swallow = swallow;
+            let Err(error) = fork.run(case.requests) else { continue };
+            failed += 1;
+            fork.swallow = 0;
+            let at = format!("{}, message {swallow}, {}", case.name, told(&error));
+            unharmed(&fork).unwrap_or_else(|why| panic!("{at}: {why}"));
+            let vg = fork.metadata().vg;
+            let (pool_lv, pool) = vg.pools().next().unwrap();
+            let (disk, sector) = metadata_place(&vg, pool, &pvs(1)).unwrap();
+            let (kernel, devices) = fork.machine.kernel.metadata_on_disk(disk, sector).unwrap_or_default();
+            let text = pool.transaction_id.0;
+            assert!(kernel == text || kernel + 1 == text, "{at}: kernel {kernel}, text {text}");
+            for (volume, thin) in vg.thins_of(&pool_lv.name) {
+                let pending = pool.messages.contains(&PoolMessage::Create(volume.name.clone()));
+                assert!(
+                    devices.contains_key(&thin.device_id) || pending && kernel < text,
+                    "{at}: nothing is behind {}",
+                    volume.name
+                );
+            }
+        }
+    }
+    assert!(failed > 50, "only {failed} changes noticed");
+    println!("swallowed commits: {failed}");
+}
