@@ -41,6 +41,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (31, "thin::lineage", true),
     (31, "thin::allocate", true),
     (31, "thin::stack", true),
+    (31, "thin::stamp", true),
     (32, "thin::plan", true),
     (33, "thin::observed", true),
     (34, "thin::guards", true),
@@ -65,11 +66,13 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (46, "thin::observe", false),
     (46, "thin::inventory", false),
     (46, "thin::store", false),
+    (46, "thin::opened", false),
     // L5: execution.
     (50, "thin::exec", false),
     (50, "thin::frozen", false),
     (51, "thin::host", false),
     (52, "thin::session", false),
+    (53, "thin::engine", false),
     // L6: the command.
     (60, "cli", false),
     (70, "main", false),
