@@ -41,7 +41,6 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (31, "thin::lineage", true),
     (31, "thin::allocate", true),
     (31, "thin::stack", true),
-    (31, "thin::stamp", true),
     (32, "thin::plan", true),
     (33, "thin::observed", true),
     (34, "thin::guards", true),
@@ -67,6 +66,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (46, "thin::inventory", false),
     (46, "thin::store", false),
     (46, "thin::opened", false),
+    (46, "thin::stamp", false),
     // L5: execution.
     (50, "thin::exec", false),
     (50, "thin::frozen", false),
