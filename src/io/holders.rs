@@ -71,11 +71,17 @@ impl fmt::Display for Holder {
         match self {
             Self::Device { name, dev: Some(dev) } => write!(f, "device {name} ({dev})"),
             Self::Device { name, dev: None } => write!(f, "device {name}"),
-            Self::Mount { target, namespace_of: None } => write!(f, "mounted on {}", target.display()),
-            Self::Mount { target, namespace_of: Some(process) } => {
-                write!(f, "mounted on {} in the mount namespace of {process}", target.display())
+            Self::Mount { target, namespace_of: None } => {
+                write!(f, "the file system mounted on {}", target.display())
             }
-            Self::Swap => f.write_str("used as swap"),
+            Self::Mount { target, namespace_of: Some(process) } => {
+                write!(
+                    f,
+                    "the file system mounted on {} in the mount namespace of {process}",
+                    target.display()
+                )
+            }
+            Self::Swap => f.write_str("the kernel, as swap"),
             Self::Loop { name } => write!(f, "loop device {name}"),
             Self::Process(process) => process.fmt(f),
         }

@@ -89,9 +89,9 @@ fn mounts_are_found_by_number_by_source_and_in_other_namespaces() {
     tree.process(12, "child", "mnt:[2]");
     tree.write("proc/12/mountinfo", "40 1 253:7 / /data rw - ext4 x rw\n");
     let expected = [
-        "mounted on /data in the mount namespace of process 11 (container)",
-        "mounted on /mnt/a b",
-        "mounted on /mnt/btrfs",
+        "the file system mounted on /data in the mount namespace of process 11 (container)",
+        "the file system mounted on /mnt/a b",
+        "the file system mounted on /mnt/btrfs",
     ];
     // Either process of the second namespace may be the one that is asked.
     let found: Vec<String> =
@@ -109,7 +109,7 @@ fn swap_and_loop_devices_are_found() {
     tree.write("sys/block/loop0/loop/backing_file", "/dev/dm-7\n");
     tree.write("sys/block/loop1/loop/backing_file", "/dev/dm-8\n");
     tree.write("sys/block/sda/size", "1\n");
-    assert_eq!(tree.found(), ["used as swap", "loop device loop0"]);
+    assert_eq!(tree.found(), ["the kernel, as swap", "loop device loop0"]);
     tree.write("proc/swaps", "Filename\n/dev/dm-8 partition 1 0 -2\n");
     assert_eq!(tree.found(), ["loop device loop0"]);
 }
