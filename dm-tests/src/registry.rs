@@ -16,6 +16,11 @@ pub fn all() -> Vec<Case> {
         cases::lvm_locks::CASES,
         cases::lvm_scan::CASES,
         cases::lvm_backup::CASES,
+        cases::volumes::CASES,
+        cases::snapshots::CASES,
+        cases::recovery::CASES,
+        cases::refusals::CASES,
+        cases::together::CASES,
         cases::selftest::CASES,
     ]
     .concat()

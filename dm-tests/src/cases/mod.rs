@@ -8,8 +8,13 @@ pub mod lvm_backup;
 pub mod lvm_locks;
 pub mod lvm_scan;
 pub mod machine;
+pub mod recovery;
+pub mod refusals;
 pub mod scripts;
 pub mod selftest;
+pub mod snapshots;
 pub mod store;
 
 mod own_lvm;
+pub mod together;
+pub mod volumes;

@@ -1,0 +1,254 @@
+//! States that a crash, of thinvol or of lvm2, leaves: made on purpose, then recovered, then put to lvm2.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::case::{Case, Tier};
+use crate::ctx::Ctx;
+
+/// The cases of this file.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "recovery::messages_left_behind",
+        tier: Tier::Full,
+        limit_s: 240,
+        run: messages_left_behind,
+    },
+    Case { name: "recovery::create_not_sent", tier: Tier::Full, limit_s: 240, run: create_not_sent },
+    Case {
+        name: "recovery::snapshot_not_stepped",
+        tier: Tier::Full,
+        limit_s: 240,
+        run: snapshot_not_stepped,
+    },
+    Case { name: "recovery::transaction_not_stepped", tier: Tier::Full, limit_s: 240, run: not_stepped },
+    Case { name: "recovery::orphan_of_a_snapshot", tier: Tier::Full, limit_s: 240, run: orphan },
+    Case { name: "recovery::device_left_suspended", tier: Tier::Full, limit_s: 240, run: left_suspended },
+    Case { name: "recovery::lagging_metadata_area", tier: Tier::Full, limit_s: 240, run: lagging_area },
+    Case {
+        name: "recovery::restored_old_metadata",
+        tier: Tier::Full,
+        limit_s: 240,
+        run: restored_old_metadata,
+    },
+    Case { name: "recovery::killed_at_any_time", tier: Tier::Full, limit_s: 420, run: killed_at_any_time },
+];
+
+/// A pool with a volume and a snapshot, and its text as a file.
+fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {
+    let vg = ctx.pool()?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
+    ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-1 32M"))?;
+    ctx.ok("udevadm settle")?;
+    Ok((vg, text(ctx, vg)?))
+}
+
+fn text(ctx: &Ctx, vg: &str) -> Result<String> {
+    let file = ctx.dir().join("text");
+    ctx.ok(&format!("vgcfgbackup -f {} {vg}", file.display()))?;
+    Ok(std::fs::read_to_string(file)?)
+}
+
+fn put_text(ctx: &Ctx, vg: &str, text: &str) -> Result<()> {
+    let file = ctx.dir().join("edited");
+    std::fs::write(&file, text)?;
+    ctx.ok(&format!("vgcfgrestore -y --force -f {} {vg}", file.display()))?;
+    Ok(())
+}
+
+/// The pool's transaction id in the text, and the same text with another one and with messages.
+fn with_messages(text: &str, step: u64, messages: &str) -> Result<(u64, String)> {
+    let pool = text.find("type = \"thin-pool\"").context("no pool")?;
+    let at = pool + text[pool..].find("transaction_id = ").context("no id")? + "transaction_id = ".len();
+    let end = at + text[at..].find(char::is_whitespace).context("no end")?;
+    let id: u64 = text[at..end].parse()?;
+    let close = end + text[end..].find('}').context("no end of the segment")?;
+    let edited = format!("{}{}{}{messages}\n{}", &text[..at], id + step, &text[end..close], &text[close..]);
+    Ok((id, edited))
+}
+
+fn kernel_id(ctx: &Ctx, vg: &str) -> Result<u64> {
+    let status = ctx.ok(&format!("dmsetup status {vg}-data-tpool"))?;
+    Ok(status.split(' ').nth(3).context("no transaction id in the status")?.parse()?)
+}
+
+/// Recovers, finds nothing the second time, and lvm2 creates, snapshots and removes as if nothing had been.
+fn recovered(ctx: &Ctx, vg: &str) -> Result<String> {
+    let said = ctx.thinvol_ok(&format!("recover {vg}"))?;
+    let again = ctx.thinvol_ok(&format!("recover {vg}"))?;
+    ensure!(again.contains("nothing to recover"), "{again}");
+    ctx.oracle(vg)?;
+    ctx.ok(&format!("lvcreate -V 8M -T {vg}/data -n after"))?;
+    ctx.ok(&format!("lvcreate -y -s -n after-snap {vg}/after"))?;
+    ctx.lvm(&format!("lvremove -y {vg}/after-snap {vg}/after"))?;
+    same_ids(ctx, vg)?;
+    ctx.ok("udevadm settle")?;
+    ctx.reactivate(vg)?;
+    Ok(said)
+}
+
+/// The pool holds exactly the devices the text knows.
+fn same_ids(ctx: &Ctx, vg: &str) -> Result<()> {
+    let text = ctx.lvm(&format!("lvs -a --noheadings -o thin_id -S pool_lv=data {vg}"))?;
+    let mut known: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    known.sort_unstable();
+    let tpool = format!("{vg}-data-tpool");
+    ctx.ok(&format!("dmsetup message {tpool} 0 reserve_metadata_snap"))?;
+    let dump = ctx.ok(&format!("thin_dump -m /dev/mapper/{vg}-data_tmeta"));
+    ctx.ok(&format!("dmsetup message {tpool} 0 release_metadata_snap"))?;
+    let dump = dump?;
+    let ids = dump.split("dev_id=\"").skip(1).filter_map(|rest| rest.split('"').next());
+    let mut there: Vec<u64> = ids.map(str::parse).collect::<Result<_, _>>()?;
+    there.sort_unstable();
+    ensure!(known == there, "the text knows {known:?}, the pool holds {there:?}");
+    Ok(())
+}
+
+fn messages_left_behind(ctx: &Ctx) -> Result<()> {
+    let (vg, text) = prepared(ctx)?;
+    let (_, edited) = with_messages(&text, 0, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
+    put_text(ctx, vg, &edited)?;
+    ensure!(recovered(ctx, vg)?.contains("messages are still in the metadata"));
+    Ok(())
+}
+
+/// The next change does it as well, without being asked.
+fn create_not_sent(ctx: &Ctx) -> Result<()> {
+    let (vg, text) = prepared(ctx)?;
+    let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/vm-100-disk-1"))?;
+    ctx.lvm(&format!("lvchange -an {vg}/vm-100-disk-1"))?;
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete {}", id.trim()))?;
+    let (before, edited) = with_messages(&text, 1, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
+    put_text(ctx, vg, &edited)?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-2 8M"))?;
+    ensure!(kernel_id(ctx, vg)? == before + 2);
+    ctx.thinvol_ok(&format!("activate {vg}/vm-100-disk-1"))?;
+    recovered(ctx, vg)?;
+    Ok(())
+}
+
+/// What lvm2 itself cannot finish: the snapshot is made, the transaction not stepped, the message still there.
+fn snapshot_not_stepped(ctx: &Ctx) -> Result<()> {
+    let (vg, text) = prepared(ctx)?;
+    let start = text.find("snap_vm-100-disk-0_s {").context("no snapshot")?;
+    let second = text[start..].find("\n\t\t}").context("no end")? + start + "\n\t\t}".len();
+    let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/snap_vm-100-disk-0_s"))?;
+    let uuid = ctx.lvm(&format!("lvs --noheadings -o lv_uuid {vg}/snap_vm-100-disk-0_s"))?;
+    let copy = text[start..second]
+        .replace("snap_vm-100-disk-0_s {", "pending {")
+        .replace(uuid.trim(), "thinvo-test-test-test-test-test-000001")
+        .replace(&format!("device_id = {}", id.trim()), "device_id = 4000");
+    let doubled = format!("{}\n\n\t\t{copy}{}", &text[..second], &text[second..]);
+    let (_, edited) = with_messages(&doubled, 1, "message1 {\ncreate = \"pending\"\n}\n")?;
+    put_text(ctx, vg, &edited)?;
+    let origin = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/vm-100-disk-0"))?;
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 create_snap 4000 {}", origin.trim()))?;
+    let stuck = ctx.run(&["lvcreate", "-V", "8M", "-T", &format!("{vg}/data"), "-n", "stuck"])?;
+    ensure!(stuck.status != 0, "lvm2 can finish this by now: the reason for the order of snapshots is gone");
+    recovered(ctx, vg)?;
+    ctx.thinvol_ok(&format!("activate {vg}/pending"))?;
+    Ok(())
+}
+
+fn not_stepped(ctx: &Ctx) -> Result<()> {
+    let (vg, text) = prepared(ctx)?;
+    let (before, edited) = with_messages(&text, 1, "")?;
+    put_text(ctx, vg, &edited)?;
+    recovered(ctx, vg)?;
+    ensure!(kernel_id(ctx, vg)? > before);
+    Ok(())
+}
+
+/// A snapshot was made and its commit never came: nobody's data is left in the pool for the next volume to show.
+fn orphan(ctx: &Ctx) -> Result<()> {
+    let (vg, _) = prepared(ctx)?;
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 create_snap 1200 1"))?;
+    ctx.ok("rm -rf /run/thinvol")?;
+    let said = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-2 8M"))?;
+    ensure!(said.status == 0, "{said:?}");
+    same_ids(ctx, vg)?;
+    recovered(ctx, vg)?;
+    // An older stranger is not ours to delete.
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 create_thin 1300"))?;
+    ctx.ok(&format!("lvcreate -V 8M -T {vg}/data -n steps"))?;
+    let said = ctx.thinvol(&format!("recover {vg}"))?;
+    ensure!(said.status == 0 && said.stderr.contains("1300"), "{said:?}");
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete 1300"))?;
+    ctx.oracle(vg)
+}
+
+fn left_suspended(ctx: &Ctx) -> Result<()> {
+    let (vg, _) = prepared(ctx)?;
+    ctx.ok(&format!("dmsetup suspend {vg}-vm--100--disk--0"))?;
+    ctx.thinvol_ok(&format!("recover {vg}"))?;
+    let info = ctx.ok(&format!("dmsetup info {vg}-vm--100--disk--0"))?;
+    ensure!(info.contains("ACTIVE"), "{info}");
+    recovered(ctx, vg)?;
+    Ok(())
+}
+
+/// A commit that reached one of two physical volumes: lvm2 warns of it, recovery mends it.
+fn lagging_area(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.volume_group(&[256 << 20, 64 << 20], 512)?;
+    ctx.ok(&format!("lvcreate -y --type thin-pool -L 128M -n data {vg}"))?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
+    let pvs = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
+    let second = pvs.split_whitespace().last().context("no second PV")?;
+    let header = ctx.dir().join("header");
+    ctx.ok(&format!("dd if={second} of={} bs=512 skip=8 count=1 iflag=direct", header.display()))?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-1 32M"))?;
+    ctx.ok("udevadm settle")?;
+    ctx.ok(&format!("dd if={} of={second} bs=512 seek=8 count=1 oflag=direct", header.display()))?;
+    let warned = ctx.run(&["vgs", vg])?;
+    ensure!(!warned.stderr.is_empty(), "lvm2 does not mind an old copy");
+    recovered(ctx, vg)?;
+    Ok(())
+}
+
+/// The kernel is ahead of the text: a backup was restored. Nothing is touched, and it is said why.
+fn restored_old_metadata(ctx: &Ctx) -> Result<()> {
+    let (vg, text) = prepared(ctx)?;
+    ctx.thinvol_ok(&format!("free {vg}/vm-100-disk-1"))?;
+    put_text(ctx, vg, &text)?;
+    for verb in [format!("alloc {vg}/data 100 vm-100-disk-5 8M"), format!("snapshot {vg}/vm-100-disk-0@t")] {
+        let refused = ctx.thinvol(&verb)?;
+        ensure!(refused.status == 6, "{refused:?}");
+        ensure!(refused.stderr.contains("transaction id"), "{}", refused.stderr);
+    }
+    // Put right by hand, as the message says, it works again.
+    ctx.lvm(&format!("vgchange -an {vg}"))?;
+    let (_, mended) = with_messages(&text, 1, "")?;
+    put_text(ctx, vg, &mended)?;
+    ctx.thinvol_ok(&format!("free {vg}/vm-100-disk-1"))?;
+    recovered(ctx, vg)?;
+    Ok(())
+}
+
+/// SIGKILL after every delay: whatever is left, recovery and lvm2 both go on from it.
+fn killed_at_any_time(ctx: &Ctx) -> Result<()> {
+    let (vg, _) = prepared(ctx)?;
+    for round in 0..24_u32 {
+        let batch = format!(
+            "( for i in 1 2 3; do echo '{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"k{round}-'$i'\",\
+             \"size\":\"4M\",\"activate\":true}}'; done; \
+             echo '{{\"request\":\"snapshot\",\"snapshot\":\"{vg}/vm-100-disk-0@k{round}s\"}}' ) \
+             > {file}; thinvol batch {file} > {file}.out 2>&1 & pid=$!; sleep 0.{delay:03}; kill -9 $pid; wait $pid",
+            file = ctx.dir().join("batch").display(),
+            delay = round * 15
+        );
+        ctx.sh(&batch)?;
+        let suspended = ctx.sh("sleep 0.2; dmsetup info -c --noheadings -o suspended | sort -u")?.stdout;
+        ensure!(!suspended.contains("Suspended"), "a device is left suspended: {suspended}");
+        ctx.thinvol_ok(&format!("recover {vg}"))?;
+        ctx.oracle(vg)?;
+        same_ids(ctx, vg)?;
+        let names = ctx.lvm(&format!("lvs --noheadings -o lv_name {vg}"))?;
+        let snapshot = format!("snap_vm-100-disk-0_k{round}s");
+        let is_made = |name: &&str| name.starts_with(&format!("k{round}-")) || **name == snapshot;
+        let made = names.split_whitespace().filter(is_made).count();
+        ensure!(made == 0 || made == 4, "round {round}: {made} of 4 volumes");
+        println!("round {round}: {}", if made == 4 { "all" } else { "none" });
+    }
+    recovered(ctx, vg)?;
+    Ok(())
+}
