@@ -1,8 +1,5 @@
 //! Volume groups and pools, made by lvm2 as its users make them.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
 use anyhow::Result;
 
 use super::Ctx;
@@ -14,22 +11,10 @@ impl Ctx {
         for &bytes in sizes {
             disks.push(self.disk_with_sectors(bytes, sector)?.name());
         }
-        self.ok(&format!("vgcreate --yes {} {}", self.vg(), disks.join(" ")))?;
-        self.wait_for_autoactivation()?;
+        // Without autoactivation: a udev rule of lvm2 would activate the group at an event of any of its disks, some
+        // time after it was made or stopped, and race with the case.
+        self.ok(&format!("vgcreate --yes --setautoactivation n {} {}", self.vg(), disks.join(" ")))?;
         Ok(self.vg())
-    }
-
-    /// A udev rule of lvm2 activates a new group on its own, some time after vgcreate; a case must not race
-    /// with it. The rule first makes a file. No file within the limit means that there is no such rule, and
-    /// nothing to wait for.
-    fn wait_for_autoactivation(&self) -> Result<()> {
-        let file = Path::new("/run/lvm/vgs_online").join(self.vg());
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while !file.exists() && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.ok("udevadm settle")?;
-        Ok(())
     }
 
     /// A fresh volume group of 2 GiB with the thin pool `data` of 1 GiB. Returns the group's name.
