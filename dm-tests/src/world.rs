@@ -214,6 +214,7 @@ impl World {
                 policy: self.policy.clone(),
                 stamp: stamp(),
                 new_uuid: &|| -> LvmUuid { machine.new_uuid() },
+                looked: None,
             },
             &lock,
         );

@@ -25,7 +25,7 @@ use crate::thin::observe::Scope;
 use crate::thin::observed::Policy;
 use crate::thin::opened::{Opened, in_words, open_device};
 use crate::thin::plan::Plan;
-use crate::thin::planner::Repair;
+use crate::thin::planner::{Repair, repair};
 use crate::thin::request::Request;
 use crate::thin::session::Session;
 use crate::thin::stamp::{host_name, new_uuid, stamp};
@@ -155,9 +155,9 @@ impl Engine {
         let mut opened = self.read(vg, Access::ReadOnly)?;
         let warnings = opened.warnings();
         self.with_session(&mut opened, |session| {
-            let scope = Scope::all(false);
+            let scope = Scope::all(false).without_inventory();
             let observed = session.look(&scope)?;
-            let pending = match session.pending(&scope) {
+            let pending = match repair(&session.metadata, &observed) {
                 Ok(repair) => repair.found.into_iter().chain(repair.left).collect(),
                 Err(refused) => vec![refused.to_string()],
             };
@@ -233,7 +233,8 @@ impl Engine {
         let mut warnings = opened.warnings();
         let report = self.with_session(&mut opened, |session| {
             let requests = make(&session.metadata.vg)?;
-            let repair = session.pending(&Scope::of(&session.metadata.vg, &requests))?;
+            let scope = Scope::of(&session.metadata.vg, &requests).without_inventory();
+            let repair = session.pending(&scope)?;
             let Repair { plan: mending, found, left } = repair;
             warnings.extend(left);
             if mending.commits() > 0 || !found.is_empty() {
@@ -258,7 +259,7 @@ impl Engine {
         let report = self.with_session(&mut opened, |session| {
             let scope = Scope::all(true);
             if self.options.dry_run {
-                let repair = session.pending(&scope)?;
+                let repair = session.pending(&scope.without_inventory())?;
                 warnings.extend(repair.left);
                 return Ok::<_, EngineError>(self.report(vg, repair.plan, repair.found, false, None));
             }
@@ -338,6 +339,7 @@ impl Engine {
             policy: self.policy(),
             stamp: stamp(&self.options.command_line),
             new_uuid: &new_uuid,
+            looked: None,
         };
         work(&mut session)
     }

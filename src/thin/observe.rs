@@ -53,14 +53,34 @@ pub struct Scope {
     pools: BTreeSet<LvName>,
     /// Everything, for recovery and for reading verbs.
     all: bool,
-    /// Whether devices inside the pools are looked through even where they are marked clean.
-    pub inventory: bool,
+    /// When the devices inside the pools are looked through.
+    inventory: LookInside,
+}
+
+/// When the devices inside a pool are looked through: of a running pool that takes two messages, each of them a commit
+/// of its metadata.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum LookInside {
+    /// Only to look: never.
+    Never,
+    /// Where the pool is not marked clean.
+    #[default]
+    IfUnclean,
+    /// In any case.
+    Always,
 }
 
 impl Scope {
     /// Everything of the VG.
     pub fn all(inventory: bool) -> Self {
+        let inventory = if inventory { LookInside::Always } else { LookInside::IfUnclean };
         Self { all: true, inventory, ..Self::default() }
+    }
+
+    /// The same for somebody who only reads: nothing is sent to any pool.
+    #[must_use]
+    pub fn without_inventory(self) -> Self {
+        Self { inventory: LookInside::Never, ..self }
     }
 
     /// What the requests concern.
@@ -213,7 +233,12 @@ impl Observer<'_> {
         by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
         scope: &Scope,
     ) -> Inventory {
-        if !scope.inventory && pool.messages.is_empty() && self.host.is_clean(&lv.id) {
+        let believed = match scope.inventory {
+            LookInside::Never => true,
+            LookInside::IfUnclean => pool.messages.is_empty() && self.host.is_clean(&lv.id),
+            LookInside::Always => false,
+        };
+        if believed {
             return Inventory::Clean;
         }
         let read = match state {

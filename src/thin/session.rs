@@ -49,6 +49,8 @@ pub struct Session<'a> {
     pub stamp: Stamp,
     /// Makes new UUIDs.
     pub new_uuid: &'a dyn Fn() -> LvmUuid,
+    /// What was seen last, if nothing was done since: the plan that follows needs no second look.
+    pub looked: Option<Observed>,
 }
 
 impl Session<'_> {
@@ -81,9 +83,11 @@ impl Session<'_> {
     ///
     /// # Errors
     /// A state that must not be touched.
-    pub fn pending(&self, scope: &Scope) -> Result<Repair, EngineError> {
+    pub fn pending(&mut self, scope: &Scope) -> Result<Repair, EngineError> {
         let observed = self.look(scope)?;
-        Ok(repair(&self.metadata, &observed)?)
+        let repair = repair(&self.metadata, &observed)?;
+        self.looked = Some(observed);
+        Ok(repair)
     }
 
     /// Finishes or clears what a crash left.
@@ -120,12 +124,15 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Decides what the requests come to, without doing it.
+    /// Decides what the requests come to, without doing it. What [`Session::pending`] has looked at must cover them.
     ///
     /// # Errors
     /// The request that is refused, and why.
     pub fn plan(&self, requests: &[Request]) -> Result<Plan, EngineError> {
-        let mut observed = self.look(&Scope::of(&self.metadata.vg, requests))?;
+        let mut observed = match &self.looked {
+            Some(observed) => observed.clone(),
+            None => self.look(&Scope::of(&self.metadata.vg, requests))?,
+        };
         observed.fresh =
             Fresh { uuids: requests.iter().map(|_| (self.new_uuid)()).collect(), stamp: self.stamp.clone() };
         plan(&self.metadata, &observed, requests).map_err(|refusal| self.refused(refusal))
@@ -145,6 +152,7 @@ impl Session<'_> {
     /// # Errors
     /// The step that failed, and whether anything is left undone.
     pub fn execute(&mut self, plan: &Plan, lock: &VgLock) -> Result<Executed, EngineError> {
+        self.looked = None;
         let mut ports =
             Ports { kernel: self.kernel, store: &mut *self.store, udev: self.udev, host: self.host };
         let executed = execute(plan, &mut ports, lock).map_err(|error| failed(error, &plan.vg))?;

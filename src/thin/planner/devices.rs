@@ -24,7 +24,8 @@ impl Draft<'_> {
         let mut what = "activated";
         if lv.has_flag("ACTIVATION_SKIP") && !ignore_skip {
             what = "left inactive: its activation skip flag is set";
-            self.warnings.push(format!("{name} has the activation skip flag: -K activates it all the same"));
+            self.warnings
+                .push(format!("{name} has the activation skip flag; it is activated when asked for by name"));
         } else if !self.activate.contains(name) {
             self.activate.push(name.clone());
         }
