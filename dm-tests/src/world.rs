@@ -38,6 +38,7 @@ pub mod lvm2;
 pub mod machine;
 pub mod reader;
 pub mod rest;
+pub mod script;
 pub mod state;
 pub mod tape;
 pub mod text;

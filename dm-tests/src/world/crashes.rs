@@ -74,6 +74,8 @@ struct Explorer {
     /// How often in a row recovery is crashed, too.
     limit: usize,
     seen: HashSet<u64>,
+    /// States that recovery led to, and that were found in order.
+    rested: HashMap<u64, Expect>,
     /// What the volumes hold in states that were looked into.
     read: RefCell<HashMap<u64, Contents>>,
     queue: Vec<Node>,
@@ -98,6 +100,7 @@ pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Coun
         new,
         limit: depth,
         seen: HashSet::new(),
+        rested: HashMap::new(),
         read: RefCell::default(),
         queue: Vec::new(),
         count: Count::default(),
@@ -188,7 +191,9 @@ impl Explorer {
             if frozen {
                 return Ok(expect);
             }
-            self.next_change(&world, &expect).map_err(|why| format!("at the next change: {why}"))?;
+            if node.depth < 2 {
+                self.next_change(&world, &expect).map_err(|why| format!("at the next change: {why}"))?;
+            }
             self.lvm2(&world, &expect).map_err(|why| format!("lvm2: {why}"))?;
             Ok(expect)
         });
@@ -201,10 +206,7 @@ impl Explorer {
 
     /// What the volumes hold. Nobody writes to them meanwhile, so that states with the same mappings hold the same.
     fn contents(&self, world: &World) -> Result<Contents, String> {
-        let machine = &world.machine;
-        let (images, host) = (machine.images(), machine.host.state());
-        let kernel = state::kernel(&machine.kernel, images.len());
-        let key = hash([state::disks(&images), kernel, state::host(&host)]);
+        let key = key_of(world);
         if let Some(known) = self.read.borrow().get(&key) {
             return Ok(known.clone());
         }
@@ -237,6 +239,12 @@ impl Explorer {
         let repair = fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
         let points = fork.take_points();
         fork.record = false;
+        self.add(&fork.machine, points, &format!("{how}, then recovery "), depth + 1);
+        unharmed(&fork)?;
+        let key = key_of(&fork);
+        if let Some(known) = self.rested.get(&key) {
+            return Ok(known.clone());
+        }
         if let Some(left) = repair.left.first() {
             return Err(format!("recovery leaves something: {left}"));
         }
@@ -246,7 +254,7 @@ impl Explorer {
         if let Some(found) = again.found.first() {
             return Err(format!("a second recovery finds something: {found}"));
         }
-        self.add(&fork.machine, points, &format!("{how}, then recovery "), depth + 1);
+        self.rested.insert(key, expect.clone());
         Ok(expect)
     }
 
@@ -276,6 +284,13 @@ impl Explorer {
         fork.recover().map_err(|error| format!("recovery after it: {}", told(&error)))?;
         if self.expect_of(&fork)? == after { Ok(()) } else { Err("recovery after it changes volumes".into()) }
     }
+}
+
+fn key_of(world: &World) -> u64 {
+    let machine = &world.machine;
+    let images = machine.images();
+    let kernel = state::kernel(&machine.kernel, images.len());
+    hash([state::disks(&images), kernel, state::host(&machine.host.state())])
 }
 
 fn hash(key: [u64; 3]) -> u64 {

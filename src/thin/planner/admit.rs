@@ -2,7 +2,7 @@
 
 use super::draft::{Draft, NewVolume, Removal, Source};
 use crate::dm::name::{DmName, DmUuid, Layer};
-use crate::ids::{LvName, LvmUuid, ThinId};
+use crate::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
 use crate::lvm::edit::NewThin;
 use crate::lvm::model::{Lv, Thin, ThinPool};
 use crate::thin::allocate::{after_maximum, out_of_reach};
@@ -127,7 +127,6 @@ impl Draft<'_> {
                 .hint(format!("remove {user} first")));
         }
         let device = self.removable_device(lv)?;
-        self.say_what_stays(name);
         self.change(&thin.pool)?.removals.push(Removal { name: name.clone(), id: thin.device_id, device });
         self.removed.insert(name.clone());
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "removed".into() });
@@ -139,7 +138,8 @@ impl Draft<'_> {
         self.vg().lvs.iter().find(uses).map(|lv| &lv.name)
     }
 
-    fn say_what_stays(&mut self, name: &LvName) {
+    /// Says which volumes that were made from a removed one stay.
+    pub(super) fn say_what_stays(&mut self, name: &LvName) {
         let snapshots: Vec<&str> = self
             .vg()
             .lvs
@@ -178,8 +178,11 @@ impl Draft<'_> {
     fn check_new_name(&self, name: &LvName) -> Result<(), Refusal> {
         LvName::for_new_volume(name.as_str()).map_err(|error| Refusal::rule(error.to_string()))?;
         let vg = self.vg();
-        DmName::of_lv(&vg.name, name, Layer::Plain)
-            .map_err(|_| Refusal::rule(format!("'{}/{name}' is too long for a device name", vg.name)))?;
+        // lvm2 wants three bytes to spare. Source: lvm2 `lib/metadata/metadata.c` (`validate_name`'s callers).
+        let spare = LVM_NAME_MAX.saturating_sub(vg.name.as_str().len() + name.as_str().len());
+        if spare < 3 || DmName::of_lv(&vg.name, name, Layer::Plain).is_err() {
+            return Err(Refusal::rule(format!("'{}/{name}' is too long for a device name", vg.name)));
+        }
         let exists = vg.lv(name).is_some() && !self.removed.contains(name);
         if exists || self.added.contains_key(name) {
             return Err(Refusal::rule(format!("volume {}/{name} already exists", vg.name)));

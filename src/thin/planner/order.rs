@@ -20,6 +20,8 @@ use crate::thin::stack::PoolStack;
 pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> Result<Plan, Refusal> {
     let mut draft = Draft::new(metadata, observed);
     requests.iter().try_for_each(|request| draft.admit(request))?;
+    let removed: Vec<LvName> = draft.removed.iter().cloned().collect();
+    removed.iter().for_each(|name| draft.say_what_stays(name));
     let mut sequence = Sequence::new(&draft);
     if !draft.pools.is_empty() {
         sequence.transaction()?;

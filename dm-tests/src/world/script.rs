@@ -1,0 +1,336 @@
+//! Scripts: lines of commands, each followed by what it came to. What follows is the golden output; it can be written
+//! anew.
+
+use std::fmt::Write as _;
+
+use thinvol::dm::kernel::Kernel as _;
+use thinvol::dm::name::{DmName, DmUuid, Layer};
+use thinvol::ids::LvName;
+use thinvol::lvm::model::{Lv, PoolMessage, Vg};
+use thinvol::thin::error::EngineError;
+use thinvol::thin::request::Request;
+use thinvol::units::Sectors;
+
+use super::asks::{Start, activate, activate_anyway, create_in, deactivate, remove};
+use super::machine::{Machine, pvs};
+use super::reader::metadata_place;
+use super::state::told;
+use super::text::POOL;
+use super::{World, device, tpool};
+
+/// What a command line starts with.
+const PROMPT: &str = "> ";
+
+/// Sectors of a mebibyte.
+const MIB: u64 = 2048;
+
+/// Runs all commands of a script and returns it with the output they have now.
+///
+/// # Errors
+/// A command that is not understood.
+pub fn play(script: &str) -> Result<String, String> {
+    let mut player = Player { world: World::new(1), out: String::new() };
+    let mut after_comment = true;
+    for line in script.lines() {
+        let comment = line.starts_with('#');
+        let command = line.strip_prefix(PROMPT);
+        if (comment || command.is_some()) && !after_comment {
+            player.say("");
+        }
+        if comment {
+            player.say(line);
+        }
+        if let Some(command) = command {
+            player.say(line);
+            player.command(command).map_err(|why| format!("'{command}': {why}"))?;
+        }
+        if comment || command.is_some() {
+            // A command without output stands close to the next one.
+            after_comment = player.out.lines().last() == Some(line);
+        }
+    }
+    Ok(player.out)
+}
+
+struct Player {
+    world: World,
+    out: String,
+}
+
+impl Player {
+    fn say(&mut self, line: &str) {
+        self.out.push_str(line);
+        self.out.push('\n');
+    }
+
+    fn command(&mut self, line: &str) -> Result<(), String> {
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let words: Vec<&str> = rest.split(' ').filter(|word| !word.is_empty()).collect();
+        match verb {
+            "change" => self.change(&requests(rest)?),
+            "plan" => {
+                let planned = self.world.plan(&requests(rest)?);
+                self.tell(planned.map(|plan| plan.to_string()));
+            }
+            "recover" => self.recover(),
+            "state" => self.state(),
+            "read" => self.read(&words)?,
+            _ => self.arrange(verb, rest, &words)?,
+        }
+        Ok(())
+    }
+
+    /// Commands that prepare something and say nothing.
+    fn arrange(&mut self, verb: &str, rest: &str, words: &[&str]) -> Result<(), String> {
+        let machine = std::rc::Rc::clone(&self.world.machine);
+        let kernel = &machine.kernel;
+        match (verb, words) {
+            ("machine", [start, count]) => {
+                self.world = start_of(start)?.world(number(count)?.try_into().unwrap_or(1))
+            }
+            ("quietly", _) => {
+                self.world.run(&requests(rest)?).map_err(|error| told(&error))?;
+            }
+            ("write", [volume, sector, value]) => self.world.write(volume, number(sector)?, number(value)?),
+            ("open", [name]) => did(kernel.open(&device(name)))?,
+            ("close", [name]) => did(kernel.close(&device(name)))?,
+            ("reboot", []) => self.world = World::on(machine.rebooted()),
+            ("threshold", [percent]) => {
+                self.world.policy.autoextend_threshold = number(percent)?.try_into().unwrap_or(100);
+            }
+            ("message", [_, ..]) => did(kernel.message(&tpool(), rest))?,
+            ("device", [name]) => {
+                let uuid = DmUuid::new("somebody's").map_err(|error| error.to_string())?;
+                did(kernel.create(&DmName::new(name).map_err(|error| error.to_string())?, &uuid))?;
+            }
+            ("fail", ["pool"]) => did(kernel.fail_pool(&tpool()))?,
+            ("fail", ["commit"]) => did(kernel.fail_commits(&tpool(), 1))?,
+            ("fail", ["check"]) => {
+                machine.host.set(|host| host.check_fails = Some("bad checksum in btree".into()))
+            }
+            ("fill", [volume]) => fill(&self.world, volume),
+            ("text", _) => self.edit(rest)?,
+            ("small", [bytes]) => {
+                let text = String::from_utf8(self.world.metadata().to_disk()).map_err(|e| e.to_string())?;
+                self.replace_text(&text, number(bytes)?);
+            }
+            _ => return Err("no such command".into()),
+        }
+        Ok(())
+    }
+
+    /// `text 'old' 'new'`: the metadata on disk with one piece replaced, and its kernel as it is.
+    fn edit(&mut self, rest: &str) -> Result<(), String> {
+        let pieces: Vec<&str> = rest.split('\'').collect();
+        let [_, old, _, new, _] = pieces.as_slice() else {
+            return Err("it takes two pieces in quotes".into());
+        };
+        let (old, new) = (old.replace("\\n", "\n"), new.replace("\\n", "\n"));
+        let text = String::from_utf8(self.world.metadata().to_disk()).map_err(|error| error.to_string())?;
+        if !text.contains(&old) {
+            return Err(format!("the text does not have it:\n{text}"));
+        }
+        let text = text.replacen(&old, &new, 1);
+        self.replace_text(&text, 64 << 10);
+        Ok(())
+    }
+
+    /// The same kernel and host, with that text in metadata areas of so many bytes.
+    fn replace_text(&mut self, text: &str, area: u64) {
+        let machine = &self.world.machine;
+        let disks = Machine::with_text(machine.disks.len(), text.trim_end_matches('\0').as_bytes(), area);
+        let kernel = machine.kernel.as_ref().clone();
+        let machine = Machine::from_parts(kernel, &disks.images(), machine.host.state(), machine.uuids.get());
+        self.world = World::on(machine);
+    }
+
+    fn change(&mut self, requests: &[Request]) {
+        let before = self.world.metadata().vg.seqno.0;
+        self.world.machine.kernel.clear_log();
+        let ran = self.world.run(requests);
+        let log: Vec<String> = self.world.machine.kernel.log().iter().map(ToString::to_string).collect();
+        match ran {
+            Ok(ran) => {
+                self.mended(&ran.repair.found, &ran.repair.left);
+                self.out.push_str(&ran.plan.to_string());
+                for outcome in &ran.plan.outcomes {
+                    self.say(&format!("  {}: {}", outcome.name, outcome.what));
+                }
+                ran.executed.warnings.iter().for_each(|warning| self.say(&format!("  warning: {warning}")));
+            }
+            Err(error) => self.refusal(&error),
+        }
+        self.say(&format!("ioctls ({}):", log.len()));
+        log.iter().for_each(|call| self.say(&format!("  {call}")));
+        let commits = self.world.metadata().vg.seqno.0 - before;
+        self.say(&format!("commits: {commits}"));
+        self.state();
+    }
+
+    fn mended(&mut self, found: &[String], left: &[String]) {
+        found.iter().for_each(|found| self.say(&format!("mended: {found}")));
+        left.iter().for_each(|left| self.say(&format!("left: {left}")));
+    }
+
+    fn recover(&mut self) {
+        match self.world.recover() {
+            Ok(repair) => {
+                self.mended(&repair.found, &repair.left);
+                self.out.push_str(&repair.plan.to_string());
+            }
+            Err(error) => self.refusal(&error),
+        }
+        self.state();
+    }
+
+    fn tell(&mut self, result: Result<String, EngineError>) {
+        match result {
+            Ok(text) => self.out.push_str(&text),
+            Err(error) => self.refusal(&error),
+        }
+    }
+
+    fn refusal(&mut self, error: &EngineError) {
+        self.say(&format!("error ({:?}): {}", error.kind(), told(error)));
+        if let Some(hint) = error.hint() {
+            self.say(&format!("hint: {hint}"));
+        }
+    }
+
+    fn read(&mut self, words: &[&str]) -> Result<(), String> {
+        let (volume, sectors) = words.split_first().ok_or("of which volume?")?;
+        let mut line = format!("{volume}:");
+        for sector in sectors {
+            let value = self.world.machine.kernel.read(&device(volume), Sectors::new(number(sector)?));
+            match value {
+                Ok(value) => write!(line, " {value}").map_err(|error| error.to_string())?,
+                Err(errno) => write!(line, " {errno:?}").map_err(|error| error.to_string())?,
+            }
+        }
+        self.say(&line);
+        Ok(())
+    }
+
+    fn state(&mut self) {
+        let vg = self.world.metadata().vg;
+        self.say("state:");
+        let lines: Vec<String> = vg.pools().map(|(lv, _)| self.pool(&vg, lv)).collect();
+        lines.iter().for_each(|line| self.say(line));
+        for volume in vg.lvs.iter().filter(|lv| lv.thin().is_some()) {
+            let line = volume_line(&self.world, &vg, volume);
+            self.say(&line);
+        }
+        let listed = self.world.machine.kernel.list().unwrap_or_default();
+        let suspended = self.world.machine.kernel.suspended();
+        let shown = |name: &DmName| {
+            let mark = if suspended.contains(name) { " (suspended)" } else { "" };
+            format!("{name}{mark}")
+        };
+        let names: Vec<String> = listed.iter().map(|device| shown(&device.name)).collect();
+        self.say(&format!("  devices: {}", if names.is_empty() { "none".into() } else { names.join(", ") }));
+    }
+
+    fn pool(&self, vg: &Vg, pool_lv: &Lv) -> String {
+        let Some(pool) = pool_lv.thin_pool() else { return String::new() };
+        let place = metadata_place(vg, pool, &pvs(self.world.machine.disks.len()));
+        let kernel = place.and_then(|(disk, at)| self.world.machine.kernel.metadata_on_disk(disk, at));
+        let kernel = kernel.map_or("blank".into(), |(at, devices)| {
+            let ids: Vec<String> = devices.keys().map(ToString::to_string).collect();
+            format!("at {at} with {}", if ids.is_empty() { "nothing".into() } else { ids.join(", ") })
+        });
+        let messages: Vec<String> = pool.messages.iter().map(message).collect();
+        let messages =
+            if messages.is_empty() { String::new() } else { format!(" ({})", messages.join(", ")) };
+        let clean = if self.world.machine.host.state().clean.contains(&pool_lv.id) { ", clean" } else { "" };
+        format!("  pool {}: text at {}{messages}, kernel {kernel}{clean}", pool_lv.name, pool.transaction_id)
+    }
+}
+
+fn message(message: &PoolMessage) -> String {
+    match message {
+        PoolMessage::Create(name) => format!("create {name}"),
+        PoolMessage::Delete(id) => format!("delete {id}"),
+    }
+}
+
+fn volume_line(world: &World, vg: &Vg, volume: &Lv) -> String {
+    let mut line = format!("  {}", volume.name);
+    if let Some(thin) = volume.thin() {
+        line.push_str(&format!(" (thin {}", thin.device_id));
+        line.push_str(&thin.origin.as_ref().map(|origin| format!(" from {origin}")).unwrap_or_default());
+        line.push(')');
+    }
+    if !volume.is_writable() {
+        line.push_str(" read-only");
+    }
+    volume.flags.iter().for_each(|flag| line.push_str(&format!(" {flag}")));
+    let uuid = DmUuid::of_lv(&vg.id, &volume.id, Layer::Plain);
+    if world.machine.kernel.info_by_uuid(&uuid).is_ok_and(|device| device.is_some()) {
+        line.push_str(" active");
+    }
+    line
+}
+
+fn did<T, E: ToString>(result: Result<T, E>) -> Result<(), String> {
+    result.map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn number(word: &str) -> Result<u64, String> {
+    word.parse().map_err(|_| format!("{word} is no number"))
+}
+
+fn start_of(word: &str) -> Result<Start, String> {
+    Ok(match word {
+        "fresh" => Start::Fresh,
+        "fresh-running" => Start::FreshRunning,
+        "used" => Start::Used,
+        "stopped" => Start::Stopped,
+        _ => return Err(format!("no machine is called {word}")),
+    })
+}
+
+/// Writes to every chunk of a volume until the pool is full.
+fn fill(world: &World, volume: &str) {
+    const CHUNK: u64 = 128;
+    let mut chunk = 0;
+    while world.machine.kernel.write(&device(volume), Sectors::new(chunk * CHUNK), 1).is_ok() {
+        chunk += 1;
+    }
+}
+
+fn name(word: &str) -> Result<LvName, String> {
+    LvName::new(word).map_err(|error| error.to_string())
+}
+
+/// Requests, separated by semicolons.
+fn requests(line: &str) -> Result<Vec<Request>, String> {
+    line.split(';').map(|one| request(&one.split_whitespace().collect::<Vec<_>>())).collect()
+}
+
+fn request(words: &[&str]) -> Result<Request, String> {
+    Ok(match words {
+        ["create", new, options @ ..] => {
+            let size = options.iter().find_map(|word| word.strip_suffix('M'));
+            let size = Sectors::new(size.map_or(Ok(8), number)? * MIB);
+            let pool = options.iter().find_map(|word| word.strip_prefix("in=")).unwrap_or(POOL);
+            name(new)?;
+            create_in(pool, new, size, options.contains(&"active"))
+        }
+        ["snapshot", origin, new, options @ ..] => Request::Snapshot {
+            origin: name(origin)?,
+            name: name(new)?,
+            read_only: options.contains(&"read-only"),
+            skip_activation: options.contains(&"skip"),
+            tags: Vec::new(),
+            activate: options.contains(&"active"),
+            autoactivate: !options.contains(&"no-auto"),
+        },
+        ["remove", old] => remove(old),
+        ["activate", "all"] => Request::ActivateAll,
+        ["activate", which] => activate(which),
+        ["activate", which, "anyway"] => activate_anyway(which),
+        ["deactivate", "all"] => Request::DeactivateAll,
+        ["deactivate", which] => deactivate(which),
+        _ => return Err(format!("{words:?} is no request")),
+    })
+}
