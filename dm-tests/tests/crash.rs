@@ -2,7 +2,9 @@
 //! and each flush, with every content that the disks may then have. thinvol brings each to the old volumes or the new
 //! ones, by `recover` and by any next change, crashed in turn or not; so does lvm2, by its own rules.
 
-use dm_tests::world::changes::{Change, activations, batches, creates, on_two_disks, removals, snapshots};
+use dm_tests::world::changes::{
+    Change, across_pools, activations, batches, creates, on_two_disks, removals, snapshots,
+};
 use dm_tests::world::crashes::{Count, explore};
 
 /// Explores the changes on `pvs` physical volumes; recovery is crashed `depth` times in a row.
@@ -60,6 +62,11 @@ fn more_batches_survive_every_crash() {
 #[test]
 fn changes_on_two_disks_survive_every_crash() {
     all("two disks", &on_two_disks(), 2, 1);
+}
+
+#[test]
+fn changes_of_two_pools_survive_every_crash() {
+    all("two pools", &across_pools(), 1, 1);
 }
 
 fn halves(mut changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use dm_tests::world::World;
 use dm_tests::world::asks::create;
-use dm_tests::world::changes::{Change, activations, batches, creates, on_two_disks, removals, snapshots};
+use dm_tests::world::changes::{
+    Change, across_pools, activations, batches, creates, on_two_disks, removals, snapshots,
+};
 use dm_tests::world::machine::pvs;
 use dm_tests::world::reader::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, unharmed, volumes};
@@ -158,6 +160,11 @@ fn activations_with_a_failing_ioctl() {
 #[test]
 fn batches_with_a_failing_ioctl() {
     every_ioctl(&batches());
+}
+
+#[test]
+fn changes_of_two_pools_with_a_failing_ioctl() {
+    every_ioctl(&across_pools());
 }
 
 fn every_write(changes: &[Change], pvs: usize) {

@@ -9,7 +9,7 @@ use crate::dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
 use crate::dm::name::{DmName, DmUuid, Layer};
 use crate::dm::status::{LineError, PoolStatus};
 use crate::ids::{DevNo, LvName, LvmUuid, TransactionId};
-use crate::lvm::model::{Lv, ThinPool, Vg};
+use crate::lvm::model::{Lv, PoolMessage, ThinPool, Vg};
 use crate::thin::observed::{Inventory, Observed, PoolSeen, PoolState};
 use crate::thin::ports::{Host, PoolReader};
 use crate::thin::request::Request;
@@ -83,9 +83,19 @@ impl Scope {
         Self { inventory: LookInside::Never, ..self }
     }
 
-    /// What the requests concern.
+    /// What the requests concern, and pools with a transaction that a crash left unfinished: no lock is released with
+    /// messages in the text.
     pub fn of(vg: &Vg, requests: &[Request]) -> Self {
         let mut scope = Self::default();
+        for (lv, pool) in vg.pools().filter(|(_, pool)| !pool.messages.is_empty()) {
+            scope.pools.insert(lv.name.clone());
+            for message in &pool.messages {
+                let PoolMessage::Create(name) = message else { continue };
+                // An active origin is suspended when its snapshot is made after all.
+                let origin = vg.lv(name).and_then(Lv::thin).and_then(|thin| thin.origin.clone());
+                scope.lvs.extend(origin);
+            }
+        }
         for request in requests {
             match request {
                 Request::Create { pool, .. } => {

@@ -3,7 +3,8 @@
 use thinvol::thin::request::Request;
 use thinvol::units::Sectors;
 
-use super::text::POOL;
+use super::machine::Machine;
+use super::text::{POOL, POOL_2};
 use super::{World, lv};
 
 /// The size of test volumes in sectors: 8 MiB.
@@ -79,6 +80,10 @@ pub enum Start {
     Used,
     /// The same after a boot at which nothing was activated.
     Stopped,
+    /// As [`Start::Used`], with a second pool that holds `c` (active) and `d` (inactive).
+    TwoPools,
+    /// As [`Start::Used`], with a second pool that never held a volume and is stopped.
+    SecondFresh,
 }
 
 impl Start {
@@ -87,7 +92,10 @@ impl Start {
     /// # Panics
     /// If the engine cannot get there.
     pub fn world(self, pvs: usize) -> World {
-        let world = World::new(pvs);
+        let world = match self {
+            Self::TwoPools | Self::SecondFresh => World::on(Machine::with_two_pools(pvs)),
+            _ => World::new(pvs),
+        };
         let run = |requests: &[Request]| {
             if let Err(error) = world.run(requests) {
                 panic!("{requests:?}: {}", super::state::told(&error));
@@ -96,7 +104,7 @@ impl Start {
         match self {
             Self::Fresh => {}
             Self::FreshRunning => run(&[activate(POOL)]),
-            Self::Used | Self::Stopped => {
+            _ => {
                 run(&[create("a", true), create("b", true)]);
                 world.write("a", SECTORS[0], 1);
                 world.write("a", SECTORS[2], 2);
@@ -105,6 +113,10 @@ impl Start {
                 world.write("a", SECTORS[1], 4);
                 run(&[deactivate("b")]);
             }
+        }
+        if self == Self::TwoPools {
+            run(&[create_in(POOL_2, "c", SIZE, true), create_in(POOL_2, "d", SIZE, false)]);
+            world.write("c", SECTORS[0], 5);
         }
         let machine = if self == Self::Stopped { world.machine.rebooted() } else { world.machine };
         machine.kernel.clear_log();

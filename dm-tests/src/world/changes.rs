@@ -2,9 +2,9 @@
 
 use thinvol::thin::request::Request;
 
-use super::asks::Start::{self, Fresh, FreshRunning, Stopped, Used};
-use super::asks::{activate, activate_anyway, clone, create, deactivate, remove, snapshot};
-use super::text::POOL;
+use super::asks::Start::{self, Fresh, FreshRunning, SecondFresh, Stopped, TwoPools, Used};
+use super::asks::{SIZE, activate, activate_anyway, clone, create, create_in, deactivate, remove, snapshot};
+use super::text::{POOL, POOL_2};
 
 /// One change: what it is called, what it starts from, and its requests.
 pub type Change = (&'static str, Start, Vec<Request>);
@@ -82,6 +82,18 @@ pub fn batches() -> Vec<Change> {
             Used,
             vec![remove("s"), snapshot("a", "s"), remove("b"), create("b", false)],
         ),
+    ]
+}
+
+/// Batches that change two pools in one transaction.
+pub fn across_pools() -> Vec<Change> {
+    let there = |name, active| create_in(POOL_2, name, SIZE, active);
+    vec![
+        ("create in both", TwoPools, vec![create("n", true), there("m", true)]),
+        ("snapshots of both", TwoPools, vec![snapshot("a", "n"), snapshot("c", "m")]),
+        ("remove in both", TwoPools, vec![remove("b"), remove("c")]),
+        ("a snapshot here, a create there", TwoPools, vec![snapshot("a", "n"), there("m", false)]),
+        ("a first volume there", SecondFresh, vec![remove("a"), there("m", true)]),
     ]
 }
 

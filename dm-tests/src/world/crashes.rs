@@ -7,22 +7,19 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use thinvol::dm::sim::{Crash, SimKernel};
+use thinvol::ids::LvName;
 use thinvol::io::mem::crash::crash_images;
 use thinvol::io::mem::disk::MemDisk;
 use thinvol::io::mem::image::Image;
-use thinvol::thin::error::EngineError;
 use thinvol::thin::request::Request;
 
-use super::asks::create;
+use super::asks::{SIZE, create_in};
 use super::host::{HostState, resume_all};
 use super::machine::Machine;
 use super::rest::{Contents, Expect, at_rest, contents, unharmed, volumes};
 use super::state::told;
 use super::tape::Point;
 use super::{World, lvm2, state};
-
-/// The volume that the next change makes.
-const NEXT: &str = "next";
 
 /// How much was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -241,12 +238,12 @@ impl Explorer {
         fork.record = false;
         self.add(&fork.machine, points, &format!("{how}, then recovery "), depth + 1);
         unharmed(&fork)?;
+        if let Some(left) = repair.left.first() {
+            return Err(format!("recovery leaves something: {left}"));
+        }
         let key = key_of(&fork);
         if let Some(known) = self.rested.get(&key) {
             return Ok(known.clone());
-        }
-        if let Some(left) = repair.left.first() {
-            return Err(format!("recovery leaves something: {left}"));
         }
         at_rest(&fork)?;
         let expect = self.which(&fork)?;
@@ -258,12 +255,18 @@ impl Explorer {
         Ok(expect)
     }
 
-    /// Any change, too, mends its pool first.
+    /// Any change, too, mends its pools first.
     fn next_change(&self, world: &World, expect: &Expect) -> Result<(), String> {
         let fork = world.fork();
-        fork.run(&[create(NEXT, false)]).map_err(|error: EngineError| told(&error))?;
+        let vg = fork.metadata().vg;
+        let next: Vec<(String, &LvName)> =
+            vg.pools().map(|(pool, _)| (format!("next_{}", pool.name), &pool.name)).collect();
+        let requests: Vec<Request> =
+            next.iter().map(|(name, pool)| create_in(pool.as_str(), name, SIZE, false)).collect();
+        fork.run(&requests).map_err(|error| told(&error))?;
         at_rest(&fork)?;
-        if self.expect_of(&fork)?.without(&[NEXT]) != *expect {
+        let names: Vec<&str> = next.iter().map(|(name, _)| name.as_str()).collect();
+        if self.expect_of(&fork)?.without(&names) != *expect {
             return Err("another state than after recovery".into());
         }
         Ok(())

@@ -17,7 +17,7 @@ use thinvol::units::Extents;
 
 use super::machine::{disk_number, pvs};
 use super::tape::Tape;
-use super::{World, lv, stamp, text, tpool};
+use super::{World, lv, stamp};
 
 /// The volumes that lvm2 makes.
 pub const MADE: [&str; 2] = ["lvm2_new", "lvm2_snap"];
@@ -29,21 +29,17 @@ pub const MADE: [&str; 2] = ["lvm2_new", "lvm2_snap"];
 pub fn creates(world: &World) -> Result<(), String> {
     let metadata = world.metadata();
     let mut edits = Vec::new();
-    {
-        let lvm2 = Lvm2 { world, kernel: &world.machine.kernel, vg: &metadata.vg };
-        let (pool_lv, pool) = metadata.vg.pools().next().ok_or("there is no pool")?;
-        let mut at = lvm2.settle(pool_lv, pool)?;
+    // What it does in one pool does not mend another one.
+    for (number, (pool_lv, pool)) in metadata.vg.pools().enumerate() {
+        let tpool = DmName::of_lv(&metadata.vg.name, &pool_lv.name, Layer::Tpool);
+        let tpool = tpool.map_err(|error| error.to_string())?;
+        let lvm2 = Lvm2 { world, kernel: &world.machine.kernel, vg: &metadata.vg, pool: pool_lv, tpool };
         edits.push(Edit::SetPoolMessages { pool: pool_lv.name.clone(), messages: Vec::new() });
-        let mut next = lvm2.next_id()?;
-        lvm2.check_adoption(next)?;
-        edits.push(lvm2.record(MADE[0], next, at, None));
-        lvm2.send(&format!("create_thin {next}"), Some(Errno::EEXIST))?;
-        at = lvm2.step(at)?;
-        if let Some((origin, thin)) = metadata.vg.thins_of(&pool_lv.name).next() {
-            next = ThinId::new(u64::from(next.get()) + 1).map_err(|error| error.to_string())?;
-            lvm2.snapshot(origin, &format!("create_snap {next} {}", thin.device_id))?;
-            edits.push(lvm2.record(MADE[1], next, at, Some(origin)));
-            at = lvm2.step(at)?;
+        let mut at = lvm2.settle(pool)?;
+        if number == 0 {
+            at = lvm2.create_both(at, &mut edits)?;
+        } else if at != pool.transaction_id {
+            return Err(format!("{} is at {at}, not {}", pool_lv.name, pool.transaction_id));
         }
         edits.push(Edit::SetPoolTransaction { pool: pool_lv.name.clone(), id: at });
     }
@@ -52,12 +48,13 @@ pub fn creates(world: &World) -> Result<(), String> {
 
 fn commit(world: &World, metadata: &Metadata, edits: &[Edit]) -> Result<(), String> {
     let after = metadata.apply(edits, &stamp()).map_err(|error| format!("{error}: {edits:?}"))?;
-    let (kernel, _) =
-        world.machine.kernel.status(&tpool(), StatusFlush::NoFlush).map_err(|e| e.to_string())?;
-    let devices = world.machine.kernel.thin_devices(&kernel.name).map_err(|e| e.to_string())?;
-    for (volume, thin) in after.vg.thins_of(&lv(text::POOL)) {
-        if !devices.contains_key(&thin.device_id) {
-            return Err(format!("volume {} has no device {} in the pool", volume.name, thin.device_id));
+    for (pool, _) in after.vg.pools() {
+        let tpool = DmName::of_lv(&after.vg.name, &pool.name, Layer::Tpool).map_err(|e| e.to_string())?;
+        let devices = world.machine.kernel.thin_devices(&tpool).map_err(|e| e.to_string())?;
+        for (volume, thin) in after.vg.thins_of(&pool.name) {
+            if !devices.contains_key(&thin.device_id) {
+                return Err(format!("volume {} has no device {} in its pool", volume.name, thin.device_id));
+            }
         }
     }
     let mut store = world.open(&Tape::new(&world.machine, false));
@@ -68,11 +65,28 @@ struct Lvm2<'a> {
     world: &'a World,
     kernel: &'a SimKernel,
     vg: &'a Vg,
+    pool: &'a Lv,
+    tpool: DmName,
 }
 
 impl Lvm2<'_> {
+    /// `lvcreate -V` and `lvcreate -s`.
+    fn create_both(&self, at: TransactionId, edits: &mut Vec<Edit>) -> Result<TransactionId, String> {
+        let mut next = self.next_id()?;
+        self.check_adoption(next)?;
+        edits.push(self.record(MADE[0], next, at, None));
+        self.send(&format!("create_thin {next}"), Some(Errno::EEXIST))?;
+        let at = self.step(at)?;
+        let Some((origin, thin)) = self.vg.thins_of(&self.pool.name).next() else { return Ok(at) };
+        next = ThinId::new(u64::from(next.get()) + 1).map_err(|error| error.to_string())?;
+        self.snapshot(origin, &format!("create_snap {next} {}", thin.device_id))?;
+        edits.push(self.record(MADE[1], next, at, Some(origin)));
+        self.step(at)
+    }
+
     /// Starts the pool if it does not run, sends what is pending, and returns the transaction id that both sides have.
-    fn settle(&self, lv: &Lv, pool: &ThinPool) -> Result<TransactionId, String> {
+    fn settle(&self, pool: &ThinPool) -> Result<TransactionId, String> {
+        let lv = self.pool;
         let stacks = Stacks { vg: self.vg, autoextend_threshold: 100 };
         let stack = stacks.pool(lv, pool).map_err(|error| error.to_string())?;
         let old = DmName::of_lv(&self.vg.name, &lv.name, Layer::Plain).map_err(|error| error.to_string())?;
@@ -138,7 +152,7 @@ impl Lvm2<'_> {
 
     fn transaction(&self) -> Result<TransactionId, String> {
         let (_, lines) =
-            self.kernel.status(&tpool(), StatusFlush::Flush).map_err(|error| error.to_string())?;
+            self.kernel.status(&self.tpool, StatusFlush::Flush).map_err(|error| error.to_string())?;
         let line = lines.first().ok_or("the pool has no table")?;
         match PoolStatus::parse(&line.params).map_err(|error| error.to_string())? {
             PoolStatus::Working(working) => Ok(working.transaction_id),
@@ -147,7 +161,7 @@ impl Lvm2<'_> {
     }
 
     fn send(&self, message: &str, tolerated: Option<Errno>) -> Result<(), String> {
-        match self.kernel.message(&tpool(), message) {
+        match self.kernel.message(&self.tpool, message) {
             Err(error) if Some(error.errno) != tolerated => Err(error.to_string()),
             _ => Ok(()),
         }
@@ -179,13 +193,12 @@ impl Lvm2<'_> {
 
     /// The largest id in the text plus one.
     fn next_id(&self) -> Result<ThinId, String> {
-        let pool = lv(text::POOL);
-        let largest = self.vg.thins_of(&pool).map(|(_, thin)| thin.device_id.get()).max();
+        let largest = self.vg.thins_of(&self.pool.name).map(|(_, thin)| thin.device_id.get()).max();
         ThinId::new(u64::from(largest.unwrap_or(0)) + 1).map_err(|error| error.to_string())
     }
 
     fn check_adoption(&self, id: ThinId) -> Result<(), String> {
-        let devices = self.kernel.thin_devices(&tpool()).map_err(|error| error.to_string())?;
+        let devices = self.kernel.thin_devices(&self.tpool).map_err(|error| error.to_string())?;
         match devices.get(&id) {
             Some(device) if device.mapped_blocks > 0 => {
                 Err(format!("lvm2 takes over device {id} with {} chunks of data", device.mapped_blocks))
@@ -217,7 +230,7 @@ impl Lvm2<'_> {
             creation_time: stamp().time,
             creation_host: stamp().host,
             extents: origin.and_then(Lv::extents).unwrap_or(Extents::new(1)),
-            pool: lv(text::POOL),
+            pool: self.pool.name.clone(),
             transaction_id: at,
             device_id: id,
             origin: origin.map(|origin| origin.name.clone()),

@@ -53,7 +53,12 @@ pub fn pvs(count: usize) -> BTreeMap<LvmUuid, DevNo> {
 impl Machine {
     /// A machine as lvm2 leaves it with a fresh pool on `pvs` physical volumes; nothing is active.
     pub fn new(pvs: usize) -> Rc<Self> {
-        Self::with_text(pvs, fresh(pvs).as_bytes(), MDA_BYTES)
+        Self::with_text(pvs, fresh(pvs, 1).as_bytes(), MDA_BYTES)
+    }
+
+    /// The same with two fresh pools.
+    pub fn with_two_pools(pvs: usize) -> Rc<Self> {
+        Self::with_text(pvs, fresh(pvs, 2).as_bytes(), MDA_BYTES)
     }
 
     /// The same with another text, and metadata areas of `mda` bytes.

@@ -13,7 +13,7 @@ use thinvol::units::Sectors;
 
 use super::host::HostState;
 use super::machine::disk_number;
-use super::text::METADATA_SECTOR;
+use super::text::{METADATA_2_SECTOR, METADATA_SECTOR};
 
 /// Where slot 0 of a metadata area's header is. Source: lvm2 `lib/format_text/layout.h` (`struct mda_header`).
 const SLOT_0: usize = 40;
@@ -86,7 +86,7 @@ fn without_seqno(text: &[u8]) -> (u64, Vec<u8>) {
     (seqno, [&text[..at], &digits[length..]].concat())
 }
 
-/// Devices, their tables and states, and the pool's metadata on disk.
+/// Devices, their tables and states, and the pools' metadata on disk.
 pub fn kernel(kernel: &SimKernel, pvs: usize) -> u64 {
     let mut hash = DefaultHasher::new();
     for listed in kernel.list().unwrap_or_default() {
@@ -98,8 +98,10 @@ pub fn kernel(kernel: &SimKernel, pvs: usize) -> u64 {
         let flags = (info.suspended, info.read_only, info.live_table, info.inactive_table, info.open_count);
         (listed.name.as_str(), listed.dev.minor, flags, table, status).hash(&mut hash);
     }
-    let on_disk = kernel.metadata_on_disk(disk_number(pvs - 1), Sectors::new(METADATA_SECTOR));
-    format!("{on_disk:?}").hash(&mut hash);
+    for sector in [METADATA_SECTOR, METADATA_2_SECTOR] {
+        let on_disk = kernel.metadata_on_disk(disk_number(pvs - 1), Sectors::new(sector));
+        format!("{on_disk:?}").hash(&mut hash);
+    }
     hash.finish()
 }
 
