@@ -1,5 +1,6 @@
 //! What each verb of the command line does.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use crate::cases;
 use crate::guest::{self, Setup};
 use crate::image::Image;
 use crate::payload::{Payload, Profile};
+use crate::tier::Pool;
 use crate::workspace::Workspace;
 use crate::{checks, on_host, script};
 
@@ -44,7 +46,7 @@ pub fn run(action: Action) -> Result<ExitCode> {
             let line = command_line(&workspace, pool, script.as_deref(), &words)?;
             exit_code(script::run(&workspace, &setup, accel, &["bash", "-c", &line], limit)?)
         }
-        Action::Test { host, filters } => test(&workspace, host, &filters),
+        Action::Test { host, jobs, filters } => test(&workspace, host, jobs, &filters),
     }
 }
 
@@ -56,7 +58,12 @@ fn prepare(workspace: &Workspace, profile: Profile) -> Result<(Setup, Accel)> {
     Ok((setup, accel))
 }
 
-fn test(workspace: &Workspace, host: bool, filters: &[String]) -> Result<ExitCode> {
+fn test(
+    workspace: &Workspace,
+    host: bool,
+    jobs: Option<NonZeroUsize>,
+    filters: &[String],
+) -> Result<ExitCode> {
     let started = Instant::now();
     if host {
         on_host::refuse()?;
@@ -71,15 +78,22 @@ fn test(workspace: &Workspace, host: bool, filters: &[String]) -> Result<ExitCod
     }
     let (setup, accel) = prepare(workspace, Profile::Guest)?;
     let cases = cases::list(&setup.payload, filters)?;
+    let jobs = jobs.map_or_else(default_jobs, NonZeroUsize::get);
     let mut score = Score::default();
     for tier in [Tier::Fast, Tier::Full] {
-        let part = cases::run(workspace, &setup, accel, tier, &cases)?;
+        let pool = Pool { workspace, setup: &setup, accel, tier, jobs };
+        let part = pool.run(&cases)?;
         println!("{} tier: {}", tier.name(), part.line());
         score.merge(part);
     }
     eprintln!("all of it took {} s", started.elapsed().as_secs());
     println!("{}", score.line());
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// More than two guests at once have not been found to help.
+fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(2)
 }
 
 /// The bash command line of `exec`. Scripts are addressed by their place in the source tree, which the guest

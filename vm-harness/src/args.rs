@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +25,9 @@ pub enum Action {
         /// only)
         #[arg(long)]
         host: bool,
+        /// Machines that run cases at the same time [default: one for each processor, at most 2]
+        #[arg(long, value_name = "N")]
+        jobs: Option<NonZeroUsize>,
         /// Only cases whose name contains one of these words, without the checks that need no machine
         filters: Vec<String>,
     },

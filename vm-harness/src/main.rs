@@ -18,6 +18,7 @@ mod progress;
 mod qemu;
 mod rootfs;
 mod script;
+mod tier;
 mod workspace;
 
 use std::process::ExitCode;
