@@ -92,6 +92,7 @@ fn same_ids(ctx: &Ctx, vg: &str) -> Result<()> {
     let text = ctx.lvm(&format!("lvs -a --noheadings -o thin_id -S pool_lv=data {vg}"))?;
     let mut known: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     known.sort_unstable();
+    ctx.lvm(&format!("lvchange -ay {vg}/data"))?;
     let tpool = format!("{vg}-data-tpool");
     ctx.ok(&format!("dmsetup message {tpool} 0 reserve_metadata_snap"))?;
     let dump = ctx.ok(&format!("thin_dump -m /dev/mapper/{vg}-data_tmeta"));
