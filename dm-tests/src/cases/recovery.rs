@@ -240,7 +240,9 @@ fn killed_at_any_time(ctx: &Ctx) -> Result<()> {
         ctx.sh(&batch)?;
         let suspended = ctx.sh("sleep 0.2; dmsetup info -c --noheadings -o suspended | sort -u")?.stdout;
         ensure!(!suspended.contains("Suspended"), "a device is left suspended: {suspended}");
+        ctx.ok("udevadm settle")?;
         ctx.thinvol_ok(&format!("recover {vg}"))?;
+        ctx.ok("udevadm settle")?;
         ctx.oracle(vg)?;
         same_ids(ctx, vg)?;
         let names = ctx.lvm(&format!("lvs --noheadings -o lv_name {vg}"))?;
@@ -250,6 +252,8 @@ fn killed_at_any_time(ctx: &Ctx) -> Result<()> {
         ensure!(made == 0 || made == 4, "round {round}: {made} of 4 volumes");
         println!("round {round}: {}", if made == 4 { "all" } else { "none" });
     }
+    // A killed process cannot remove the semaphore it waited on, lvm2's as little as ours.
+    ctx.ok("dmsetup udevcomplete_all --yes")?;
     recovered(ctx, vg)?;
     Ok(())
 }

@@ -82,7 +82,8 @@ impl Sequence<'_, '_> {
 
     /// Makes a device exist with its table, whatever part of the way it already is.
     pub(super) fn bring_up(&mut self, spec: DeviceSpec) -> Result<(), Refusal> {
-        match self.draft.observed.device(&spec.uuid) {
+        let there = self.draft.observed.device(&spec.uuid).filter(|_| !self.freed.contains(&spec.name));
+        match there {
             Some(device) if device.name == spec.name && device.live_table => {}
             Some(device) if device.name == spec.name => self.plan.push(Step::ReloadDevice(spec)),
             found => {

@@ -39,7 +39,8 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     let draft = Draft::new(metadata, observed);
     let mut mending =
         Mending { sequence: Sequence::new(&draft), found: Vec::new(), left: Vec::new(), edits: Vec::new() };
-    mending.suspended()?;
+    mending.suspended();
+    mending.half_made();
     let mut clean = Vec::new();
     for (name, seen) in &observed.pools {
         let (lv, pool) = draft.pool(name)?;
@@ -64,7 +65,7 @@ struct Mending<'d, 'a> {
 
 impl Mending<'_, '_> {
     /// Devices that a crash left suspended go on: with the table the text wants where another one is waiting.
-    fn suspended(&mut self) -> Result<(), Refusal> {
+    fn suspended(&mut self) {
         let observed = self.sequence.draft.observed;
         let held_back = |device: &&DeviceInfo| device.suspended && device.live_table;
         for device in observed.devices.values().filter(held_back) {
@@ -75,7 +76,21 @@ impl Mending<'_, '_> {
                 _ => Step::Resume { name: device.name.clone() },
             });
         }
-        Ok(())
+    }
+
+    /// Devices that were created and never got their table serve nobody: they go.
+    fn half_made(&mut self) {
+        let observed = self.sequence.draft.observed;
+        for device in observed.devices.values().filter(|device| !device.live_table) {
+            match device.uuid.as_ref().and_then(|uuid| self.spec_of(uuid)) {
+                Some(spec) => {
+                    self.found
+                        .push(format!("device {} has no table: its activation was cut short", device.name));
+                    self.sequence.take_down(&DeviceSpec { name: device.name.clone(), ..spec });
+                }
+                None => self.left.push(format!("device {} has no table", device.name)),
+            }
+        }
     }
 
     /// The device the text wants under that uuid.
