@@ -16,6 +16,7 @@ pub fn all() -> Vec<Case> {
         cases::lvm_locks::CASES,
         cases::lvm_scan::CASES,
         cases::lvm_backup::CASES,
+        cases::generated::CASES,
         cases::volumes::CASES,
         cases::snapshots::CASES,
         cases::recovery::CASES,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::dm::ioctl::LinuxDm;
 use crate::dm::kernel::{Counting, Verb};
-use crate::dm::udev::for_this_machine;
+use crate::dm::udev::{Places, for_this_machine, missing};
 use crate::ids::{LvName, LvmUuid, VgName};
 use crate::io::direct::Access;
 use crate::lvm::backup::{Backups, description};
@@ -199,6 +199,7 @@ impl Engine {
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
+        warnings.extend(self.without_udev());
         let report = self.with_session(&mut opened, |session| {
             let requests = make(&session.metadata.vg)?;
             let scope = Scope::of(&session.metadata.vg, &requests);
@@ -256,6 +257,7 @@ impl Engine {
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
+        warnings.extend(self.without_udev());
         let report = self.with_session(&mut opened, |session| {
             let scope = Scope::all(true);
             if self.options.dry_run {
@@ -317,10 +319,7 @@ impl Engine {
         opened: &mut Opened,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (udev, missing) = for_this_machine(&self.kernel, !self.options.udev_sync);
-        if let Some(missing) = missing {
-            tracing::info!(%missing, "no udev: thinvol makes the device nodes itself");
-        }
+        let (udev, _) = for_this_machine(&self.kernel, !self.options.udev_sync);
         let devices = opened.devices.clone();
         let open = |dev| open_device(&devices, dev);
         let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
@@ -342,6 +341,12 @@ impl Engine {
             looked: None,
         };
         work(&mut session)
+    }
+
+    /// What to say where nobody answers for udev.
+    fn without_udev(&self) -> Option<String> {
+        let missing = self.options.udev_sync.then(|| missing(&Places::default())).flatten();
+        missing.map(|missing| format!("{missing}: thinvol makes the device nodes itself"))
     }
 
     fn policy(&self) -> Policy {

@@ -4,6 +4,7 @@ pub mod dm_errno;
 pub mod dm_guard;
 pub mod dm_stack;
 pub mod dm_udev;
+pub mod generated;
 pub mod lvm_backup;
 pub mod lvm_locks;
 pub mod lvm_scan;

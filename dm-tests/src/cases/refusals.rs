@@ -11,6 +11,7 @@ use crate::ctx::Ctx;
 pub const CASES: &[Case] = &[
     Case { name: "refusals::bad_names_and_sizes", tier: Tier::Full, limit_s: 180, run: bad_names_and_sizes },
     Case { name: "refusals::groups_that_are_not_ours", tier: Tier::Full, limit_s: 240, run: not_ours },
+    Case { name: "refusals::partial_and_doubled", tier: Tier::Full, limit_s: 240, run: partial_and_doubled },
     Case { name: "refusals::locked_by_somebody", tier: Tier::Full, limit_s: 180, run: locked },
     Case { name: "refusals::open_volume", tier: Tier::Full, limit_s: 180, run: open_volume },
     Case { name: "refusals::pool_without_room", tier: Tier::Full, limit_s: 240, run: pool_without_room },
@@ -71,6 +72,33 @@ fn not_ours(ctx: &Ctx) -> Result<()> {
     let ran = ctx.sh(&format!("thinvol alloc {vg}/data 100 vm-100-a 8M"))?;
     ensure!(ran.status == 7 && ran.stderr.contains("elsewhere"), "{ran:?}");
     Ok(())
+}
+
+/// A group with a physical volume missing, or there twice, is read and not written.
+fn partial_and_doubled(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.volume_group(&[128 << 20, 32 << 20], 512)?;
+    ctx.ok(&format!("lvcreate -y --type thin-pool -L 32M -n data {vg}"))?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;
+    let disks = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
+    let second = disks.split_whitespace().last().unwrap_or_default().to_owned();
+    let file = ctx.ok(&format!("losetup --noheadings -O BACK-FILE {second}"))?;
+    let twin = ctx.dir().join("twin");
+    ctx.ok(&format!("cp --sparse=always {} {}", file.trim(), twin.display()))?;
+    ctx.ok("udevadm settle")?;
+    ctx.ok(&format!("losetup -d {second}"))?;
+    ctx.ok("udevadm settle")?;
+    let partial = ctx.sh(&format!("thinvol alloc {vg}/data 100 vm-100-b 8M"))?;
+    ensure!((1..=7).contains(&partial.status) && partial.stderr.contains("missing"), "{partial:?}");
+    ensure!(ctx.thinvol_ok(&format!("list {vg}/data"))?.contains("vm-100-a"), "a partial group is not read");
+    ctx.ok(&format!("losetup -f {}", file.trim()))?;
+    let doubled = ctx.ok(&format!("losetup -f --show {}", twin.display()))?;
+    ctx.ok("udevadm settle")?;
+    let twice = ctx.sh(&format!("thinvol alloc {vg}/data 100 vm-100-b 8M"))?;
+    ensure!((1..=7).contains(&twice.status) && twice.stderr.contains(doubled.trim()), "{twice:?}");
+    ctx.ok(&format!("losetup -d {}", doubled.trim()))?;
+    ctx.ok("udevadm settle")?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-b 8M"))?;
+    ctx.oracle(vg)
 }
 
 fn locked(ctx: &Ctx) -> Result<()> {
