@@ -346,7 +346,7 @@ impl Engine {
     /// What to say where nobody answers for udev.
     fn without_udev(&self) -> Option<String> {
         let missing = self.options.udev_sync.then(|| missing(&Places::default())).flatten();
-        missing.map(|missing| format!("{missing}: thinvol makes the device nodes itself"))
+        missing.map(|missing| missing.to_string())
     }
 
     fn policy(&self) -> Policy {
