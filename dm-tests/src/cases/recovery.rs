@@ -228,14 +228,14 @@ fn restored_old_metadata(ctx: &Ctx) -> Result<()> {
 /// SIGKILL after every delay: whatever is left, recovery and lvm2 both go on from it.
 fn killed_at_any_time(ctx: &Ctx) -> Result<()> {
     let (vg, _) = prepared(ctx)?;
-    for round in 0..24_u32 {
+    for round in 0..12_u32 {
         let batch = format!(
             "( for i in 1 2 3; do echo '{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"k{round}-'$i'\",\
              \"size\":\"4M\",\"activate\":true}}'; done; \
              echo '{{\"request\":\"snapshot\",\"snapshot\":\"{vg}/vm-100-disk-0@k{round}s\"}}' ) \
              > {file}; thinvol batch {file} > {file}.out 2>&1 & pid=$!; sleep 0.{delay:03}; kill -9 $pid; wait $pid",
             file = ctx.dir().join("batch").display(),
-            delay = round * 15
+            delay = round * 30
         );
         ctx.sh(&batch)?;
         let suspended = ctx.sh("sleep 0.2; dmsetup info -c --noheadings -o suspended | sort -u")?.stdout;
