@@ -107,7 +107,8 @@ impl Serialize for LvmUuid {
     }
 }
 
-/// Longest `<vg>-<lv>` device-mapper name that LVM accepts. Source: lvm2 `lib/metadata/metadata-exported.h` (`NAME_LEN`).
+/// Longest `<vg>-<lv>` device-mapper name that LVM accepts. Source: lvm2
+/// `lib/metadata/metadata-exported.h` (`NAME_LEN`).
 pub const LVM_NAME_MAX: usize = 127;
 
 /// Checks the characters and dots of a VG or LV name. Source: lvm2 `lib/misc/lvm-string.c` (`validate_name`).
@@ -212,7 +213,8 @@ impl LvName {
     }
 }
 
-/// The id of a thin device inside its pool: 24 bits. Source: Linux `drivers/md/dm-thin-metadata.h` (`MAX_DEV_ID`... 2^24 - 1).
+/// The id of a thin device inside its pool: 24 bits. Source: Linux `drivers/md/dm-thin-metadata.h`
+/// (`MAX_DEV_ID`... 2^24 - 1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ThinId(u32);

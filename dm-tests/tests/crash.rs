@@ -1,6 +1,6 @@
-//! Every state that a crash of a change can leave: the process killed or the machine stopped after each ioctl, each write
-//! and each flush, with every content that the disks may then have. thinvol brings each to the old volumes or the new
-//! ones, by `recover` and by any next change, crashed in turn or not; so does lvm2, by its own rules.
+//! Every state that a crash of a change can leave: the process killed or the machine stopped after each ioctl, each
+//! write and each flush, with every content that the disks may then have. thinvol brings each to the old volumes or the
+//! new ones, by `recover` and by any next change, crashed in turn or not; so does lvm2, by its own rules.
 
 use dm_tests::world::changes::{
     Change, across_pools, activations, batches, creates, on_two_disks, removals, snapshots,

@@ -1,5 +1,5 @@
-//! A failure at every ioctl, every write and every flush of a change: the change is either taken back whole, or reported
-//! as unfinished and completed by recovery. Nothing stays suspended, nobody is lied to.
+//! A failure at every ioctl, every write and every flush of a change: the change is either taken back whole, or
+//! reported as unfinished and completed by recovery. Nothing stays suspended, nobody is lied to.
 
 use std::collections::BTreeSet;
 

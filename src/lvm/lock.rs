@@ -5,8 +5,8 @@
 //! before any VG lock, several VG locks in the order of their names.
 //!
 //! Two deliberate deviations from lvm2, neither visible to it:
-//! - The wait is bounded, so the lock is polled for instead of slept on. A writer that holds `:aux` while it polls keeps
-//!   its place just as a sleeping one does.
+//! - The wait is bounded, so the lock is polled for instead of slept on. A writer that holds `:aux` while it polls
+//!   keeps its place just as a sleeping one does.
 //! - Lock files are opened close-on-exec. lvm2 leaks them into what it runs, whose death it then awaits; a lock that a
 //!   stray daemon inherits would never be released. A child made by `fork` alone still shares the lock, on purpose:
 //!   what takes over from a dead parent takes over its lock.

@@ -14,8 +14,8 @@ pub const GUARD: u32 = 64;
 /// How far above the largest id the first unconfirmed id goes: it leaves this many ids below it for later ones.
 pub const LEAP: u32 = 1024;
 
-/// Ids for devices that are in the text before they are in the kernel: the largest in use plus one and on, as lvm2 does,
-/// skipping those in `taken`; holes once the numbers run out. `None` if there are not enough ids.
+/// Ids for devices that are in the text before they are in the kernel: the largest in use plus one and on, as lvm2
+/// does, skipping those in `taken`; holes once the numbers run out. `None` if there are not enough ids.
 pub fn after_maximum(
     taken: &BTreeSet<ThinId>,
     in_text_max: Option<ThinId>,

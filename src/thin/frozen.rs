@@ -30,8 +30,8 @@ pub enum FreezeError {
     },
 }
 
-/// Suspends all origins, does `work`, and resumes them, whatever happens in between. Returns what `work` answered and how
-/// long the window was open.
+/// Suspends all origins, does `work`, and resumes them, whatever happens in between. Returns what `work` answered and
+/// how long the window was open.
 ///
 /// Inside the window there is nothing but `work`: no lock, no udev wait, no file or log I/O.
 /// 1. The guard process exists before the first suspend, so that SIGKILL at any later instant still leads to a resume.

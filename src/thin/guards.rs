@@ -50,7 +50,8 @@ pub fn check_transaction(pool: &str, kernel: TransactionId, text: TransactionId)
     let message =
         format!("pool {pool} has transaction id {kernel} in the kernel and {text} in the metadata: {ahead}");
     Err(Refusal::new(RefusalKind::Corrupt, message).hint(
-        "thinvol does not touch such a pool; compare 'thin_dump' of its metadata with 'vgcfgbackup' and restore the newer one",
+        "thinvol does not touch such a pool; compare 'thin_dump' of its metadata with 'vgcfgbackup' and \
+         restore the newer one",
     ))
 }
 

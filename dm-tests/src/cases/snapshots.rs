@@ -38,7 +38,7 @@ fn settled(ctx: &Ctx, vg: &str) -> Result<()> {
 fn write(ctx: &Ctx, vg: &str, lv: &str, seed: u32) -> Result<()> {
     let node = ctx.dev(vg, lv);
     let line = format!(
-        "openssl version >/dev/null 2>&1; head -c 8388608 /dev/zero | tr '\\0' '\\{seed:03o}' | dd of={} bs=1M conv=fsync",
+        "head -c 8388608 /dev/zero | tr '\\0' '\\{seed:03o}' | dd of={} bs=1M conv=fsync",
         node.display()
     );
     let ran = ctx.sh(&line)?;

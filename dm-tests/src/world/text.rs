@@ -120,8 +120,8 @@ fn lvs(pvs: usize, pools: usize) -> Vec<Lv<'static>> {
 
 fn linear(number: usize, start: u64, count: u64, pv: &str, at: u64) -> String {
     format!(
-        "\nsegment{number} {{\nstart_extent = {start}\nextent_count = {count}\n\ntype = \"striped\"\nstripe_count = 1\n\n\
-         stripes = [\n\"{pv}\", {at}\n]\n}}\n"
+        "\nsegment{number} {{\nstart_extent = {start}\nextent_count = {count}\n\n\
+         type = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"{pv}\", {at}\n]\n}}\n"
     )
 }
 

@@ -162,7 +162,9 @@ fn a_source_without_an_id_is_a_warning_and_foreign_vgs_stay_foreign() {
 
 proptest! {
     #[test]
-    fn any_text_is_a_configuration_or_an_error(text in "(devices|global|backup|/|\\{|\\}|=|\\[|\\]|\"|,|[a-z0-9_ \n-]){0,60}") {
+    fn any_text_is_a_configuration_or_an_error(
+        text in "(devices|global|backup|/|\\{|\\}|=|\\[|\\]|\"|,|[a-z0-9_ \n-]){0,60}",
+    ) {
         let _ = conf(&text);
     }
 

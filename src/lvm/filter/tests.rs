@@ -72,7 +72,10 @@ fn every_delimiter_works_and_bad_patterns_are_named() {
 
 proptest! {
     #[test]
-    fn any_pattern_is_compiled_or_refused(pattern in "[ar]\\|([\\[\\]()*+?|^$.a-c-]|\\\\.){0,20}\\|", name in "/[ -~]{0,30}") {
+    fn any_pattern_is_compiled_or_refused(
+        pattern in "[ar]\\|([\\[\\]()*+?|^$.a-c-]|\\\\.){0,20}\\|",
+        name in "/[ -~]{0,30}",
+    ) {
         if let Ok(patterns) = parse(&[&pattern]) {
             let _ = patterns.verdict(&[name.into()]);
         }

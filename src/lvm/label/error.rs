@@ -38,7 +38,10 @@ pub enum LabelError {
         kind: String,
     },
     /// A field or list reaches past the end of the label.
-    #[error("the {what} of the label in sector {sector} is not within its {size} bytes", size = super::layout::LABEL_BYTES)]
+    #[error(
+        "the {what} of the label in sector {sector} is not within its {size} bytes",
+        size = super::layout::LABEL_BYTES
+    )]
     Truncated {
         /// Where it is.
         sector: u64,
@@ -83,7 +86,8 @@ pub enum LabelError {
     },
     /// Two valid labels: which one the device means cannot be told.
     #[error(
-        "sectors {first} and {second} both hold a valid label; erase the stale one (by default the label is in sector 1)"
+        "sectors {first} and {second} both hold a valid label; erase the stale one \
+         (by default the label is in sector 1)"
     )]
     Second {
         /// Where the first is.

@@ -1,7 +1,7 @@
 //! PVs that may in truth be members of an md array with its superblock at the end.
 //!
-//! lvm2 looks at the end of a device only where something hints at that (`devices/md_component_checks`): what the group's
-//! text says of the PV does not fit the device. Source: lvm2 `lib/cache/lvmcache.c`
+//! lvm2 looks at the end of a device only where something hints at that (`devices/md_component_checks`): what the
+//! group's text says of the PV does not fit the device. Source: lvm2 `lib/cache/lvmcache.c`
 //! (`lvmcache_extra_md_component_checks`).
 
 use std::sync::Arc;

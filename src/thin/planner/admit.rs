@@ -12,7 +12,8 @@ use crate::thin::refusal::{Refusal, RefusalKind};
 use crate::thin::request::Request;
 use crate::units::{Extents, Sectors};
 
-/// The largest thin volume: what its extents can count. Source: lvm2 `lib/metadata/lv_manip.c` (`MAX_EXTENT_COUNT`, u32).
+/// The largest thin volume: what its extents can count. Source: lvm2 `lib/metadata/lv_manip.c`
+/// (`MAX_EXTENT_COUNT`, u32).
 const MAX_EXTENTS: u64 = u32::MAX as u64;
 
 /// What a new volume is to be like, apart from where it comes from.
@@ -257,7 +258,8 @@ impl Draft<'_> {
     fn warn_of_unzeroed(&mut self, name: &LvName, pool: &ThinPool) {
         if !pool.zero_new_blocks {
             let warning = format!(
-                "pool {name} does not zero new chunks: a partly written chunk of a new volume may show old data of others"
+                "pool {name} does not zero new chunks: a partly written chunk of a new volume may show old \
+                 data of others"
             );
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);

@@ -214,8 +214,8 @@ impl Mending<'_, '_> {
                 orphans.push(*id);
             } else {
                 self.left.push(format!(
-                    "pool {shown}: thin device {id} ({} chunks) belongs to no volume; if it is not wanted, delete it with \
-                     'dmsetup message' to the pool",
+                    "pool {shown}: thin device {id} ({} chunks) belongs to no volume; if it is not wanted, delete it \
+                     with 'dmsetup message' to the pool",
                     details.mapped_blocks
                 ));
             }
