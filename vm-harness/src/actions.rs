@@ -27,7 +27,7 @@ pub fn run(action: Action) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match action {
         Action::Demo => {
-            let (setup, accel) = prepare(&workspace, Profile::Guest)?;
+            let (setup, accel) = prepare(&workspace, Profile::Release)?;
             exit_code(script::run(&workspace, &setup, accel, &["/src/vm-harness/demo.sh"], STORY_LIMIT_S)?)
         }
         Action::Bench { arguments } => {

@@ -17,7 +17,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub enum Profile {
     /// Quick to build, not hopelessly slow under emulation.
     Guest,
-    /// As shipped; what the bench measures.
+    /// As shipped; what the demo shows and the bench measures.
     Release,
 }
 
