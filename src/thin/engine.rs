@@ -310,7 +310,17 @@ impl Engine {
         self.backups.backup(&metadata.vg.name, &text).err().map(|error| in_words(&error))
     }
 
+    /// The lock of whoever changes something, if lvm.conf lets anybody do so.
     fn lock(&self, vg: &VgName) -> Result<VgLock, EngineError> {
+        let forbidden = match &self.conf.global {
+            global if global.metadata_read_only => Some("global/metadata_read_only is set"),
+            global if !global.activation => Some("global/activation is not set"),
+            _ => None,
+        };
+        if let Some(setting) = forbidden {
+            let message = format!("volume group {vg} is not changed: {setting} in lvm.conf");
+            return Err(EngineError::new(Kind::Refused, message).with_hint("it keeps lvm2 from changes, too"));
+        }
         self.conf.locks(self.options.lock_timeout).vg_for_write(vg).map_err(locked)
     }
 
@@ -319,7 +329,7 @@ impl Engine {
         opened: &mut Opened,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (udev, _) = for_this_machine(&self.kernel, !self.options.udev_sync);
+        let (udev, _) = for_this_machine(&self.kernel, !self.udev_sync());
         let devices = opened.devices.clone();
         let open = |dev| open_device(&devices, dev);
         let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
@@ -343,9 +353,13 @@ impl Engine {
         work(&mut session)
     }
 
+    fn udev_sync(&self) -> bool {
+        self.options.udev_sync && self.conf.activation.udev_sync
+    }
+
     /// What to say where nobody answers for udev.
     fn without_udev(&self) -> Option<String> {
-        let missing = self.options.udev_sync.then(|| missing(&Places::default())).flatten();
+        let missing = self.udev_sync().then(|| missing(&Places::default())).flatten();
         missing.map(|missing| missing.to_string())
     }
 

@@ -59,6 +59,11 @@ fn bad_names_and_sizes(ctx: &Ctx) -> Result<()> {
 fn not_ours(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.ok(&format!("lvcreate -V 8M -T {vg}/data -n old"))?;
+    let system = ctx.dir().join("lvm");
+    std::fs::create_dir_all(&system)?;
+    std::fs::write(system.join("lvm.conf"), "global {\n metadata_read_only = 1\n}\n")?;
+    let ran = ctx.sh(&format!("LVM_SYSTEM_DIR={} thinvol free {vg}/old", system.display()))?;
+    ensure!(ran.status == 1 && ran.stderr.contains("metadata_read_only"), "{ran:?}");
     ctx.ok("udevadm settle")?;
     ctx.lvm(&format!("vgchange -an {vg}"))?;
     ctx.ok("udevadm settle")?;
