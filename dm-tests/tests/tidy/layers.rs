@@ -44,7 +44,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (32, "thin::plan", true),
     (33, "thin::observed", true),
     (34, "thin::guards", true),
-    (34, "thin::view", true),
+    (46, "thin::view", false),
     (35, "thin::planner", true),
     (35, "thin::repair", true),
     // L4: the outside.
