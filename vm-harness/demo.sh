@@ -1,16 +1,17 @@
 #!/bin/bash
 # The story that `./vm-harness/run demo` tells; runs in the full machine as root. Its output is what a newcomer sees.
-set -eu
+set -euo pipefail
 
 say() { printf '\n# %s\n' "$*"; }
 run() { printf '$ %s\n' "$*"; "$@"; }
 # What lvm2 says, short: name, kind, pool, origin.
-lvs_says() { printf '$ lvs pve\n'; lvs --noheadings -o lv_name,lv_attr,lv_size,pool_lv,origin,data_percent pve; vgck pve; }
+lvs_says() { printf '$ lvs -a pve\n'; lvs -a --noheadings -o lv_name,lv_attr,lv_size,pool_lv,origin,data_percent pve; vgck pve; }
+fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 # Runs a command several times; $1 is the number of the run in it. Prints the median in milliseconds.
 median() {
     for n in 1 2 3 4 5; do
         begin=$(date +%s%N)
-        sh -c "${1//@n@/$n}" >/dev/null 2>&1
+        sh -c "${1//@n@/$n}" >/dev/null 2>&1 || fail "failed: ${1//@n@/$n}"
         echo $((($(date +%s%N) - begin) / 1000000))
     done | sort -n | sed -n 3p
 }
@@ -35,7 +36,9 @@ printf 'later content' | dd of=/dev/pve/vm-100-disk-0 bs=4k conv=sync,fsync stat
 run thinvol clone pve/vm-100-disk-0@monday 101
 after=$(sum /dev/pve/vm-100-disk-0) clone=$(sum /dev/pve/vm-101-disk-0)
 echo "volume before $before, after $after; clone $clone"
-[ "$before" = "$clone" ] && [ "$before" != "$after" ] && echo "the clone is the volume as it was on Monday"
+[ "$before" = "$clone" ] || fail "the clone is not what the volume was"
+[ "$before" != "$after" ] || fail "the volume did not change"
+echo "the clone is the volume as it was on Monday"
 lvs_says
 
 say "what would be done, before it is done"
@@ -67,7 +70,8 @@ run thinvol recover pve
 lvs_says
 run vgchange -qq -an pve
 run lvchange -qq --yes -ay pve/data_tmeta
-run thin_check -q /dev/pve/data_tmeta && echo "thin_check has no complaint"
+run thin_check -q /dev/pve/data_tmeta
+echo "thin_check has no complaint"
 run lvchange -qq -an pve/data_tmeta
 run vgchange -qq -ay pve
 

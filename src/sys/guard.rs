@@ -10,9 +10,10 @@
 //! and a power cut, after which nothing is suspended anyway.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -63,7 +64,16 @@ impl ResumeGuard {
         }
         let forked = Errno::result(child);
         before.thread_set_mask()?;
-        Ok(Self { line: Some(line), child: forked? })
+        let guard = Self { line: Some(line), child: forked? };
+        guard.wait_until_ready()?;
+        Ok(guard)
+    }
+
+    /// The child says when it has its memory in place.
+    fn wait_until_ready(&self) -> io::Result<()> {
+        let Some(mut line) = self.line.as_ref() else { return Ok(()) };
+        line.set_read_timeout(Some(Duration::from_millis(u64::from(END_LIMIT_MS))))?;
+        line.read_exact(&mut [0])
     }
 
     /// Tells the child that nothing is suspended any more, and reaps it.
@@ -136,6 +146,9 @@ fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume]) -> ! {
         close_from(2);
         // A parent's working directory must not keep a file system busy.
         libc::chdir(c"/".as_ptr());
+        // What it needs must not have to be read back from what it is to resume.
+        libc::mlockall(libc::MCL_CURRENT);
+        libc::write(0, c"r".as_ptr().cast(), 1);
         let mut byte = 0u8;
         loop {
             match libc::read(0, (&raw mut byte).cast(), 1) {

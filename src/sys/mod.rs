@@ -4,6 +4,7 @@
 pub mod blkdev;
 pub mod dm;
 pub mod guard;
+pub mod memory;
 pub mod readahead;
 pub mod sem;
 pub mod signals;

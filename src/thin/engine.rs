@@ -12,6 +12,7 @@ use crate::dm::udev::{Places, for_this_machine, missing};
 use crate::ids::{LvName, LvmUuid, VgName};
 use crate::io::direct::Access;
 use crate::lvm::backup::{Backups, description};
+use crate::lvm::check::may_write;
 use crate::lvm::conf::{HostIds, LvmConf};
 use crate::lvm::edit::Stamp;
 use crate::lvm::lock::{LockError, VgLock};
@@ -199,18 +200,25 @@ impl Engine {
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
+        let foreign = self.foreign(&opened);
         warnings.extend(self.without_udev());
         let report = self.with_session(&mut opened, |session| {
             let requests = make(&session.metadata.vg)?;
+            if let Some(refusal) = foreign {
+                return Err(refusal.into());
+            }
             let scope = Scope::of(&session.metadata.vg, &requests);
             let _signals = hold_signals_off()?;
             let repair = session.recover(&scope, &lock)?;
+            if repair.plan.commits() > 0 {
+                warnings.extend(self.backup(&session.metadata, &session.stamp));
+            }
             let plan = session.plan(&requests)?;
             if plan.commits() > 0 {
                 warnings.extend(self.archive(&session.metadata, &session.stamp));
             }
             let executed = session.execute(&plan, &lock)?;
-            if plan.commits() + repair.plan.commits() > 0 {
+            if plan.commits() > 0 {
                 warnings.extend(self.backup(&session.metadata, &session.stamp));
             }
             warnings.extend(repair.left);
@@ -257,8 +265,14 @@ impl Engine {
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
+        let foreign = self.foreign(&opened);
         warnings.extend(self.without_udev());
         let report = self.with_session(&mut opened, |session| {
+            if let Some(refusal) = foreign {
+                warnings.push(format!("volume group {vg} is left alone: {refusal}"));
+                let nothing = Plan::new(vg.clone(), session.metadata.vg.seqno);
+                return Ok::<_, EngineError>(self.report(vg, nothing, Vec::new(), true, None));
+            }
             let scope = Scope::all(true);
             if self.options.dry_run {
                 let repair = session.pending(&scope.without_inventory())?;
@@ -308,6 +322,19 @@ impl Engine {
     fn backup(&self, metadata: &Metadata, stamp: &Stamp) -> Option<String> {
         let text = copy_of(metadata, stamp, description(&self.options.command_line, true));
         self.backups.backup(&metadata.vg.name, &text).err().map(|error| in_words(&error))
+    }
+
+    /// Why nothing of a volume group may be touched, not even its devices: another host may be using it, or which of
+    /// its disks are the right ones is not clear.
+    fn foreign(&self, opened: &Opened) -> Option<EngineError> {
+        if let Err(no) = may_write(&opened.metadata.vg, &self.system_ids()) {
+            return Some(EngineError::new(Kind::Unsupported, no.message).with_hint(no.hint));
+        }
+        let in_doubt = opened.store.issues().iter().find(|issue| issue.forbids_commit())?;
+        Some(
+            EngineError::new(Kind::Unsupported, format!("the volume group cannot be changed: {in_doubt}"))
+                .with_hint("make its physical volumes complete and unambiguous first"),
+        )
     }
 
     /// The lock of whoever changes something, if lvm.conf lets anybody do so.

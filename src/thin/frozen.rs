@@ -55,10 +55,9 @@ pub fn freeze_and<T>(
     for origin in origins {
         if let Err(error) = kernel.suspend(origin, Suspend::FlushAndFreeze) {
             // It is not suspended, and this does nothing; if it is all the same, it must not stay so.
-            if let Err(unneeded) = kernel.resume(origin, udev_flags(Role::Visible).event(0)) {
-                tracing::debug!(%unneeded, "after a failed suspend");
-            }
+            let unneeded = kernel.resume(origin, udev_flags(Role::Visible).event(0));
             window.close()?;
+            tracing::debug!(?unneeded, "after a failed suspend");
             guard.disarm();
             return Err(FreezeError::Suspend(error));
         }

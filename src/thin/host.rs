@@ -10,6 +10,7 @@ use crate::dm::name::DmName;
 use crate::ids::{DevNo, LvmUuid};
 use crate::io::holders::holders;
 use crate::sys::guard::{Endangered, ResumeGuard};
+use crate::sys::memory::MemoryLocked;
 use crate::thin::exec::udev_flags;
 use crate::thin::ports::{CheckFailure, Guard, Host, MarkFailure};
 use crate::thin::stack::Role;
@@ -138,7 +139,11 @@ impl Host for LinuxHost {
         let event_nr = udev_flags(Role::Visible).event(0).0;
         let endangered: Vec<Endangered<'_>> =
             devices.iter().map(|name| Endangered { name: name.as_str(), event_nr }).collect();
-        Ok(Box::new(Watcher(ResumeGuard::arm(DM_CONTROL, &endangered)?)))
+        let memory = MemoryLocked::new();
+        if !memory.is_locked() {
+            tracing::debug!("memory is not locked while volumes are suspended");
+        }
+        Ok(Box::new(Watcher { guard: ResumeGuard::arm(DM_CONTROL, &endangered)?, _memory: memory }))
     }
 
     fn holders(&self, dev: DevNo) -> Vec<String> {
@@ -182,11 +187,15 @@ impl LinuxHost {
     }
 }
 
-struct Watcher(ResumeGuard);
+/// The guard, and this process's memory kept in RAM as long as it is needed.
+struct Watcher {
+    guard: ResumeGuard,
+    _memory: MemoryLocked,
+}
 
 impl Guard for Watcher {
     fn disarm(self: Box<Self>) {
-        if let Err(error) = self.0.disarm() {
+        if let Err(error) = self.guard.disarm() {
             tracing::warn!(%error, "the guard process did not end as it should");
         }
     }

@@ -189,6 +189,10 @@ impl Observer<'_> {
             Some((info, status)) => {
                 let name = DmName::of_lv(&self.vg.name, &lv.name, Layer::Tpool);
                 let layered = name.is_ok_and(|name| name == info.name);
+                // lvm2 suspends a stack from the top down and resumes it from below: under a target that runs, all do.
+                if info.suspended {
+                    self.parts(pool, by_uuid, observed)?;
+                }
                 observed.devices.insert(uuid, info);
                 if layered {
                     PoolState::Active(status)
@@ -206,7 +210,13 @@ impl Observer<'_> {
                 }
             }
         };
-        let inventory = self.inventory(lv, pool, &state, by_uuid, scope);
+        let tpool = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Tpool);
+        let inventory = if observed.device(&tpool).is_some_and(|device| device.suspended) {
+            // A message would wait for the metadata device, in the kernel, for ever.
+            Inventory::Unknown("it is suspended".into())
+        } else {
+            self.inventory(lv, pool, &state, by_uuid, scope)
+        };
         Ok(PoolSeen { state, inventory })
     }
 

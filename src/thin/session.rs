@@ -96,9 +96,21 @@ impl Session<'_> {
     /// A state that must not be touched, or a step that failed.
     pub fn recover(&mut self, scope: &Scope, lock: &VgLock) -> Result<Repair, EngineError> {
         self.release_abandoned(scope)?;
-        let repair = self.pending(scope)?;
+        let mut repair = self.pending(scope)?;
+        let asleep =
+            self.looked.as_ref().is_some_and(|seen| seen.devices.values().any(|device| device.suspended));
         if !repair.plan.steps.is_empty() {
             self.execute(&repair.plan, lock)?;
+        }
+        if asleep {
+            // What was suspended could not be looked into before.
+            let second = self.pending(scope)?;
+            if !second.plan.steps.is_empty() {
+                self.execute(&second.plan, lock)?;
+            }
+            repair.plan.steps.extend(second.plan.steps);
+            repair.found.extend(second.found);
+            repair.left = second.left;
         }
         Ok(repair)
     }
@@ -112,6 +124,7 @@ impl Session<'_> {
             let tpool = self.kernel.info_by_uuid(&uuid).map_err(|error| {
                 EngineError::caused(Kind::Refused, "device-mapper does not answer", error)
             })?;
+            let tpool = tpool.filter(|tpool| !tpool.suspended);
             if let Some(tpool) = tpool
                 && let Err(error) = self.kernel.message(&tpool.name, "release_metadata_snap")
             {
@@ -153,6 +166,12 @@ impl Session<'_> {
     /// The step that failed, and whether anything is left undone.
     pub fn execute(&mut self, plan: &Plan, lock: &VgLock) -> Result<Executed, EngineError> {
         self.looked = None;
+        if lock.vg() != &plan.vg || !lock.is_intact() {
+            let message = format!("the lock of volume group {} is lost; nothing was changed", plan.vg);
+            return Err(
+                EngineError::new(Kind::Busy, message).with_hint("somebody removed the lock file: try again")
+            );
+        }
         let mut ports =
             Ports { kernel: self.kernel, store: &mut *self.store, udev: self.udev, host: self.host };
         let executed = execute(plan, &mut ports, lock).map_err(|error| failed(error, &plan.vg))?;

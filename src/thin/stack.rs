@@ -115,6 +115,14 @@ pub enum StackError {
         /// The type.
         segtype: String,
     },
+    /// Something thinvol does not understand is built on it: its device may have to be of another kind.
+    #[error("volume {user} is built on volume {lv}, in a way thinvol does not know")]
+    BuiltUpon {
+        /// The volume.
+        lv: LvName,
+        /// What is built on it, such as a copy-on-write snapshot.
+        user: LvName,
+    },
     /// A size does not fit.
     #[error("volume {lv}: a size in its metadata overflows")]
     Overflow {
@@ -209,6 +217,9 @@ impl Stacks<'_> {
     /// # Errors
     /// If it is made of anything else.
     pub fn volume(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
+        if let Some(user) = self.used_by_unknown(lv) {
+            return Err(StackError::BuiltUpon { lv: lv.name.clone(), user: user.clone() });
+        }
         match lv.thin() {
             Some(thin) => {
                 let unsupported = |segtype: &str| {
@@ -226,6 +237,15 @@ impl Stacks<'_> {
             }
             None => self.spec(lv, Layer::Plain, self.mapped(lv)?, Role::Visible),
         }
+    }
+
+    /// A volume of a kind thinvol does not know that names this one: the copy-on-write snapshot of an origin, say.
+    pub fn used_by_unknown(&self, lv: &Lv) -> Option<&LvName> {
+        let names = |segment: &Segment| match &segment.kind {
+            SegmentKind::Opaque { references, .. } => references.iter().any(|name| name == lv.name.as_str()),
+            SegmentKind::Striped(_) | SegmentKind::ThinPool(_) | SegmentKind::Thin(_) => false,
+        };
+        self.vg.lvs.iter().find(|other| other.segments.iter().any(names)).map(|other| &other.name)
     }
 
     /// The device of a thin volume that the text does not hold yet.

@@ -12,7 +12,7 @@ pub const CASES: &[Case] =
     &[Case { name: "together::with_lvm2_at_once", tier: Tier::Full, limit_s: 600, run: with_lvm2_at_once }];
 
 /// Rounds of each side.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 6;
 
 /// Two thinvols and one lvm2 create and remove for a while. Every success is real, and nobody is locked out.
 fn with_lvm2_at_once(ctx: &Ctx) -> Result<()> {

@@ -166,7 +166,7 @@ fn many_in_one_batch(ctx: &Ctx) -> Result<()> {
     ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
     let before: u32 = fact(ctx, vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
     let line = format!(
-        "for i in $(seq 60); do echo '{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"many-'$i'\",\
+        "for i in $(seq 40); do echo '{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"many-'$i'\",\
          \"size\":\"4M\",\"activate\":false}}'; done | thinvol batch -"
     );
     let ran = ctx.sh(&line)?;
@@ -174,9 +174,9 @@ fn many_in_one_batch(ctx: &Ctx) -> Result<()> {
     let after: u32 = fact(ctx, vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
     ensure!(after - before == 2, "{} commits for one batch", after - before);
     let count = fact(ctx, vg, "lv_name")?.split(' ').filter(|name| name.starts_with("many-")).count();
-    ensure!(count == 60, "{count} volumes");
+    ensure!(count == 40, "{count} volumes");
     agreed(ctx, vg)?;
-    let ran = ctx.sh(&format!("thinvol free $(seq -f {vg}/many-%g 60)"))?;
+    let ran = ctx.sh(&format!("thinvol free $(seq -f {vg}/many-%g 40)"))?;
     ensure!(ran.status == 0, "{}", ran.stderr);
     agreed(ctx, vg)
 }

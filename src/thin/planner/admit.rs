@@ -173,6 +173,12 @@ impl Draft<'_> {
                 lv.name
             )));
         }
+        if let Some(user) = self.stacks().used_by_unknown(lv) {
+            let message =
+                format!("cannot {verb} {}: {user} is built on it, in a way thinvol does not know", lv.name);
+            return Err(Refusal::new(RefusalKind::Unsupported, message)
+                .hint("use lvm2's own commands for this volume"));
+        }
         self.pool(&thin.pool).map(|_| ())
     }
 

@@ -59,9 +59,9 @@ impl Draft<'_> {
             };
             match possible {
                 Ok(()) => self.activate(&lv.name, false)?,
-                Err(StackError::Unsupported { lv, segtype }) => self.warnings.push(format!(
-                    "{lv} is left as it is: thinvol does not activate segments of type '{segtype}'"
-                )),
+                Err(error @ (StackError::Unsupported { .. } | StackError::BuiltUpon { .. })) => {
+                    self.warnings.push(format!("{} is left as it is: {error}", lv.name));
+                }
                 Err(error) => return Err(refuse(&error)),
             }
         }
@@ -142,8 +142,10 @@ impl Draft<'_> {
 /// A stack that cannot be built, as a refusal.
 pub(super) fn refuse(error: &StackError) -> Refusal {
     match error {
-        StackError::Unsupported { .. } => Refusal::new(RefusalKind::Unsupported, error.to_string())
-            .hint("use lvm2's own commands for this volume"),
+        StackError::Unsupported { .. } | StackError::BuiltUpon { .. } => {
+            Refusal::new(RefusalKind::Unsupported, error.to_string())
+                .hint("use lvm2's own commands for this volume")
+        }
         StackError::Overflow { .. } | StackError::Dangling { .. } => {
             Refusal::new(RefusalKind::Corrupt, error.to_string())
         }

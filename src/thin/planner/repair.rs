@@ -44,7 +44,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     let mut clean = Vec::new();
     for (name, seen) in &observed.pools {
         let (lv, pool) = draft.pool(name)?;
-        if mending.pool(lv, pool, seen)? {
+        if mending.pool_or_leave(lv, pool, seen) {
             clean.push(lv.id);
         }
     }
@@ -68,7 +68,15 @@ impl Mending<'_, '_> {
     fn suspended(&mut self) {
         let observed = self.sequence.draft.observed;
         let held_back = |device: &&DeviceInfo| device.suspended && device.live_table;
-        for device in observed.devices.values().filter(held_back) {
+        // From below: a pool's target may use its metadata as soon as it runs.
+        let height = |device: &&DeviceInfo| {
+            let uuid = device.uuid.as_ref().map_or("", DmUuid::as_str);
+            let parts = [Layer::Tmeta, Layer::Tdata, Layer::Tpool, Layer::Pool].map(Layer::uuid_suffix);
+            parts.iter().position(|suffix| uuid.ends_with(suffix)).unwrap_or(parts.len())
+        };
+        let mut suspended: Vec<&DeviceInfo> = observed.devices.values().filter(held_back).collect();
+        suspended.sort_by_key(height);
+        for device in suspended {
             self.found.push(format!("device {} is suspended: I/O to it waits", device.name));
             let wanted = device.uuid.as_ref().and_then(|uuid| self.spec_of(uuid));
             self.sequence.plan.push(match wanted {
@@ -105,6 +113,22 @@ impl Mending<'_, '_> {
                     .find(|spec| spec.uuid == *uuid)
             }
             None => stacks.volume(lv).ok().filter(|spec| spec.uuid == *uuid),
+        })
+    }
+
+    /// Mends one pool. One that must not be touched is left as it is, and does not hold up the others: a change of it is
+    /// refused by the planner.
+    fn pool_or_leave(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> bool {
+        let (steps, edits, found) = (self.sequence.plan.steps.len(), self.edits.len(), self.found.len());
+        let (users, running, freed) =
+            (self.sequence.users.clone(), self.sequence.running.clone(), self.sequence.freed.clone());
+        self.pool(lv, pool, seen).unwrap_or_else(|refusal| {
+            self.sequence.plan.steps.truncate(steps);
+            self.edits.truncate(edits);
+            self.found.truncate(found);
+            (self.sequence.users, self.sequence.running, self.sequence.freed) = (users, running, freed);
+            self.left.push(refusal.to_string());
+            false
         })
     }
 
@@ -235,7 +259,12 @@ impl Mending<'_, '_> {
     ) -> Result<(), Refusal> {
         let stack = self.running_stack(lv, pool, seen, kernel)?;
         let tpool = stack.tpool.name;
-        let send = |message: Message| Send { tpool: tpool.clone(), message, replay: true };
+        // "Exists" counts as done only where the device was seen to be as young as the transaction.
+        let seen_inside = seen.inventory.devices().is_some();
+        let send = |message: Message| {
+            let replay = seen_inside || matches!(message, Message::Delete(_));
+            Send { tpool: tpool.clone(), message, replay }
+        };
         let plan = &mut self.sequence.plan;
         plan.push(Step::MarkDirty { pool: lv.id });
         plan.push(Step::PointOfNoReturn);
