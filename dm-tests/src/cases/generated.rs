@@ -133,7 +133,7 @@ fn random_edits(vg: &Vg, round: u64, random: &mut Random) -> Result<Vec<Edit>> {
 
 /// lvm2's report of every volume against our model.
 fn same(ctx: &Ctx, vg: &Vg) -> Result<()> {
-    let fields = "lv_name,lv_uuid,lv_size,lv_tags,thin_id,pool_lv,origin,lv_permissions,lv_skip_activation";
+    let fields = "lv_name,lv_uuid,lv_size,lv_tags,thin_id,pool_lv,origin,lv_attr,lv_skip_activation";
     let line = format!("lvs -a --reportformat json --units s --nosuffix -o {fields} {}", vg.name);
     let report: Value = serde_json::from_str(&ctx.lvm(&line)?)?;
     let rows = report["report"][0]["lv"].as_array().context("no rows")?;
@@ -168,8 +168,8 @@ fn same(ctx: &Ctx, vg: &Vg) -> Result<()> {
                 lv.name
             );
         }
-        let writable = row["lv_permissions"].as_str().unwrap_or_default().starts_with("writeable");
-        // Of a pool that does not run lvm2 does not say it.
+        // The second letter is w or r by the metadata; `lv_permissions` asks the kernel.
+        let writable = row["lv_attr"].as_str().and_then(|attr| attr.chars().nth(1)) == Some('w');
         ensure!(writable == lv.is_writable() || thin.is_none(), "permission of {}: {row}", lv.name);
     }
     Ok(())
