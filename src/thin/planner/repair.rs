@@ -116,8 +116,8 @@ impl Mending<'_, '_> {
         })
     }
 
-    /// Mends one pool. One that must not be touched is left as it is, and does not hold up the others: a change of it is
-    /// refused by the planner.
+    /// Mends one pool. One that must not be touched is left as it is, and does not hold up the others: the planner
+    /// refuses to change it.
     fn pool_or_leave(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> bool {
         let (steps, edits, found) = (self.sequence.plan.steps.len(), self.edits.len(), self.found.len());
         let (users, running, freed) =
