@@ -24,7 +24,7 @@ use crate::thin::host::{CheckPolicy, LinuxHost, STATE_DIR};
 use crate::thin::inventory::DiskReader;
 use crate::thin::observe::Scope;
 use crate::thin::observed::Policy;
-use crate::thin::opened::{Opened, in_words, open_device};
+use crate::thin::opened::{Opened, open_device};
 use crate::thin::plan::Plan;
 use crate::thin::planner::{Repair, repair};
 use crate::thin::request::Request;
@@ -32,6 +32,7 @@ use crate::thin::session::Session;
 use crate::thin::stamp::{host_name, new_uuid, stamp};
 use crate::units::Bytes;
 
+use crate::thin::error::in_words;
 pub use crate::thin::error::{EngineError, Kind};
 pub use crate::thin::view::{PoolView, View, VolumeView, view};
 

@@ -1,7 +1,6 @@
 //! A volume group found on its devices and read.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -14,7 +13,7 @@ use crate::lvm::scan::{ScanError, Scanner};
 use crate::lvm::store::assess::VgRef;
 use crate::lvm::store::issue::StoreIssue;
 use crate::lvm::store::vg::VgStore;
-use crate::thin::error::{EngineError, Kind};
+use crate::thin::error::{EngineError, Kind, in_words};
 
 /// A volume group, read from its devices.
 pub struct Opened {
@@ -93,17 +92,6 @@ impl Opened {
         let lagging = |issue: &&StoreIssue| matches!(issue, StoreIssue::Lagging { .. });
         self.store.issues().iter().filter(lagging).map(in_words).collect()
     }
-}
-
-/// An error with its causes, in one line.
-pub fn in_words(error: &impl Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    words
 }
 
 /// Opens a device by number for reading: a physical volume by its path, a device-mapper device by its kernel name.

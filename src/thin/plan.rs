@@ -210,18 +210,6 @@ impl Plan {
     pub fn commits(&self) -> usize {
         self.steps.iter().filter(|planned| matches!(planned.step, Step::Commit(_))).count()
     }
-
-    /// Every device that some step suspends.
-    pub fn suspended_devices(&self) -> Vec<DmName> {
-        self.steps
-            .iter()
-            .filter_map(|planned| match &planned.step {
-                Step::Freeze { origins, .. } => Some(origins.clone()),
-                _ => None,
-            })
-            .flatten()
-            .collect()
-    }
 }
 
 impl Commit {

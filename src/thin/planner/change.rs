@@ -9,6 +9,7 @@ use crate::lvm::edit::{Edit, NewThin};
 use crate::lvm::metadata::Metadata;
 use crate::lvm::model::PoolMessage;
 use crate::thin::allocate::never_used;
+use crate::thin::error::in_words;
 use crate::thin::plan::Commit;
 use crate::thin::refusal::{Refusal, RefusalKind};
 
@@ -65,12 +66,8 @@ impl Draft<'_> {
 
     fn apply(&self, metadata: &Metadata, edits: &[Edit]) -> Result<Metadata, Refusal> {
         metadata.apply(edits, &self.observed.fresh.stamp).map_err(|error| {
-            let mut message = format!("the new metadata of {} would not be valid: {error}", self.vg().name);
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                message.push_str(&format!(": {cause}"));
-                source = cause.source();
-            }
+            let message =
+                format!("the new metadata of {} would not be valid: {}", self.vg().name, in_words(&error));
             Refusal::new(RefusalKind::Corrupt, message)
         })
     }
