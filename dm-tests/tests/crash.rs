@@ -3,7 +3,8 @@
 //! new ones, by `recover` and by any next change, crashed in turn or not; so does lvm2, by its own rules.
 
 use dm_tests::world::changes::{
-    Change, across_pools, activations, batches, creates, on_two_disks, removals, snapshots,
+    Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks,
+    removals, snapshots,
 };
 use dm_tests::world::crashes::{Count, explore};
 
@@ -45,6 +46,16 @@ fn removals_survive_every_crash() {
 #[test]
 fn activations_survive_every_crash() {
     all("activate, deactivate", &activations(), 1, 2);
+}
+
+#[test]
+fn alterations_survive_every_crash() {
+    all("resize, rename, modify, roll back", &alterations(), 1, 2);
+}
+
+#[test]
+fn altering_batches_survive_every_crash() {
+    all("altering batches", &altering_batches(), 1, 1);
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use dm_tests::world::World;
 use dm_tests::world::asks::create;
 use dm_tests::world::changes::{
-    Change, across_pools, activations, batches, creates, on_two_disks, removals, snapshots,
+    Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks,
+    removals, snapshots,
 };
 use dm_tests::world::machine::pvs;
 use dm_tests::world::reader::metadata_place;
-use dm_tests::world::rest::{Expect, at_rest, unharmed, volumes};
+use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed, volumes};
 use dm_tests::world::state::told;
 use nix::errno::Errno;
 use thinvol::dm::kernel::Kernel as _;
@@ -85,9 +86,11 @@ impl<'a> Case<'a> {
             if devices(fork) != self.devices {
                 return Err(format!("{:?} are active instead of {:?}", devices(fork), self.devices));
             }
+            devices_match(fork)?;
         }
         fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
         at_rest(fork)?;
+        devices_match(fork)?;
         let now = Expect { volumes: volumes(&fork.metadata().vg), ..Expect::of(fork)? };
         match &result {
             Ok(_) if now == self.new => tally.done += 1,
@@ -163,6 +166,16 @@ fn batches_with_a_failing_ioctl() {
 }
 
 #[test]
+fn alterations_with_a_failing_ioctl() {
+    every_ioctl(&alterations());
+}
+
+#[test]
+fn altering_batches_with_a_failing_ioctl() {
+    every_ioctl(&altering_batches());
+}
+
+#[test]
 fn changes_of_two_pools_with_a_failing_ioctl() {
     every_ioctl(&across_pools());
 }
@@ -189,7 +202,10 @@ fn every_write(changes: &[Change], pvs: usize) {
 #[test]
 fn changes_with_a_failing_disk() {
     let changes: Vec<Change> =
-        [creates(), snapshots(), removals(), batches()].into_iter().flatten().collect();
+        [creates(), snapshots(), removals(), batches(), alterations(), altering_batches()]
+            .into_iter()
+            .flatten()
+            .collect();
     every_write(&changes, 1);
 }
 
@@ -203,7 +219,8 @@ fn changes_with_one_failing_disk_of_two() {
 #[test]
 fn commits_that_the_kernel_swallows() {
     let mut failed = 0;
-    for change in [creates(), snapshots(), removals(), batches()].iter().flatten() {
+    let changes = [creates(), snapshots(), removals(), batches(), alterations(), altering_batches()];
+    for change in changes.iter().flatten() {
         let case = Case::new(change, 1);
         for swallow in 1..20 {
             let mut fork = case.world.fork();

@@ -211,6 +211,10 @@ fn asked(wanted: &[Wanted], name: &LvName) -> String {
         Request::Create { name: of, .. }
         | Request::Snapshot { name: of, .. }
         | Request::Remove { name: of }
+        | Request::Resize { name: of, .. }
+        | Request::Rename { to: of, .. }
+        | Request::Modify { name: of, .. }
+        | Request::Rollback { name: of, .. }
         | Request::Activate { name: of, .. }
         | Request::Deactivate { name: of } => of == name,
         Request::ActivateAll | Request::DeactivateAll => false,

@@ -91,6 +91,15 @@ pub enum Edit {
         /// Its size.
         count: Extents,
     },
+    /// Puts another thin device behind a thin volume.
+    SetThinDevice {
+        /// The volume.
+        lv: LvName,
+        /// The device's id in the pool.
+        device_id: ThinId,
+        /// The pool's transaction id before this change.
+        transaction_id: TransactionId,
+    },
 }
 
 /// A thin volume to be added.

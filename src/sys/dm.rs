@@ -129,10 +129,15 @@ fn uevent_sent(answer: &Header) -> bool {
 
 /// Swaps a loaded table in and lets I/O go on; true if a uevent was sent.
 ///
+/// Where a table waits and the device is not suspended, the kernel suspends it for the swap within the same ioctl: as
+/// the flags say without waiting for I/O under way, which it takes up again with the new table, and without freezing a
+/// file system. Source: `do_resume`.
+///
 /// # Errors
-/// The kernel's.
+/// The kernel's. A table that it refuses to swap in is dropped, and the device stays suspended.
 pub fn resume(control: BorrowedFd<'_>, name: &str, event_nr: u32) -> Result<bool, Errno> {
-    let header = Header { event_nr, ..Header::on(name, HEADER_LEN)? };
+    let flags = raw::DM_NOFLUSH_FLAG | raw::DM_SKIP_LOCKFS_FLAG;
+    let header = Header { event_nr, flags, ..Header::on(name, HEADER_LEN)? };
     ask(control, Command::Suspend, &mut header.as_bytes().to_vec()).map(|answer| uevent_sent(&answer))
 }
 

@@ -127,7 +127,13 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
     for planned in &plan.steps {
         match run.step(&planned.step) {
             Ok(()) => run.undo.extend(planned.undo.iter().rev().cloned()),
-            Err(cause) => return Err(run.fail(&planned.step, cause)),
+            Err(cause) => {
+                if let (Step::ReloadDevice(_), true) = (&planned.step, run.returnable) {
+                    // It may have the new table all the same: the old one does no harm.
+                    run.undo.extend(planned.undo.iter().rev().cloned());
+                }
+                return Err(run.fail(&planned.step, cause));
+            }
         }
     }
     run.wait_for_udev();
@@ -185,6 +191,7 @@ impl Run<'_, '_> {
             Step::CreateDevice(spec) => self.create(spec),
             Step::ReloadDevice(spec) => self.reload(spec),
             Step::ThinCheck { tmeta } => self.thin_check(tmeta),
+            Step::RenameDevice { from, to } => self.rename(from, to),
             Step::RemoveDevice(spec) => self.remove(spec),
             Step::Resume { name } => self.resume(name, Role::Visible),
             Step::ExpectPool { tpool, expect } => self.expect_pool(tpool, expect),
@@ -223,10 +230,29 @@ impl Run<'_, '_> {
         Ok(())
     }
 
+    /// Puts another table in place. The kernel suspends, swaps and resumes within the one ioctl, without waiting for
+    /// I/O under way and without freezing a file system: no process that dies leaves the device suspended. A swap that
+    /// the kernel refuses does leave it so, with the old table.
     fn reload(&mut self, spec: &DeviceSpec) -> Result<(), StepError> {
         let table = spec.table(|dev| self.number(dev))?;
         self.ports.kernel.load(&spec.name, &table, spec.read_only)?;
-        self.resume(&spec.name, spec.role)
+        let Err(cause) = self.resume(&spec.name, spec.role) else { return Ok(()) };
+        self.ports.kernel.clear(&spec.name)?;
+        let stuck = |source| FreezeError::Resume { device: spec.name.clone(), source };
+        let device = self.ports.kernel.info(&spec.name).map_err(stuck)?;
+        if device.is_some_and(|device| device.suspended) {
+            let event = udev_flags(spec.role).unwatched();
+            self.ports.kernel.resume(&spec.name, event).map_err(stuck)?;
+        }
+        Err(cause)
+    }
+
+    fn rename(&mut self, from: &DmName, to: &DmName) -> Result<(), StepError> {
+        udev::rename(self.ports.kernel, self.ports.udev, from, to, udev_flags(Role::Visible))?;
+        if let Some(dev) = self.numbers.remove(&DevRef::Device(from.clone())) {
+            self.numbers.insert(DevRef::Device(to.clone()), dev);
+        }
+        Ok(())
     }
 
     fn resume(&self, name: &DmName, role: Role) -> Result<(), StepError> {

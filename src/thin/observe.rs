@@ -51,6 +51,10 @@ pub struct Observer<'a> {
 pub struct Scope {
     lvs: BTreeSet<LvName>,
     pools: BTreeSet<LvName>,
+    /// Volumes whose tables are read.
+    tables: BTreeSet<LvName>,
+    /// Whether all volumes' are.
+    all_tables: bool,
     /// Everything, for recovery and for reading verbs.
     all: bool,
     /// When the devices inside the pools are looked through.
@@ -73,8 +77,9 @@ enum LookInside {
 impl Scope {
     /// Everything of the VG.
     pub fn all(inventory: bool) -> Self {
+        let all_tables = inventory;
         let inventory = if inventory { LookInside::Always } else { LookInside::IfUnclean };
-        Self { all: true, inventory, ..Self::default() }
+        Self { all: true, all_tables, inventory, ..Self::default() }
     }
 
     /// The same for somebody who only reads: nothing is sent to any pool.
@@ -103,8 +108,15 @@ impl Scope {
                 }
                 Request::Snapshot { origin: name, .. }
                 | Request::Remove { name }
-                | Request::Activate { name, .. }
                 | Request::Deactivate { name } => scope.add(vg, name),
+                Request::Activate { name, .. }
+                | Request::Resize { name, .. }
+                | Request::Rename { name, .. }
+                | Request::Modify { name, .. } => scope.add_with_table(vg, name),
+                Request::Rollback { name, to } => {
+                    scope.add(vg, to);
+                    scope.add_with_table(vg, name);
+                }
                 Request::ActivateAll | Request::DeactivateAll => scope.all = true,
             }
         }
@@ -114,6 +126,11 @@ impl Scope {
     /// Whether that pool is looked at.
     pub fn covers(&self, pool: &LvName) -> bool {
         self.all || self.pools.contains(pool)
+    }
+
+    fn add_with_table(&mut self, vg: &Vg, name: &LvName) {
+        self.add(vg, name);
+        self.tables.insert(name.clone());
     }
 
     fn add(&mut self, vg: &Vg, name: &LvName) {
@@ -145,6 +162,9 @@ impl Observer<'_> {
             for layer in layers(lv) {
                 self.look_at(&by_uuid, &DmUuid::of_lv(&self.vg.id, &lv.id, *layer), &mut observed)?;
             }
+            if lv.thin().is_some() && (scope.all_tables || scope.tables.contains(&lv.name)) {
+                self.table(lv, &mut observed)?;
+            }
         }
         for (lv, pool) in self.vg.pools().filter(|(lv, _)| scope.covers(&lv.name)) {
             let seen = self.pool(lv, pool, &by_uuid, scope, &mut observed)?;
@@ -169,6 +189,15 @@ impl Observer<'_> {
                 observed.devices.insert(uuid.clone(), info);
             }
         }
+        Ok(())
+    }
+
+    /// The table of an active volume. One that is suspended has more to mend first.
+    fn table(&self, lv: &Lv, observed: &mut Observed) -> Result<(), ObserveError> {
+        let uuid = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Plain);
+        let Some(device) = observed.device(&uuid).filter(|device| device.live_table) else { return Ok(()) };
+        let table = self.kernel.table(&device.name)?;
+        observed.tables.insert(uuid, table);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use crate::dm::kernel::DeviceInfo;
 use crate::dm::name::{DmName, DmUuid};
 use crate::dm::status::PoolStatus;
+use crate::dm::table::TargetLine;
 use crate::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
 use crate::lvm::edit::Stamp;
 use crate::thin::meta::DeviceDetails;
@@ -20,6 +21,8 @@ pub struct Observed {
     pub listed: BTreeMap<DmName, Option<DmUuid>>,
     /// Those of this VG that the requests concern, by uuid.
     pub devices: BTreeMap<DmUuid, DeviceInfo>,
+    /// The live tables of volumes whose tables matter, by uuid.
+    pub tables: BTreeMap<DmUuid, Vec<TargetLine>>,
     /// Numbers of the devices that tables may stand on: the VG's physical volumes and everything listed.
     pub numbers: BTreeMap<DevRef, DevNo>,
     /// The pools that were looked at.

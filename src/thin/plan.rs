@@ -81,7 +81,7 @@ pub enum Step {
     },
     /// Create a device, load its table and put it in place.
     CreateDevice(DeviceSpec),
-    /// Give a device another table: load it and resume.
+    /// Give a device another table, in use or not: load it and resume.
     ReloadDevice(DeviceSpec),
     /// Check a pool's metadata before the pool is put on it.
     ThinCheck {
@@ -90,6 +90,13 @@ pub enum Step {
     },
     /// Remove a device.
     RemoveDevice(DeviceSpec),
+    /// Give a device another name. Whoever has it open keeps it.
+    RenameDevice {
+        /// The name it has.
+        from: DmName,
+        /// The name it gets.
+        to: DmName,
+    },
     /// Let I/O to a device go on that a crash left suspended.
     Resume {
         /// The device.
@@ -279,6 +286,7 @@ impl fmt::Display for Step {
             Self::ReloadDevice(spec) => write!(f, "reload {spec}"),
             Self::ThinCheck { tmeta } => write!(f, "check pool metadata on {tmeta}"),
             Self::RemoveDevice(spec) => write!(f, "deactivate {}", spec.name),
+            Self::RenameDevice { from, to } => write!(f, "rename device {from} to {to}"),
             Self::Resume { name } => write!(f, "resume {name}"),
             Self::ExpectPool { tpool, expect } => {
                 let also = match expect.purpose {

@@ -46,6 +46,37 @@ pub enum Request {
         /// The volume.
         name: LvName,
     },
+    /// Gives a thin volume another size. An active one is grown while in use.
+    Resize {
+        /// The volume.
+        name: LvName,
+        /// The size it gets.
+        size: NewSize,
+        /// Whether it may lose its end. It must not be in use then.
+        shrink: bool,
+    },
+    /// Gives a thin volume another name, in use or not.
+    Rename {
+        /// The volume.
+        name: LvName,
+        /// The name it gets.
+        to: LvName,
+    },
+    /// Changes what LVM records of a thin volume besides its content.
+    Modify {
+        /// The volume.
+        name: LvName,
+        /// What changes.
+        attributes: Attributes,
+    },
+    /// Makes a thin volume what a snapshot of it holds. It keeps its name, identity, flags and tags, and gets the
+    /// snapshot's size; the snapshot stays. It may be active but not in use.
+    Rollback {
+        /// The volume.
+        name: LvName,
+        /// The snapshot, or any thin volume of the same pool.
+        to: LvName,
+    },
     /// Makes a volume's device exist, or a pool's.
     Activate {
         /// The volume or pool.
@@ -62,4 +93,29 @@ pub enum Request {
     ActivateAll,
     /// Deactivates every volume of the VG.
     DeactivateAll,
+}
+
+/// The size a volume gets; rounded up to whole extents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NewSize {
+    /// This one.
+    To(Sectors),
+    /// So much more than it has.
+    By(Sectors),
+}
+
+/// What is to change of a volume; what is not said stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Attributes {
+    /// Whether it refuses writes.
+    pub read_only: Option<bool>,
+    /// Whether lvm2 leaves it alone on activation unless told `-K`.
+    pub skip_activation: Option<bool>,
+    /// Whether lvm2 may activate it by itself at boot.
+    pub autoactivate: Option<bool>,
+    /// Tags it gets.
+    pub add_tags: Vec<String>,
+    /// Tags it loses.
+    pub remove_tags: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! Requests in few words, and the machines that they are made on.
 
-use thinvol::thin::request::Request;
+use thinvol::thin::request::{Attributes, NewSize, Request};
 use thinvol::units::Sectors;
 
 use super::machine::Machine;
@@ -9,6 +9,9 @@ use super::{World, lv};
 
 /// The size of test volumes in sectors: 8 MiB.
 pub const SIZE: Sectors = Sectors::new(16_384);
+
+/// The size of an extent.
+const EXTENT: Sectors = Sectors::new(8192);
 
 /// A new volume.
 pub fn create(name: &str, activate: bool) -> Request {
@@ -49,6 +52,34 @@ pub fn clone(origin: &str, name: &str) -> Request {
 /// A removal.
 pub fn remove(name: &str) -> Request {
     Request::Remove { name: lv(name) }
+}
+
+/// A size for a volume: so many extents of 4 MiB, fewer than it has only if `shrink`.
+pub fn resize(name: &str, extents: u64, shrink: bool) -> Request {
+    let size = NewSize::To(Sectors::new(extents * EXTENT.get()));
+    Request::Resize { name: lv(name), size, shrink }
+}
+
+/// Another name.
+pub fn rename(name: &str, to: &str) -> Request {
+    Request::Rename { name: lv(name), to: lv(to) }
+}
+
+/// A rollback.
+pub fn roll_back(name: &str, to: &str) -> Request {
+    Request::Rollback { name: lv(name), to: lv(to) }
+}
+
+/// What a template is made with, besides its name: read-only, left alone by activation, tagged.
+pub fn modify(name: &str, read_only: bool) -> Request {
+    let attributes = Attributes {
+        read_only: Some(read_only),
+        skip_activation: Some(read_only),
+        autoactivate: Some(!read_only),
+        add_tags: vec!["of-test".into()],
+        remove_tags: Vec::new(),
+    };
+    Request::Modify { name: lv(name), attributes }
 }
 
 /// An activation.

@@ -3,7 +3,10 @@
 use thinvol::thin::request::Request;
 
 use super::asks::Start::{self, Fresh, FreshRunning, SecondFresh, Stopped, TwoPools, Used};
-use super::asks::{SIZE, activate, activate_anyway, clone, create, create_in, deactivate, remove, snapshot};
+use super::asks::{
+    SIZE, activate, activate_anyway, clone, create, create_in, deactivate, modify, remove, rename, resize,
+    roll_back, snapshot,
+};
 use super::text::{POOL, POOL_2};
 
 /// One change: what it is called, what it starts from, and its requests.
@@ -42,6 +45,59 @@ pub fn removals() -> Vec<Change> {
         ("remove an inactive volume", Used, vec![remove("b")]),
         ("remove a snapshot", Used, vec![remove("s")]),
         ("remove in a stopped pool", Stopped, vec![remove("a")]),
+    ]
+}
+
+/// Sizes, names, flags and rollbacks.
+pub fn alterations() -> Vec<Change> {
+    vec![
+        ("grow an active volume", Used, vec![resize("a", 5, false)]),
+        ("grow an inactive volume", Used, vec![resize("b", 5, false)]),
+        ("grow in a stopped pool", Stopped, vec![resize("a", 5, false)]),
+        ("shrink an active volume", Used, vec![resize("a", 1, true)]),
+        ("shrink an inactive volume", Used, vec![resize("b", 1, true)]),
+        ("rename an active volume", Used, vec![rename("a", "z")]),
+        ("rename an inactive volume", Used, vec![rename("b", "z")]),
+        ("rename in a stopped pool", Stopped, vec![rename("a", "z")]),
+        ("make an active volume read-only", Used, vec![modify("a", true)]),
+        ("make a snapshot writable", Used, vec![modify("s", false)]),
+        ("roll an active volume back", Used, vec![roll_back("a", "s")]),
+        ("roll an inactive volume back", Used, vec![roll_back("b", "s")]),
+        ("roll back in a stopped pool", Stopped, vec![roll_back("a", "s")]),
+    ]
+}
+
+/// Batches with them.
+pub fn altering_batches() -> Vec<Change> {
+    vec![
+        ("template", Used, vec![rename("a", "base"), modify("base", true), deactivate("base")]),
+        ("rename and grow", Used, vec![rename("a", "z"), resize("z", 5, false)]),
+        ("rename a volume and its snapshot", Used, vec![rename("a", "z"), rename("s", "snap_z")]),
+        ("rename in a row", Used, vec![activate("b"), rename("b", "z"), rename("a", "b"), rename("s", "a")]),
+        ("rename, and another takes the name", Used, vec![rename("a", "z"), create("a", true)]),
+        ("remove, and another takes the name", Used, vec![remove("b"), rename("a", "b")]),
+        ("keep, then roll back", Used, vec![snapshot("a", "n"), roll_back("a", "s")]),
+        ("roll back, then snapshot", Used, vec![roll_back("a", "s"), snapshot("a", "n")]),
+        ("roll back, then remove the snapshot", Used, vec![roll_back("a", "s"), remove("s")]),
+        (
+            "roll back, rename and grow",
+            Used,
+            vec![roll_back("a", "s"), rename("a", "z"), resize("z", 5, false)],
+        ),
+        ("grow, then snapshot", Used, vec![resize("a", 5, false), snapshot("a", "n")]),
+        ("roll back and deactivate", Used, vec![roll_back("a", "s"), deactivate("a")]),
+        (
+            "a bit of everything",
+            Used,
+            vec![
+                roll_back("a", "s"),
+                create("n", true),
+                snapshot("b", "m"),
+                rename("b", "z"),
+                resize("z", 4, false),
+            ],
+        ),
+        ("shrink, activate another", Used, vec![resize("a", 1, true), activate("b")]),
     ]
 }
 

@@ -16,7 +16,7 @@ use thinvol::thin::request::Request;
 use super::asks::{SIZE, create_in};
 use super::host::{HostState, resume_all};
 use super::machine::Machine;
-use super::rest::{Contents, Expect, at_rest, contents, unharmed, volumes};
+use super::rest::{Contents, Expect, at_rest, contents, devices_match, unharmed, volumes};
 use super::state::told;
 use super::tape::Point;
 use super::{World, lvm2, state};
@@ -92,6 +92,7 @@ pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Coun
     whole.record = true;
     run(&whole)?;
     let new = Expect::of(&whole).map_err(one)?;
+    devices_match(&whole).map_err(one)?;
     let mut explorer = Explorer {
         old,
         new,
@@ -246,6 +247,7 @@ impl Explorer {
             return Ok(known.clone());
         }
         at_rest(&fork)?;
+        devices_match(&fork)?;
         let expect = self.which(&fork)?;
         let again = fork.recover().map_err(|error| format!("second recovery: {}", told(&error)))?;
         if let Some(found) = again.found.first() {

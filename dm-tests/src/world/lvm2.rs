@@ -209,14 +209,13 @@ impl Lvm2<'_> {
 
     /// A snapshot; an active origin is suspended meanwhile.
     fn snapshot(&self, origin: &Lv, message: &str) -> Result<(), String> {
-        let device = DmName::of_lv(&self.vg.name, &origin.name, Layer::Plain).map_err(|e| e.to_string())?;
-        let active = self.kernel.info(&device).map_err(|error| error.to_string())?;
-        if active.is_none_or(|device| !device.live_table) {
-            return self.send(message, None);
-        }
-        self.did(self.kernel.suspend(&device, Suspend::FlushAndFreeze))?;
+        // It looks for devices by uuid: one may still have an old name.
+        let uuid = DmUuid::of_lv(&self.vg.id, &origin.id, Layer::Plain);
+        let active = self.kernel.info_by_uuid(&uuid).map_err(|error| error.to_string())?;
+        let Some(device) = active.filter(|device| device.live_table) else { return self.send(message, None) };
+        self.did(self.kernel.suspend(&device.name, Suspend::FlushAndFreeze))?;
         let sent = self.send(message, None);
-        self.did(self.kernel.resume(&device, UdevEvent(0)))?;
+        self.did(self.kernel.resume(&device.name, UdevEvent(0)))?;
         sent
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use thinvol::dm::kernel::Kernel as _;
 use thinvol::ids::{LvName, ThinId};
 use thinvol::lvm::model::{Lv, Vg};
 use thinvol::thin::request::Request;
+use thinvol::thin::stack::{DevRef, Stacks};
 
 use super::asks::{SECTORS, activate_anyway};
 use super::reader::metadata_place;
@@ -79,6 +81,31 @@ pub fn at_rest(world: &World) -> Result<Vg, String> {
     }
     unharmed(world)?;
     Ok(vg)
+}
+
+/// Checks that each volume's device, if it has one, has the name, the table and the mode that the text says.
+///
+/// # Errors
+/// The first that differs.
+pub fn devices_match(world: &World) -> Result<(), String> {
+    let (vg, kernel) = (world.metadata().vg, &world.machine.kernel);
+    let stacks = Stacks { vg: &vg, autoextend_threshold: world.policy.autoextend_threshold };
+    for lv in vg.lvs.iter().filter(|lv| lv.thin().is_some()) {
+        let spec = stacks.volume(lv).map_err(|error| error.to_string())?;
+        let device = kernel.info_by_uuid(&spec.uuid).map_err(|error| error.to_string())?;
+        let Some(device) = device else { continue };
+        let table = spec.table(|dev| match dev {
+            DevRef::Device(name) => kernel.info(name).ok().flatten().map(|info| info.dev).ok_or("no pool"),
+            DevRef::Pv(_) => Err("a thin volume on a disk"),
+        })?;
+        let live = kernel.table(&device.name).map_err(|error| error.to_string())?;
+        let is = (device.name.as_str(), live, device.read_only, device.inactive_table);
+        let should = (spec.name.as_str(), table.0, spec.read_only, false);
+        if is != should {
+            return Err(format!("the device of {} is {is:?} instead of {should:?}", lv.name));
+        }
+    }
+    Ok(())
 }
 
 /// Checks that nothing is suspended and nobody did what nobody may do.

@@ -3,15 +3,15 @@
 
 use std::fmt::Write as _;
 
-use thinvol::dm::kernel::Kernel as _;
+use thinvol::dm::kernel::{Kernel as _, UdevEvent};
 use thinvol::dm::name::{DmName, DmUuid, Layer};
 use thinvol::ids::LvName;
 use thinvol::lvm::model::{Lv, PoolMessage, Vg};
 use thinvol::thin::error::EngineError;
-use thinvol::thin::request::Request;
+use thinvol::thin::request::{Attributes, NewSize, Request};
 use thinvol::units::Sectors;
 
-use super::asks::{Start, activate, activate_anyway, create_in, deactivate, remove};
+use super::asks::{Start, activate, activate_anyway, create_in, deactivate, remove, rename, roll_back};
 use super::machine::{Machine, pvs};
 use super::reader::metadata_place;
 use super::state::told;
@@ -102,6 +102,9 @@ impl Player {
             ("device", [name]) => {
                 let uuid = DmUuid::new("somebody's").map_err(|error| error.to_string())?;
                 did(kernel.create(&DmName::new(name).map_err(|error| error.to_string())?, &uuid))?;
+            }
+            ("call", [is, named]) => {
+                did(kernel.rename(&device(is), &device(named), UdevEvent(0)))?;
             }
             ("fail", ["pool"]) => did(kernel.fail_pool(&tpool()))?,
             ("fail", ["commit"]) => did(kernel.fail_commits(&tpool(), 1))?,
@@ -302,6 +305,25 @@ fn name(word: &str) -> Result<LvName, String> {
     LvName::new(word).map_err(|error| error.to_string())
 }
 
+/// `read-only`, `writable`, `skip`, `no-skip`, `auto`, `no-auto`, `+tag`, `-tag`.
+fn modified(which: &str, options: &[&str]) -> Result<Request, String> {
+    let mut attributes = Attributes::default();
+    for option in options {
+        match *option {
+            "read-only" => attributes.read_only = Some(true),
+            "writable" => attributes.read_only = Some(false),
+            "skip" => attributes.skip_activation = Some(true),
+            "no-skip" => attributes.skip_activation = Some(false),
+            "auto" => attributes.autoactivate = Some(true),
+            "no-auto" => attributes.autoactivate = Some(false),
+            tag if tag.starts_with('+') => attributes.add_tags.push(tag[1..].to_owned()),
+            tag if tag.starts_with('-') => attributes.remove_tags.push(tag[1..].to_owned()),
+            _ => return Err(format!("{option} is nothing to change")),
+        }
+    }
+    Ok(Request::Modify { name: name(which)?, attributes })
+}
+
 /// Requests, separated by semicolons.
 fn requests(line: &str) -> Result<Vec<Request>, String> {
     line.split(';').map(|one| request(&one.split_whitespace().collect::<Vec<_>>())).collect()
@@ -326,6 +348,16 @@ fn request(words: &[&str]) -> Result<Request, String> {
             autoactivate: !options.contains(&"no-auto"),
         },
         ["remove", old] => remove(old),
+        ["resize", which, size, options @ ..] => {
+            let by = size.starts_with('+');
+            let mib = number(size.trim_start_matches('+').trim_end_matches('M'))?;
+            let size = Sectors::new(mib * MIB);
+            let size = if by { NewSize::By(size) } else { NewSize::To(size) };
+            Request::Resize { name: name(which)?, size, shrink: options.contains(&"shrink") }
+        }
+        ["rename", which, to] => rename(which, to),
+        ["modify", which, options @ ..] => modified(which, options)?,
+        ["rollback", which, to] => roll_back(which, to),
         ["activate", "all"] => Request::ActivateAll,
         ["activate", which] => activate(which),
         ["activate", which, "anyway"] => activate_anyway(which),

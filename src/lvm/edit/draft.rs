@@ -84,7 +84,15 @@ impl<'a> Draft<'a> {
                 Ok(())
             }
             Edit::RenameLv { from, to } => self.rename(from, to),
-            Edit::SetThinExtents { lv, count } => self.resize(lv, *count),
+            Edit::SetThinExtents { lv, count } => {
+                *self.thin_segment(lv)?.0 = *count;
+                Ok(())
+            }
+            Edit::SetThinDevice { lv, device_id, transaction_id } => {
+                let (_, thin) = self.thin_segment(lv)?;
+                (thin.device_id, thin.transaction_id) = (*device_id, *transaction_id);
+                Ok(())
+            }
         }
     }
 
@@ -98,6 +106,14 @@ impl<'a> Draft<'a> {
         match self.lv(name)?.segments.as_mut_slice() {
             [Segment { kind: SegmentKind::ThinPool(pool), .. }] => Ok(pool),
             _ => Err(EditError::WrongKind { name: name.clone(), wanted: "a thin pool" }),
+        }
+    }
+
+    /// The size of a thin volume, and what is behind it.
+    fn thin_segment(&mut self, name: &LvName) -> Result<(&mut Extents, &mut Thin), EditError> {
+        match self.lv(name)?.segments.as_mut_slice() {
+            [Segment { count, kind: SegmentKind::Thin(thin), .. }] => Ok((count, thin)),
+            _ => Err(EditError::WrongKind { name: name.clone(), wanted: "a thin volume" }),
         }
     }
 
@@ -221,16 +237,6 @@ impl<'a> Draft<'a> {
             referrers.insert(to.clone(), holders);
         }
         Ok(())
-    }
-
-    fn resize(&mut self, name: &LvName, count: Extents) -> Result<(), EditError> {
-        match self.lv(name)?.segments.as_mut_slice() {
-            [segment @ Segment { kind: SegmentKind::Thin(_), .. }] => {
-                segment.count = count;
-                Ok(())
-            }
-            _ => Err(EditError::WrongKind { name: name.clone(), wanted: "a thin volume" }),
-        }
     }
 
     /// The LVs that name this one now. An area that is the key of a PV is no LV, whatever LVs are called.

@@ -156,6 +156,13 @@ impl<'a> Writer<'a> {
         for (key, old, new) in links {
             self.change_link(node, key, old, new)?;
         }
+        if old.transaction_id != new.transaction_id {
+            let text = new.transaction_id.to_string();
+            self.set_field(node, "transaction_id", Some(&text), "thin_pool")?;
+        }
+        if old.device_id != new.device_id {
+            self.set_field(node, "device_id", Some(&new.device_id.to_string()), "transaction_id")?;
+        }
         Ok(())
     }
 

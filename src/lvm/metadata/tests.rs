@@ -212,6 +212,15 @@ fn each_change_touches_its_fields_only() {
             "extent_count = 5",
             "extent_count = 77".into(),
         ),
+        (
+            Edit::SetThinDevice {
+                lv: lv(),
+                device_id: ThinId::new(9).unwrap(),
+                transaction_id: TransactionId(2),
+            },
+            "transaction_id = 0\ndevice_id = 1",
+            "transaction_id = 2\ndevice_id = 9".into(),
+        ),
     ];
     for (edit, from, to) in cases {
         let expected = without_header(DISK).replacen(from, &to, 1);

@@ -1,9 +1,9 @@
 //! Requests, one after another, against the rules: every check that needs no device comes here.
 
-use super::draft::{Draft, NewVolume, Removal, Source};
+use super::draft::{Draft, NewVolume, Removal, Snap};
 use crate::dm::name::{DmName, DmUuid, Layer};
 use crate::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
-use crate::lvm::edit::NewThin;
+use crate::lvm::edit::{Edit, NewThin};
 use crate::lvm::model::{Lv, Thin, ThinPool};
 use crate::thin::allocate::{after_maximum, out_of_reach};
 use crate::thin::lineage::complete_tags;
@@ -53,6 +53,10 @@ impl Draft<'_> {
                 self.snapshot(origin, &wanted)
             }
             Request::Remove { name } => self.remove(name),
+            Request::Resize { name, size, shrink } => self.resize(name, *size, *shrink),
+            Request::Rename { name, to } => self.rename(name, to),
+            Request::Modify { name, attributes } => self.modify(name, attributes),
+            Request::Rollback { name, to } => self.roll_back(name, to),
             Request::Activate { name, ignore_skip } => self.activate(name, *ignore_skip),
             Request::Deactivate { name } => self.deactivate(name),
             Request::ActivateAll => self.activate_all(),
@@ -63,38 +67,52 @@ impl Draft<'_> {
     fn create(&mut self, pool_name: &LvName, size: Sectors, wanted: &Wanted<'_>) -> Result<(), Refusal> {
         let (_, pool) = self.pool(pool_name)?;
         self.check_new_name(wanted.name)?;
-        let extents = Extents::holding(size, self.vg().extent_size)
-            .filter(|extents| (1..=MAX_EXTENTS).contains(&extents.get()))
-            .ok_or_else(|| {
-                Refusal::rule(format!("{} cannot have a size of {size} sectors", wanted.name))
-                    .hint("give a size of at least one extent and of at most 2^32 extents")
-            })?;
+        self.check_limit()?;
+        let extents = self.whole_extents(wanted.name, Some(size))?;
         self.warn_of_unzeroed(pool_name, pool);
         let change = self.change(pool_name)?;
         let ids = after_maximum(&change.taken, change.maximum, 1);
         let id = self.take_id(pool_name, ids)?;
         let thin = self.record((pool_name, pool), extents, id, None, wanted)?;
-        self.add(thin, None, wanted.activate, "created")
+        self.add(thin, true, wanted.activate, "created")
+    }
+
+    /// A size in extents, if a thin volume may have it.
+    pub(super) fn whole_extents(&self, name: &LvName, size: Option<Sectors>) -> Result<Extents, Refusal> {
+        let extents = size.and_then(|size| Extents::holding(size, self.vg().extent_size));
+        extents.filter(|extents| (1..=MAX_EXTENTS).contains(&extents.get())).ok_or_else(|| {
+            let shown = size.map_or("too large".into(), |size| format!("{size} sectors"));
+            Refusal::rule(format!("{name} cannot have a size of {shown}"))
+                .hint("give a size of at least one extent and of at most 2^32 extents")
+        })
     }
 
     fn snapshot(&mut self, origin: &LvName, wanted: &Wanted<'_>) -> Result<(), Refusal> {
         self.check_new_name(wanted.name)?;
-        let source = self.source(origin)?;
+        self.check_limit()?;
+        let source = self.source(origin, "snapshot")?;
         let (_, pool) = self.pool(&source.pool)?;
+        let id = self.snap_of(&source)?;
+        let thin =
+            self.record((&source.pool, pool), source.extents, id, Some((origin, source.uuid)), wanted)?;
+        self.add(thin, false, wanted.activate, &format!("snapshot of {origin}"))
+    }
+
+    /// Has the kernel make a thin device with the content of another, before the text names it. Returns its id.
+    pub(super) fn snap_of(&mut self, source: &Origin) -> Result<ThinId, Refusal> {
         let change = self.change(&source.pool)?;
         let ids = out_of_reach(&change.taken, 1);
         let id = self.take_id(&source.pool, ids)?;
-        let thin =
-            self.record((&source.pool, pool), source.extents, id, Some((origin, source.uuid)), wanted)?;
-        let from = Source { id: source.id, active: source.active };
-        self.add(thin, Some(from), wanted.activate, &format!("snapshot of {origin}"))
+        let snap = Snap { id, origin: source.id, active: source.active.clone() };
+        self.change(&source.pool)?.snaps.push(snap);
+        Ok(id)
     }
 
     /// Where a snapshot starts from: a volume of the text, or a snapshot of the same batch.
-    fn source(&self, origin: &LvName) -> Result<Origin, Refusal> {
+    pub(super) fn source(&self, origin: &LvName, verb: &str) -> Result<Origin, Refusal> {
         let batch = self.pools.values().flat_map(|change| &change.new).find(|new| new.thin.name == *origin);
         if let Some(new) = batch {
-            if new.source.is_none() {
+            if new.empty {
                 return Err(Refusal::rule(format!(
                     "{origin} is created by the same batch: it has no content yet"
                 ))
@@ -110,11 +128,17 @@ impl Draft<'_> {
             });
         }
         let (lv, thin) = self.thin(origin)?;
-        self.check_ordinary(lv, thin, "snapshot")?;
+        self.check_ordinary(lv, thin, verb)?;
+        let rolled_back = self.altered.get(&lv.name).and_then(|altered| altered.rolled_back);
         let uuid = DmUuid::of_lv(&self.vg().id, &lv.id, Layer::Plain);
         let active = self.observed.device(&uuid).map(|device| device.name.clone());
-        let extents = lv.extents().unwrap_or(Extents::ZERO);
-        Ok(Origin { pool: thin.pool.clone(), uuid: lv.id, id: thin.device_id, extents, active })
+        Ok(Origin {
+            pool: thin.pool.clone(),
+            uuid: lv.id,
+            id: rolled_back.unwrap_or(thin.device_id),
+            extents: self.extents(lv),
+            active: active.filter(|_| rolled_back.is_none()),
+        })
     }
 
     fn remove(&mut self, name: &LvName) -> Result<(), Refusal> {
@@ -122,19 +146,27 @@ impl Draft<'_> {
             return Err(Refusal::rule(format!("{name} is created and removed by the same batch")));
         }
         let (lv, thin) = self.thin(name)?;
+        if self.altered.contains_key(&lv.name) {
+            return Err(Refusal::rule(format!("{name} is changed and removed by the same batch"))
+                .hint("leave the change out"));
+        }
         self.check_ordinary(lv, thin, "remove")?;
         if let Some(user) = self.external_user(name) {
             return Err(Refusal::rule(format!("{name} is the external origin of {user}"))
                 .hint(format!("remove {user} first")));
         }
-        let device = self.removable_device(lv)?;
-        self.change(&thin.pool)?.removals.push(Removal { name: name.clone(), id: thin.device_id, device });
+        let device = self.unused_device(lv)?;
+        let change = self.change(&thin.pool)?;
+        change.removals.push(Removal { name: name.clone(), device });
+        change.deletes.push(thin.device_id);
         self.removed.insert(name.clone());
+        self.activate.retain(|other| other != name);
+        self.edits.push(Edit::RemoveLv(name.clone()));
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "removed".into() });
         Ok(())
     }
 
-    fn external_user(&self, name: &LvName) -> Option<&LvName> {
+    pub(super) fn external_user(&self, name: &LvName) -> Option<&LvName> {
         let uses = |lv: &&Lv| lv.thin().is_some_and(|thin| thin.external_origin.as_ref() == Some(name));
         self.vg().lvs.iter().find(uses).map(|lv| &lv.name)
     }
@@ -182,7 +214,7 @@ impl Draft<'_> {
         self.pool(&thin.pool).map(|_| ())
     }
 
-    fn check_new_name(&self, name: &LvName) -> Result<(), Refusal> {
+    pub(super) fn check_new_name(&self, name: &LvName) -> Result<(), Refusal> {
         LvName::for_new_volume(name.as_str()).map_err(|error| Refusal::rule(error.to_string()))?;
         let vg = self.vg();
         // lvm2 wants three bytes to spare. Source: lvm2 `lib/metadata/metadata.c` (`validate_name`'s callers).
@@ -190,8 +222,7 @@ impl Draft<'_> {
         if spare < 3 || DmName::of_lv(&vg.name, name, Layer::Plain).is_err() {
             return Err(Refusal::rule(format!("'{}/{name}' is too long for a device name", vg.name)));
         }
-        let exists = vg.lv(name).is_some() && !self.removed.contains(name);
-        if exists || self.added.contains_key(name) {
+        if self.found(name).is_some() || self.added.contains_key(name) {
             return Err(Refusal::rule(format!("volume {}/{name} already exists", vg.name)));
         }
         if vg.historical_lvs.iter().any(|old| old == name.as_str()) {
@@ -201,6 +232,12 @@ impl Draft<'_> {
             ))
             .hint(format!("lvremove --nohistory {}/-{name} forgets it", vg.name)));
         }
+        Ok(())
+    }
+
+    /// Whether the VG takes one more volume.
+    fn check_limit(&self) -> Result<(), Refusal> {
+        let vg = self.vg();
         let count = u64::try_from(vg.lvs.len() + self.added.len() - self.removed.len()).unwrap_or(u64::MAX);
         if vg.max_lv > 0 && count >= vg.max_lv {
             return Err(Refusal::rule(format!(
@@ -247,17 +284,13 @@ impl Draft<'_> {
         })
     }
 
-    fn add(
-        &mut self,
-        thin: NewThin,
-        source: Option<Source>,
-        activate: bool,
-        what: &str,
-    ) -> Result<(), Refusal> {
+    fn add(&mut self, thin: NewThin, empty: bool, activate: bool, what: &str) -> Result<(), Refusal> {
         self.outcomes.push(Outcome { name: thin.name.clone(), uuid: Some(thin.id), what: what.to_owned() });
         self.added.insert(thin.name.clone(), thin.pool.clone());
+        self.promised.insert(thin.pool.clone());
+        self.edits.push(Edit::AddThin(thin.clone()));
         let pool = thin.pool.clone();
-        self.change(&pool)?.new.push(NewVolume { thin, source, activate });
+        self.change(&pool)?.new.push(NewVolume { thin, empty, activate });
         Ok(())
     }
 
@@ -274,11 +307,16 @@ impl Draft<'_> {
     }
 }
 
-/// Where a snapshot starts from, as found.
-struct Origin {
-    pool: LvName,
-    uuid: LvmUuid,
-    id: ThinId,
-    extents: Extents,
-    active: Option<DmName>,
+/// Where a snapshot starts from, as it is at that point of the batch.
+pub(super) struct Origin {
+    /// Its pool.
+    pub pool: LvName,
+    /// Its identity.
+    pub uuid: LvmUuid,
+    /// Its thin device.
+    pub id: ThinId,
+    /// Its size.
+    pub extents: Extents,
+    /// Its device, if it is active and is to be suspended.
+    pub active: Option<DmName>,
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::draft::{Draft, NewVolume, PoolChange, Source};
+use super::draft::{Draft, PoolChange};
 use crate::ids::{LvName, TransactionId};
 use crate::lvm::check::may_write;
-use crate::lvm::edit::{Edit, NewThin};
+use crate::lvm::edit::Edit;
 use crate::lvm::metadata::Metadata;
 use crate::lvm::model::PoolMessage;
 use crate::thin::allocate::never_used;
@@ -13,15 +13,15 @@ use crate::thin::error::in_words;
 use crate::thin::plan::Commit;
 use crate::thin::refusal::{Refusal, RefusalKind};
 
-/// The texts of a transaction.
+/// The texts of a change.
 pub(super) struct Texts {
-    /// With the new volumes, without the removed ones, a transaction ahead, messages pending.
+    /// With everything that changes; of pools that take a transaction, a transaction ahead with messages pending.
     pub first: Box<Commit>,
-    /// The same without messages.
-    pub second: Box<Commit>,
+    /// The same without messages; none if there were none.
+    pub second: Option<Box<Commit>>,
     /// The old content again, numbered to follow the first: what takes the first back.
     pub revert: Box<Commit>,
-    /// The transaction id of each pool after the first commit.
+    /// The transaction id of each pool that takes a transaction, after the first commit.
     pub next: BTreeMap<LvName, TransactionId>,
 }
 
@@ -33,25 +33,29 @@ impl Draft<'_> {
     pub(super) fn texts(&self) -> Result<Texts, Refusal> {
         may_write(self.vg(), &self.observed.policy.system_ids)
             .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
-        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let (mut first, mut second) = (self.edits.clone(), Vec::new());
         let mut next = BTreeMap::new();
         for (name, change) in &self.pools {
             let id = self.step(name)?;
             next.insert(name.clone(), id);
-            first.extend(change.removals.iter().map(|removal| Edit::RemoveLv(removal.name.clone())));
-            first.extend(change.new.iter().map(|new| Edit::AddThin(change.record(new))));
             first.push(Edit::SetPoolTransaction { pool: name.clone(), id });
             first.push(Edit::SetPoolMessages { pool: name.clone(), messages: change.messages()? });
             second.push(Edit::SetPoolMessages { pool: name.clone(), messages: Vec::new() });
         }
-        let with_messages = self.apply(self.metadata, &first)?;
-        let without = self.apply(&with_messages, &second)?;
+        let changed = self.apply(self.metadata, &first)?;
+        self.check_fits(&changed)?;
+        let second = match second.is_empty() {
+            true => None,
+            false => {
+                let without = self.apply(&changed, &second)?;
+                Some(Commit::new(without, vec!["messages carried out".into()]))
+            }
+        };
         let same = self.apply(self.metadata, &[])?;
         let revert = self.apply(&same, &[])?;
-        self.check_fits(&with_messages)?;
         Ok(Texts {
-            first: Commit::new(with_messages, self.words(&next)),
-            second: Commit::new(without, vec!["messages carried out".into()]),
+            first: Commit::new(changed, self.words(&next)),
+            second,
             revert: Commit::new(revert, vec!["as before the change".into()]),
             next,
         })
@@ -103,6 +107,10 @@ impl Draft<'_> {
                 words.push(format!("{name} to transaction {id}"));
             }
         }
+        words.extend(self.words.iter().take(LISTED_NAMES).cloned());
+        words.extend(
+            self.words.len().checked_sub(LISTED_NAMES + 1).map(|more| format!("{} more changes", more + 1)),
+        );
         words
     }
 }
@@ -116,22 +124,14 @@ fn listed(verb: &str, names: &[String]) -> Option<String> {
 }
 
 impl PoolChange {
-    /// The record of a new volume. One whose origin the same batch removes forgets it, as lvm2 makes snapshots forget a
-    /// removed origin; another volume may have the name by then.
-    fn record(&self, new: &NewVolume) -> NewThin {
-        let removed = |source: &Source| self.removals.iter().any(|removal| removal.id == source.id);
-        let origin = new.thin.origin.clone().filter(|_| !new.source.as_ref().is_some_and(removed));
-        NewThin { origin, ..new.thin.clone() }
-    }
-
     /// What the text asks the kernel for: new empty volumes and deletions. A snapshot is not among them: lvm2 cannot
     /// replay one that was made (docs/transactions.md). A transaction of snapshots alone records the deletion of an id
     /// nobody has, because lvm2 refuses a pool whose text is ahead without any message.
     fn messages(&self) -> Result<Vec<PoolMessage>, Refusal> {
-        let creates = self.new.iter().filter(|new| new.source.is_none());
+        let creates = self.new.iter().filter(|new| new.empty);
         let mut messages: Vec<PoolMessage> =
             creates.map(|new| PoolMessage::Create(new.thin.name.clone())).collect();
-        messages.extend(self.removals.iter().map(|removal| PoolMessage::Delete(removal.id)));
+        messages.extend(self.deletes.iter().map(|id| PoolMessage::Delete(*id)));
         if messages.is_empty() {
             let unused = never_used(&self.taken).ok_or_else(|| Refusal::rule("no thin device id is left"))?;
             messages.push(PoolMessage::Delete(unused));

@@ -26,11 +26,11 @@ impl Draft<'_> {
             what = "left inactive: its activation skip flag is set";
             self.warnings
                 .push(format!("{name} has the activation skip flag; it is activated when asked for by name"));
-        } else if !self.activate.contains(name) {
-            self.activate.push(name.clone());
+        } else if !self.activate.contains(&lv.name) {
+            self.activate.push(lv.name.clone());
         }
         // The later of two requests about one device is the one that counts.
-        self.deactivate.retain(|other| other != name);
+        self.deactivate.retain(|other| *other != lv.name);
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: what.into() });
         Ok(())
     }
@@ -42,10 +42,10 @@ impl Draft<'_> {
                 "{name} is an internal volume: it goes with the one it belongs to"
             )));
         }
-        if !self.deactivate.contains(name) {
-            self.deactivate.push(name.clone());
+        if !self.deactivate.contains(&lv.name) {
+            self.deactivate.push(lv.name.clone());
         }
-        self.activate.retain(|other| other != name);
+        self.activate.retain(|other| *other != lv.name);
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "deactivated".into() });
         Ok(())
     }
@@ -85,8 +85,8 @@ impl Draft<'_> {
         }
     }
 
-    /// The device of a volume that is to be removed, checked to be out of use.
-    pub(super) fn removable_device(&self, lv: &Lv) -> Result<Option<DeviceSpec>, Refusal> {
+    /// The device of a volume that is to be removed or replaced, checked to be out of use.
+    pub(super) fn unused_device(&self, lv: &Lv) -> Result<Option<DeviceSpec>, Refusal> {
         let spec = self.stacks().volume(lv).map_err(|error| refuse(&error))?;
         match self.observed.device(&spec.uuid) {
             None => Ok(None),

@@ -4,30 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dm::name::DmName;
 use crate::ids::{LvName, LvmUuid, ThinId};
-use crate::lvm::edit::NewThin;
+use crate::lvm::edit::{Edit, NewThin};
 use crate::lvm::metadata::Metadata;
 use crate::lvm::model::{Lv, Thin, ThinPool, Vg};
 use crate::thin::observed::{Observed, PoolSeen};
 use crate::thin::plan::Outcome;
 use crate::thin::refusal::{Refusal, RefusalKind};
 use crate::thin::stack::{DeviceSpec, Stacks};
+use crate::units::Extents;
 
-/// A new volume, and for a snapshot what it is made from.
+/// A new volume.
 #[derive(Clone, Debug)]
 pub(super) struct NewVolume {
     /// Its record.
     pub thin: NewThin,
-    /// What a snapshot starts from.
-    pub source: Option<Source>,
+    /// Whether it starts empty, not as a snapshot.
+    pub empty: bool,
     /// Whether its device is to exist.
     pub activate: bool,
 }
 
-/// What a snapshot starts from.
+/// A thin device that the kernel makes before the text names it.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
-    /// The thin id of the origin.
+pub(super) struct Snap {
+    /// Its id.
     pub id: ThinId,
+    /// The id of the thin device whose content it starts with.
+    pub origin: ThinId,
     /// The origin's device, if it is active and so has to be suspended.
     pub active: Option<DmName>,
 }
@@ -37,10 +40,21 @@ pub(super) struct Source {
 pub(super) struct Removal {
     /// Its name.
     pub name: LvName,
-    /// Its id.
-    pub id: ThinId,
     /// Its device, if it is active.
     pub device: Option<DeviceSpec>,
+}
+
+/// What the requests make of a volume that exists.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Alteration {
+    /// The name it gets, if it gets one.
+    pub name: Option<LvName>,
+    /// The size it gets, if it gets one.
+    pub extents: Option<Extents>,
+    /// The thin device it is rolled back to, if it is.
+    pub rolled_back: Option<ThinId>,
+    /// Whether its device goes before the change and comes back after it: nobody has it open.
+    pub replace: bool,
 }
 
 /// The changes to one pool.
@@ -48,19 +62,16 @@ pub(super) struct Removal {
 pub(super) struct PoolChange {
     /// New volumes and snapshots, in order of the requests.
     pub new: Vec<NewVolume>,
+    /// What the kernel makes before the text names it, in order of the requests.
+    pub snaps: Vec<Snap>,
     /// Volumes to be removed.
     pub removals: Vec<Removal>,
+    /// Thin devices that go: those of removals, and those that a rollback replaces.
+    pub deletes: Vec<ThinId>,
     /// All ids in use or promised.
     pub taken: BTreeSet<ThinId>,
     /// The largest id in the text before the change.
     pub maximum: Option<ThinId>,
-}
-
-impl PoolChange {
-    /// Whether the kernel is to make snapshots before the text names them.
-    pub(super) fn has_snapshots(&self) -> bool {
-        self.new.iter().any(|new| new.source.is_some())
-    }
 }
 
 /// Everything the requests come to.
@@ -71,15 +82,27 @@ pub(super) struct Draft<'a> {
     pub observed: &'a Observed,
     /// New UUIDs not used yet.
     pub uuids: std::slice::Iter<'a, LvmUuid>,
-    /// Changes by pool.
+    /// Changes by pool, of those that take a transaction of the pool.
     pub pools: BTreeMap<LvName, PoolChange>,
-    /// Existing names that are free again because a request removes them.
+    /// What changes in the text, in order of the requests.
+    pub edits: Vec<Edit>,
+    /// The same in words, of what is neither added nor removed.
+    pub words: Vec<String>,
+    /// Existing volumes that a request removes, by the name they have.
     pub removed: BTreeSet<LvName>,
+    /// Existing volumes that stay and change, by the name they have before.
+    pub altered: BTreeMap<LvName, Alteration>,
+    /// The names that requests give to existing volumes, with the names they have before.
+    pub renamed: BTreeMap<LvName, LvName>,
+    /// The renamed volumes by the name they have before, in order of the requests.
+    pub renames: Vec<LvName>,
     /// Names that requests add, with the pool they go to.
     pub added: BTreeMap<LvName, LvName>,
-    /// Existing volumes and pools to activate.
+    /// Pools that more is promised of than before.
+    pub promised: BTreeSet<LvName>,
+    /// Existing volumes and pools to activate, by the name they have before.
     pub activate: Vec<LvName>,
-    /// Volumes and pools to deactivate.
+    /// Volumes and pools to deactivate, by the name they have before.
     pub deactivate: Vec<LvName>,
     /// What each request comes to.
     pub outcomes: Vec<Outcome>,
@@ -94,8 +117,14 @@ impl<'a> Draft<'a> {
             observed,
             uuids: observed.fresh.uuids.iter(),
             pools: BTreeMap::new(),
+            edits: Vec::new(),
+            words: Vec::new(),
             removed: BTreeSet::new(),
+            altered: BTreeMap::new(),
+            renamed: BTreeMap::new(),
+            renames: Vec::new(),
             added: BTreeMap::new(),
+            promised: BTreeSet::new(),
             activate: Vec::new(),
             deactivate: Vec::new(),
             outcomes: Vec::new(),
@@ -111,12 +140,30 @@ impl<'a> Draft<'a> {
         Stacks { vg: self.vg(), autoextend_threshold: self.observed.policy.autoextend_threshold }
     }
 
-    /// An existing LV that no request has removed.
+    /// The LV that has that name at this point of the batch, if it existed before it.
+    pub(super) fn found(&self, name: &LvName) -> Option<&'a Lv> {
+        if let Some(before) = self.renamed.get(name) {
+            return self.vg().lv(before);
+        }
+        let is_away = |name: &LvName| {
+            self.removed.contains(name)
+                || self.altered.get(name).is_some_and(|altered| altered.name.is_some())
+        };
+        self.vg().lv(name).filter(|_| !is_away(name))
+    }
+
+    /// The same, which must exist.
     pub(super) fn existing(&self, name: &LvName) -> Result<&'a Lv, Refusal> {
-        let lv = self.vg().lv(name).filter(|_| !self.removed.contains(name));
-        lv.ok_or_else(|| {
+        self.found(name).ok_or_else(|| {
             Refusal::new(RefusalKind::NotFound, format!("volume {}/{name} does not exist", self.vg().name))
                 .hint(format!("see 'thinvol list' or 'lvs {}' for the volumes there are", self.vg().name))
+        })
+    }
+
+    /// An existing LV, by the name it has before the batch.
+    pub(super) fn before(&self, name: &LvName) -> Result<&'a Lv, Refusal> {
+        self.vg().lv(name).ok_or_else(|| {
+            Refusal::new(RefusalKind::NotFound, format!("volume {}/{name} does not exist", self.vg().name))
         })
     }
 
@@ -137,6 +184,17 @@ impl<'a> Draft<'a> {
             .thin()
             .ok_or_else(|| Refusal::rule(format!("{}/{name} is not a thin volume", self.vg().name)))?;
         Ok((lv, thin))
+    }
+
+    /// The size of a volume at this point of the batch.
+    pub(super) fn extents(&self, lv: &Lv) -> Extents {
+        let altered = self.altered.get(&lv.name).and_then(|altered| altered.extents);
+        altered.or(lv.extents()).unwrap_or(Extents::ZERO)
+    }
+
+    /// The change of a volume that stays, started if it is the first.
+    pub(super) fn alter(&mut self, lv: &Lv) -> &mut Alteration {
+        self.altered.entry(lv.name.clone()).or_default()
     }
 
     /// What was seen of a pool.

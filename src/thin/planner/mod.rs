@@ -1,9 +1,12 @@
 //! The planner: `(metadata, what was observed, requests) -> plan`, pure.
 
 mod admit;
+mod alter;
+mod altered;
 mod change;
 mod devices;
 mod draft;
+mod mismatch;
 mod order;
 mod pools;
 mod repair;

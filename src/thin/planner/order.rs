@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::altered::Reshaping;
 use super::change::Texts;
 use super::draft::{Draft, PoolChange};
 use crate::dm::name::DmName;
 use crate::ids::LvName;
 use crate::lvm::metadata::Metadata;
+use crate::lvm::model::{Lv, Vg};
 use crate::thin::observed::{Inventory, Observed, PoolState};
 use crate::thin::plan::{Message, Plan, PoolExpectation, Purpose, Send, Step};
 use crate::thin::refusal::Refusal;
@@ -23,8 +25,8 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     let removed: Vec<LvName> = draft.removed.iter().cloned().collect();
     removed.iter().for_each(|name| draft.say_what_stays(name));
     let mut sequence = Sequence::new(&draft);
-    if !draft.pools.is_empty() {
-        sequence.transaction()?;
+    if !draft.edits.is_empty() {
+        sequence.change()?;
     }
     sequence.deactivations()?;
     sequence.activations()?;
@@ -45,37 +47,58 @@ pub(super) struct Sequence<'d, 'a> {
     pub freed: BTreeSet<DmName>,
     /// Pools the plan started or took users from, with what will be open on their target.
     pub users: BTreeMap<LvName, u32>,
+    /// The devices of volumes that stay and change.
+    pub reshaping: Reshaping,
 }
 
 impl<'d, 'a> Sequence<'d, 'a> {
     pub(super) fn new(draft: &'d Draft<'a>) -> Self {
         let mut plan = Plan::new(draft.vg().name.clone(), draft.vg().seqno);
         plan.numbers.clone_from(&draft.observed.numbers);
-        Self { draft, plan, running: BTreeSet::new(), freed: BTreeSet::new(), users: BTreeMap::new() }
+        Self {
+            draft,
+            plan,
+            running: BTreeSet::new(),
+            freed: BTreeSet::new(),
+            users: BTreeMap::new(),
+            reshaping: Reshaping::default(),
+        }
     }
 
-    /// Removals' devices go; snapshots are made, kernel first; the text is committed with its messages; the messages
-    /// are sent; the transaction is stepped and confirmed; the text is committed without them; new devices come.
-    fn transaction(&mut self) -> Result<(), Refusal> {
+    /// Devices of removed and replaced volumes go; snapshots are made, kernel first; the text is committed; devices
+    /// that stay get their new names and sizes; the pools' transactions are carried through; new devices come.
+    fn change(&mut self) -> Result<(), Refusal> {
         let texts = self.draft.texts()?;
+        self.reshaping = self.reshaping(&texts.first.metadata.vg)?;
         let mut stacks = BTreeMap::new();
         for (name, change) in &self.draft.pools {
             stacks.insert(name, self.prepare(name, change)?);
         }
+        self.warn_of_overcommit(&texts.first.metadata.vg);
         self.remove_devices()?;
+        self.take_down_altered()?;
         for name in self.draft.pools.keys() {
             self.plan.push(Step::MarkDirty { pool: self.draft.pool(name)?.0.id });
         }
         self.take_snapshots(&stacks)?;
         self.plan.push_undoable(Step::Commit(texts.first.clone()), vec![Step::Commit(texts.revert.clone())]);
+        self.reshape()?;
+        if let Some(second) = texts.second.clone() {
+            self.transaction(&stacks, &texts)?;
+            self.plan.push(Step::Commit(second));
+            self.mark_clean()?;
+        }
+        self.bring_back()?;
+        self.bring_up_new()
+    }
+
+    /// The messages are sent; the pools' transactions are stepped and confirmed.
+    fn transaction(&mut self, stacks: &BTreeMap<&LvName, PoolStack>, texts: &Texts) -> Result<(), Refusal> {
         for name in self.draft.pools.keys() {
             self.start_pool(name, Purpose::Change)?;
         }
-        self.send_messages(&stacks);
-        self.step_transactions(&stacks, &texts)?;
-        self.plan.push(Step::Commit(texts.second));
-        self.mark_clean()?;
-        self.bring_up_new()
+        self.send_messages(stacks);
+        self.step_transactions(stacks, texts)
     }
 
     /// Checks a pool, or starts it; a never-used one is only started after the first commit (see [`Self::take_over`]).
@@ -87,7 +110,6 @@ impl<'d, 'a> Sequence<'d, 'a> {
         } else {
             self.start_pool(name, purpose)?;
         }
-        self.warn_of_overcommit(name, change);
         self.draft.stacks().pool(lv, pool).map_err(|error| super::devices::refuse(&error))
     }
 
@@ -106,13 +128,11 @@ impl<'d, 'a> Sequence<'d, 'a> {
     fn take_snapshots(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) -> Result<(), Refusal> {
         let (mut origins, mut sends) = (Vec::new(), Vec::new());
         for (name, change) in &self.draft.pools {
-            for new in &change.new {
-                if let Some(source) = &new.source {
-                    // An origin that the same batch removes has lost its device above: nothing can write to it.
-                    origins.extend(source.active.clone().filter(|device| !self.freed.contains(device)));
-                    let message = Message::CreateSnap { id: new.thin.device_id, origin: source.id };
-                    sends.push(Send { tpool: stacks[name].tpool.name.clone(), message, replay: false });
-                }
+            for snap in &change.snaps {
+                // An origin that the same batch removes has lost its device above: nothing can write to it.
+                origins.extend(snap.active.clone().filter(|device| !self.freed.contains(device)));
+                let message = Message::CreateSnap { id: snap.id, origin: snap.origin };
+                sends.push(Send { tpool: stacks[name].tpool.name.clone(), message, replay: false });
             }
         }
         origins.sort();
@@ -122,7 +142,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         }
         self.plan.push(Step::Freeze { origins, sends });
         // The commit behind a message may have failed without a word: the text must not name what is not there.
-        for (name, _) in self.draft.pools.iter().filter(|(_, change)| change.has_snapshots()) {
+        for (name, _) in self.draft.pools.iter().filter(|(_, change)| !change.snaps.is_empty()) {
             let expect = self.expectation(self.draft.pool(name)?.1.transaction_id, Purpose::Change);
             self.plan.push(Step::ExpectPool { tpool: stacks[name].tpool.name.clone(), expect });
         }
@@ -133,16 +153,13 @@ impl<'d, 'a> Sequence<'d, 'a> {
         let (mut creates, mut deletes) = (Vec::new(), Vec::new());
         for (name, change) in &self.draft.pools {
             let tpool = &stacks[name].tpool.name;
-            for new in change.new.iter().filter(|new| new.source.is_none()) {
+            for new in change.new.iter().filter(|new| new.empty) {
                 let message = Message::CreateThin(new.thin.device_id);
                 creates.push(Send { tpool: tpool.clone(), message, replay: false });
             }
-            for removal in &change.removals {
-                deletes.push(Send {
-                    tpool: tpool.clone(),
-                    message: Message::Delete(removal.id),
-                    replay: true,
-                });
+            for id in &change.deletes {
+                let message = Message::Delete(*id);
+                deletes.push(Send { tpool: tpool.clone(), message, replay: true });
             }
         }
         if !creates.is_empty() {
@@ -211,22 +228,21 @@ impl<'d, 'a> Sequence<'d, 'a> {
     }
 
     /// As lvm2 warns: the sum of all thin volumes against the pool.
-    fn warn_of_overcommit(&mut self, name: &LvName, change: &PoolChange) {
-        let vg = self.draft.vg();
-        let removed = |lv: &LvName| change.removals.iter().any(|removal| removal.name == *lv);
-        let old = vg.thins_of(name).filter(|(lv, _)| !removed(&lv.name)).filter_map(|(lv, _)| lv.extents());
-        let new = change.new.iter().map(|new| new.thin.extents);
-        let sum = old.chain(new).map(|extents| u128::from(extents.get())).sum::<u128>();
-        let size = vg.lv(name).and_then(crate::lvm::model::Lv::extents).map_or(0, |extents| extents.get());
-        if !change.new.is_empty() && sum > u128::from(size) {
-            let extent = u128::from(vg.extent_size.get());
-            let mib = |extents: u128| extents * extent / 2048;
-            self.plan.warnings.push(format!(
-                "the sum of all thin volume sizes ({} MiB) exceeds the size of thin pool {}/{name} ({} MiB)",
-                mib(sum),
-                vg.name,
-                mib(u128::from(size))
-            ));
+    fn warn_of_overcommit(&mut self, after: &Vg) {
+        for name in &self.draft.promised {
+            let volumes = after.thins_of(name).filter_map(|(lv, _)| lv.extents());
+            let sum = volumes.map(|extents| u128::from(extents.get())).sum::<u128>();
+            let size = after.lv(name).and_then(Lv::extents).map_or(0, |extents| extents.get());
+            if sum > u128::from(size) {
+                let extent = u128::from(after.extent_size.get());
+                let mib = |extents: u128| extents * extent / 2048;
+                self.plan.warnings.push(format!(
+                    "the sum of all thin volume sizes ({} MiB) exceeds the size of thin pool {}/{name} ({} MiB)",
+                    mib(sum),
+                    after.name,
+                    mib(u128::from(size))
+                ));
+            }
         }
     }
 

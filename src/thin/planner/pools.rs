@@ -131,10 +131,10 @@ impl Sequence<'_, '_> {
 
     pub(super) fn deactivations(&mut self) -> Result<(), Refusal> {
         for name in &self.draft.deactivate {
-            if self.draft.removed.contains(name) {
+            if self.draft.removed.contains(name) || self.reshaping.covers(name) {
                 continue;
             }
-            let lv = self.draft.existing(name)?;
+            let lv = self.draft.before(name)?;
             match (lv.thin_pool(), lv.thin()) {
                 (Some(pool), _) => self.deactivate_pool(lv, pool)?,
                 (None, thin) => {
@@ -170,7 +170,10 @@ impl Sequence<'_, '_> {
 
     pub(super) fn activations(&mut self) -> Result<(), Refusal> {
         for name in &self.draft.activate {
-            let lv = self.draft.existing(name)?;
+            if self.reshaping.covers(name) {
+                continue;
+            }
+            let lv = self.draft.before(name)?;
             match (lv.thin_pool(), lv.thin()) {
                 (Some(pool), _) => {
                     let (stack, new) = self.draft.pool_stack(lv, pool)?;
@@ -181,7 +184,9 @@ impl Sequence<'_, '_> {
                     self.hold(name)?;
                 }
                 (None, Some(thin)) => {
-                    let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
+                    let altered = self.reshaping.wanted(name).cloned();
+                    let spec = altered.map_or_else(|| self.draft.stacks().volume(lv), Ok);
+                    let spec = spec.map_err(|error| refuse(&error))?;
                     self.start_pool(&thin.pool, Purpose::Activation)?;
                     self.bring_up(spec)?;
                     self.hold(&thin.pool)?;

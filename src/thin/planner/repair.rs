@@ -41,6 +41,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
         Mending { sequence: Sequence::new(&draft), found: Vec::new(), left: Vec::new(), edits: Vec::new() };
     mending.suspended();
     mending.half_made();
+    mending.mismatched();
     let mut clean = Vec::new();
     for (name, seen) in &observed.pools {
         let (lv, pool) = draft.pool(name)?;
@@ -56,10 +57,11 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     Ok(Repair { plan: mending.sequence.plan, found: mending.found, left: mending.left })
 }
 
-struct Mending<'d, 'a> {
-    sequence: Sequence<'d, 'a>,
-    found: Vec<String>,
-    left: Vec<String>,
+/// A repair under construction.
+pub(super) struct Mending<'d, 'a> {
+    pub sequence: Sequence<'d, 'a>,
+    pub found: Vec<String>,
+    pub left: Vec<String>,
     edits: Vec<Edit>,
 }
 

@@ -1,0 +1,175 @@
+//! Requests that change volumes which stay: size, name, flags and tags, content.
+
+use super::draft::Draft;
+use crate::ids::LvName;
+use crate::lvm::edit::Edit;
+use crate::lvm::model::Lv;
+use crate::thin::plan::Outcome;
+use crate::thin::refusal::Refusal;
+use crate::thin::request::{Attributes, NewSize};
+use crate::units::size::Rounded;
+use crate::units::{Bytes, Extents, Sectors};
+
+impl<'a> Draft<'a> {
+    /// Grows a volume, or takes its end away.
+    ///
+    /// A thin device has no size of its own in the pool: only the text and the table have one. So what lies beyond a
+    /// new end keeps its chunks.
+    pub(super) fn resize(&mut self, name: &LvName, size: NewSize, shrink: bool) -> Result<(), Refusal> {
+        let lv = self.ordinary(name, "resize")?;
+        let (before, extent) = (self.extents(lv), self.vg().extent_size);
+        let wanted = match size {
+            NewSize::To(size) => Some(size),
+            NewSize::By(more) => before.to_sectors(extent).and_then(|now| now.checked_add(more)),
+        };
+        let after = self.whole_extents(name, wanted)?;
+        let shown = self.shown(after);
+        if after == before {
+            return self.outcome(lv, format!("has that size already: {shown}"));
+        }
+        if after < before {
+            self.check_shrink(lv, (before, after), shrink)?;
+        } else {
+            self.promised.extend(lv.thin().map(|thin| thin.pool.clone()));
+        }
+        let altered = self.alter(lv);
+        altered.extents = Some(after);
+        altered.replace |= after < before;
+        self.edits.push(Edit::SetThinExtents { lv: name.clone(), count: after });
+        self.words.push(format!("resize {name} to {shown}"));
+        self.outcome(lv, format!("resized from {} to {shown}", self.shown(before)))
+    }
+
+    fn check_shrink(
+        &mut self,
+        lv: &Lv,
+        (before, after): (Extents, Extents),
+        shrink: bool,
+    ) -> Result<(), Refusal> {
+        let (before, after) = (self.shown(before), self.shown(after));
+        if !shrink {
+            return Err(Refusal::rule(format!("{} has {before}, more than {after}", lv.name)).hint(
+                "shrinking cuts off what lies beyond: shrink the file system first, then ask for it expressly",
+            ));
+        }
+        self.unused_device(lv)?;
+        self.warnings.push(format!(
+            "what {} holds beyond {after} stays in the pool, out of reach, until the volume is removed or grown again",
+            lv.name
+        ));
+        Ok(())
+    }
+
+    /// Gives a volume another name. What names it as its origin follows.
+    pub(super) fn rename(&mut self, name: &LvName, to: &LvName) -> Result<(), Refusal> {
+        let lv = self.ordinary(name, "rename")?;
+        if name == to {
+            return self.outcome(lv, "has that name already".into());
+        }
+        if self.renamed.contains_key(name) {
+            return Err(Refusal::rule(format!("{name} is renamed twice by the same batch"))
+                .hint("give it its last name at once"));
+        }
+        self.check_new_name(to)?;
+        self.alter(lv).name = Some(to.clone());
+        self.renamed.insert(to.clone(), lv.name.clone());
+        self.renames.push(lv.name.clone());
+        self.edits.push(Edit::RenameLv { from: name.clone(), to: to.clone() });
+        self.words.push(format!("rename {name} to {to}"));
+        let outcome = Outcome { name: to.clone(), uuid: Some(lv.id), what: format!("renamed from {name}") };
+        self.outcomes.push(outcome);
+        Ok(())
+    }
+
+    /// Changes flags, tags and the permission to write.
+    pub(super) fn modify(&mut self, name: &LvName, attributes: &Attributes) -> Result<(), Refusal> {
+        let lv = self.ordinary(name, "change")?;
+        let Attributes { read_only, skip_activation, autoactivate, add_tags, remove_tags } = attributes;
+        if *read_only == Some(true) && lv.is_writable() {
+            // Whoever has it open goes on writing.
+            self.unused_device(lv)?;
+        }
+        let flags = [
+            ("ACTIVATION_SKIP", *skip_activation),
+            ("NOAUTOACTIVATE", autoactivate.map(|autoactivate| !autoactivate)),
+        ];
+        let has = |tag: &String| lv.tags.contains(tag);
+        let is_so = read_only.is_none_or(|read_only| read_only != lv.is_writable())
+            && flags.iter().all(|(flag, on)| on.is_none_or(|on| on == lv.has_flag(flag)))
+            && add_tags.iter().all(has)
+            && !remove_tags.iter().any(has);
+        if is_so && !self.altered.contains_key(&lv.name) {
+            return self.outcome(lv, "is as asked already".into());
+        }
+        let lv_name = || name.clone();
+        self.edits.extend(read_only.map(|read_only| Edit::SetLvWritable { lv: lv_name(), on: !read_only }));
+        self.edits.extend(flags.iter().filter_map(|(flag, on)| {
+            Some(Edit::SetLvFlag { lv: lv_name(), flag: (*flag).to_owned(), on: (*on)? })
+        }));
+        self.edits.extend(remove_tags.iter().map(|tag| Edit::DelTag { lv: lv_name(), tag: tag.clone() }));
+        self.edits.extend(add_tags.iter().map(|tag| Edit::AddTag { lv: lv_name(), tag: tag.clone() }));
+        self.alter(lv);
+        self.words.push(format!("change {name}"));
+        self.outcome(lv, "changed".into())
+    }
+
+    /// Puts a copy of a snapshot in the place of what a volume holds.
+    pub(super) fn roll_back(&mut self, name: &LvName, to: &LvName) -> Result<(), Refusal> {
+        let lv = self.ordinary(name, "roll back")?;
+        let Some(thin) = lv.thin() else { return Ok(()) };
+        if self.altered.get(&lv.name).is_some_and(|altered| altered.rolled_back.is_some()) {
+            return Err(Refusal::rule(format!("{name} is rolled back twice by the same batch")));
+        }
+        if let Some(user) = self.external_user(&lv.name) {
+            return Err(Refusal::rule(format!("{name} is the external origin of {user}")));
+        }
+        let source = self.source(to, "roll back to")?;
+        if source.pool != thin.pool {
+            return Err(Refusal::rule(format!("{to} is in pool {}, {name} in {}", source.pool, thin.pool)));
+        }
+        self.unused_device(lv)?;
+        let before = self.extents(lv);
+        let (_, pool) = self.pool(&thin.pool)?;
+        let id = self.snap_of(&source)?;
+        self.change(&thin.pool)?.deletes.push(thin.device_id);
+        let altered = self.alter(lv);
+        altered.rolled_back = Some(id);
+        altered.extents = Some(source.extents);
+        altered.replace = true;
+        let transaction_id = pool.transaction_id;
+        self.edits.push(Edit::SetThinDevice { lv: name.clone(), device_id: id, transaction_id });
+        self.words.push(format!("roll {name} back to {to} (thin {id})"));
+        let mut what = format!("rolled back to {to}");
+        if source.extents != before {
+            self.edits.push(Edit::SetThinExtents { lv: name.clone(), count: source.extents });
+            what.push_str(&format!("; its size is {} again", self.shown(source.extents)));
+            if source.extents > before {
+                self.promised.insert(thin.pool.clone());
+            }
+        }
+        self.outcome(lv, what)
+    }
+
+    /// A thin volume that exists and takes part in nothing thinvol does not plan with.
+    fn ordinary(&self, name: &LvName, verb: &str) -> Result<&'a Lv, Refusal> {
+        if self.added.contains_key(name) {
+            return Err(Refusal::rule(format!("cannot {verb} {name}: it is created by the same batch"))
+                .hint("create it as it is to be"));
+        }
+        let (lv, thin) = self.thin(name)?;
+        self.check_ordinary(lv, thin, verb)?;
+        Ok(lv)
+    }
+
+    fn outcome(&mut self, lv: &Lv, what: String) -> Result<(), Refusal> {
+        let altered = self.altered.get(&lv.name).and_then(|altered| altered.name.clone());
+        let name = altered.unwrap_or_else(|| lv.name.clone());
+        self.outcomes.push(Outcome { name, uuid: Some(lv.id), what });
+        Ok(())
+    }
+
+    fn shown(&self, extents: Extents) -> String {
+        let bytes = extents.to_sectors(self.vg().extent_size).and_then(Sectors::to_bytes);
+        Rounded(bytes.unwrap_or(Bytes::ZERO)).to_string()
+    }
+}

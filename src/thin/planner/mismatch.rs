@@ -1,0 +1,108 @@
+//! Devices that do not show what the text says of their volume: what a crash, ours or lvm2's, leaves between a commit
+//! and the device's new name or table.
+
+use super::repair::Mending;
+use crate::dm::kernel::DeviceInfo;
+use crate::dm::name::{DmUuid, Layer};
+use crate::dm::table::{Table, TargetLine};
+use crate::lvm::model::Lv;
+use crate::thin::plan::Step;
+use crate::thin::stack::{DevRef, DeviceSpec};
+
+/// How a device differs from what the text says.
+enum Difference {
+    /// It is shorter, or may be written and must not be: a reload mends it.
+    Behind(&'static str),
+    /// The same, and a reload could harm whoever has it open.
+    BehindInUse(&'static str),
+    /// In a way no crash of ours leaves.
+    Strange,
+}
+
+impl Mending<'_, '_> {
+    /// Gives the devices of thin volumes the name and the table that the text wants.
+    pub(super) fn mismatched(&mut self) {
+        let draft = self.sequence.draft;
+        for lv in draft.vg().lvs.iter().filter(|lv| lv.thin().is_some()) {
+            let uuid = DmUuid::of_lv(&draft.vg().id, &lv.id, Layer::Plain);
+            let Some(device) = draft.observed.device(&uuid).filter(is_awake) else { continue };
+            let is_named = draft.stacks().name(&lv.name, Layer::Plain).is_ok_and(|name| name == device.name);
+            if is_named && !draft.observed.tables.contains_key(&uuid) {
+                continue;
+            }
+            // What thinvol does not activate it does not mend.
+            let Ok(spec) = draft.stacks().volume(lv) else { continue };
+            if self.rename(lv, &spec, device) {
+                self.reload(lv, &spec, device);
+            }
+        }
+    }
+
+    /// Whether the device has the right name now.
+    fn rename(&mut self, lv: &Lv, spec: &DeviceSpec, device: &DeviceInfo) -> bool {
+        if device.name == spec.name {
+            return true;
+        }
+        let what = format!("the device of volume {} still has the name {}", lv.name, device.name);
+        match self.sequence.draft.check_name_free(spec) {
+            Ok(()) => {
+                self.found.push(what);
+                let (from, to) = (device.name.clone(), spec.name.clone());
+                self.sequence.plan.push(Step::RenameDevice { from, to });
+                true
+            }
+            Err(refusal) => {
+                self.left.push(format!("{what}: {refusal}"));
+                false
+            }
+        }
+    }
+
+    fn reload(&mut self, lv: &Lv, spec: &DeviceSpec, device: &DeviceInfo) {
+        let observed = self.sequence.draft.observed;
+        let Some(live) = observed.tables.get(&spec.uuid) else { return };
+        let number = |dev: &DevRef| observed.numbers.get(dev).copied().ok_or(());
+        let Ok(wanted) = spec.table(number) else { return };
+        let writes = spec.read_only && !device.read_only;
+        let difference = match difference(live, &wanted, writes, device.open_count) {
+            None if device.inactive_table => Difference::Behind("has a table that was never put in place"),
+            None => return,
+            Some(difference) => difference,
+        };
+        match difference {
+            Difference::Behind(how) => {
+                self.found.push(format!("the device of volume {} {how}", lv.name));
+                self.sequence.plan.push(Step::ReloadDevice(spec.clone()));
+            }
+            Difference::BehindInUse(how) => self.left.push(format!(
+                "the device of volume {} {how}; it is in use: deactivate and activate it when it is not",
+                lv.name
+            )),
+            Difference::Strange => self.left.push(format!(
+                "the device of volume {} has another table than the metadata says; 'lvchange --refresh {}/{}' gives \
+                 it that one",
+                lv.name,
+                self.sequence.draft.vg().name,
+                lv.name
+            )),
+        }
+    }
+}
+
+fn is_awake(device: &&DeviceInfo) -> bool {
+    device.live_table && !device.suspended
+}
+
+fn difference(live: &[TargetLine], wanted: &Table, writes: bool, open: u32) -> Option<Difference> {
+    let ([live], [wanted]) = (live, wanted.0.as_slice()) else { return Some(Difference::Strange) };
+    let is_same = (&live.target, &live.params, live.start) == (&wanted.target, &wanted.params, wanted.start);
+    if !is_same {
+        return Some(Difference::Strange);
+    }
+    let careful = |how| if open == 0 { Difference::Behind(how) } else { Difference::BehindInUse(how) };
+    match live.length.cmp(&wanted.length) {
+        std::cmp::Ordering::Less => Some(Difference::Behind("is shorter than the metadata says")),
+        std::cmp::Ordering::Greater => Some(careful("is longer than the metadata says")),
+        std::cmp::Ordering::Equal => writes.then(|| careful("may be written, the volume may not")),
+    }
+}
