@@ -7,6 +7,7 @@ pub mod cli;
 pub mod dm;
 pub mod ids;
 pub mod io;
+pub mod iscsi;
 pub mod lvm;
 pub mod sys;
 pub mod thin;

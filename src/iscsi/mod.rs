@@ -1,0 +1,10 @@
+//! iSCSI: login and discovery as pure state machines, and the transports that drive them.
+
+pub mod chap;
+pub mod login;
+pub mod name;
+pub mod params;
+pub mod pdu;
+pub mod portal;
+pub mod status;
+pub mod text;
