@@ -53,7 +53,7 @@ impl LvmUuid {
                 format!("it has {} characters, not {LVM_UUID_LEN}", text.len()),
             )
         })?;
-        match chars.iter().find(|c| !LVM_UUID_ALPHABET.contains(c)) {
+        match chars.iter().find(|c| !is_uuid_char(**c)) {
             Some(bad) => {
                 Err(IdError::new("LVM UUID", &shown(), format!("byte 0x{bad:02x} is outside its alphabet")))
             }
@@ -65,6 +65,11 @@ impl LvmUuid {
     pub fn compact(&self) -> &str {
         std::str::from_utf8(&self.0).expect("the alphabet is ASCII")
     }
+}
+
+/// Whether a byte is one of [`LVM_UUID_ALPHABET`].
+fn is_uuid_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'#')
 }
 
 /// Lengths of the dashed groups. Source: lvm2 `lib/uuid/uuid.c`.
@@ -92,12 +97,21 @@ impl FromStr for LvmUuid {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let uuid = Self::from_compact(text.replace('-', "").as_bytes())?;
-        if uuid.to_string() == text {
-            Ok(uuid)
-        } else {
-            Err(IdError::new("LVM UUID", text, "its groups are not of 6-4-4-4-4-4-6 characters"))
+        let ungrouped = || IdError::new("LVM UUID", text, "its groups are not of 6-4-4-4-4-4-6 characters");
+        let mut chars = [0; LVM_UUID_LEN];
+        let mut groups = text.as_bytes().split(|byte| *byte == b'-');
+        let mut at = 0;
+        for length in UUID_GROUPS {
+            let Some(group) = groups.next().filter(|group| group.len() == length) else {
+                // What else is wrong with it comes first.
+                return Err(Self::from_compact(text.replace('-', "").as_bytes())
+                    .err()
+                    .unwrap_or_else(ungrouped));
+            };
+            chars[at..at + length].copy_from_slice(group);
+            at += length;
         }
+        if groups.next().is_some() { Err(ungrouped()) } else { Self::from_compact(&chars) }
     }
 }
 

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -208,7 +209,7 @@ impl World {
                 host: &machine.host,
                 reader: &SimReader { kernel: &machine.kernel, pvs: &pvs },
                 store: &mut store,
-                metadata,
+                metadata: Arc::new(metadata),
                 pvs: pvs.clone(),
                 text_limit,
                 lagging,

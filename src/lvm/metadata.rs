@@ -9,7 +9,8 @@ use super::edit::draft::Draft;
 use super::edit::write::Writer;
 use super::edit::{Edit, EditError, Stamp};
 use super::model::{Lv, ModelError, Vg};
-use super::text::{Document, Layout, Section, TextError, Value};
+use super::text::{Document, Layout, NodeId, Section, TextError, Value};
+use crate::ids::Seqno;
 
 mod relayout;
 
@@ -65,8 +66,7 @@ impl Metadata {
             MetadataError::Text(error) => EditError::Text(error),
             MetadataError::Model(error) => EditError::Model(error),
         })?;
-        let meant: Vec<&Lv> = draft.lvs.values().map(|entry| &*entry.lv).collect();
-        differs(&self.vg, &next.vg, &meant).map_or(Ok(()), |what| Err(EditError::Miswritten(what)))?;
+        differs(&self.vg, &next.vg, &draft).map_or(Ok(()), |what| Err(EditError::Miswritten(what)))?;
         if next.vg.seqno != seqno {
             return Err(EditError::Miswritten("the sequence number".into()));
         }
@@ -76,14 +76,34 @@ impl Metadata {
         }
     }
 
+    /// The text of this content two commits on, as it goes into a metadata area: what takes the next commit back. It is
+    /// read back and must say nothing else than this one, but for its number and its header.
+    ///
+    /// # Errors
+    /// If it cannot be made; see [`EditError`].
+    pub fn after_next(&self, stamp: &Stamp) -> Result<(Seqno, Vec<u8>), EditError> {
+        let seqno = self.vg.seqno.next().and_then(Seqno::next).ok_or(EditError::SeqnoExhausted)?;
+        if self.doc.layout() == Layout::File {
+            let again = self.apply(&[], stamp)?.apply(&[], stamp)?;
+            return Ok((again.vg.seqno, again.to_disk()));
+        }
+        let mut doc = self.doc.clone();
+        Writer::new(&mut doc, self.vg.extent_size).stamp(seqno.0, stamp, GENERATOR)?;
+        let text = doc.to_bytes_with(1);
+        let read = Document::parse(&text)?;
+        if says_the_same(&self.doc, &read, seqno) {
+            Ok((seqno, text))
+        } else {
+            Err(EditError::Miswritten("the same content with another number".into()))
+        }
+    }
+
     /// The text as it goes into a metadata area, with its final NUL.
     pub fn to_disk(&self) -> Vec<u8> {
-        let mut doc = self.doc.clone();
-        if doc.layout() == Layout::File {
+        if self.doc.layout() == Layout::File {
             return [relayout::relayout(self, Layout::Disk, None).as_bytes(), b"\0"].concat();
         }
-        doc.set_trailing_nuls(1);
-        doc.to_bytes()
+        self.doc.to_bytes_with(1)
     }
 
     /// The text as a backup or archive file; `generated_by` names the program, such as `thinvol version 1.0`.
@@ -113,19 +133,42 @@ impl Metadata {
 }
 
 /// What the new text says differently from what was meant, if anything.
-fn differs(before: &Vg, next: &Vg, meant: &[&Lv]) -> Option<String> {
+fn differs(before: &Vg, next: &Vg, meant: &Draft<'_>) -> Option<String> {
     if !same_but_volumes(before, next) {
         return Some("something besides the logical volumes changed".into());
     }
-    let mut meant = meant.to_vec();
-    let mut found: Vec<&Lv> = next.lvs.iter().collect();
-    meant.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    if meant.len() != found.len() {
-        return Some(format!("{} logical volumes instead of {}", found.len(), meant.len()));
+    // As many, and each of them meant; that none comes twice is one of the rules that are checked next.
+    if meant.lvs.len() != next.lvs.len() {
+        return Some(format!("{} logical volumes instead of {}", next.lvs.len(), meant.lvs.len()));
     }
-    let pair = meant.iter().zip(&found).find(|(meant, found)| meant != found);
-    pair.map(|(meant, found)| format!("logical volume {} instead of {}", found.name, meant.name))
+    let is_meant = |found: &&Lv| meant.lvs.get(&found.name).is_some_and(|entry| *entry.lv == **found);
+    let wrong = next.lvs.iter().find(|found| !is_meant(found))?;
+    Some(format!("logical volume {} is not as it was meant", wrong.name))
+}
+
+/// Whether two texts of one layout describe the same volume group, the second under that number.
+fn says_the_same(one: &Document, other: &Document, seqno: Seqno) -> bool {
+    let header = ["contents", "version"].into_iter().all(|key| {
+        let value =
+            |doc: &Document| doc.root().find(key).and_then(|id| doc.value_text(id)).map(<[u8]>::to_vec);
+        value(one) == value(other)
+    });
+    let mut groups = (one.root().sections(), other.root().sections());
+    let (Some(old), Some(new), None, None) =
+        (groups.0.next(), groups.1.next(), groups.0.next(), groups.1.next())
+    else {
+        return false;
+    };
+    let (old_nodes, new_nodes) = (one.children(old.id()), other.children(new.id()));
+    let same = |(old, new): (&NodeId, &NodeId)| match other.key(*new) == "seqno" {
+        true => one.key(*old) == "seqno",
+        false => one.node_text(*old) == other.node_text(*new),
+    };
+    header
+        && old.name() == new.name()
+        && new.u64("seqno").is_ok_and(|number| number == u64::from(seqno.0))
+        && old_nodes.len() == new_nodes.len()
+        && old_nodes.iter().zip(new_nodes).all(same)
 }
 
 /// Whether two states of a VG differ in their sequence number and logical volumes at most.

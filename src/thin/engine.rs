@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
@@ -175,7 +176,7 @@ impl Engine {
     /// If it does not exist, is locked, or cannot be read.
     pub fn metadata(&self, vg: &VgName) -> Result<Vg, EngineError> {
         let _lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
-        Ok(self.read(vg, Access::ReadOnly)?.metadata.vg)
+        Ok(Arc::unwrap_or_clone(self.read(vg, Access::ReadOnly)?.metadata).vg)
     }
 
     /// Carries out the requests as one transaction, or only plans them; a crash's remains are mended first.
@@ -281,7 +282,7 @@ impl Engine {
                 return Ok::<_, EngineError>(self.report(vg, repair.plan, repair.found, false, None));
             }
             let _signals = hold_signals_off()?;
-            let before = session.metadata.clone();
+            let before = Arc::clone(&session.metadata);
             let repair = session.recover(&scope, &lock)?;
             if repair.plan.commits() > 0 {
                 warnings.extend(self.archive(&before, &session.stamp));
@@ -369,7 +370,7 @@ impl Engine {
             host: &self.host,
             reader: &reader,
             store: &mut opened.store,
-            metadata: opened.metadata.clone(),
+            metadata: Arc::clone(&opened.metadata),
             pvs: opened.pvs.clone(),
             text_limit,
             lagging,

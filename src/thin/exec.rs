@@ -332,7 +332,7 @@ impl Run<'_, '_> {
     /// A commit that reached at least one metadata area is the new state, for lvm2 as for us; the others lag behind and
     /// are mended by the next commit.
     fn commit(&mut self, commit: &Commit) -> Result<(), StepError> {
-        let behind = self.ports.store.commit(&commit.metadata)?;
+        let behind = self.ports.store.commit(&commit.text)?;
         self.executed.warnings.extend(behind);
         Ok(())
     }

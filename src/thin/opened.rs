@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::ids::{DevNo, LvmUuid, VgName};
 use crate::io::block::BlockDev;
@@ -20,7 +21,7 @@ pub struct Opened {
     /// Its metadata areas.
     pub store: VgStore,
     /// Its metadata.
-    pub metadata: Metadata,
+    pub metadata: Arc<Metadata>,
     /// Its physical volumes that are here.
     pub pvs: BTreeMap<LvmUuid, DevNo>,
     /// The devices it was read from.
@@ -77,7 +78,7 @@ impl Opened {
         }
         let pvs = found.pvs.iter().map(|pv| (pv.id, pv.no)).collect();
         let devices = found.pvs.iter().map(|pv| (pv.path.clone(), pv.no)).collect();
-        Ok(Self { store, metadata, pvs, devices })
+        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices })
     }
 
     /// What is not as it should be and stays so.

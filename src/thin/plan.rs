@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use serde::Serialize;
@@ -139,9 +140,12 @@ pub enum Step {
 /// A metadata commit.
 #[derive(Clone, Debug, Serialize)]
 pub struct Commit {
-    /// The text.
+    /// The text, as it goes into a metadata area.
     #[serde(skip)]
-    pub metadata: Metadata,
+    pub text: Arc<[u8]>,
+    /// What it says, if work goes on from there: not kept of a commit that another one follows or that takes one back.
+    #[serde(skip)]
+    pub metadata: Option<Arc<Metadata>>,
     /// Its sequence number.
     pub seqno: Seqno,
     /// Its length in bytes.
@@ -222,8 +226,14 @@ impl Plan {
 impl Commit {
     /// Wraps a text with the words for its changes.
     pub fn new(metadata: Metadata, changes: Vec<String>) -> Box<Self> {
-        let bytes = u64::try_from(metadata.to_disk().len()).unwrap_or(u64::MAX);
-        Box::new(Self { seqno: metadata.vg.seqno, bytes, changes, metadata })
+        let commit = Self::of_text(metadata.vg.seqno, metadata.to_disk(), changes);
+        Box::new(Self { metadata: Some(Arc::new(metadata)), ..*commit })
+    }
+
+    /// The same for a text from which no work goes on.
+    pub fn of_text(seqno: Seqno, text: Vec<u8>, changes: Vec<String>) -> Box<Self> {
+        let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        Box::new(Self { text: text.into(), metadata: None, seqno, bytes, changes })
     }
 }
 

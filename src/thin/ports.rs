@@ -10,7 +10,6 @@ use crate::dm::kernel::Kernel;
 use crate::dm::name::DmName;
 use crate::dm::status::PoolStatus;
 use crate::ids::{DevNo, LvmUuid, ThinId, TransactionId};
-use crate::lvm::metadata::Metadata;
 use crate::lvm::model::{ThinPool, Vg};
 use crate::thin::meta::DeviceDetails;
 
@@ -20,7 +19,7 @@ pub trait MetadataStore {
     ///
     /// # Errors
     /// If no area took it, or it is not known whether one did.
-    fn commit(&mut self, metadata: &Metadata) -> Result<Vec<String>, CommitFailure>;
+    fn commit(&mut self, text: &[u8]) -> Result<Vec<String>, CommitFailure>;
 }
 
 /// A commit that failed.

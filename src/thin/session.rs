@@ -2,6 +2,7 @@
 //! doubles.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nix::errno::Errno;
 
@@ -36,7 +37,7 @@ pub struct Session<'a> {
     /// The metadata areas.
     pub store: &'a mut dyn MetadataStore,
     /// The metadata as it is now.
-    pub metadata: Metadata,
+    pub metadata: Arc<Metadata>,
     /// The VG's physical volumes that are here.
     pub pvs: BTreeMap<LvmUuid, DevNo>,
     /// The largest text that every metadata area in use takes.
@@ -176,11 +177,11 @@ impl Session<'_> {
             Ports { kernel: self.kernel, store: &mut *self.store, udev: self.udev, host: self.host };
         let executed = execute(plan, &mut ports, lock).map_err(|error| failed(error, &plan.vg))?;
         let last = plan.steps.iter().rev().find_map(|planned| match &planned.step {
-            Step::Commit(commit) => Some(&commit.metadata),
+            Step::Commit(commit) => commit.metadata.as_ref(),
             _ => None,
         });
         if let Some(metadata) = last {
-            self.metadata = metadata.clone();
+            self.metadata = Arc::clone(metadata);
             self.lagging.clear();
         }
         Ok(executed)

@@ -1,6 +1,7 @@
 //! The devices LVM builds for a volume, from the metadata alone: names, uuids, tables, order.
 //! Source: lvm2 `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -166,15 +167,31 @@ pub struct PoolStack {
 const CROPPED_METADATA_MAX: Sectors = Sectors::new(33_161_216);
 
 /// Builds specs from one volume group.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stacks<'a> {
-    /// The volume group.
-    pub vg: &'a Vg,
-    /// `activation/thin_pool_autoextend_threshold`, in percent: it decides the low water mark.
-    pub autoextend_threshold: u32,
+    vg: &'a Vg,
+    autoextend_threshold: u32,
+    /// Volumes that segments of a kind thinvol does not know name, with a volume that has such a segment.
+    built_upon: HashMap<&'a str, &'a LvName>,
 }
 
-impl Stacks<'_> {
+impl<'a> Stacks<'a> {
+    /// A builder for that volume group. `autoextend_threshold` is `activation/thin_pool_autoextend_threshold`, in
+    /// percent: it decides the low water mark.
+    pub fn new(vg: &'a Vg, autoextend_threshold: u32) -> Self {
+        let mut built_upon = HashMap::new();
+        for lv in &vg.lvs {
+            for segment in &lv.segments {
+                if let SegmentKind::Opaque { references, .. } = &segment.kind {
+                    references.iter().for_each(|name| {
+                        built_upon.entry(name.as_str()).or_insert(&lv.name);
+                    });
+                }
+            }
+        }
+        Self { vg, autoextend_threshold, built_upon }
+    }
+
     /// The name of an LV's device.
     ///
     /// # Errors
@@ -240,12 +257,8 @@ impl Stacks<'_> {
     }
 
     /// A volume of a kind thinvol does not know that names this one: the copy-on-write snapshot of an origin, say.
-    pub fn used_by_unknown(&self, lv: &Lv) -> Option<&LvName> {
-        let names = |segment: &Segment| match &segment.kind {
-            SegmentKind::Opaque { references, .. } => references.iter().any(|name| name == lv.name.as_str()),
-            SegmentKind::Striped(_) | SegmentKind::ThinPool(_) | SegmentKind::Thin(_) => false,
-        };
-        self.vg.lvs.iter().find(|other| other.segments.iter().any(names)).map(|other| &other.name)
+    pub fn used_by_unknown(&self, lv: &Lv) -> Option<&'a LvName> {
+        self.built_upon.get(lv.name.as_str()).copied()
     }
 
     /// The device of a thin volume that the text does not hold yet.

@@ -3,14 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::lvm::metadata::Metadata;
 use crate::lvm::store::error::{CommitError, Committed, Resolution};
 use crate::lvm::store::vg::VgStore;
 use crate::thin::ports::{CommitFailure, MetadataStore};
 
 impl MetadataStore for VgStore {
-    fn commit(&mut self, metadata: &Metadata) -> Result<Vec<String>, CommitFailure> {
-        let committed = match VgStore::commit(self, &metadata.to_disk()) {
+    fn commit(&mut self, text: &[u8]) -> Result<Vec<String>, CommitFailure> {
+        let committed = match VgStore::commit(self, text) {
             Ok(committed) => committed,
             Err(CommitError::NotCommitted(why)) => {
                 return Err(CommitFailure { nothing_changed: true, source: Box::new(why) });

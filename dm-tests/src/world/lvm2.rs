@@ -87,7 +87,7 @@ impl Lvm2<'_> {
     /// Starts the pool if it does not run, sends what is pending, and returns the transaction id that both sides have.
     fn settle(&self, pool: &ThinPool) -> Result<TransactionId, String> {
         let lv = self.pool;
-        let stacks = Stacks { vg: self.vg, autoextend_threshold: 100 };
+        let stacks = Stacks::new(self.vg, 100);
         let stack = stacks.pool(lv, pool).map_err(|error| error.to_string())?;
         let old = DmName::of_lv(&self.vg.name, &lv.name, Layer::Plain).map_err(|error| error.to_string())?;
         let uuid = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Tpool);

@@ -1,6 +1,8 @@
 //! One layout turned into the other, node by node: no node is left out, values stay as written. Comments
 //! become those of the layout; others are kept where lines of their own, and behind values in files.
 
+use std::borrow::Cow;
+
 use super::{GENERATOR, Metadata};
 use crate::lvm::edit::Stamp;
 use crate::lvm::text::{Document, Layout, Lines, NodeId, Section, Value, quote, size_comment, time_comment};
@@ -100,16 +102,15 @@ impl Relayout<'_> {
     }
 
     fn assignment(&mut self, section: Section<'_>, key: &str, id: NodeId) {
-        let text = String::from_utf8_lossy(self.doc.value_text(id).unwrap_or_default()).into_owned();
-        let value = self.doc.value(id);
+        let text = String::from_utf8_lossy(self.doc.value_text(id).unwrap_or_default());
         let op = self.doc.op_text(id);
         let op = if op.contains('\n') { " = " } else { &*op };
         let start = format!("{}{op}", self.doc.key_text(id));
-        let comment = value.as_ref().and_then(|value| self.known_comment(section, key, value));
-        let comment = comment.unwrap_or_else(|| self.doc.comment(id).into_owned());
-        let spread = text.contains('\n') && !holds_line_ends(value.as_ref());
+        let comment = self.known_comment(section, key, id);
+        let comment = comment.map_or_else(|| self.doc.comment(id), Cow::Owned);
+        let spread = text.contains('\n') && !holds_line_ends(self.doc.value(id).as_ref());
         if !spread {
-            return self.lines.commented(&format!("{start}{text}"), &comment);
+            return self.lines.commented(&(start + &text), &comment);
         }
         let mut pieces: Vec<&str> = text.split('\n').map(str::trim).collect();
         let last = pieces.pop().unwrap_or_default();
@@ -127,22 +128,23 @@ impl Relayout<'_> {
 
     /// The comment lvm2 puts behind a field. Source: lvm2 `lib/format_text/export.c`, `lib/thin/thin.c`,
     /// `lib/striped/striped.c`.
-    fn known_comment(&self, section: Section<'_>, key: &str, value: &Value<'_>) -> Option<String> {
-        let number = value.as_i64().and_then(|number| u64::try_from(number).ok());
-        let kind = section.get("type");
-        let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
+    fn known_comment(&self, section: Section<'_>, key: &str, id: NodeId) -> Option<String> {
+        // Looked up only for the few keys that have a comment: most have none.
+        let integer = || self.doc.value(id).as_ref().and_then(Value::as_i64);
+        let number = || integer().and_then(|number| u64::try_from(number).ok());
+        let kind = || section.opt_str("type").ok().flatten().unwrap_or_default();
         match key {
             "format" => Some("# informational".into()),
             "device" if section.get("pe_start").is_some() => Some("# Hint only".into()),
-            "extent_size" | "dev_size" => Some(size_comment(Sectors::new(number?))),
+            "extent_size" | "dev_size" => Some(size_comment(Sectors::new(number()?))),
             "extent_count" | "pe_count" => {
-                Extents::new(number?).to_sectors(self.extent_size).map(size_comment)
+                Extents::new(number()?).to_sectors(self.extent_size).map(size_comment)
             }
-            "creation_time" | "removal_time" => Some(time_comment(number?)),
-            "read_ahead" if value.as_i64() == Some(-1) => Some("# None".into()),
-            "stripe_count" if kind == "striped" && number == Some(1) => Some("# linear".into()),
-            "stripe_size" if kind == "striped" => Some(size_comment(Sectors::new(number?))),
-            "chunk_size" if kind.starts_with("thin-pool") => Some(size_comment(Sectors::new(number?))),
+            "creation_time" | "removal_time" => Some(time_comment(number()?)),
+            "read_ahead" if integer() == Some(-1) => Some("# None".into()),
+            "stripe_count" if kind() == "striped" && number() == Some(1) => Some("# linear".into()),
+            "stripe_size" if kind() == "striped" => Some(size_comment(Sectors::new(number()?))),
+            "chunk_size" if kind().starts_with("thin-pool") => Some(size_comment(Sectors::new(number()?))),
             _ => None,
         }
     }

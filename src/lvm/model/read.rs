@@ -130,10 +130,8 @@ fn logical_volume(lv: Section<'_>, names: &HashSet<String>) -> Result<Lv, FieldE
 
 /// lvm2 says nothing of duplicate keys and takes one of them: which one depends on its version.
 fn no_duplicates(section: Section<'_>) -> Result<(), FieldError> {
-    let mut keys: Vec<_> = section.nodes().map(|(key, _)| key).collect();
-    keys.sort_unstable();
-    match keys.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(section.error(&pair[0], "it is given twice")),
+    match section.repeated_name() {
+        Some(name) => Err(section.error(&name, "it is given twice")),
         None => Ok(()),
     }
 }

@@ -37,12 +37,15 @@ pub enum SummaryError {
     NoVg,
 }
 
+/// The section that is not needed: most of a text with many volumes.
+const VOLUMES: &str = "logical_volumes";
+
 /// Reads the summary of a text.
 ///
 /// # Errors
 /// If the text is not one of a volume group.
 pub fn summarize(text: &[u8]) -> Result<Summary, SummaryError> {
-    let document = Document::parse(text)?;
+    let document = Document::outline(text, VOLUMES)?;
     let is_vg = |section: &crate::lvm::text::Section<'_>| {
         section.find("id").is_some() && section.find("seqno").is_some()
     };

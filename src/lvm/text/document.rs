@@ -22,6 +22,11 @@ impl Span {
         Self { start: fit(start), end: fit(end) }
     }
 
+    /// The bytes it stands for.
+    pub(super) fn of(self, bytes: &[u8]) -> &[u8] {
+        &bytes[self.start()..self.end()]
+    }
+
     pub(super) fn start(self) -> usize {
         self.start as usize
     }
@@ -84,6 +89,8 @@ pub struct Document {
     pub(super) nodes: Vec<Node>,
     /// How many NUL bytes end the text.
     nuls: usize,
+    /// Whether anything was changed since the text was parsed.
+    pub(super) edited: bool,
 }
 
 impl Document {
@@ -92,6 +99,18 @@ impl Document {
     /// # Errors
     /// If the text is not in LVM's format, nests too deep, holds NUL bytes inside, or is longer than 256 MiB.
     pub fn parse(text: &[u8]) -> Result<Self, TextError> {
+        Self::parse_outside(text, None)
+    }
+
+    /// The same, but what is in sections of the name `unkept` is checked and not kept: for who needs the rest only.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn outline(text: &[u8], unkept: &str) -> Result<Self, TextError> {
+        Self::parse_outside(text, Some(unkept))
+    }
+
+    fn parse_outside(text: &[u8], unkept: Option<&str>) -> Result<Self, TextError> {
         let length = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let content = &text[..length];
         if length > parse::MAX_TEXT {
@@ -101,7 +120,7 @@ impl Document {
             return Err(TextError::new(content, at, "no NUL byte before the end"));
         }
         // Room for the root and for about one node per 24 bytes, as in LVM's metadata.
-        let mut nodes = Vec::with_capacity(1 + length / 24);
+        let mut nodes = Vec::with_capacity(if unkept.is_some() { 64 } else { 1 + length / 24 });
         nodes.push(Node {
             parent: NodeId::ROOT,
             lead: Span::EMPTY,
@@ -110,17 +129,37 @@ impl Document {
             body: Body::Section { children: Vec::new(), close: Span::EMPTY },
             trail: Span::EMPTY,
         });
-        let parsed = parse::nodes(content, 0, NodeId::ROOT, &mut nodes)?;
+        let parsed = parse::nodes_outside(content, 0, NodeId::ROOT, &mut nodes, unkept)?;
         nodes[0].body = Body::Section { children: parsed.children, close: parsed.tail };
-        Ok(Self { buffer: content.to_vec(), nodes, nuls: text.len() - length })
+        Ok(Self { buffer: content.to_vec(), nodes, nuls: text.len() - length, edited: false })
     }
 
     /// The text: the same bytes that were parsed, where nothing was changed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.buffer.len() + self.nuls);
-        self.write_node(NodeId::ROOT, &mut out);
-        out.resize(out.len() + self.nuls, 0);
+        self.to_bytes_with(self.nuls)
+    }
+
+    /// The text with that many NUL bytes at its end: one on disk, none in files.
+    pub fn to_bytes_with(&self, nuls: usize) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.buffer.len() + nuls);
+        if self.edited {
+            self.write_node(NodeId::ROOT, &mut out);
+        } else {
+            out.extend_from_slice(&self.buffer);
+        }
+        out.resize(out.len() + nuls, 0);
         out
+    }
+
+    /// The text of one node, with what stands before it and behind it on its line.
+    pub fn node_text(&self, id: NodeId) -> Cow<'_, [u8]> {
+        if self.edited || id == NodeId::ROOT {
+            let mut out = Vec::new();
+            self.write_node(id, &mut out);
+            return Cow::Owned(out);
+        }
+        let node = self.node(id);
+        Cow::Borrowed(self.bytes(Span::new(node.lead.start(), node.trail.end())))
     }
 
     /// Sections nest at most 32 deep, so this recursion is bounded.
@@ -143,11 +182,6 @@ impl Document {
     /// How many NUL bytes end the text.
     pub fn trailing_nuls(&self) -> usize {
         self.nuls
-    }
-
-    /// Sets how many NUL bytes end the text: one on disk, none in files.
-    pub fn set_trailing_nuls(&mut self, count: usize) {
-        self.nuls = count;
     }
 
     /// The whole document, seen as a section.
@@ -208,10 +242,19 @@ impl Document {
 
     /// The name of a node, without quotes.
     pub fn key(&self, id: NodeId) -> Cow<'_, str> {
+        match self.key_bytes(id) {
+            Cow::Borrowed(name) => String::from_utf8_lossy(name),
+            Cow::Owned(name) => Cow::Owned(String::from_utf8_lossy(&name).into_owned()),
+        }
+    }
+
+    /// The bytes of a node's name, without quotes.
+    pub(super) fn key_bytes(&self, id: NodeId) -> Cow<'_, [u8]> {
         match self.bytes(self.node(id).key) {
-            [b'"', inside @ .., b'"'] => unescape(inside),
-            [b'\'', inside @ .., b'\''] => String::from_utf8_lossy(inside),
-            word => String::from_utf8_lossy(word),
+            [b'"', inside @ .., b'"'] if !inside.contains(&b'\\') => Cow::Borrowed(inside),
+            [b'"', inside @ .., b'"'] => Cow::Owned(unescape(inside).into_owned().into_bytes()),
+            [b'\'', inside @ .., b'\''] => Cow::Borrowed(inside),
+            word => Cow::Borrowed(word),
         }
     }
 
@@ -295,6 +338,6 @@ impl Document {
     }
 
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
-        &self.buffer[span.start()..span.end()]
+        span.of(&self.buffer)
     }
 }

@@ -142,6 +142,7 @@ impl Document {
         if let Body::Section { children, .. } = &mut self.nodes[section.index()].body {
             children.remove(at);
         }
+        self.edited = true;
         Ok(())
     }
 
@@ -169,6 +170,7 @@ impl Document {
             return Err(TextError::new(&self.buffer, start, "a document of at most 256 MiB"));
         }
         self.buffer.extend_from_slice(text);
+        self.edited = true;
         Ok(Span::new(start, end))
     }
 }

@@ -155,9 +155,19 @@ fn number(bytes: &[u8], pos: usize) -> Result<(Value<'_>, usize), TextError> {
     value.map_or_else(|| fail("a number that fits 64 bits"), |value| Ok((value, end)))
 }
 
+/// Checks one number or string and returns where it ends.
+fn scalar_end(bytes: &[u8], pos: usize) -> Result<usize, TextError> {
+    match bytes.get(pos) {
+        Some(b'"' | b'\'') => quoted_end(bytes, pos),
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => number(bytes, pos).map(|(_, end)| end),
+        None | Some(b'{' | b'}' | b'[' | b']' | b',' | b'=') => Err(TextError::new(bytes, pos, "a value")),
+        Some(_) => Ok(word_end(bytes, pos)),
+    }
+}
+
 /// Checks the value at `pos` and returns where it ends.
 pub(super) fn value_end(bytes: &[u8], pos: usize) -> Result<usize, TextError> {
-    each_item(bytes, pos, |_| {})
+    walk(bytes, pos, |at| scalar_end(bytes, at))
 }
 
 /// Decodes the value at `pos`, which was checked before.
@@ -167,16 +177,24 @@ pub(super) fn decode(bytes: &[u8], pos: usize) -> Value<'_> {
         return scalar(bytes, pos).expect(checked).0;
     }
     let mut items = Vec::new();
-    each_item(bytes, pos, |item| items.push(item)).expect(checked);
+    let take = |at| {
+        let (item, end) = scalar(bytes, at)?;
+        items.push(item);
+        Ok(end)
+    };
+    walk(bytes, pos, take).expect(checked);
     Value::Array(items)
 }
 
-/// Walks over a scalar or over the items of an array. Commas may be missing or trail, as lvm2 allows.
-fn each_item<'a>(bytes: &'a [u8], pos: usize, mut take: impl FnMut(Value<'a>)) -> Result<usize, TextError> {
+/// Walks over a scalar or over the items of an array; `scalar` takes one and tells where it ends. Commas may be missing
+/// or trail, as lvm2 allows.
+fn walk(
+    bytes: &[u8],
+    pos: usize,
+    mut scalar: impl FnMut(usize) -> Result<usize, TextError>,
+) -> Result<usize, TextError> {
     if bytes.get(pos) != Some(&b'[') {
-        let (value, end) = scalar(bytes, pos)?;
-        take(value);
-        return Ok(end);
+        return scalar(pos);
     }
     let mut at = skip_trivia(bytes, pos + 1);
     while bytes.get(at) != Some(&b']') {
@@ -184,9 +202,7 @@ fn each_item<'a>(bytes: &'a [u8], pos: usize, mut take: impl FnMut(Value<'a>)) -
             let line = line_of(bytes, pos);
             return Err(TextError::new(bytes, at, format!("']' for the list that starts on line {line}")));
         }
-        let (value, end) = scalar(bytes, at)?;
-        take(value);
-        at = skip_trivia(bytes, end);
+        at = skip_trivia(bytes, scalar(at)?);
         if bytes.get(at) == Some(&b',') {
             at = skip_trivia(bytes, at + 1);
         }
@@ -207,7 +223,20 @@ pub(super) fn nodes(
     parent: NodeId,
     nodes: &mut Vec<Node>,
 ) -> Result<Parsed, TextError> {
+    nodes_outside(bytes, start, parent, nodes, None)
+}
+
+/// The same, but what is in sections of the name `unkept` is checked and not kept.
+pub(super) fn nodes_outside(
+    bytes: &[u8],
+    start: usize,
+    parent: NodeId,
+    nodes: &mut Vec<Node>,
+    unkept: Option<&str>,
+) -> Result<Parsed, TextError> {
     let mut open: Vec<(NodeId, Vec<NodeId>)> = vec![(parent, Vec::new())];
+    // How many sections were open when one began whose content is not kept.
+    let mut unkept_from: Option<usize> = None;
     let mut pos = start;
     loop {
         let lead = pos;
@@ -225,26 +254,40 @@ pub(super) fn nodes(
             }
             Some(b'}') if depth == 1 => return Err(TextError::new(bytes, pos, "a section or a key")),
             Some(b'}') => {
-                let trail = rest_of_line(bytes, pos + 1);
+                let close = pos;
+                let trail = rest_of_line(bytes, close + 1);
                 let (id, children) = open.pop().expect("depth is above one");
-                let node = &mut nodes[id.index()];
-                node.body = Body::Section { children, close: Span::new(lead, pos + 1) };
-                node.trail = Span::new(pos + 1, trail);
                 pos = trail;
+                if unkept_from.is_some_and(|from| open.len() > from) {
+                    continue;
+                }
+                unkept_from = None;
+                let node = &mut nodes[id.index()];
+                node.body = Body::Section { children, close: Span::new(lead, close + 1) };
+                node.trail = Span::new(close + 1, trail);
             }
             Some(_) => {
-                let id = NodeId::new(nodes.len());
                 let (node, end) = node_head(bytes, lead, pos, *parent)?;
-                children.push(id);
                 pos = end;
+                let is_kept = unkept_from.is_none();
+                // What is not kept is nobody's child; its place on the stack only counts levels.
+                let id = if is_kept { NodeId::new(nodes.len()) } else { *parent };
+                if is_kept {
+                    children.push(id);
+                }
                 if matches!(node.body, Body::Section { .. }) {
                     if depth > MAX_DEPTH {
                         let expected = format!("at most {MAX_DEPTH} levels of sections");
                         return Err(TextError::new(bytes, node.key.start(), expected));
                     }
+                    if is_kept && unkept.is_some_and(|name| node.key.of(bytes) == name.as_bytes()) {
+                        unkept_from = Some(depth);
+                    }
                     open.push((id, Vec::new()));
                 }
-                nodes.push(node);
+                if is_kept {
+                    nodes.push(node);
+                }
             }
         }
     }

@@ -47,6 +47,15 @@ impl<'a> Section<'a> {
         doc.children(self.id).iter().map(move |id| (doc.key(*id), *id))
     }
 
+    /// A name that two nodes in it have, if there is one.
+    pub fn repeated_name(&self) -> Option<Cow<'a, str>> {
+        let doc = self.doc;
+        let mut names: Vec<_> = doc.children(self.id).iter().map(|id| (doc.key_bytes(*id), *id)).collect();
+        names.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let pair = names.windows(2).find(|pair| pair[0].0 == pair[1].0)?;
+        Some(doc.key(pair[0].1))
+    }
+
     /// The sections in it, in order.
     pub fn sections(&self) -> impl Iterator<Item = Section<'a>> + use<'a> {
         let doc = self.doc;

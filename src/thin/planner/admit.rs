@@ -73,6 +73,8 @@ impl Draft<'_> {
         let change = self.change(pool_name)?;
         let ids = after_maximum(&change.taken, change.maximum, 1);
         let id = self.take_id(pool_name, ids)?;
+        let change = self.change(pool_name)?;
+        change.maximum = change.maximum.max(Some(id));
         let thin = self.record((pool_name, pool), extents, id, None, wanted)?;
         self.add(thin, true, wanted.activate, "created")
     }
@@ -110,8 +112,8 @@ impl Draft<'_> {
 
     /// Where a snapshot starts from: a volume of the text, or a snapshot of the same batch.
     pub(super) fn source(&self, origin: &LvName, verb: &str) -> Result<Origin, Refusal> {
-        let batch = self.pools.values().flat_map(|change| &change.new).find(|new| new.thin.name == *origin);
-        if let Some(new) = batch {
+        let change = self.added.get(origin).and_then(|pool| self.pools.get(pool));
+        if let Some(new) = change.and_then(|change| change.new.iter().find(|new| new.thin.name == *origin)) {
             if new.empty {
                 return Err(Refusal::rule(format!(
                     "{origin} is created by the same batch: it has no content yet"
@@ -151,7 +153,7 @@ impl Draft<'_> {
                 .hint("leave the change out"));
         }
         self.check_ordinary(lv, thin, "remove")?;
-        if let Some(user) = self.external_user(name) {
+        if let Some(user) = self.index.external_user(name) {
             return Err(Refusal::rule(format!("{name} is the external origin of {user}"))
                 .hint(format!("remove {user} first")));
         }
@@ -160,27 +162,16 @@ impl Draft<'_> {
         change.removals.push(Removal { name: name.clone(), device });
         change.deletes.push(thin.device_id);
         self.removed.insert(name.clone());
-        self.activate.retain(|other| other != name);
+        self.activate.remove(name);
         self.edits.push(Edit::RemoveLv(name.clone()));
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "removed".into() });
         Ok(())
     }
 
-    pub(super) fn external_user(&self, name: &LvName) -> Option<&LvName> {
-        let uses = |lv: &&Lv| lv.thin().is_some_and(|thin| thin.external_origin.as_ref() == Some(name));
-        self.vg().lvs.iter().find(uses).map(|lv| &lv.name)
-    }
-
     /// Says which volumes that were made from a removed one stay.
     pub(super) fn say_what_stays(&mut self, name: &LvName) {
-        let snapshots: Vec<&str> = self
-            .vg()
-            .lvs
-            .iter()
-            .filter(|lv| lv.thin().is_some_and(|thin| thin.origin.as_ref() == Some(name)))
-            .filter(|lv| !self.removed.contains(&lv.name))
-            .map(|lv| lv.name.as_str())
-            .collect();
+        let made = self.index.made_from(name).iter().filter(|lv| !self.removed.contains(**lv));
+        let snapshots: Vec<&str> = made.map(|lv| lv.as_str()).collect();
         if !snapshots.is_empty() {
             let stay = snapshots.join(", ");
             self.warnings.push(format!("{name} goes, what was made from it stays whole: {stay}"));
@@ -189,15 +180,10 @@ impl Draft<'_> {
 
     /// Refuses volumes that take part in something thinvol does not plan with.
     pub(super) fn check_ordinary(&self, lv: &Lv, thin: &Thin, verb: &str) -> Result<(), Refusal> {
-        let merging = self.vg().lvs.iter().find(|other| {
-            other.thin().is_some_and(|t| {
-                t.merge.is_some() && (other.name == lv.name || t.merge.as_ref() == Some(&lv.name))
-            })
-        });
-        if let Some(merging) = merging {
+        if let Some(merging) = self.index.merging(&lv.name) {
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
-                format!("cannot {verb} {}: {} is being merged", lv.name, merging.name),
+                format!("cannot {verb} {}: {merging} is being merged", lv.name),
             )
             .hint(format!(
                 "let lvm2 finish the merge: lvchange --refresh {}/{}",

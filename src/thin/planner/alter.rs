@@ -120,7 +120,7 @@ impl<'a> Draft<'a> {
         if self.altered.get(&lv.name).is_some_and(|altered| altered.rolled_back.is_some()) {
             return Err(Refusal::rule(format!("{name} is rolled back twice by the same batch")));
         }
-        if let Some(user) = self.external_user(&lv.name) {
+        if let Some(user) = self.index.external_user(&lv.name) {
             return Err(Refusal::rule(format!("{name} is the external origin of {user}")));
         }
         let source = self.source(to, "roll back to")?;

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::devices::refuse;
+use super::index::Index;
 use super::order::Sequence;
 use crate::ids::LvName;
 use crate::lvm::model::{Lv, Vg};
@@ -46,13 +47,14 @@ impl Sequence<'_, '_> {
     /// Works out what the altered volumes' devices are and will be.
     pub(super) fn reshaping(&self, after: &Vg) -> Result<Reshaping, Refusal> {
         let draft = self.draft;
-        let after = Stacks { vg: after, ..draft.stacks() };
+        let stacks = Stacks::new(after, draft.observed.policy.autoextend_threshold);
+        let by_name = Index::of(after);
         let mut reshaping = Reshaping::default();
         for (name, alteration) in &draft.altered {
             let lost = || Refusal::new(RefusalKind::Corrupt, format!("volume {name} is lost in the change"));
             let lv = draft.before(name)?;
             let now = alteration.name.as_ref().unwrap_or(name);
-            let spec = after.volume(after.vg.lv(now).ok_or_else(lost)?).map_err(|error| refuse(&error))?;
+            let spec = stacks.volume(by_name.lv(now).ok_or_else(lost)?).map_err(|error| refuse(&error))?;
             let old = draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
             match draft.observed.device(&spec.uuid) {
                 Some(device) => {

@@ -1,11 +1,12 @@
 //! The texts of a transaction: what its first commit adds and removes, what its second one clears.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::draft::{Draft, PoolChange};
 use crate::ids::{LvName, TransactionId};
 use crate::lvm::check::may_write;
-use crate::lvm::edit::Edit;
+use crate::lvm::edit::{Edit, EditError};
 use crate::lvm::metadata::Metadata;
 use crate::lvm::model::PoolMessage;
 use crate::thin::allocate::never_used;
@@ -17,6 +18,8 @@ use crate::thin::refusal::{Refusal, RefusalKind};
 pub(super) struct Texts {
     /// With everything that changes; of pools that take a transaction, a transaction ahead with messages pending.
     pub first: Box<Commit>,
+    /// What the first says.
+    pub after: Arc<Metadata>,
     /// The same without messages; none if there were none.
     pub second: Option<Box<Commit>>,
     /// The old content again, numbered to follow the first: what takes the first back.
@@ -43,7 +46,6 @@ impl Draft<'_> {
             second.push(Edit::SetPoolMessages { pool: name.clone(), messages: Vec::new() });
         }
         let changed = self.apply(self.metadata, &first)?;
-        self.check_fits(&changed)?;
         let second = match second.is_empty() {
             true => None,
             false => {
@@ -51,12 +53,19 @@ impl Draft<'_> {
                 Some(Commit::new(without, vec!["messages carried out".into()]))
             }
         };
-        let same = self.apply(self.metadata, &[])?;
-        let revert = self.apply(&same, &[])?;
+        let revert = self.metadata.after_next(&self.observed.fresh.stamp);
+        let (revert_seqno, revert) = revert.map_err(|error| self.invalid(&error))?;
+        let (seqno, text, after) = (changed.vg.seqno, changed.to_disk(), Arc::new(changed));
+        let mut first = Commit::of_text(seqno, text, self.words(&next));
+        self.check_fits(first.bytes)?;
+        if second.is_none() {
+            first.metadata = Some(Arc::clone(&after));
+        }
         Ok(Texts {
-            first: Commit::new(changed, self.words(&next)),
+            first,
+            after,
             second,
-            revert: Commit::new(revert, vec!["as before the change".into()]),
+            revert: Commit::of_text(revert_seqno, revert, vec!["as before the change".into()]),
             next,
         })
     }
@@ -69,15 +78,16 @@ impl Draft<'_> {
     }
 
     fn apply(&self, metadata: &Metadata, edits: &[Edit]) -> Result<Metadata, Refusal> {
-        metadata.apply(edits, &self.observed.fresh.stamp).map_err(|error| {
-            let message =
-                format!("the new metadata of {} would not be valid: {}", self.vg().name, in_words(&error));
-            Refusal::new(RefusalKind::Corrupt, message)
-        })
+        metadata.apply(edits, &self.observed.fresh.stamp).map_err(|error| self.invalid(&error))
     }
 
-    fn check_fits(&self, metadata: &Metadata) -> Result<(), Refusal> {
-        let length = u64::try_from(metadata.to_disk().len()).unwrap_or(u64::MAX);
+    fn invalid(&self, error: &EditError) -> Refusal {
+        let message =
+            format!("the new metadata of {} would not be valid: {}", self.vg().name, in_words(error));
+        Refusal::new(RefusalKind::Corrupt, message)
+    }
+
+    fn check_fits(&self, length: u64) -> Result<(), Refusal> {
         match self.observed.text_limit {
             Some(limit) if length > limit.get() => Err(Refusal::rule(format!(
                 "the metadata of {} would need {length} bytes, its smallest metadata area takes {limit}",

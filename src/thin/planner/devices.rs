@@ -26,11 +26,11 @@ impl Draft<'_> {
             what = "left inactive: its activation skip flag is set";
             self.warnings
                 .push(format!("{name} has the activation skip flag; it is activated when asked for by name"));
-        } else if !self.activate.contains(&lv.name) {
-            self.activate.push(lv.name.clone());
+        } else {
+            self.activate.add(&lv.name);
         }
         // The later of two requests about one device is the one that counts.
-        self.deactivate.retain(|other| *other != lv.name);
+        self.deactivate.remove(&lv.name);
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: what.into() });
         Ok(())
     }
@@ -42,10 +42,8 @@ impl Draft<'_> {
                 "{name} is an internal volume: it goes with the one it belongs to"
             )));
         }
-        if !self.deactivate.contains(&lv.name) {
-            self.deactivate.push(lv.name.clone());
-        }
-        self.activate.retain(|other| *other != lv.name);
+        self.deactivate.add(&lv.name);
+        self.activate.remove(&lv.name);
         self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "deactivated".into() });
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! What the requests come to, collected before the order of steps is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
+use super::index::{Index, Names};
 use crate::dm::name::DmName;
 use crate::ids::{LvName, LvmUuid, ThinId};
 use crate::lvm::edit::{Edit, NewThin};
@@ -70,7 +72,7 @@ pub(super) struct PoolChange {
     pub deletes: Vec<ThinId>,
     /// All ids in use or promised.
     pub taken: BTreeSet<ThinId>,
-    /// The largest id in the text before the change.
+    /// The largest id in the text, as far as the change has come.
     pub maximum: Option<ThinId>,
 }
 
@@ -80,6 +82,9 @@ pub(super) struct Draft<'a> {
     pub metadata: &'a Metadata,
     /// What was seen.
     pub observed: &'a Observed,
+    /// Look-ups in the metadata.
+    pub index: Index<'a>,
+    stacks: Rc<Stacks<'a>>,
     /// New UUIDs not used yet.
     pub uuids: std::slice::Iter<'a, LvmUuid>,
     /// Changes by pool, of those that take a transaction of the pool.
@@ -101,9 +106,9 @@ pub(super) struct Draft<'a> {
     /// Pools that more is promised of than before.
     pub promised: BTreeSet<LvName>,
     /// Existing volumes and pools to activate, by the name they have before.
-    pub activate: Vec<LvName>,
+    pub activate: Names,
     /// Volumes and pools to deactivate, by the name they have before.
-    pub deactivate: Vec<LvName>,
+    pub deactivate: Names,
     /// What each request comes to.
     pub outcomes: Vec<Outcome>,
     /// What the user should know.
@@ -115,6 +120,8 @@ impl<'a> Draft<'a> {
         Self {
             metadata,
             observed,
+            index: Index::of(&metadata.vg),
+            stacks: Rc::new(Stacks::new(&metadata.vg, observed.policy.autoextend_threshold)),
             uuids: observed.fresh.uuids.iter(),
             pools: BTreeMap::new(),
             edits: Vec::new(),
@@ -125,8 +132,8 @@ impl<'a> Draft<'a> {
             renames: Vec::new(),
             added: BTreeMap::new(),
             promised: BTreeSet::new(),
-            activate: Vec::new(),
-            deactivate: Vec::new(),
+            activate: Names::default(),
+            deactivate: Names::default(),
             outcomes: Vec::new(),
             warnings: Vec::new(),
         }
@@ -136,20 +143,20 @@ impl<'a> Draft<'a> {
         &self.metadata.vg
     }
 
-    pub(super) fn stacks(&self) -> Stacks<'a> {
-        Stacks { vg: self.vg(), autoextend_threshold: self.observed.policy.autoextend_threshold }
+    pub(super) fn stacks(&self) -> Rc<Stacks<'a>> {
+        Rc::clone(&self.stacks)
     }
 
     /// The LV that has that name at this point of the batch, if it existed before it.
     pub(super) fn found(&self, name: &LvName) -> Option<&'a Lv> {
         if let Some(before) = self.renamed.get(name) {
-            return self.vg().lv(before);
+            return self.index.lv(before);
         }
         let is_away = |name: &LvName| {
             self.removed.contains(name)
                 || self.altered.get(name).is_some_and(|altered| altered.name.is_some())
         };
-        self.vg().lv(name).filter(|_| !is_away(name))
+        self.index.lv(name).filter(|_| !is_away(name))
     }
 
     /// The same, which must exist.
@@ -162,7 +169,7 @@ impl<'a> Draft<'a> {
 
     /// An existing LV, by the name it has before the batch.
     pub(super) fn before(&self, name: &LvName) -> Result<&'a Lv, Refusal> {
-        self.vg().lv(name).ok_or_else(|| {
+        self.index.lv(name).ok_or_else(|| {
             Refusal::new(RefusalKind::NotFound, format!("volume {}/{name} does not exist", self.vg().name))
         })
     }

@@ -6,6 +6,7 @@ mod altered;
 mod change;
 mod devices;
 mod draft;
+mod index;
 mod mismatch;
 mod order;
 mod pools;

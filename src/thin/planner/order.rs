@@ -69,12 +69,13 @@ impl<'d, 'a> Sequence<'d, 'a> {
     /// that stay get their new names and sizes; the pools' transactions are carried through; new devices come.
     fn change(&mut self) -> Result<(), Refusal> {
         let texts = self.draft.texts()?;
-        self.reshaping = self.reshaping(&texts.first.metadata.vg)?;
+        let after = &texts.after.vg;
+        self.reshaping = self.reshaping(after)?;
         let mut stacks = BTreeMap::new();
         for (name, change) in &self.draft.pools {
             stacks.insert(name, self.prepare(name, change)?);
         }
-        self.warn_of_overcommit(&texts.first.metadata.vg);
+        self.warn_of_overcommit(after);
         self.remove_devices()?;
         self.take_down_altered()?;
         for name in self.draft.pools.keys() {

@@ -110,17 +110,24 @@ impl Sequence<'_, '_> {
 
     /// Counts one more device on a pool's target.
     pub(super) fn hold(&mut self, name: &LvName) -> Result<(), Refusal> {
-        let open = self.open_on(name)?;
-        *self.users.entry(name.clone()).or_insert(open) += 1;
+        *self.users_of(name)? += 1;
         Ok(())
     }
 
     /// Counts one device less on a pool's target.
     pub(super) fn release(&mut self, name: &LvName) -> Result<(), Refusal> {
-        let open = self.open_on(name)?;
-        let users = self.users.entry(name.clone()).or_insert(open);
+        let users = self.users_of(name)?;
         *users = users.saturating_sub(1);
         Ok(())
+    }
+
+    /// What will be open on a pool's target, counted from what is open now.
+    fn users_of(&mut self, name: &LvName) -> Result<&mut u32, Refusal> {
+        if !self.users.contains_key(name) {
+            let open = self.open_on(name)?;
+            self.users.insert(name.clone(), open);
+        }
+        Ok(self.users.entry(name.clone()).or_default())
     }
 
     fn open_on(&self, name: &LvName) -> Result<u32, Refusal> {
@@ -130,7 +137,7 @@ impl Sequence<'_, '_> {
     }
 
     pub(super) fn deactivations(&mut self) -> Result<(), Refusal> {
-        for name in &self.draft.deactivate {
+        for name in self.draft.deactivate.iter() {
             if self.draft.removed.contains(name) || self.reshaping.covers(name) {
                 continue;
             }
@@ -169,7 +176,7 @@ impl Sequence<'_, '_> {
     }
 
     pub(super) fn activations(&mut self) -> Result<(), Refusal> {
-        for name in &self.draft.activate {
+        for name in self.draft.activate.iter() {
             if self.reshaping.covers(name) {
                 continue;
             }

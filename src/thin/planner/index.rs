@@ -1,0 +1,112 @@
+//! Look-ups that a batch makes for each of its requests: worked out once for all of them, so that the cost of a batch is
+//! that of its requests and of the volumes there are, not of the one times the other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::ids::LvName;
+use crate::lvm::model::{Lv, Vg};
+
+/// The LVs of a volume group by name, and who was made from whom.
+pub(super) struct Index<'a> {
+    lvs: HashMap<&'a LvName, &'a Lv>,
+    made_from: HashMap<&'a LvName, Vec<&'a LvName>>,
+    external_users: HashMap<&'a LvName, &'a LvName>,
+    /// Both sides of each merge, with the volume that is being merged.
+    merging: HashMap<&'a LvName, &'a LvName>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn of(vg: &'a Vg) -> Self {
+        let mut index = Self {
+            lvs: HashMap::with_capacity(vg.lvs.len()),
+            made_from: HashMap::new(),
+            external_users: HashMap::new(),
+            merging: HashMap::new(),
+        };
+        for lv in &vg.lvs {
+            index.lvs.entry(&lv.name).or_insert(lv);
+            let Some(thin) = lv.thin() else { continue };
+            if let Some(origin) = &thin.origin {
+                index.made_from.entry(origin).or_default().push(&lv.name);
+            }
+            if let Some(external) = &thin.external_origin {
+                index.external_users.entry(external).or_insert(&lv.name);
+            }
+            if let Some(target) = &thin.merge {
+                index.merging.entry(&lv.name).or_insert(&lv.name);
+                index.merging.entry(target).or_insert(&lv.name);
+            }
+        }
+        index
+    }
+
+    /// The LV of that name.
+    pub(super) fn lv(&self, name: &LvName) -> Option<&'a Lv> {
+        self.lvs.get(name).copied()
+    }
+
+    /// The thin volumes whose LVM origin that is, in the order of the text.
+    pub(super) fn made_from(&self, name: &LvName) -> &[&'a LvName] {
+        self.made_from.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A volume whose unwritten chunks that LV provides.
+    pub(super) fn external_user(&self, name: &LvName) -> Option<&'a LvName> {
+        self.external_users.get(name).copied()
+    }
+
+    /// The volume that is being merged into that one, or that one itself if it is being merged.
+    pub(super) fn merging(&self, name: &LvName) -> Option<&'a LvName> {
+        self.merging.get(name).copied()
+    }
+}
+
+/// Names in the order they were added in, each once; any can go again.
+#[derive(Default)]
+pub(super) struct Names {
+    order: BTreeMap<usize, LvName>,
+    places: HashMap<LvName, usize>,
+    added: usize,
+}
+
+impl Names {
+    /// Adds a name at the end, unless it is there.
+    pub(super) fn add(&mut self, name: &LvName) {
+        if !self.places.contains_key(name) {
+            self.order.insert(self.added, name.clone());
+            self.places.insert(name.clone(), self.added);
+            self.added += 1;
+        }
+    }
+
+    /// Takes a name out, if it is there.
+    pub(super) fn remove(&mut self, name: &LvName) {
+        if let Some(place) = self.places.remove(name) {
+            self.order.remove(&place);
+        }
+    }
+
+    pub(super) fn contains(&self, name: &LvName) -> bool {
+        self.places.contains_key(name)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &LvName> {
+        self.order.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_the_order_of_their_last_coming() {
+        let [a, b] = ["a", "b"].map(|name| LvName::new(name).unwrap());
+        let mut names = Names::default();
+        [&a, &b, &a].into_iter().for_each(|name| names.add(name));
+        assert_eq!(names.iter().collect::<Vec<_>>(), [&a, &b]);
+        names.remove(&a);
+        names.add(&a);
+        assert_eq!(names.iter().collect::<Vec<_>>(), [&b, &a]);
+    }
+}
