@@ -7,6 +7,8 @@ pub mod case;
 pub mod cases;
 pub mod child;
 pub mod ctx;
+pub mod fuzz;
+pub mod large;
 pub mod leftovers;
 pub mod loopdev;
 pub mod on_host;

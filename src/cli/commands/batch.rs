@@ -58,7 +58,7 @@ const INPUT_MAX_BYTES: u64 = 64 << 20;
 
 /// A line of the batch with its addresses read.
 #[derive(Debug)]
-struct Wish {
+pub struct Wish {
     line: usize,
     what: What,
 }
@@ -97,14 +97,7 @@ impl BatchArgs {
     /// # Errors
     /// If the input cannot be read or is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let text = self.read()?;
-        let mut wishes = Vec::new();
-        for (number, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-            let at = |error: CliError| at_line(number + 1, error);
-            let line = Line::parse(text).map_err(at)?;
-            let what = What::of(line, &context.resolver).map_err(at)?;
-            wishes.push((what.vg().clone(), Wish { line: number + 1, what }));
-        }
+        let wishes = wishes(&self.read()?, &context.resolver)?;
         transact(context, &self.change, by_vg(wishes), ask)
     }
 
@@ -168,7 +161,26 @@ impl What {
     }
 }
 
-fn ask(vg: &Vg, wishes: &[Wish]) -> Result<Ask, CliError> {
+/// Reads the lines of a batch: each with the volume group it is about.
+///
+/// # Errors
+/// The first line that is wrong, and why.
+pub fn wishes(text: &str, resolver: &Resolver) -> Result<Vec<(VgName, Wish)>, CliError> {
+    let mut wishes = Vec::new();
+    for (number, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
+        let at = |error: CliError| at_line(number + 1, error);
+        let line = Line::parse(text).map_err(at)?;
+        let what = What::of(line, resolver).map_err(at)?;
+        wishes.push((what.vg().clone(), Wish { line: number + 1, what }));
+    }
+    Ok(wishes)
+}
+
+/// Turns the lines about one volume group into requests.
+///
+/// # Errors
+/// The first line that names something that is not there.
+pub fn ask(vg: &Vg, wishes: &[Wish]) -> Result<Ask, CliError> {
     let lineage = Lineage::of(vg);
     let mut batch = Batch { vg, lineage: &lineage, volumes: BTreeSet::new(), snapshots: BTreeMap::new() };
     let wanted = wishes

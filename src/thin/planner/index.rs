@@ -1,5 +1,5 @@
-//! Look-ups that a batch makes for each of its requests: worked out once for all of them, so that the cost of a batch is
-//! that of its requests and of the volumes there are, not of the one times the other.
+//! Look-ups that a batch makes for each of its requests, worked out once for all of them: so a batch costs what its
+//! requests cost and what the volumes there are cost, not the one times the other.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,0 +1,70 @@
+//! The input of `thinvol batch`, all the way to the plan.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use thinvol::cli::commands::batch::{ask, wishes};
+use thinvol::cli::resolve::Resolver;
+use thinvol::lvm::metadata::Metadata;
+use thinvol::thin::plan::{Message, Step};
+use thinvol::thin::planner::plan;
+use thinvol::thin::request::Request;
+
+use crate::large;
+
+/// Volumes of the group that the requests are about.
+const VOLUMES: u32 = 8;
+
+static METADATA: LazyLock<Metadata> = LazyLock::new(|| large::metadata(VOLUMES));
+
+/// Reads requests and plans them: whatever they are, the plan keeps what every plan must keep.
+pub fn requests(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(wishes) = wishes(&text, &Resolver::default()) else { return };
+    let of_ours = wishes.into_iter().filter(|(vg, _)| *vg == METADATA.vg.name);
+    let wishes: Vec<_> = of_ours.map(|(_, wish)| wish).collect();
+    let Ok(asked) = ask(&METADATA.vg, &wishes) else { return };
+    let requests: Vec<Request> = asked.wanted.into_iter().map(|wanted| wanted.request).collect();
+    let observed = large::observed(&METADATA, requests.len());
+    let Ok(plan) = plan(&METADATA, &observed, &requests) else { return };
+    assert_eq!(plan.outcomes.len(), requests.len(), "each request has its outcome");
+    assert!(plan.commits() <= 2, "a batch takes more than two commits");
+    let mut created = BTreeSet::new();
+    let mut commits = 0;
+    for planned in &plan.steps {
+        match &planned.step {
+            Step::Commit(commit) => {
+                commits += 1;
+                let metadata = Metadata::parse(&commit.text).expect("a planned text can be read");
+                assert_eq!(metadata.vg.seqno.0, METADATA.vg.seqno.0 + commits);
+            }
+            Step::Send { sends } | Step::Freeze { sends, .. } => {
+                for send in sends {
+                    if let Message::CreateThin(id) | Message::CreateSnap { id, .. } = send.message {
+                        assert!(created.insert(id), "thin id {id} is given twice");
+                        let known = METADATA.vg.lvs.iter().filter_map(|lv| lv.thin());
+                        assert!(known.map(|thin| thin.device_id).all(|known| known != id));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Every kind of line, alone and together.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let lines = [
+        r#"{"request":"create","pool":"pve/data","name":"vm-1-disk-0","size":"4G"}"#,
+        r#"{"request":"create","pool":"pve/data","name":"n","size":8388608,"activate":false,"tags":["a","b"]}"#,
+        r#"{"request":"snapshot","snapshot":"pve/vm-100-disk-0@s","writable":true}"#,
+        r#"{"request":"clone","source":"pve/vm-100-disk-1","name":"c","activate":false}"#,
+        r#"{"request":"clone","source":"pve/vm-100-disk-0@s","name":"d"}"#,
+        r#"{"request":"remove","volume":"pve/vm-100-disk-2"}"#,
+        r#"{"request":"activate","volume":"pve/vm-101-disk-0"}"#,
+        r#"{"request":"deactivate","volume":"pve/vm-101-disk-1"}"#,
+    ];
+    let mut seeds: Vec<Vec<u8>> = lines.map(|line| line.as_bytes().to_vec()).to_vec();
+    seeds.push(lines.join("\n").into_bytes());
+    seeds
+}

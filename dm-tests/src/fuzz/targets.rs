@@ -1,0 +1,24 @@
+//! What is driven: each target with the inputs that mutation starts from.
+
+use super::{batch, disk, pool, status, text};
+
+/// One format.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name: that of its program and of its folder of findings.
+    pub name: &'static str,
+    /// Reads an input; panics if it is not handled as it must be.
+    pub run: fn(&[u8]),
+    /// Inputs to start from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target { name: "text", run: text::metadata, seeds: text::seeds },
+    Target { name: "conf", run: text::conf, seeds: text::conf_seeds },
+    Target { name: "disk", run: disk::label_and_areas, seeds: disk::seeds },
+    Target { name: "status", run: status::lines, seeds: status::seeds },
+    Target { name: "batch", run: batch::requests, seeds: batch::seeds },
+    Target { name: "pool", run: pool::metadata, seeds: pool::seeds },
+];
