@@ -4,6 +4,7 @@
 
 pub mod bytes;
 pub mod cli;
+pub mod config;
 pub mod dm;
 pub mod ids;
 pub mod io;

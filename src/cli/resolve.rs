@@ -1,121 +1,169 @@
-//! What a text on the command line addresses. All of it is here, so that storage ids of a configuration file
-//! have one place to come in.
+//! What a text on the command line addresses: by storage id, as Proxmox VE does, or by volume group.
 
-use std::fmt;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 
-use super::errors::CliError;
+use super::errors::{CliError, Code};
+use crate::config::document::{LookupError, StorageCfg};
+use crate::config::file::{ConfigFile, FileError, LockError};
+use crate::config::names::{NameError, StorageId, VolumeId, lvm_volname};
+use crate::config::storage::{self, Kind};
 use crate::ids::{IdError, LvName, VgName};
 use crate::thin::lineage::SnapName;
 
-/// A pool, as the place where volumes live.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Storage {
-    /// Its volume group.
-    pub vg: VgName,
-    /// The pool's LV.
-    pub pool: LvName,
-}
+mod address;
 
-/// A logical volume.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Volume {
-    /// Its volume group.
-    pub vg: VgName,
-    /// Its LV.
-    pub lv: LvName,
-}
+pub use address::{Snapshot, Source, Storage, Target, Volume};
 
-/// A snapshot of a volume.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Snapshot {
-    /// The volume.
-    pub volume: Volume,
-    /// The snapshot's name.
-    pub snap: SnapName,
+/// Turns texts into what they address. The configuration is read when the first storage id is met.
+#[derive(Debug)]
+pub struct Resolver {
+    file: ConfigFile,
+    node: String,
+    /// What to say where a thin pool is wanted and a storage is one of iSCSI.
+    on_iscsi: Option<&'static str>,
+    config: OnceCell<StorageCfg>,
+    warnings: RefCell<BTreeSet<(usize, String)>>,
 }
-
-/// A volume, or a snapshot of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// The volume itself.
-    Volume(Volume),
-    /// A snapshot.
-    Snapshot(Snapshot),
-}
-
-/// What can be activated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// A whole volume group.
-    Vg(VgName),
-    /// A volume or a pool.
-    Volume(Volume),
-    /// A snapshot.
-    Snapshot(Snapshot),
-}
-
-impl fmt::Display for Storage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.vg, self.pool)
-    }
-}
-
-impl fmt::Display for Volume {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.vg, self.lv)
-    }
-}
-
-impl fmt::Display for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.volume, self.snap)
-    }
-}
-
-impl Source {
-    /// The volume, or the volume the snapshot is of.
-    pub fn volume(&self) -> &Volume {
-        match self {
-            Self::Volume(volume) | Self::Snapshot(Snapshot { volume, .. }) => volume,
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Volume(volume) => volume.fmt(f),
-            Self::Snapshot(snapshot) => snapshot.fmt(f),
-        }
-    }
-}
-
-/// Turns texts into what they address.
-#[derive(Clone, Debug, Default)]
-pub struct Resolver {}
 
 impl Resolver {
-    /// A pool: `<vg>/<pool>`.
-    ///
-    /// # Errors
-    /// If the text is anything else.
-    pub fn storage(&self, text: &str) -> Result<Storage, CliError> {
-        let (vg, pool) = vg_and_lv("storage", text, "<vg>/<pool>")?;
-        Ok(Storage { vg, pool })
+    /// A resolver over that configuration, on the node of that name.
+    pub fn new(file: ConfigFile, node: String, on_iscsi: Option<&'static str>) -> Self {
+        Self { file, node, on_iscsi, config: OnceCell::new(), warnings: RefCell::default() }
     }
 
-    /// A volume: `<vg>/<lv>` or its device path.
+    /// A resolver over a configuration with that content, on node `here`.
+    #[cfg(test)]
+    pub fn over(text: &str) -> Self {
+        let file = ConfigFile::choose(Some(std::path::Path::new("storage.cfg")));
+        let config = OnceCell::from(StorageCfg::parse("storage.cfg", text.as_bytes()));
+        Self { config, ..Self::new(file, "here".to_owned(), None) }
+    }
+
+    /// The configuration's file.
+    pub fn file(&self) -> &ConfigFile {
+        &self.file
+    }
+
+    /// The name of this node.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The configuration.
     ///
     /// # Errors
-    /// If the text is anything else.
+    /// If its file cannot be read.
+    pub fn config(&self) -> Result<&StorageCfg, CliError> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = self.file.read()?;
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// What is wrong with the sections that were used, by line of the configuration.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.borrow().iter().map(|(_, warning)| warning.clone()).collect()
+    }
+
+    /// Remembers all that is wrong with the configuration.
+    ///
+    /// # Errors
+    /// If its file cannot be read.
+    pub fn warn_of_all(&self) -> Result<(), CliError> {
+        let issues = self.config()?.issues().iter().map(|issue| (issue.line, issue.to_string()));
+        self.warnings.borrow_mut().extend(issues);
+        Ok(())
+    }
+
+    /// The storage of an id.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn configured(&self, id: &StorageId) -> Result<&storage::Storage, CliError> {
+        let config = self.config()?;
+        let issues = config.issues_of(id.as_str()).map(|issue| (issue.line, issue.to_string()));
+        self.warnings.borrow_mut().extend(issues);
+        Ok(config.storage(id)?)
+    }
+
+    /// The storage of an id, which may be used here.
+    ///
+    /// # Errors
+    /// If there is none, it is switched off, or it is for other nodes.
+    pub fn enabled(&self, id: &StorageId) -> Result<&storage::Storage, CliError> {
+        let storage = self.configured(id)?;
+        storage.enabled_on(&self.node).map_err(|why| {
+            let (what, key) = if storage.disabled {
+                ("switches it on", "--disable 0".to_owned())
+            } else {
+                ("takes the restriction away", "--delete nodes".to_owned())
+            };
+            CliError::new(Code::Refused, why).hint(format!("'thinvol set {id} {key}' {what}"))
+        })?;
+        Ok(storage)
+    }
+
+    /// A pool: a storage id or `<vg>/<pool>`.
+    ///
+    /// # Errors
+    /// If the text is anything else, or the storage is no pool or not for this node.
+    pub fn storage(&self, text: &str) -> Result<Storage, CliError> {
+        if text.contains('/') {
+            let (vg, pool) = vg_and_lv("storage", text, POOL_FORM)?;
+            return Ok(Storage { vg, pool, id: None });
+        }
+        if let Some((id, _)) = text.split_once(':') {
+            return Err(CliError::usage(format!("'{text}' is a volume, not a storage"))
+                .hint(format!("the storage is '{id}'")));
+        }
+        self.pool_of(self.enabled(&StorageId::new(text)?)?)
+    }
+
+    fn pool_of(&self, storage: &storage::Storage) -> Result<Storage, CliError> {
+        match &storage.kind {
+            Kind::Lvmthin { vg, pool } => {
+                Ok(Storage { vg: vg.clone(), pool: pool.clone(), id: Some(storage.id.clone()) })
+            }
+            Kind::Iscsi { .. } => Err(match self.on_iscsi {
+                Some(words) => CliError::new(Code::Unsupported, words)
+                    .hint(format!("storage '{}' is of type iscsi", storage.id)),
+                None => CliError::new(
+                    Code::Unsupported,
+                    format!("storage '{}' is of type iscsi, not a thin pool", storage.id),
+                ),
+            }),
+            Kind::Other { name } => Err(CliError::new(
+                Code::Unsupported,
+                format!("storage '{}' is of type '{name}', which thinvol does not handle", storage.id),
+            )
+            .hint("thinvol handles the types lvmthin and iscsi; use pvesm for others")),
+        }
+    }
+
+    /// A volume: `<storage>:<volume>`, `<vg>/<lv>` or its device path.
+    ///
+    /// # Errors
+    /// If the text is anything else, or the storage is no pool or not for this node.
     pub fn volume(&self, text: &str) -> Result<Volume, CliError> {
         if let Some((volume, snap)) = text.split_once('@') {
             return Err(CliError::usage(format!("'{text}' is a snapshot, not a volume")).hint(format!(
                 "the volume is '{volume}'; snapshots are removed by 'thinvol delete-snapshot {volume}@{snap}'"
             )));
         }
-        let (vg, lv) = vg_and_lv("volume", text, "<vg>/<lv>")?;
-        Ok(Volume { vg, lv })
+        self.volume_in(text, Self::enabled)
+    }
+
+    /// Reads a volume, its storage found by `find`.
+    fn volume_in<'a>(&'a self, text: &str, find: Find<'a>) -> Result<Volume, CliError> {
+        if !text.contains(':') {
+            let (vg, lv) = vg_and_lv("volume", text, "<storage>:<volume> or <vg>/<lv>")?;
+            return Ok(Volume { vg, lv, storage: None });
+        }
+        let id = VolumeId::parse(text)?;
+        let storage = self.pool_of(find(self, &id.storage)?)?;
+        Ok(storage.volume(lvm_volname(&id.volname)?))
     }
 
     /// A snapshot: `<volume>@<snap>`.
@@ -123,13 +171,17 @@ impl Resolver {
     /// # Errors
     /// If the text is anything else.
     pub fn snapshot(&self, text: &str) -> Result<Snapshot, CliError> {
+        self.snapshot_in(text, Self::enabled)
+    }
+
+    fn snapshot_in<'a>(&'a self, text: &str, find: Find<'a>) -> Result<Snapshot, CliError> {
         let Some((volume, snap)) = text.split_once('@') else {
             return Err(CliError::usage(format!("'{text}' names no snapshot"))
                 .hint(format!("write '{text}@<snapshot>'")));
         };
-        let (vg, lv) = vg_and_lv("volume", volume, "<vg>/<lv>")?;
+        let volume = self.volume_in(volume, find)?;
         let snap = SnapName::new(snap).map_err(|error| bad_id(&error))?;
-        Ok(Snapshot { volume: Volume { vg, lv }, snap })
+        Ok(Snapshot { volume, snap })
     }
 
     /// A volume or a snapshot of one.
@@ -137,25 +189,43 @@ impl Resolver {
     /// # Errors
     /// If the text is neither.
     pub fn source(&self, text: &str) -> Result<Source, CliError> {
+        self.source_in(text, Self::enabled)
+    }
+
+    /// A volume or a snapshot of one, be its storage for this node or not: for looking alone.
+    ///
+    /// # Errors
+    /// If the text is neither.
+    pub fn source_anywhere(&self, text: &str) -> Result<Source, CliError> {
+        self.source_in(text, Self::configured)
+    }
+
+    fn source_in<'a>(&'a self, text: &str, find: Find<'a>) -> Result<Source, CliError> {
         if text.contains('@') {
-            self.snapshot(text).map(Source::Snapshot)
+            self.snapshot_in(text, find).map(Source::Snapshot)
         } else {
-            self.volume(text).map(Source::Volume)
+            self.volume_in(text, find).map(Source::Volume)
         }
     }
 
-    /// A volume, pool, snapshot or volume group.
+    /// A volume, pool, snapshot, storage or volume group. A word that is a storage id is one, even if a volume group
+    /// has the same name.
     ///
     /// # Errors
     /// If the text is none of them.
     pub fn target(&self, text: &str) -> Result<Target, CliError> {
         if text.contains('@') {
-            self.snapshot(text).map(Target::Snapshot)
-        } else if text.contains('/') {
-            self.volume(text).map(Target::Volume)
-        } else {
-            self.vg(text).map(Target::Vg)
+            return self.snapshot(text).map(Target::Snapshot);
         }
+        if text.contains(['/', ':']) {
+            return self.volume(text).map(Target::Volume);
+        }
+        if StorageId::new(text).is_ok()
+            && !matches!(self.config()?.section(text), Err(LookupError::Missing { .. }))
+        {
+            return self.storage(text).map(Target::Storage);
+        }
+        self.vg(text).map(Target::Vg)
     }
 
     /// A volume group: its name.
@@ -163,13 +233,16 @@ impl Resolver {
     /// # Errors
     /// If the text is not the name of one.
     pub fn vg(&self, text: &str) -> Result<VgName, CliError> {
-        no_storage_id("volume group", text, "its name")?;
         VgName::new(text).map_err(|error| bad_id(&error))
     }
 }
 
+const POOL_FORM: &str = "a storage id or <vg>/<pool>";
+
+/// How the storage of an id is found, and under which conditions.
+type Find<'a> = fn(&'a Resolver, &StorageId) -> Result<&'a storage::Storage, CliError>;
+
 fn vg_and_lv(what: &str, text: &str, form: &str) -> Result<(VgName, LvName), CliError> {
-    no_storage_id(what, text, form)?;
     let inner = text.strip_prefix("/dev/").unwrap_or(text);
     match inner.split_once('/') {
         Some((vg, lv)) if !lv.contains('/') && vg != "mapper" => Ok((
@@ -180,67 +253,46 @@ fn vg_and_lv(what: &str, text: &str, form: &str) -> Result<(VgName, LvName), Cli
     }
 }
 
-fn no_storage_id(what: &str, text: &str, form: &str) -> Result<(), CliError> {
-    match text.split_once(':') {
-        Some((id, _)) => Err(CliError::usage(format!("'{text}' names a {what} by the storage id '{id}'"))
-            .hint(format!("storage ids are not known to this version; write {form}"))),
-        None => Ok(()),
-    }
-}
-
 fn bad_id(error: &IdError) -> CliError {
     CliError::usage(error.to_string())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_taken_apart() {
-        let resolver = Resolver::default();
-        assert_eq!(resolver.storage("pve/data").unwrap().to_string(), "pve/data");
-        assert_eq!(resolver.volume("/dev/pve/vm-1-d").unwrap().to_string(), "pve/vm-1-d");
-        assert_eq!(resolver.source("pve/a").unwrap().to_string(), "pve/a");
-        let source = resolver.source("pve/a@s1").unwrap();
-        assert_eq!(
-            (source.to_string().as_str(), source.volume().to_string().as_str()),
-            ("pve/a@s1", "pve/a")
-        );
-        assert!(matches!(resolver.target("pve").unwrap(), Target::Vg(_)));
-        assert!(matches!(resolver.target("pve/a").unwrap(), Target::Volume(_)));
-        assert!(matches!(resolver.target("pve/a@s").unwrap(), Target::Snapshot(_)));
-    }
-
-    #[test]
-    fn what_is_no_address_says_how_to_write_one() {
-        let resolver = Resolver::default();
-        let told = |error: CliError| format!("{} / {}", error.message, error.hint.unwrap_or_default());
-        for (error, expected) in [
-            (resolver.volume("pve").unwrap_err(), "'pve' is not a volume / write it as <vg>/<lv>"),
-            (resolver.volume("a/b/c").unwrap_err(), "'a/b/c' is not a volume / write it as <vg>/<lv>"),
-            (
-                resolver.volume("/dev/mapper/pve-a").unwrap_err(),
-                "'/dev/mapper/pve-a' is not a volume / write it as <vg>/<lv>",
-            ),
-            (
-                resolver.storage("pve/da ta").unwrap_err(),
-                "logical volume name 'da ta' is not valid: ' ' is not among a-z A-Z 0-9 . _ + - / ",
-            ),
-            (
-                resolver.volume("local-lvm:vm-1-d").unwrap_err(),
-                "'local-lvm:vm-1-d' names a volume by the storage id 'local-lvm' / \
-                 storage ids are not known to this version; write <vg>/<lv>",
-            ),
-            (resolver.snapshot("pve/a").unwrap_err(), "'pve/a' names no snapshot / write 'pve/a@<snapshot>'"),
-            (resolver.snapshot("pve/a@").unwrap_err(), "snapshot name '' is not valid: it is empty / "),
-            (
-                resolver.volume("pve/a@s").unwrap_err(),
-                "'pve/a@s' is a snapshot, not a volume / the volume is 'pve/a'; snapshots are removed by \
-                 'thinvol delete-snapshot pve/a@s'",
-            ),
-        ] {
-            assert_eq!(told(error), expected);
+impl From<NameError> for CliError {
+    fn from(error: NameError) -> Self {
+        let shown = Self::usage(error.to_string());
+        match error.hint() {
+            Some(hint) => shown.hint(hint),
+            None => shown,
         }
     }
 }
+
+impl From<LookupError> for CliError {
+    fn from(error: LookupError) -> Self {
+        let (code, hint) = match &error {
+            LookupError::Missing { file, .. } => (
+                Code::NotFound,
+                format!("'thinvol status' lists the storages of {file}; a pool may also be written as <vg>/<pool>"),
+            ),
+            LookupError::Twice { .. } => (Code::Refused, "give one of the sections another id".to_owned()),
+            LookupError::Unusable { .. } => (Code::Refused, "correct the section".to_owned()),
+        };
+        Self::from_error(code, &error).hint(hint)
+    }
+}
+
+impl From<FileError> for CliError {
+    fn from(error: FileError) -> Self {
+        let missing = |source: &std::io::Error| source.kind() == std::io::ErrorKind::NotFound;
+        let code = match &error {
+            FileError::Lock(LockError::Timeout { .. }) => Code::Busy,
+            FileError::Io { source, .. } if missing(source) => Code::NotFound,
+            FileError::Lock(_) | FileError::Io { .. } | FileError::TooLarge { .. } => Code::Refused,
+        };
+        Self::from_error(code, &error)
+    }
+}
+
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ use thiserror::Error;
 use crate::ids::VgName;
 
 mod file;
-mod holders;
+pub mod holders;
 
 use file::FileLock;
 pub use file::LockMode;

@@ -59,6 +59,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (41, "lvm::devices", false),
     (42, "lvm::lock", false),
     (42, "lvm::backup", false),
+    (43, "config::file", false),
     (43, "lvm::filter", false),
     (43, "lvm::hints", false),
     (43, "lvm::commit", false),

@@ -31,7 +31,7 @@ impl fmt::Display for Holder {
 }
 
 /// The holders as the tail of a sentence; empty if there are none to name.
-pub(super) fn shown(holders: &[Holder]) -> String {
+pub fn shown(holders: &[Holder]) -> String {
     if holders.is_empty() {
         return String::new();
     }
@@ -43,7 +43,7 @@ pub(super) fn shown(holders: &[Holder]) -> String {
 ///
 /// `/proc/locks` names the process that took a lock. If that one has ended, children that inherited the open file hold
 /// the lock on, and are looked for among all open files.
-pub(super) fn find(proc_root: &Path, paths: &[&Path]) -> Vec<Holder> {
+pub fn find(proc_root: &Path, paths: &[&Path]) -> Vec<Holder> {
     let files: BTreeSet<(u64, u64)> = paths.iter().filter_map(|path| file_id(path)).collect();
     let takers = takers(&read_capped(&proc_root.join("locks")), &files);
     let (mut alive, gone): (Vec<Holder>, Vec<Holder>) =

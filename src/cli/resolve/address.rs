@@ -1,0 +1,167 @@
+//! Addresses, as they are shown again: the way they were written.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use crate::config::names::StorageId;
+use crate::ids::{LvName, VgName};
+use crate::thin::lineage::SnapName;
+
+/// A pool, as the place where volumes live.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// Its volume group.
+    pub vg: VgName,
+    /// The pool's LV.
+    pub pool: LvName,
+    /// Its id in the configuration, if it was named so.
+    pub id: Option<StorageId>,
+}
+
+impl Storage {
+    /// A volume in it.
+    pub fn volume(&self, lv: LvName) -> Volume {
+        let storage = self.id.is_some().then(|| self.clone());
+        Volume { vg: self.vg.clone(), lv, storage }
+    }
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.id {
+            Some(id) => id.fmt(f),
+            None => write!(f, "{}/{}", self.vg, self.pool),
+        }
+    }
+}
+
+/// A logical volume. Two are the same if volume group and LV are, however they were named.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    /// Its volume group.
+    pub vg: VgName,
+    /// Its LV.
+    pub lv: LvName,
+    /// The storage it was named by, in whose pool it has to be.
+    pub storage: Option<Storage>,
+}
+
+impl Volume {
+    /// Another volume of the same place, named the same way.
+    pub fn sibling(&self, lv: LvName) -> Self {
+        Self { lv, ..self.clone() }
+    }
+
+    fn key(&self) -> (&VgName, &LvName) {
+        (&self.vg, &self.lv)
+    }
+}
+
+impl PartialEq for Volume {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Volume {}
+
+impl PartialOrd for Volume {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Volume {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.storage.as_ref().and_then(|storage| storage.id.as_ref()) {
+            Some(id) => write!(f, "{id}:{}", self.lv),
+            None => write!(f, "{}/{}", self.vg, self.lv),
+        }
+    }
+}
+
+/// A snapshot of a volume.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Snapshot {
+    /// The volume.
+    pub volume: Volume,
+    /// The snapshot's name.
+    pub snap: SnapName,
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.volume, self.snap)
+    }
+}
+
+/// A volume, or a snapshot of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The volume itself.
+    Volume(Volume),
+    /// A snapshot.
+    Snapshot(Snapshot),
+}
+
+impl Source {
+    /// The volume, or the volume the snapshot is of.
+    pub fn volume(&self) -> &Volume {
+        match self {
+            Self::Volume(volume) | Self::Snapshot(Snapshot { volume, .. }) => volume,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Volume(volume) => volume.fmt(f),
+            Self::Snapshot(snapshot) => snapshot.fmt(f),
+        }
+    }
+}
+
+/// What can be activated.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A whole volume group.
+    Vg(VgName),
+    /// The pool of a storage.
+    Storage(Storage),
+    /// A volume or a pool.
+    Volume(Volume),
+    /// A snapshot.
+    Snapshot(Snapshot),
+}
+
+impl Target {
+    /// Its volume group.
+    pub fn vg(&self) -> &VgName {
+        match self {
+            Self::Vg(vg) | Self::Storage(Storage { vg, .. }) => vg,
+            Self::Volume(volume) => &volume.vg,
+            Self::Snapshot(snapshot) => &snapshot.volume.vg,
+        }
+    }
+
+    /// Whether both are the same thing, however they were named.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let lv = |target: &Self| match target {
+            Self::Vg(_) | Self::Snapshot(_) => None,
+            Self::Storage(storage) => Some(storage.pool.clone()),
+            Self::Volume(volume) => Some(volume.lv.clone()),
+        };
+        match (self, other) {
+            (Self::Vg(a), Self::Vg(b)) => a == b,
+            (Self::Snapshot(a), Self::Snapshot(b)) => a == b,
+            _ => lv(self).is_some() && lv(self) == lv(other) && self.vg() == other.vg(),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The file: which one, reading it, replacing it under its lock.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::document::StorageCfg;
+
+mod lock;
+
+pub use lock::LockError;
+use lock::{ClusterLock, DirectoryLock};
+
+/// Where Proxmox VE keeps it: in its cluster file system.
+pub const PVE_PATH: &str = "/etc/pve/storage.cfg";
+/// Where it is without Proxmox VE.
+pub const OWN_PATH: &str = "/etc/thinvol/storage.cfg";
+
+/// The largest file that is read. The cluster file system of Proxmox VE holds files of up to 1 MiB.
+const LARGEST_BYTES: u64 = 4 << 20;
+
+/// Why a configuration cannot be read or written.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// The system says no.
+    #[error("cannot {action} '{}'", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is larger than any configuration.
+    #[error("'{}' is larger than {LARGEST_BYTES} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its lock cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_owned();
+    move |source| FileError::Io { action, path, source }
+}
+
+/// A configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFile {
+    path: PathBuf,
+    /// The root of the cluster file system, if the file is in it.
+    cluster: Option<PathBuf>,
+    /// Whether the user named it: then it has to be there to be read.
+    named: bool,
+}
+
+impl ConfigFile {
+    /// The file to use: the one that is named, else Proxmox VE's if there is one, else our own.
+    pub fn choose(named: Option<&Path>) -> Self {
+        let path = match named {
+            Some(path) => path.to_owned(),
+            None if Path::new(PVE_PATH).exists() => PathBuf::from(PVE_PATH),
+            None => PathBuf::from(OWN_PATH),
+        };
+        let cluster = (path == Path::new(PVE_PATH)).then(|| PathBuf::from("/etc/pve"));
+        Self { path, cluster, named: named.is_some() }
+    }
+
+    /// A file in a directory that is locked as the cluster file system is.
+    #[cfg(test)]
+    fn in_cluster(root: &Path) -> Self {
+        Self { path: root.join("storage.cfg"), cluster: Some(root.to_owned()), named: false }
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads it. A file that nobody named may be missing; it is empty then.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no configuration by its size.
+    pub fn read(&self) -> Result<StorageCfg, FileError> {
+        self.read_as(self.named)
+    }
+
+    fn read_as(&self, must_exist: bool) -> Result<StorageCfg, FileError> {
+        let mut content = Vec::new();
+        match File::open(&self.path) {
+            Ok(file) => {
+                file.take(LARGEST_BYTES + 1)
+                    .read_to_end(&mut content)
+                    .map_err(io_error("read", &self.path))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {}
+            Err(error) => return Err(io_error("read", &self.path)(error)),
+        }
+        if content.len() as u64 > LARGEST_BYTES {
+            return Err(FileError::TooLarge { path: self.path.clone() });
+        }
+        Ok(StorageCfg::parse(&self.path.display().to_string(), &content))
+    }
+
+    /// Replaces it by what `edit` makes of it, under its lock. Waits for the lock up to `wait`. A file that is missing
+    /// is made, in a directory that is there. Where nothing is changed nothing is written.
+    ///
+    /// # Errors
+    /// If it cannot be locked, read or written, and those of `edit`. The file is then as it was.
+    pub fn update<E: From<FileError>>(
+        &self,
+        wait: Duration,
+        edit: impl FnOnce(&StorageCfg) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if self.path == Path::new(OWN_PATH) {
+            fs::create_dir_all(dir).map_err(io_error("create the directory of", &path))?;
+        }
+        let (_cluster, _local);
+        match &self.cluster {
+            Some(root) => _cluster = ClusterLock::take(root, wait).map_err(FileError::from)?,
+            None => _local = DirectoryLock::take(dir, wait).map_err(FileError::from)?,
+        }
+        let config = self.read_as(false)?;
+        let text = edit(&config)?;
+        if text == config.lines().text() {
+            return Ok(());
+        }
+        Ok(replace(&path, dir, &text)?)
+    }
+}
+
+/// Puts a new content in the place of a file.
+///
+/// 1. The content is written to a file of another name in the same directory, and flushed: the data is on the disk
+///    before any name leads to it.
+/// 2. Owner and mode are those of the old file, set before the name changes, so that nobody meets a file that he may
+///    not read yet or no longer. In the cluster file system they follow from the place and cannot be set: there they
+///    are equal already.
+/// 3. The name is moved over the old one: readers see the old content or the new one, never a part.
+/// 4. The directory is flushed: the move is on the disk when we say so.
+///
+/// A crash before 3 leaves the old file and a temporary one, which the next change overwrites.
+fn replace(path: &Path, dir: &Path, text: &[u8]) -> Result<(), FileError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = dir.join(format!("{name}.tmp.{}", std::process::id()));
+    let written = write(&temporary, path, text)
+        .and_then(|()| fs::rename(&temporary, path).map_err(io_error("move the new content over", path)));
+    if written.is_err() {
+        // The error is told; a temporary file that stays behind harms nobody.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush the directory", dir))
+}
+
+fn write(temporary: &Path, path: &Path, text: &[u8]) -> Result<(), FileError> {
+    let failed = |action| io_error(action, temporary);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(temporary)
+        .map_err(failed("create"))?;
+    file.write_all(text).map_err(failed("write"))?;
+    let new = file.metadata().map_err(failed("look at"))?;
+    match fs::metadata(path) {
+        Ok(old) => {
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                chown(temporary, Some(old.uid()), Some(old.gid())).map_err(failed("set the owner of"))?;
+            }
+            if old.mode() != new.mode() {
+                let mode = fs::Permissions::from_mode(old.mode() & 0o7777);
+                file.set_permissions(mode).map_err(failed("set the mode of"))?;
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error("look at", path)(error)),
+    }
+    file.sync_all().map_err(failed("flush"))
+}
+
+#[cfg(test)]
+mod tests;

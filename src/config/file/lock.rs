@@ -1,0 +1,134 @@
+//! Locks of a configuration file, with a bounded wait.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use thiserror::Error;
+
+use crate::lvm::lock::holders;
+
+/// Why a configuration cannot be locked.
+#[derive(Debug, Error)]
+pub enum LockError {
+    /// Somebody else kept it for the whole wait.
+    #[error("'{}' is locked{holders}; gave up after {:.1} s", path.display(), waited.as_secs_f64())]
+    Timeout {
+        /// What was waited for.
+        path: PathBuf,
+        /// How long.
+        waited: Duration,
+        /// Who has it, as the tail of a sentence.
+        holders: String,
+    },
+    /// The cluster file system is not there.
+    #[error("pve cluster filesystem not online: there is no '{}'", path.display())]
+    NoCluster {
+        /// Its directory of locks.
+        path: PathBuf,
+    },
+    /// The system says no.
+    #[error("cannot {action} '{}'", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The lock of `storage.cfg` that all nodes of a Proxmox VE cluster share: a directory in its file system, which only
+/// one of them can make. Source: pve-cluster `PVE/Cluster.pm` (`cfs_lock_file`).
+#[derive(Debug)]
+pub struct ClusterLock {
+    path: PathBuf,
+}
+
+/// The directory of locks, and the name of the lock of `storage.cfg` there.
+const LOCK_DIR: &str = "priv/lock";
+const LOCK_NAME: &str = "file-storage_cfg";
+
+impl ClusterLock {
+    /// Takes the lock, trying once a second as Proxmox VE does.
+    ///
+    /// A holder that died is found by the file system: a request to set the lock's times to zero asks it to drop a lock
+    /// older than 120 seconds.
+    pub fn take(root: &Path, wait: Duration) -> Result<Self, LockError> {
+        const NAP: Duration = Duration::from_secs(1);
+        let dir = root.join(LOCK_DIR);
+        let path = dir.join(LOCK_NAME);
+        let start = Instant::now();
+        // It is there, or the next line tells.
+        let _ = fs::create_dir(&dir);
+        if !dir.is_dir() {
+            return Err(LockError::NoCluster { path: dir });
+        }
+        loop {
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                // The cluster file system says EACCES or EBUSY for a lock that another node holds.
+                Err(error) if is_held(&error) => {}
+                Err(source) => return Err(LockError::Io { action: "make the lock", path, source }),
+            }
+            let left = wait.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                let holders = " by another process of this cluster".to_owned();
+                return Err(LockError::Timeout { path, waited: start.elapsed(), holders });
+            }
+            // A request, answered by the next attempt.
+            let _ = File::open(&path).and_then(|lock| lock.set_modified(SystemTime::UNIX_EPOCH));
+            std::thread::sleep(NAP.min(left));
+        }
+    }
+}
+
+fn is_held(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EEXIST | Errno::EACCES | Errno::EBUSY))
+}
+
+impl Drop for ClusterLock {
+    /// Gives the lock back. If that fails it expires.
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the lock stays until it expires");
+        }
+    }
+}
+
+/// The lock of a configuration elsewhere: `flock` on the directory it is in, because the file itself is replaced.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _dir: Flock<File>,
+}
+
+impl DirectoryLock {
+    /// Takes the lock.
+    pub fn take(dir: &Path, wait: Duration) -> Result<Self, LockError> {
+        const LONGEST_NAP: Duration = Duration::from_millis(50);
+        let io = |action| move |source| LockError::Io { action, path: dir.to_owned(), source };
+        let mut file = File::open(dir).map_err(io("open the directory"))?;
+        let start = Instant::now();
+        let mut nap = Duration::from_millis(1);
+        loop {
+            file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(dir) => return Ok(Self { _dir: dir }),
+                Err((file, Errno::EWOULDBLOCK | Errno::EINTR)) => file,
+                Err((_, errno)) => return Err(io("lock the directory")(errno.into())),
+            };
+            let left = wait.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                let (path, waited) = (dir.to_owned(), start.elapsed());
+                let holders = holders::shown(&holders::find(Path::new("/proc"), &[&path]));
+                return Err(LockError::Timeout { path, waited, holders });
+            }
+            std::thread::sleep(nap.min(left));
+            nap = (nap * 2).min(LONGEST_NAP);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Proxmox VE's `storage.cfg`, and the names of volumes in it.
+
+pub mod document;
+pub mod edit;
+pub mod file;
+pub mod grammar;
+pub mod names;
+pub mod portal;
+pub mod schema;
+pub mod storage;
