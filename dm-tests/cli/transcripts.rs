@@ -1,21 +1,27 @@
 //! Golden transcripts: what was typed, what came back, the exit code.
 
 use crate::golden;
-use crate::terminal::{run, text};
+use crate::terminal::{repository, run, text};
 
 /// The transcript of commands, given as a user types them; `''` is an empty argument.
 fn transcript(commands: &[(&str, &str)]) -> String {
     let mut transcript = String::new();
     for (line, input) in commands {
-        let arguments: Vec<&str> = line
+        let arguments: Vec<String> = line
             .split(' ')
-            .map(|word| if word == "''" { "" } else { word })
+            .map(|word| match word {
+                "''" => String::new(),
+                "CFG" => repository().join(CONFIG).display().to_string(),
+                word => word.to_owned(),
+            })
             .filter(|_| !line.is_empty())
             .collect();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let output = run(&arguments, input);
         transcript.push_str(&format!("$ thinvol {line}\n"));
         for (prefix, stream) in [("<< ", *input), ("", text(&output.stdout)), ("2> ", text(&output.stderr))] {
             for line in stream.lines() {
+                let line = line.replace(&format!("{}/", repository().display()), "");
                 transcript.push_str(format!("{prefix}{line}").trim_end());
                 transcript.push('\n');
             }
@@ -25,6 +31,9 @@ fn transcript(commands: &[(&str, &str)]) -> String {
     }
     transcript
 }
+
+/// The configuration that commands are given as `CFG`.
+const CONFIG: &str = "dm-tests/cli/storage.cfg";
 
 fn check(name: &str, commands: &[(&str, &str)]) {
     golden::check(&format!("dm-tests/cli/golden/{name}.txt"), &transcript(commands));
@@ -56,8 +65,11 @@ fn addresses_names_and_sizes_that_are_wrong() {
     check(
         "values",
         &[
-            ("alloc data 100 '' 8G", ""),
-            ("alloc local-lvm 100 '' 8G", ""),
+            ("alloc data 100 '' 8G --config CFG", ""),
+            ("alloc data/ 100 '' 8G", ""),
+            ("alloc d 100 '' 8G", ""),
+            ("alloc local-lvm 100 '' 0 --config CFG", ""),
+            ("alloc local-lvm 100 '' 8G --format qcow2 --config CFG", ""),
             ("alloc pve/data 100 disk-0 8G", ""),
             ("alloc pve/data 100 vm-100-a+ 8G", ""),
             ("alloc pve/data 100 vm-100-x_tmeta 8G", ""),
@@ -65,7 +77,10 @@ fn addresses_names_and_sizes_that_are_wrong() {
             ("alloc pve/data 100 '' 0.1G", ""),
             ("alloc pve/data 100 '' lots", ""),
             ("alloc pve/data 100 '' 16E", ""),
-            ("free local-lvm:vm-100-disk-0", ""),
+            ("free nowhere:vm-100-disk-0 --config CFG", ""),
+            ("free local-lvm:data --config CFG", ""),
+            ("free local-lvm: --config CFG", ""),
+            ("path local-lvm:vm-100-disk-0 --config /nonexistent", ""),
             ("free pve/vm-100-disk-0@s", ""),
             ("snapshot pve/vm-100-disk-0", ""),
             ("snapshot pve/vm-100-disk-0@a/b", ""),
@@ -75,6 +90,24 @@ fn addresses_names_and_sizes_that_are_wrong() {
             ("activate pve/a/b", ""),
             ("recover -- -pve", ""),
             ("info pve/a@b@c --json", ""),
+        ],
+    );
+}
+
+#[test]
+fn storages_that_cannot_be_used() {
+    check(
+        "storages",
+        &[
+            ("alloc off 100 '' 8G --config CFG", ""),
+            ("alloc elsewhere 100 '' 8G --config CFG", ""),
+            ("alloc files 100 '' 8G --config CFG", ""),
+            ("alloc san 100 '' 8G --config CFG", ""),
+            ("free san:0.0.1.scsi-36 --config CFG", ""),
+            ("clone san:0.0.1.scsi-36 100 --config CFG", ""),
+            ("snapshot san:0.0.1.scsi-36@s --config CFG", ""),
+            ("alloc twice 100 '' 8G --config CFG", ""),
+            ("alloc broken 100 '' 8G --config CFG --json", ""),
         ],
     );
 }
@@ -104,6 +137,8 @@ fn answers_that_need_no_device() {
         "answers",
         &[
             ("path pve/vm-100-disk-0", ""),
+            ("path local-lvm:vm-100-disk-0 --config CFG", ""),
+            ("path off:base-100-disk-0 --config CFG --json", ""),
             ("path /dev/pve/vm-100-disk-0 --json", ""),
             ("--json path pve/vm-100-disk-0", ""),
             ("free -h", ""),

@@ -1,5 +1,6 @@
 //! What can be typed: the one definition behind parsing, help, completions and `docs/cli.md`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -13,8 +14,9 @@ const ABOUT: &str = "\
 Creates, snapshots, clones and removes thin volumes in LVM2 thin pools by talking to device-mapper itself, \
 and records the result in LVM2's own metadata: stock lvm2 sees, activates and removes the same volumes.
 
-A <STORAGE> is '<vg>/<pool>', a <VOLUME> is '<vg>/<lv>' (or '/dev/<vg>/<lv>'), a snapshot is \
-'<volume>@<snapshot>'. Several volumes in one command are one transaction; of several volume groups, each \
+A <STORAGE> is the id of a storage of type lvmthin in storage.cfg, or '<vg>/<pool>'; a <VOLUME> is \
+'<storage id>:<name>', or '<vg>/<lv>' (or '/dev/<vg>/<lv>'); a snapshot is '<volume>@<snapshot>'. What was \
+named by its storage id is shown by it, and used only if the storage is there for this node. Several volumes in one command are one transaction; of several volume groups, each \
 is one transaction, in the order of their names.";
 
 const AFTER: &str = "\
@@ -60,6 +62,11 @@ pub struct Global {
     /// Answer in JSON, errors too
     #[arg(long, global = true, display_order = 100)]
     pub json: bool,
+
+    /// The configuration of storages [default: /etc/pve/storage.cfg if there is one, else
+    /// /etc/thinvol/storage.cfg]
+    #[arg(long, global = true, display_order = 99, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 
     /// Say more: -v steps, -vv details, -vvv everything
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 101)]

@@ -1,14 +1,16 @@
 //! What every command is given: how to answer, how to read addresses, how to reach the engine.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
 use super::errors::{CliError, Code};
 use super::output::{self, Answer};
 use super::resolve::Resolver;
+use crate::config::file::ConfigFile;
 use crate::thin::engine::{Engine, Options};
 use crate::thin::error::{EngineError, Kind};
+use crate::thin::stamp::host_name;
 
 /// Where lvm2's configuration is unless `LVM_SYSTEM_DIR` says otherwise. Source: lvm2 `man/lvm.8_main`.
 const LVM_SYSTEM_DIR: &str = "/etc/lvm";
@@ -25,11 +27,18 @@ pub struct Context {
 }
 
 impl Context {
-    /// The surroundings of a run with these arguments, the program's name among them.
-    pub fn new(json: bool, arguments: &[OsString]) -> Self {
+    /// The surroundings of a run with these arguments, the program's name among them, over the configuration that is
+    /// named or the usual one. `on_iscsi` is what to say where a pool is wanted and a storage is one of iSCSI.
+    pub fn new(
+        json: bool,
+        config: Option<&Path>,
+        on_iscsi: Option<&'static str>,
+        arguments: &[OsString],
+    ) -> Self {
         let typed: Vec<_> = arguments.iter().skip(1).map(|argument| argument.to_string_lossy()).collect();
         let command_line = format!("thinvol {}", typed.join(" "));
-        Self { json, resolver: Resolver::default(), command_line }
+        let resolver = Resolver::new(ConfigFile::choose(config), node_name(&host_name()), on_iscsi);
+        Self { json, resolver, command_line }
     }
 
     /// An engine for a verb that only reads.
@@ -69,6 +78,12 @@ impl Context {
     }
 }
 
+/// The name of a node of Proxmox VE: the host's name up to its first dot. Source: pve-common `PVE/INotify.pm`
+/// (`nodename`).
+fn node_name(host: &str) -> String {
+    host.split('.').next().unwrap_or_default().to_owned()
+}
+
 fn demand_root(is_root: bool) -> Result<(), CliError> {
     if is_root {
         return Ok(());
@@ -94,6 +109,12 @@ impl From<EngineError> for CliError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_is_named_by_its_host() {
+        assert_eq!(node_name("pve1.example.org"), "pve1");
+        assert_eq!(node_name("pve1"), "pve1");
+    }
 
     #[test]
     fn others_than_root_are_told_so() {

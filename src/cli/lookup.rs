@@ -1,7 +1,7 @@
 //! From an address to what it means in a volume group as it is now.
 
 use super::errors::{CliError, Code};
-use super::resolve::{Snapshot, Source, Volume};
+use super::resolve::{Snapshot, Source, Storage, Volume};
 use crate::ids::{LvName, VgName};
 use crate::lvm::model::{Lv, Vg};
 use crate::thin::lineage::{Lineage, LineageError};
@@ -11,10 +11,35 @@ use crate::thin::lineage::{Lineage, LineageError};
 /// # Errors
 /// If there is none.
 pub fn volume<'a>(vg: &'a Vg, volume: &Volume) -> Result<&'a Lv, CliError> {
-    vg.lv(&volume.lv).filter(|lv| lv.is_visible()).ok_or_else(|| {
-        CliError::new(Code::NotFound, format!("volume '{volume}' does not exist"))
-            .hint(format!("'thinvol list {}/<pool>' shows the volumes of a pool", volume.vg))
-    })
+    let lv = vg.lv(&volume.lv).filter(|lv| lv.is_visible()).ok_or_else(|| {
+        let hint = match &volume.storage {
+            Some(storage) => format!("'thinvol list {storage}' shows the volumes of the storage"),
+            None => format!("'thinvol list {}/<pool>' shows the volumes of a pool", volume.vg),
+        };
+        CliError::new(Code::NotFound, format!("volume '{volume}' does not exist")).hint(hint)
+    })?;
+    in_storage(lv, volume)?;
+    Ok(lv)
+}
+
+/// Makes sure that a volume that was named by a storage is in the pool of it: Proxmox VE looks at the name alone, and
+/// takes volumes of other pools for those of the storage.
+///
+/// # Errors
+/// If it is not.
+pub fn in_storage(lv: &Lv, volume: &Volume) -> Result<(), CliError> {
+    match &volume.storage {
+        Some(storage) if lv.thin().is_none_or(|thin| thin.pool != storage.pool) => {
+            let Storage { vg, pool, .. } = storage;
+            let message = format!(
+                "volume '{volume}' does not exist: '{vg}/{}' is not in thin pool '{vg}/{pool}'",
+                lv.name
+            );
+            Err(CliError::new(Code::NotFound, message)
+                .hint(format!("'thinvol info {vg}/{}' shows what it is", lv.name)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The LV of a snapshot, found by what is recorded of it.
@@ -38,9 +63,13 @@ pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &Source) -> Result<
 }
 
 /// The error of a pool that is not there.
-pub fn no_pool(vg: &VgName, pool: &LvName) -> CliError {
-    CliError::new(Code::NotFound, format!("storage '{vg}/{pool}' does not exist: no such thin pool"))
-        .hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools"))
+pub fn no_pool(storage: &Storage) -> CliError {
+    let Storage { vg, pool, id } = storage;
+    let message = match id {
+        Some(id) => format!("storage '{id}': no such thin pool '{vg}/{pool}'"),
+        None => format!("storage '{vg}/{pool}' does not exist: no such thin pool"),
+    };
+    CliError::new(Code::NotFound, message).hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools"))
 }
 
 /// An error of lineage with its exit code and what to do about it.

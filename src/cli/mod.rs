@@ -8,7 +8,6 @@ pub mod errors;
 mod fixture;
 mod help;
 pub mod lookup;
-pub mod names;
 pub mod output;
 pub mod resolve;
 pub mod run;

@@ -272,7 +272,9 @@ impl From<LookupError> for CliError {
         let (code, hint) = match &error {
             LookupError::Missing { file, .. } => (
                 Code::NotFound,
-                format!("'thinvol status' lists the storages of {file}; a pool may also be written as <vg>/<pool>"),
+                format!(
+                    "'thinvol status' lists the storages of {file}; a pool may also be written as <vg>/<pool>"
+                ),
             ),
             LookupError::Twice { .. } => (Code::Refused, "give one of the sections another id".to_owned()),
             LookupError::Unusable { .. } => (Code::Refused, "correct the section".to_owned()),
@@ -292,7 +294,6 @@ impl From<FileError> for CliError {
         Self::from_error(code, &error)
     }
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -100,7 +100,8 @@ pub fn transact<T>(
     resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
 ) -> Result<(), CliError> {
     let port = Engines { context, options, stage: context.open(options)? };
-    let (changes, failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
+    let (mut changes, failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
+    changes.warnings.splice(0..0, context.resolver.warnings());
     context.print(&changes)?;
     failure.map_or(Ok(()), Err)
 }

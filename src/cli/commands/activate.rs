@@ -9,7 +9,7 @@ use crate::cli::help::changing;
 use crate::cli::lookup;
 use crate::cli::resolve::Target;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::ids::{LvName, VgName};
+use crate::ids::LvName;
 use crate::lvm::model::Vg;
 use crate::thin::lineage::Lineage;
 use crate::thin::request::Request;
@@ -17,6 +17,7 @@ use crate::thin::request::Request;
 const ACTIVATE_HELP: &str = changing!(
     "\
   thinvol activate pve/vm-100-disk-0
+  thinvol activate local-lvm                       the pool of a storage
   thinvol activate pve/data                        the pool, without its volumes
   thinvol activate pve                             all volumes that lvm2 would activate
   thinvol activate pve/vm-100-disk-0@daily         a snapshot"
@@ -33,8 +34,8 @@ const DEACTIVATE_HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = ACTIVATE_HELP)]
 pub struct ActivateArgs {
-    /// Volumes, pools, snapshots or volume groups
-    #[arg(required = true, value_name = "VOLUME|POOL|VG")]
+    /// Volumes, snapshots, storages (their pools) or volume groups
+    #[arg(required = true, value_name = "VOLUME|STORAGE|VG")]
     pub targets: Vec<String>,
 
     /// Options of every change.
@@ -46,8 +47,8 @@ pub struct ActivateArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = DEACTIVATE_HELP)]
 pub struct DeactivateArgs {
-    /// Volumes, pools, snapshots or volume groups
-    #[arg(required = true, value_name = "VOLUME|POOL|VG")]
+    /// Volumes, snapshots, storages (their pools) or volume groups
+    #[arg(required = true, value_name = "VOLUME|STORAGE|VG")]
     pub targets: Vec<String>,
 
     /// Options of every change.
@@ -88,24 +89,16 @@ fn run(context: &Context, texts: &[String], change: &ChangeOptions, way: Way) ->
     let mut targets = Vec::new();
     for text in texts {
         let target = context.resolver.target(text)?;
-        if !targets.contains(&target) {
+        if !targets.iter().any(|known: &Target| known.is_same(&target)) {
             targets.push(target);
         }
     }
-    let wishes = by_vg(targets.into_iter().map(|target| (vg_of(&target).clone(), target)));
+    let wishes = by_vg(targets.into_iter().map(|target| (target.vg().clone(), target)));
     transact(context, change, wishes, |vg, targets| {
         let lineage = Lineage::of(vg);
         let wanted = targets.iter().map(|target| wanted(vg, &lineage, target, way));
         Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
     })
-}
-
-fn vg_of(target: &Target) -> &VgName {
-    match target {
-        Target::Vg(vg) => vg,
-        Target::Volume(volume) => &volume.vg,
-        Target::Snapshot(snapshot) => &snapshot.volume.vg,
-    }
 }
 
 fn wanted(vg: &Vg, lineage: &Lineage<'_>, target: &Target, way: Way) -> Result<Wanted, CliError> {
@@ -116,6 +109,11 @@ fn wanted(vg: &Vg, lineage: &Lineage<'_>, target: &Target, way: Way) -> Result<W
                 Way::Down => (Request::DeactivateAll, "deactivated"),
             };
             Ok(Wanted { request, asked: name.to_string(), said: format!("{did} volume group '{name}'") })
+        }
+        Target::Storage(storage) => {
+            let pool = vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some());
+            let pool = pool.ok_or_else(|| lookup::no_pool(storage))?;
+            Ok(of_lv(&pool.name, storage.to_string(), way))
         }
         Target::Volume(volume) => Ok(of_lv(&lookup::volume(vg, volume)?.name, volume.to_string(), way)),
         Target::Snapshot(snapshot) => {

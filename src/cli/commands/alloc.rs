@@ -6,8 +6,9 @@ use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
 use crate::cli::help::changing;
-use crate::cli::names;
+use crate::cli::resolve::Volume;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::config::names;
 use crate::ids::LvName;
 use crate::lvm::model::Vg;
 use crate::thin::request::Request;
@@ -16,7 +17,7 @@ use crate::units::size::{SizeError, Unit, parse_size};
 
 const HELP: &str = changing!(
     "\
-  thinvol alloc pve/data 100 '' 32G                    the next free vm-100-disk-<n>
+  thinvol alloc local-lvm 100 '' 32G                   the next free vm-100-disk-<n>
   thinvol alloc pve/data 100 vm-100-cloudinit 4096     4096 KiB
   thinvol alloc --dry-run pve/data 100 '' 1.5T         what would be done"
 );
@@ -25,7 +26,7 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AllocArgs {
-    /// The pool, <vg>/<pool>
+    /// The storage: an id or <vg>/<pool>
     pub storage: String,
 
     /// The guest the volume is for
@@ -37,6 +38,10 @@ pub struct AllocArgs {
 
     /// Its size: a number of KiB, or with a unit K, M, G, T, P or E (powers of 1024; 'iB' may follow)
     pub size: String,
+
+    /// The format of the volume; there is one
+    #[arg(long, default_value = "raw", hide_default_value = true)]
+    pub format: String,
 
     /// Leave the volume inactive
     #[arg(long)]
@@ -60,6 +65,10 @@ impl AllocArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let storage = context.resolver.storage(&self.storage)?;
         let size = size(&self.size, Unit::Kibi)?;
+        if self.format != "raw" {
+            return Err(CliError::new(Code::Unsupported, format!("unsupported format '{}'", self.format))
+                .hint("volumes of thin pools are raw"));
+        }
         let name = match self.name.as_str() {
             "" => None,
             name => Some(names::check(self.vmid, name)?),
@@ -69,21 +78,23 @@ impl AllocArgs {
                 Some(name) => name.clone(),
                 None => free_name(vg, self.vmid)?,
             };
-            Ok(Ask { wanted: vec![self.wanted(vg, &storage.pool, name, size)], notes: vec![] })
+            Ok(Ask {
+                wanted: vec![self.wanted(&storage.pool, &storage.volume(name), size)],
+                notes: rounded(vg, size),
+            })
         })
     }
 
-    fn wanted(&self, vg: &Vg, pool: &LvName, name: LvName, size: Sectors) -> Wanted {
-        let volume = format!("{}/{name}", vg.name);
+    fn wanted(&self, pool: &LvName, volume: &Volume, size: Sectors) -> Wanted {
         let request = Request::Create {
             pool: pool.clone(),
-            name,
+            name: volume.lv.clone(),
             size,
             tags: vec![],
             activate: !self.inactive,
             autoactivate: false,
         };
-        Wanted { request, said: format!("successfully created '{volume}'"), asked: volume }
+        Wanted { request, said: format!("successfully created '{volume}'"), asked: volume.to_string() }
     }
 }
 
@@ -92,7 +103,8 @@ impl AllocArgs {
 /// # Errors
 /// If all its disk numbers are taken.
 pub fn free_name(vg: &Vg, vmid: u32) -> Result<LvName, CliError> {
-    names::next_free(vg, vmid).ok_or_else(|| {
+    let live = vg.lvs.iter().map(|lv| lv.name.as_str());
+    names::next_free(live.chain(vg.historical_lvs.iter().map(String::as_str)), vmid).ok_or_else(|| {
         CliError::new(
             Code::Refused,
             format!("unable to allocate an image name for VM {vmid} in volume group '{}'", vg.name),
@@ -101,12 +113,35 @@ pub fn free_name(vg: &Vg, vmid: u32) -> Result<LvName, CliError> {
     })
 }
 
+/// What becomes of a size that is not of whole extents.
+fn rounded(vg: &Vg, size: Sectors) -> Vec<String> {
+    let extent = vg.extent_size.get();
+    let extents = if extent == 0 { 0 } else { size.get().div_ceil(extent) };
+    match extents.checked_mul(extent) {
+        Some(whole) if whole != size.get() && extent != 0 => {
+            let kib = |sectors: u64| Sectors::new(sectors).to_bytes().map_or(0, |bytes| bytes.get() / 1024);
+            vec![format!(
+                "{} KiB are rounded up to {extents} extents of {} KiB: {} KiB",
+                kib(size.get()),
+                kib(extent),
+                kib(whole)
+            )]
+        }
+        _ => vec![],
+    }
+}
+
 /// Reads a size and rounds it up to sectors.
 ///
 /// # Errors
-/// If it is not a size.
+/// If it is not a size, or none at all.
 pub fn size(text: &str, default: Unit) -> Result<Sectors, CliError> {
-    parse_size(text, default).map(|bytes| bytes.to_sectors_ceil()).map_err(|error| bad_size(&error))
+    let bytes = parse_size(text, default).map_err(|error| bad_size(&error))?;
+    if bytes.get() == 0 {
+        return Err(CliError::usage(format!("'{text}' is not a size: a volume has one extent at least"))
+            .hint("write a number and a unit: 512M, 8G, 1.5T"));
+    }
+    Ok(bytes.to_sectors_ceil())
 }
 
 fn bad_size(error: &SizeError) -> CliError {

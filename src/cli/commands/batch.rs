@@ -202,7 +202,7 @@ impl Batch<'_> {
     fn wanted(&mut self, what: &What) -> Result<Wanted, CliError> {
         let wanted = match what {
             What::Create { storage, name, size, activate, autoactivate, tags } => {
-                let volume = format!("{}/{name}", storage.vg);
+                let volume = storage.volume(name.clone()).to_string();
                 let request = Request::Create {
                     pool: storage.pool.clone(),
                     name: name.clone(),
@@ -220,7 +220,7 @@ impl Batch<'_> {
                 snapshot::wanted(self.vg, self.lineage, address, *writable)?
             }
             What::Clone { source, name, activate } => {
-                clone::wanted(&self.vg.name, &self.lv(source)?, name.clone(), *activate)
+                clone::wanted(&self.lv(source)?, &source.volume().sibling(name.clone()), *activate)
             }
             What::Remove { source: Source::Snapshot(address) } => {
                 delete_snapshot::wanted(self.vg, self.lineage, address)?

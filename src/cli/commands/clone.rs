@@ -8,15 +8,16 @@ use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::help::changing;
 use crate::cli::lookup;
-use crate::cli::names;
+use crate::cli::resolve::Volume;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::ids::{LvName, VgName};
+use crate::config::names;
+use crate::ids::LvName;
 use crate::thin::lineage::{self, Lineage};
 use crate::thin::request::Request;
 
 const HELP: &str = changing!(
     "\
-  thinvol clone pve/base-9000-disk-0 101                     the next free vm-101-disk-<n>
+  thinvol clone local-lvm:base-9000-disk-0 101                 the next free vm-101-disk-<n>
   thinvol clone pve/vm-100-disk-0@golden 102 --name vm-102-disk-5
   thinvol clone --dry-run pve/vm-100-disk-0 103              what would be done"
 );
@@ -25,7 +26,7 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct CloneArgs {
-    /// What to clone: <vg>/<lv> or <vg>/<lv>@<snapshot>
+    /// What to clone: a volume or <volume>@<snapshot>
     #[arg(value_name = "VOLUME[@SNAPSHOT]")]
     pub source: String,
 
@@ -61,22 +62,22 @@ impl CloneArgs {
                 Some(name) => name.clone(),
                 None => free_name(vg, self.vmid)?,
             };
-            Ok(Ask { wanted: vec![wanted(&vg.name, &origin.name, name, !self.inactive)], notes: vec![] })
+            let clone = source.volume().sibling(name);
+            Ok(Ask { wanted: vec![wanted(&origin.name, &clone, !self.inactive)], notes: vec![] })
         })
     }
 }
 
-/// The request for a clone of that LV.
-pub fn wanted(vg: &VgName, origin: &LvName, name: LvName, activate: bool) -> Wanted {
-    let volume = format!("{vg}/{name}");
+/// The request for that clone of that LV.
+pub fn wanted(origin: &LvName, clone: &Volume, activate: bool) -> Wanted {
     let request = Request::Snapshot {
         origin: origin.clone(),
-        name,
+        name: clone.lv.clone(),
         read_only: false,
         skip_activation: false,
         tags: lineage::clone_tags(),
         activate,
         autoactivate: false,
     };
-    Wanted { request, said: format!("successfully created '{volume}'"), asked: volume }
+    Wanted { request, said: format!("successfully created '{clone}'"), asked: clone.to_string() }
 }

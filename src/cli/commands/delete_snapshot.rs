@@ -15,7 +15,7 @@ use crate::thin::request::Request;
 
 const HELP: &str = changing!(
     "\
-  thinvol delete-snapshot pve/vm-100-disk-0@before-upgrade
+  thinvol delete-snapshot local-lvm:vm-100-disk-0@before-upgrade
   thinvol delete-snapshot pve/vm-100-disk-0@daily pve/vm-100-disk-1@daily     both or neither
   thinvol delete-snapshot --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
@@ -24,7 +24,7 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct DeleteSnapshotArgs {
-    /// The snapshots, <vg>/<lv>@<snapshot>
+    /// The snapshots, <volume>@<snapshot>
     #[arg(required = true, value_name = "SNAPSHOT")]
     pub snapshots: Vec<String>,
 

@@ -6,6 +6,7 @@ use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::help::changing;
+use crate::cli::lookup;
 use crate::cli::resolve::Volume;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
 use crate::lvm::model::Vg;
@@ -13,7 +14,7 @@ use crate::thin::request::Request;
 
 const HELP: &str = changing!(
     "\
-  thinvol free pve/vm-100-disk-0
+  thinvol free local-lvm:vm-100-disk-0
   thinvol free pve/vm-100-disk-0 pve/vm-100-disk-1     both or neither
   thinvol free --dry-run pve/vm-100-disk-0             what would be done"
 );
@@ -22,7 +23,7 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct FreeArgs {
-    /// The volumes, <vg>/<lv>
+    /// The volumes
     #[arg(required = true, value_name = "VOLUME")]
     pub volumes: Vec<String>,
 
@@ -45,14 +46,15 @@ impl FreeArgs {
             }
         }
         let wishes = by_vg(volumes.into_iter().map(|volume| (volume.vg.clone(), volume)));
-        transact(context, &self.change, wishes, |vg, volumes| Ok(ask(vg, volumes)))
+        transact(context, &self.change, wishes, ask)
     }
 }
 
-fn ask(vg: &Vg, volumes: &[Volume]) -> Ask {
+fn ask(vg: &Vg, volumes: &[Volume]) -> Result<Ask, CliError> {
     let mut ask = Ask::default();
     for volume in volumes {
-        if vg.lv(&volume.lv).is_some() {
+        if let Some(lv) = vg.lv(&volume.lv) {
+            lookup::in_storage(lv, volume)?;
             ask.wanted.push(Wanted {
                 request: Request::Remove { name: volume.lv.clone() },
                 asked: volume.to_string(),
@@ -62,5 +64,5 @@ fn ask(vg: &Vg, volumes: &[Volume]) -> Ask {
             ask.notes.push(format!("volume '{volume}' does not exist; nothing to remove"));
         }
     }
-    ask
+    Ok(ask)
 }

@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::lookup;
 use crate::cli::output::{Answer, pairs};
+use crate::cli::resolve::Target;
 use crate::dm::status::{PoolStatus, Usage};
 use crate::lvm::model::{Lv, Vg};
 use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
@@ -19,7 +20,7 @@ use crate::units::size::Rounded;
 
 const HELP: &str = "\
 Examples:
-  thinvol info pve/vm-100-disk-0
+  thinvol info local-lvm:vm-100-disk-0
   thinvol info pve/vm-100-disk-0@daily
   thinvol info pve/data
 
@@ -38,7 +39,7 @@ JSON:
 #[command(after_long_help = HELP)]
 pub struct InfoArgs {
     /// The volume, snapshot or pool
-    #[arg(value_name = "VOLUME|POOL")]
+    #[arg(value_name = "VOLUME|STORAGE")]
     pub what: String,
 }
 
@@ -167,10 +168,10 @@ impl InfoArgs {
     /// # Errors
     /// If the argument is wrong, there is no such volume or the metadata cannot be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let source = context.resolver.source(&self.what)?;
-        let view = context.reader()?.view(&source.volume().vg)?;
+        let target = context.resolver.target(&self.what)?;
+        let view = context.reader()?.view(target.vg())?;
         let lineage = Lineage::of(&view.vg);
-        let lv = lookup::source(&view.vg, &lineage, &source)?;
+        let lv = find(&view.vg, &lineage, &target)?;
         let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
             Facts::Pool(pool_facts(&view, lv, pool))
         } else if let Some(volume) = view.volumes.iter().find(|volume| volume.name == lv.name) {
@@ -179,7 +180,21 @@ impl InfoArgs {
             return Err(lookup::not_thin(&view.vg.name, &lv.name));
         };
         let notes = pending(&view.vg.name, &view.pending);
-        context.print(&Info { facts, notes, warnings: view.warnings.clone() })
+        let warnings = [context.resolver.warnings(), view.warnings.clone()].concat();
+        context.print(&Info { facts, notes, warnings })
+    }
+}
+
+/// The LV that is meant.
+fn find<'a>(vg: &'a Vg, lineage: &Lineage<'a>, target: &Target) -> Result<&'a Lv, CliError> {
+    match target {
+        Target::Vg(vg) => Err(CliError::usage(format!("'{vg}' is a volume group, not a volume or pool"))
+            .hint(format!("'thinvol scan lvmthin {vg}' lists its thin pools"))),
+        Target::Storage(storage) => {
+            vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some()).ok_or_else(|| lookup::no_pool(storage))
+        }
+        Target::Volume(volume) => lookup::volume(vg, volume),
+        Target::Snapshot(snapshot) => lookup::snapshot(vg, lineage, snapshot),
     }
 }
 

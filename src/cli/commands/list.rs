@@ -9,9 +9,9 @@ use super::status::pending;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::lookup;
-use crate::cli::names;
 use crate::cli::output::{Answer, columns};
 use crate::cli::resolve::Storage;
+use crate::config::names;
 use crate::lvm::model::Lv;
 use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
 use crate::thin::view::{View, VolumeView};
@@ -20,8 +20,8 @@ use crate::units::size::Rounded;
 
 const HELP: &str = "\
 Examples:
-  thinvol list pve/data
-  thinvol list pve/data --vmid 100
+  thinvol list local-lvm
+  thinvol list local-lvm --vmid 100
   thinvol list pve/data --tree
 
 JSON:
@@ -36,7 +36,7 @@ JSON:
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct ListArgs {
-    /// The pool, <vg>/<pool>
+    /// The storage: an id or <vg>/<pool>
     pub storage: String,
 
     /// Only volumes of this guest; with --tree, also what was made from them
@@ -151,12 +151,13 @@ impl ListArgs {
         let storage = context.resolver.storage(&self.storage)?;
         let view = context.reader()?.view(&storage.vg)?;
         if !view.pools.iter().any(|pool| pool.name == storage.pool) {
-            return Err(lookup::no_pool(&storage.vg, &storage.pool));
+            return Err(lookup::no_pool(&storage));
         }
         let volumes = self.rows(&view, &storage);
         let notes = pending(&view.vg.name, &view.pending);
         let storage = storage.to_string();
-        context.print(&Volumes { storage, volumes, notes, warnings: view.warnings, tree: self.tree })
+        let warnings = [context.resolver.warnings(), view.warnings].concat();
+        context.print(&Volumes { storage, volumes, notes, warnings, tree: self.tree })
     }
 
     fn rows(&self, view: &View, storage: &Storage) -> Vec<Row> {
@@ -168,7 +169,7 @@ impl ListArgs {
         let mut kept_above: Option<usize> = None;
         for line in lineage.tree(&storage.pool) {
             let Some(volume) = seen.get(&line.lv.name) else { continue };
-            let row = row(&storage.vg.to_string(), volume, line.lv, line.descent, line.depth);
+            let row = row(storage, volume, line.lv, line.descent, line.depth);
             let wanted = self.vmid.is_none_or(|vmid| row.vmid == Some(vmid));
             let is_live_snapshot = matches!(
                 line.descent,
@@ -191,11 +192,12 @@ impl ListArgs {
     }
 }
 
-fn row(vg: &str, volume: &VolumeView, lv: &Lv, descent: Option<Descent<'_>>, depth: usize) -> Row {
+fn row(storage: &Storage, volume: &VolumeView, lv: &Lv, descent: Option<Descent<'_>>, depth: usize) -> Row {
     let parent = descent.map(|descent| match descent.parent {
-        Parent::Present(lv) => {
-            ParentRef { volume: Some(format!("{vg}/{}", lv.name)), uuid: Some(lv.id.to_string()) }
-        }
+        Parent::Present(lv) => ParentRef {
+            volume: Some(storage.volume(lv.name.clone()).to_string()),
+            uuid: Some(lv.id.to_string()),
+        },
         Parent::Gone(uuid) => ParentRef { volume: None, uuid: Some(uuid.to_string()) },
         Parent::Unreadable => ParentRef { volume: None, uuid: None },
     });
@@ -204,7 +206,7 @@ fn row(vg: &str, volume: &VolumeView, lv: &Lv, descent: Option<Descent<'_>>, dep
         Relation::Clone => None,
     });
     Row {
-        volume: format!("{vg}/{}", lv.name),
+        volume: storage.volume(lv.name.clone()).to_string(),
         format: "raw",
         content: "images",
         size: volume.size.get(),

@@ -14,7 +14,7 @@ use crate::thin::lineage::Lineage;
 
 const HELP: &str = "\
 Examples:
-  thinvol path pve/vm-100-disk-0                   /dev/pve/vm-100-disk-0
+  thinvol path local-lvm:vm-100-disk-0             /dev/pve/vm-100-disk-0
   thinvol path pve/vm-100-disk-0@daily             /dev/pve/snap_vm-100-disk-0_daily
 
 JSON:
@@ -46,8 +46,8 @@ impl PathArgs {
     /// # Errors
     /// If the argument is wrong, or there is no such snapshot.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let path = match context.resolver.source(&self.volume)? {
-            Source::Volume(volume) => format!("/dev/{volume}"),
+        let path = match context.resolver.source_anywhere(&self.volume)? {
+            Source::Volume(volume) => format!("/dev/{}/{}", volume.vg, volume.lv),
             Source::Snapshot(snapshot) => {
                 let vg = context.reader()?.metadata(&snapshot.volume.vg)?;
                 let lv = lookup::snapshot(&vg, &Lineage::of(&vg), &snapshot)?;

@@ -15,7 +15,7 @@ use crate::thin::request::Request;
 
 const HELP: &str = changing!(
     "\
-  thinvol snapshot pve/vm-100-disk-0@before-upgrade
+  thinvol snapshot local-lvm:vm-100-disk-0@before-upgrade
   thinvol snapshot pve/vm-100-disk-0@daily pve/vm-100-disk-1@daily     both at one instant
   thinvol snapshot --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
@@ -24,7 +24,7 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SnapshotArgs {
-    /// The snapshots to take, <vg>/<lv>@<snapshot>
+    /// The snapshots to take, <volume>@<snapshot>
     #[arg(required = true, value_name = "SNAPSHOT")]
     pub snapshots: Vec<String>,
 

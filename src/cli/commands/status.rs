@@ -115,7 +115,7 @@ impl StatusArgs {
                 let storage = context.resolver.storage(storage)?;
                 let view = context.reader()?.view(&storage.vg)?;
                 if !view.pools.iter().any(|pool| pool.name == storage.pool) {
-                    return Err(lookup::no_pool(&storage.vg, &storage.pool));
+                    return Err(lookup::no_pool(&storage));
                 }
                 answer.add(view, Some(&storage.pool));
             }

@@ -4,7 +4,7 @@ use crate::cli::fixture::view;
 use crate::thin::lineage::fixture::lv;
 
 fn read(text: &str) -> Result<What, CliError> {
-    What::of(Line::parse(text)?, &Resolver::default())
+    What::of(Line::parse(text)?, &Resolver::over(""))
 }
 
 #[test]

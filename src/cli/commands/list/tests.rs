@@ -9,7 +9,7 @@ fn of(number: usize) -> String {
 fn shown(tree: bool, vmid: Option<u64>, lvs: Vec<Lv>) -> String {
     let args = ListArgs { storage: String::new(), vmid, tree };
     let view = view(lvs);
-    let storage = crate::cli::resolve::Resolver::default().storage("pve/data").unwrap();
+    let storage = crate::cli::resolve::Resolver::over("").storage("pve/data").unwrap();
     let volumes = args.rows(&view, &storage);
     let mut out = Vec::new();
     let answer = Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree };
