@@ -5,6 +5,7 @@
 //! prints is compared with files kept here and with `docs/cli.md`; `THINVOL_BLESS=1 cargo test --test cli`
 //! rewrites them.
 
+mod configure;
 mod golden;
 mod reference;
 mod streams;

@@ -113,6 +113,44 @@ fn storages_that_cannot_be_used() {
 }
 
 #[test]
+fn configurations_are_changed_where_they_should_be() {
+    check(
+        "configure",
+        &[
+            ("add --dry-run --config CFG lvmthin new --vgname pve --thinpool data --nodes b,a --disable", ""),
+            ("add --dry-run --json --config CFG iscsi new --portal 10.0.0.1 --target t --disable 1", ""),
+            ("add --config CFG lvmthin local-lvm --vgname pve --thinpool data --disable 1", ""),
+            ("add --config CFG lvmthin local --vgname pve --thinpool data --disable 1", ""),
+            ("add --config CFG lvmthin x --vgname pve --thinpool data", ""),
+            ("add --config CFG lvmthin xy --vgname pve --disable 1", ""),
+            ("add --config CFG lvmthin xy --vgname p --thinpool data --disable 1", ""),
+            ("add --config CFG lvmthin xy --vgname pve --thinpool data --portal a", ""),
+            ("add --config CFG lvmthin xy --vgname pve --thinpool data --content iso", ""),
+            ("add --config CFG lvmthin xy --vgname pve --thinpool data --shared 1", ""),
+            ("add --config CFG dir xy", ""),
+            ("add --config CFG floppy xy", ""),
+            ("set --dry-run --config CFG local-lvm --nodes a --delete content", ""),
+            ("set --dry-run --config CFG local-lvm --disable", ""),
+            ("set --dry-run --config CFG off --disable no --json", ""),
+            ("set --dry-run --config CFG elsewhere --digest 0123", ""),
+            ("set --config CFG local-lvm --vgname other", ""),
+            ("set --config CFG local-lvm --delete thinpool", ""),
+            ("set --config CFG local-lvm --delete path", ""),
+            ("set --config CFG local-lvm --nodes a --delete nodes", ""),
+            ("set --config CFG local-lvm --nodes a_b", ""),
+            ("set --config CFG files --nodes a", ""),
+            ("set --config CFG nowhere --nodes a", ""),
+            ("set --config CFG twice --nodes a", ""),
+            ("set --config CFG broken --nodes a", ""),
+            ("remove --dry-run --config CFG elsewhere", ""),
+            ("remove --dry-run --config CFG broken", ""),
+            ("remove --config CFG local", ""),
+            ("remove --config CFG nowhere --json", ""),
+        ],
+    );
+}
+
+#[test]
 fn batches_that_are_wrong() {
     check(
         "batch",

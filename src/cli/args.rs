@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::commands::{
-    activate, alloc, batch, clone, completions, delete_snapshot, free, info, list, path, recover, scan,
-    snapshot, status,
+    activate, add, alloc, batch, clone, completions, delete_snapshot, free, info, list, path, recover,
+    remove, scan, set, snapshot, status,
 };
 
 const ABOUT: &str = "\
@@ -104,17 +104,36 @@ impl ChangeOptions {
 pub enum Command {
     /// List what LVM knows: volume groups, or the thin pools of one
     Scan(scan::ScanArgs),
-    /// Show how full pools are
+    /// Show how full storages are
     ///
-    /// Shows for each thin pool whether it is active and how full it is, in KiB, in the columns of 'pvesm
-    /// status'. Pools that are out of space, read-only or in need of a check are warned about. Of an
-    /// inactive pool nothing is known: its numbers are 0, in JSON null.
+    /// Shows for each storage whether it is active and how full it is, in KiB, in the columns of 'pvesm
+    /// status': all storages of the configuration, or, if there are none, all thin pools. A storage that is
+    /// switched off or not for this node is 'disabled', one of a type that thinvol does not handle 'unknown'.
+    /// Pools that are out of space, read-only or in need of a check are warned about. Of an inactive pool
+    /// nothing is known: its numbers are 0, in JSON null.
     Status(status::StatusArgs),
-    /// List the volumes of a pool
+    /// Add a storage to the configuration
     ///
-    /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Volumes of guests
-    /// come first; volumes with other names follow without a VMID. Snapshots are left out, except with
-    /// --tree, which shows which volume was made from which.
+    /// Adds a section to storage.cfg, as 'pvesm add' does. The volume group and the thin pool have to be there,
+    /// and a portal has to answer, unless the storage is switched off or not for this node. All other bytes of
+    /// the file stay what they are. Silent unless something is wrong.
+    Add(add::AddArgs),
+    /// Change properties of a storage
+    ///
+    /// Changes a section of storage.cfg, as 'pvesm set' does, and no other byte of the file. What a storage is
+    /// made of cannot be changed. Silent unless something is wrong.
+    Set(set::SetArgs),
+    /// Take a storage out of the configuration
+    ///
+    /// Takes a section out of storage.cfg, as 'pvesm remove' does. Volumes, pools and sessions stay; access
+    /// rules of Proxmox VE for the storage stay, too. Silent unless something is wrong.
+    Remove(remove::RemoveArgs),
+    /// List the volumes of a storage
+    ///
+    /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Of a storage named by
+    /// its id those of guests are listed, as Proxmox VE does; of a pool named as <vg>/<pool> volumes with other
+    /// names follow without a VMID. Snapshots are left out, except with --tree, which shows which volume was
+    /// made from which.
     List(list::ListArgs),
     /// Print the device path of a volume
     ///
@@ -129,7 +148,7 @@ pub enum Command {
     /// Create a volume
     ///
     /// Creates an empty thin volume and activates it. It does not come up by itself at boot. The size is
-    /// rounded up to whole extents of the volume group (4 MiB unless made otherwise).
+    /// rounded up to whole extents of the volume group (4 MiB unless made otherwise), and a note says so.
     Alloc(alloc::AllocArgs),
     /// Remove volumes
     ///

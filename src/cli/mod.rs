@@ -2,10 +2,13 @@
 
 pub mod args;
 pub mod commands;
+pub mod configure;
 pub mod context;
+mod diff;
 pub mod errors;
 #[cfg(test)]
 mod fixture;
+pub mod guests;
 mod help;
 pub mod lookup;
 pub mod output;

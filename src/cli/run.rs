@@ -51,6 +51,9 @@ fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
     match command {
         Command::Scan(args) => args.run(context),
         Command::Status(args) => args.run(context),
+        Command::Add(args) => args.run(context),
+        Command::Set(args) => args.run(context),
+        Command::Remove(args) => args.run(context),
         Command::List(args) => args.run(context),
         Command::Path(args) => args.run(context),
         Command::Info(args) => args.run(context),

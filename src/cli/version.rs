@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::output::Answer;
+use crate::config::features::{Feature, State, features};
+use crate::config::schema::{Content, Type};
 
 /// What this binary is.
 #[derive(Debug, Serialize)]
@@ -14,6 +16,39 @@ pub struct Version {
     udev: bool,
     target: String,
     lvm2_at_least: &'static str,
+    /// Whose words and rules are followed. Source: pve-storage `PVE/Storage.pm` (`APIVER`, `APIAGE`).
+    proxmox_ve: ProxmoxVe,
+    storage_types: Vec<StorageType>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProxmoxVe {
+    pve_storage: &'static str,
+    api_version: u32,
+    api_age: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct StorageType {
+    r#type: Type,
+    properties: Vec<&'static str>,
+    content: &'static [Content],
+    formats: [&'static str; 1],
+    shared: bool,
+    features: Vec<Feature>,
+}
+
+impl From<Type> for StorageType {
+    fn from(kind: Type) -> Self {
+        Self {
+            r#type: kind,
+            properties: kind.properties().iter().map(|(name, _)| *name).collect(),
+            content: kind.default_content(),
+            formats: ["raw"],
+            shared: kind == Type::Iscsi,
+            features: features(kind, State::Current),
+        }
+    }
 }
 
 impl Version {
@@ -25,6 +60,8 @@ impl Version {
             udev: cfg!(feature = "udev"),
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             lvm2_at_least: "2.03.16",
+            proxmox_ve: ProxmoxVe { pve_storage: "9.1.7", api_version: 15, api_age: 6 },
+            storage_types: [Type::Lvmthin, Type::Iscsi].map(StorageType::from).into(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod document;
 pub mod edit;
+pub mod features;
 pub mod file;
 pub mod grammar;
 pub mod names;

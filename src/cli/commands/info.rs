@@ -10,7 +10,10 @@ use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::lookup;
 use crate::cli::output::{Answer, pairs};
-use crate::cli::resolve::Target;
+use crate::cli::resolve::{Storage, Target};
+use crate::config::features::{Feature, State, features};
+use crate::config::schema::{Content, Type};
+use crate::config::storage;
 use crate::dm::status::{PoolStatus, Usage};
 use crate::lvm::model::{Lv, Vg};
 use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
@@ -22,17 +25,21 @@ const HELP: &str = "\
 Examples:
   thinvol info local-lvm:vm-100-disk-0
   thinvol info pve/vm-100-disk-0@daily
+  thinvol info local-lvm                           a storage
   thinvol info pve/data
 
 JSON:
   {\"kind\": \"volume\", \"volume\", \"uuid\", \"path\", \"size\": bytes, \"mapped\": bytes or null, \"pool\",
    \"thin_id\", \"origin\": LVM's or null, \"made_from\": text or null, \"snapshots\": {name: volume},
-   \"tags\": [text], \"writable\", \"active\", \"suspended\", \"open_count\",
+   \"features\": [text], \"tags\": [text], \"writable\", \"active\", \"suspended\", \"open_count\",
    \"device\": \"major:minor\" or null, \"created\": seconds since 1970 or null,
    \"notes\": [text], \"warnings\": [text]}
   {\"kind\": \"pool\", \"storage\", \"uuid\", \"active\", \"size\": bytes, \"metadata_size\": bytes,
    \"chunk_size\": bytes, \"transaction_id\", \"volumes\": number, \"virtual_size\": bytes,
-   \"kernel\": the pool's status or null, \"notes\": [text], \"warnings\": [text]}";
+   \"kernel\": the pool's status or null, \"configured\": null or {\"id\", \"content\": [text],
+   \"nodes\": [text] or null, \"formats\": [\"raw\"], \"shared\": false, \"bwlimit\": text or null},
+   \"notes\": [text], \"warnings\": [text]}
+  Features are what Proxmox VE does with a volume: snapshot, clone, template, copy, sparseinit, rename.";
 
 /// What `thinvol info` takes.
 #[derive(Debug, Args)]
@@ -70,6 +77,7 @@ struct VolumeFacts {
     origin: Option<String>,
     made_from: Option<String>,
     snapshots: std::collections::BTreeMap<String, String>,
+    features: Vec<Feature>,
     tags: Vec<String>,
     writable: bool,
     active: bool,
@@ -91,6 +99,18 @@ struct PoolFacts {
     volumes: usize,
     virtual_size: u64,
     kernel: Option<PoolStatus>,
+    configured: Option<Configured>,
+}
+
+/// What the configuration says of a pool that was named by its storage id, and what holds for all of its type.
+#[derive(Debug, Serialize)]
+struct Configured {
+    id: String,
+    content: Vec<Content>,
+    nodes: Option<Vec<String>>,
+    formats: [&'static str; 1],
+    shared: bool,
+    bwlimit: Option<String>,
 }
 
 impl Answer for Info {
@@ -136,6 +156,7 @@ impl VolumeFacts {
         lines.push(("access", if self.writable { "read and write" } else { "read only" }.to_owned()));
         lines.push(("state", state));
         lines.extend(self.device.clone().map(|device| ("device", device)));
+        lines.push(("features", self.features.iter().map(|it| it.name()).collect::<Vec<_>>().join(", ")));
         lines.extend((!self.tags.is_empty()).then(|| ("tags", self.tags.join(", "))));
         lines
     }
@@ -158,6 +179,17 @@ impl PoolFacts {
             lines.push(("chunks used", usage(working.data)));
             lines.push(("metadata used", usage(working.metadata)));
         }
+        if let Some(configured) = &self.configured {
+            let content: Vec<&str> = configured.content.iter().map(|content| content.word()).collect();
+            lines.push(("content", content.join(", ")));
+            lines.push((
+                "nodes",
+                configured.nodes.as_ref().map_or("all".to_owned(), |nodes| nodes.join(", ")),
+            ));
+            lines.push(("formats", configured.formats.join(", ")));
+            lines.push(("shared", if configured.shared { "yes" } else { "no" }.to_owned()));
+            lines.extend(configured.bwlimit.clone().map(|limits| ("bandwidth limits", limits)));
+        }
         lines
     }
 }
@@ -173,9 +205,19 @@ impl InfoArgs {
         let lineage = Lineage::of(&view.vg);
         let lv = find(&view.vg, &lineage, &target)?;
         let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
-            Facts::Pool(pool_facts(&view, lv, pool))
+            let configured = match &target {
+                Target::Storage(Storage { id: Some(id), .. }) => {
+                    Some(context.resolver.configured(id)?.into())
+                }
+                _ => None,
+            };
+            Facts::Pool(pool_facts(&view, lv, pool, configured))
         } else if let Some(volume) = view.volumes.iter().find(|volume| volume.name == lv.name) {
-            Facts::Volume(volume_facts(&view.vg, &lineage, lv, volume))
+            let is_snapshot =
+                matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
+            let state = if is_snapshot { State::Snap } else { State::of_volname(lv.name.as_str()) };
+            let features = features(Type::Lvmthin, state);
+            Facts::Volume(VolumeFacts { features, ..volume_facts(&view.vg, &lineage, lv, volume) })
         } else {
             return Err(lookup::not_thin(&view.vg.name, &lv.name));
         };
@@ -211,6 +253,7 @@ fn volume_facts(vg: &Vg, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView) ->
         origin: volume.origin.as_ref().map(|origin| address(origin)),
         made_from: lineage.descent(lv).map(|descent| made_from(vg, descent)),
         snapshots: lineage.snapshots_of(lv).map(|(snap, lv)| (snap.to_owned(), address(&lv.name))).collect(),
+        features: vec![],
         tags: volume.tags.clone(),
         writable: volume.writable,
         active: volume.active,
@@ -233,7 +276,7 @@ fn made_from(vg: &Vg, descent: Descent<'_>) -> String {
     }
 }
 
-fn pool_facts(view: &View, lv: &Lv, pool: &PoolView) -> PoolFacts {
+fn pool_facts(view: &View, lv: &Lv, pool: &PoolView, configured: Option<Configured>) -> PoolFacts {
     PoolFacts {
         storage: format!("{}/{}", view.vg.name, pool.name),
         uuid: pool.uuid.to_string(),
@@ -245,5 +288,19 @@ fn pool_facts(view: &View, lv: &Lv, pool: &PoolView) -> PoolFacts {
         volumes: pool.volumes,
         virtual_size: pool.volumes_size.get(),
         kernel: pool.status.clone(),
+        configured,
+    }
+}
+
+impl From<&storage::Storage> for Configured {
+    fn from(storage: &storage::Storage) -> Self {
+        Self {
+            id: storage.id.to_string(),
+            content: storage.content.iter().copied().collect(),
+            nodes: storage.nodes.as_ref().map(|nodes| nodes.iter().cloned().collect()),
+            formats: ["raw"],
+            shared: false,
+            bwlimit: storage.bwlimit.clone(),
+        }
     }
 }

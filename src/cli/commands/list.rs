@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::status::pending;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
+use crate::cli::guests::Guests;
 use crate::cli::lookup;
 use crate::cli::output::{Answer, columns};
 use crate::cli::resolve::Storage;
@@ -22,10 +23,12 @@ const HELP: &str = "\
 Examples:
   thinvol list local-lvm
   thinvol list local-lvm --vmid 100
+  thinvol list local-lvm --content rootdir
   thinvol list pve/data --tree
 
 JSON:
-  {\"storage\", \"volumes\": [{\"volume\", \"format\": \"raw\", \"content\": \"images\", \"size\": bytes,
+  {\"storage\", \"volumes\": [{\"volume\", \"format\": \"raw\",
+     \"content\": \"images\" or \"rootdir\", \"size\": bytes,
      \"mapped\": bytes or null, \"vmid\": number or null, \"uuid\", \"active\",
      \"created\": seconds since 1970 or null, \"depth\": ancestors in the tree,
      \"parent\": {\"volume\": or null, \"uuid\": or null} or null, \"snapshot\": its name or null}],
@@ -38,6 +41,10 @@ JSON:
 pub struct ListArgs {
     /// The storage: an id or <vg>/<pool>
     pub storage: String,
+
+    /// Only this content: images or rootdir, the disks of containers
+    #[arg(long, value_name = "TYPE")]
+    pub content: Option<String>,
 
     /// Only volumes of this guest; with --tree, also what was made from them
     #[arg(long)]
@@ -153,14 +160,28 @@ impl ListArgs {
         if !view.pools.iter().any(|pool| pool.name == storage.pool) {
             return Err(lookup::no_pool(&storage));
         }
-        let volumes = self.rows(&view, &storage);
-        let notes = pending(&view.vg.name, &view.pending);
+        let guests = Guests::beside(context.resolver.file().path());
+        let volumes = self.rows(&view, &storage, &guests);
+        let mut notes = pending(&view.vg.name, &view.pending);
+        notes.extend(self.left_out(&view, &storage));
         let storage = storage.to_string();
         let warnings = [context.resolver.warnings(), view.warnings].concat();
         context.print(&Volumes { storage, volumes, notes, warnings, tree: self.tree })
     }
 
-    fn rows(&self, view: &View, storage: &Storage) -> Vec<Row> {
+    /// What to say of volumes that have no volume id.
+    fn left_out(&self, view: &View, storage: &Storage) -> Option<String> {
+        let lineage = Lineage::of(&view.vg);
+        let in_pool = view.vg.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
+        let count =
+            in_pool.filter(|lv| !is_listed(storage, lv) && !is_live_snapshot(lineage.descent(lv))).count();
+        let Storage { vg, pool, .. } = storage;
+        (count > 0 && !self.tree && self.vmid.is_none()).then(|| {
+            format!("{count} volumes with other names are left out; 'thinvol list {vg}/{pool}' shows them")
+        })
+    }
+
+    fn rows(&self, view: &View, storage: &Storage, guests: &Guests) -> Vec<Row> {
         let lineage = Lineage::of(&view.vg);
         let seen: std::collections::HashMap<_, _> =
             view.volumes.iter().map(|volume| (&volume.name, volume)).collect();
@@ -170,18 +191,16 @@ impl ListArgs {
         for line in lineage.tree(&storage.pool) {
             let Some(volume) = seen.get(&line.lv.name) else { continue };
             let row = row(storage, volume, line.lv, line.descent, line.depth);
-            let wanted = self.vmid.is_none_or(|vmid| row.vmid == Some(vmid));
-            let is_live_snapshot = matches!(
-                line.descent,
-                Some(Descent { parent: Parent::Present(_), relation: Relation::Snapshot(_) })
-            );
+            let row = Row { content: guests.content_of(row.vmid).word(), ..row };
+            let wanted = self.vmid.is_none_or(|vmid| row.vmid == Some(vmid))
+                && self.content.as_ref().is_none_or(|content| content == row.content);
             if self.tree {
                 kept_above = kept_above.filter(|depth| line.depth > *depth);
                 if wanted || kept_above.is_some() {
                     let top = *kept_above.get_or_insert(line.depth);
                     rows.push(Row { depth: line.depth - top, ..row });
                 }
-            } else if wanted && !is_live_snapshot {
+            } else if wanted && is_listed(storage, line.lv) && !is_live_snapshot(line.descent) {
                 rows.push(row);
             }
         }
@@ -190,6 +209,15 @@ impl ListArgs {
         }
         rows
     }
+}
+
+/// Whether a list of that storage shows it: of one named by its id only what has a volume id.
+fn is_listed(storage: &Storage, lv: &Lv) -> bool {
+    storage.id.is_none() || storage.volume(lv.name.clone()).storage.is_some()
+}
+
+fn is_live_snapshot(descent: Option<Descent<'_>>) -> bool {
+    matches!(descent, Some(Descent { parent: Parent::Present(_), relation: Relation::Snapshot(_) }))
 }
 
 fn row(storage: &Storage, volume: &VolumeView, lv: &Lv, descent: Option<Descent<'_>>, depth: usize) -> Row {

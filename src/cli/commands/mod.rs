@@ -1,6 +1,7 @@
 //! The commands, one file each: what can be typed, its help, and what it does.
 
 pub mod activate;
+pub mod add;
 pub mod alloc;
 pub mod batch;
 pub mod clone;
@@ -11,6 +12,8 @@ pub mod info;
 pub mod list;
 pub mod path;
 pub mod recover;
+pub mod remove;
 pub mod scan;
+pub mod set;
 pub mod snapshot;
 pub mod status;

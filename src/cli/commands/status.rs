@@ -1,5 +1,6 @@
-//! `thinvol status`: how full pools are.
+//! `thinvol status`: how full storages are.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
@@ -9,6 +10,10 @@ use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::lookup;
 use crate::cli::output::Answer;
+use crate::cli::resolve::Storage;
+use crate::config::names::StorageId;
+use crate::config::schema::{Content, Type};
+use crate::config::storage::{self, Kind};
 use crate::dm::status::PoolStatus;
 use crate::ids::{LvName, VgName};
 use crate::thin::view::{PoolView, View};
@@ -16,20 +21,37 @@ use crate::thin::view::{PoolView, View};
 const HELP: &str = "\
 Examples:
   thinvol status
+  thinvol status local-lvm
   thinvol status pve/data
+  thinvol status --content images --enabled
+  thinvol status --pools                           all thin pools, configured or not
   thinvol status --json | jq '.storages[] | select(.used > .total * 0.8)'
 
 JSON:
-  {\"storages\": [{\"storage\", \"type\": \"lvmthin\", \"active\", \"total\": bytes, \"used\": bytes or null,
-    \"available\": bytes or null, \"metadata_total\": bytes, \"metadata_used\": bytes or null,
-    \"kernel\": the pool's status or null}], \"notes\": [text], \"warnings\": [text]}";
+  {\"storages\": [{\"storage\", \"type\", \"enabled\": for this node, \"active\": null if not known,
+    \"pool\": \"<vg>/<pool>\" or null, \"content\": [text] or null, \"total\": bytes or null,
+    \"used\": bytes or null, \"available\": bytes or null, \"metadata_total\": bytes or null,
+    \"metadata_used\": bytes or null, \"kernel\": the pool's status or null}],
+   \"notes\": [text], \"warnings\": [text]}";
 
 /// What `thinvol status` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct StatusArgs {
-    /// Only this pool, <vg>/<pool>
+    /// Only this storage: an id or <vg>/<pool>
     pub storage: Option<String>,
+
+    /// Only storages for this content: images or rootdir
+    #[arg(long, value_name = "TYPE")]
+    pub content: Option<String>,
+
+    /// Only storages that are for this node and not switched off
+    #[arg(long)]
+    pub enabled: bool,
+
+    /// All thin pools of all volume groups instead, configured or not
+    #[arg(long, conflicts_with_all = ["storage", "content", "enabled"])]
+    pub pools: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -39,15 +61,18 @@ struct Storages {
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Row {
     storage: String,
-    r#type: &'static str,
-    active: bool,
-    total: u64,
+    r#type: String,
+    enabled: bool,
+    active: Option<bool>,
+    pool: Option<String>,
+    content: Option<Vec<Content>>,
+    total: Option<u64>,
     used: Option<u64>,
     available: Option<u64>,
-    metadata_total: u64,
+    metadata_total: Option<u64>,
     metadata_used: Option<u64>,
     kernel: Option<PoolStatus>,
 }
@@ -68,20 +93,24 @@ impl Answer for Storages {
             "Name"
         )?;
         for row in &self.storages {
-            let status = if row.active { "active" } else { "inactive" };
-            let (total, used, available) = match (row.used, row.available) {
-                (Some(used), Some(available)) => (row.total, used, available),
+            let (total, used, available) = match (row.total, row.used, row.available) {
+                (Some(total), Some(used), Some(available)) => (total, used, available),
                 _ => (0, 0, 0),
+            };
+            let (status, share) = match row.active {
+                _ if !row.enabled => ("disabled", format!("{:>8}", "N/A")),
+                None => ("unknown", format!("{:>8}", "N/A")),
+                Some(true) => ("active", format!("{:>7}%", hundredths(used, total))),
+                Some(false) => ("inactive", format!("{:>7}%", hundredths(used, total))),
             };
             writeln!(
                 out,
-                "{:<width$} {:>10} {status:>10} {:>15} {:>15} {:>15} {:>7}%",
+                "{:<width$} {:>10} {status:>10} {:>15} {:>15} {:>15} {share}",
                 row.storage,
                 row.r#type,
                 total / 1024,
                 used / 1024,
                 available / 1024,
-                hundredths(used, total),
             )?;
         }
         Ok(())
@@ -107,31 +136,94 @@ impl StatusArgs {
     /// Shows the status.
     ///
     /// # Errors
-    /// If the argument is wrong or the metadata cannot be read.
+    /// If the argument is wrong, or neither configuration nor metadata can be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let mut answer = Storages::default();
-        match &self.storage {
-            Some(storage) => {
-                let storage = context.resolver.storage(storage)?;
-                let view = context.reader()?.view(&storage.vg)?;
-                if !view.pools.iter().any(|pool| pool.name == storage.pool) {
-                    return Err(lookup::no_pool(&storage));
-                }
-                answer.add(view, Some(&storage.pool));
+        let answer = match &self.storage {
+            Some(text) if text.contains('/') => pool_status(context, &context.resolver.storage(text)?)?,
+            Some(text) => {
+                let storage = context.resolver.configured(&StorageId::new(text)?)?;
+                self.configured(context, std::iter::once(storage))?
             }
+            None if self.pools => all_pools(context)?,
             None => {
-                let engine = context.reader()?;
-                for vg in engine.vg_names()? {
-                    match engine.view(&vg.name) {
-                        Ok(view) => answer.add(view, None),
-                        Err(error) => answer.warnings.push(unreadable(&vg.name, &CliError::from(error))),
-                    }
+                let config = context.resolver.config()?;
+                context.resolver.warn_of_all()?;
+                if config.sections().is_empty() {
+                    all_pools(context)?
+                } else {
+                    self.configured(context, config.storages())?
                 }
             }
-        }
-        answer.storages.sort_by(|a, b| a.storage.cmp(&b.storage));
+        };
         context.print(&answer)
     }
+
+    /// The storages of the configuration. What keeps one from being looked at is warned about, and it is shown as
+    /// inactive.
+    fn configured<'a>(
+        &self,
+        context: &'a Context,
+        storages: impl Iterator<Item = &'a storage::Storage>,
+    ) -> Result<Storages, CliError> {
+        let mut answer = Storages { warnings: context.resolver.warnings(), ..Storages::default() };
+        let mut views: BTreeMap<VgName, Option<View>> = BTreeMap::new();
+        let mut unhandled = Vec::new();
+        for storage in storages {
+            let enabled = storage.enabled_on(context.resolver.node()).is_ok();
+            let wanted = !self.enabled && self.content.is_none();
+            if !enabled && !wanted || !self.is_for(storage) {
+                continue;
+            }
+            let mut row = plain_row(storage, enabled);
+            match &storage.kind {
+                Kind::Lvmthin { vg, pool } if enabled => {
+                    if !views.contains_key(vg) {
+                        views.insert(vg.clone(), answer.look(context, vg)?);
+                    }
+                    let view = views.get(vg).and_then(Option::as_ref);
+                    row = answer.pool_row(row, view, vg, pool);
+                }
+                Kind::Lvmthin { .. } => {}
+                Kind::Iscsi { .. } | Kind::Other { .. } if enabled => {
+                    unhandled.push(format!("{} ({})", storage.id, storage.type_name()));
+                }
+                Kind::Iscsi { .. } | Kind::Other { .. } => {}
+            }
+            answer.storages.push(row);
+        }
+        if !unhandled.is_empty() {
+            answer.notes.push(format!("the state of these is not looked at: {}", unhandled.join(", ")));
+        }
+        Ok(answer)
+    }
+
+    fn is_for(&self, storage: &storage::Storage) -> bool {
+        let is = |content: &Content| self.content.as_deref() == Some(content.word());
+        self.content.is_none() || storage.content.iter().any(is)
+    }
+}
+
+fn pool_status(context: &Context, storage: &Storage) -> Result<Storages, CliError> {
+    let mut answer = Storages::default();
+    let view = context.reader()?.view(&storage.vg)?;
+    if !view.pools.iter().any(|pool| pool.name == storage.pool) {
+        return Err(lookup::no_pool(storage));
+    }
+    answer.add(view, Some(&storage.pool));
+    Ok(answer)
+}
+
+fn all_pools(context: &Context) -> Result<Storages, CliError> {
+    let mut answer = Storages::default();
+    let engine = context.reader()?;
+    for vg in engine.vg_names()? {
+        match engine.view(&vg.name) {
+            Ok(view) => answer.add(view, None),
+            Err(error) => answer.warnings.push(unreadable(&vg.name, &CliError::from(error))),
+        }
+    }
+    answer.storages.sort_by(|a, b| a.storage.cmp(&b.storage));
+    Ok(answer)
 }
 
 fn unreadable(vg: &VgName, error: &CliError) -> String {
@@ -145,8 +237,50 @@ impl Storages {
         self.notes.extend(pending(&view.vg.name, &view.pending));
         for pool in view.pools.iter().filter(|pool| only.is_none_or(|only| pool.name == *only)) {
             let storage = format!("{}/{}", view.vg.name, pool.name);
-            self.storages.push(row(storage, pool));
+            self.storages.push(row(storage, &view.vg.name, pool));
         }
+    }
+
+    /// What a volume group is like, read once for all its storages; `None`, with a warning, if it cannot be read.
+    fn look(&mut self, context: &Context, vg: &VgName) -> Result<Option<View>, CliError> {
+        match context.reader()?.view(vg) {
+            Ok(view) => {
+                self.warnings.extend(view.warnings.iter().cloned());
+                self.notes.extend(pending(vg, &view.pending));
+                Ok(Some(view))
+            }
+            Err(error) => {
+                self.warnings.push(unreadable(vg, &CliError::from(error)));
+                Ok(None)
+            }
+        }
+    }
+
+    fn pool_row(&mut self, row: Row, view: Option<&View>, vg: &VgName, pool: &LvName) -> Row {
+        let seen = view.and_then(|view| view.pools.iter().find(|seen| seen.name == *pool));
+        if seen.is_none() && view.is_some() {
+            self.warnings.push(format!("storage '{}': no such logical volume {vg}/{pool}", row.storage));
+        }
+        match seen {
+            Some(pool) => Row { content: row.content, ..self::row(row.storage, vg, pool) },
+            None => Row { active: Some(false), ..row },
+        }
+    }
+}
+
+fn plain_row(storage: &storage::Storage, enabled: bool) -> Row {
+    let is_known = !matches!(storage.kind, Kind::Other { .. });
+    let pool = match &storage.kind {
+        Kind::Lvmthin { vg, pool } => Some(format!("{vg}/{pool}")),
+        Kind::Iscsi { .. } | Kind::Other { .. } => None,
+    };
+    Row {
+        storage: storage.id.to_string(),
+        r#type: storage.type_name().to_owned(),
+        enabled,
+        pool,
+        content: is_known.then(|| storage.content.iter().copied().collect()),
+        ..Row::default()
     }
 }
 
@@ -155,7 +289,7 @@ pub fn pending(vg: &VgName, pending: &[String]) -> Vec<String> {
     pending.iter().map(|what| format!("'thinvol recover {vg}' has something to do: {what}")).collect()
 }
 
-fn row(storage: String, pool: &PoolView) -> Row {
+fn row(storage: String, vg: &VgName, pool: &PoolView) -> Row {
     let working = match &pool.status {
         Some(PoolStatus::Working(working)) => Some(working),
         _ => None,
@@ -164,12 +298,15 @@ fn row(storage: String, pool: &PoolView) -> Row {
     let used = working.map(|working| working.data.used.saturating_mul(chunk_bytes).min(pool.size.get()));
     Row {
         storage,
-        r#type: "lvmthin",
-        active: pool.active,
-        total: pool.size.get(),
+        r#type: Type::Lvmthin.name().to_owned(),
+        enabled: true,
+        active: Some(pool.active),
+        pool: Some(format!("{vg}/{}", pool.name)),
+        content: None,
+        total: Some(pool.size.get()),
         used,
         available: used.map(|used| pool.size.get() - used),
-        metadata_total: pool.metadata_size.get(),
+        metadata_total: Some(pool.metadata_size.get()),
         metadata_used: working.map(|working| working.metadata.used.saturating_mul(METADATA_BLOCK_BYTES)),
         kernel: pool.status.clone(),
     }
@@ -199,6 +336,10 @@ mod tests {
         }
     }
 
+    fn pve() -> VgName {
+        VgName::new("pve").unwrap()
+    }
+
     fn text(rows: Vec<Row>) -> String {
         let mut out = Vec::new();
         Storages { storages: rows, ..Storages::default() }.text(&mut out).unwrap();
@@ -208,22 +349,26 @@ mod tests {
     #[test]
     fn the_columns_are_those_of_pvesm() {
         let rows = vec![
-            row("pve/data".into(), &pool(2 << 30, Some(ROOMY))),
-            row("pve/x".into(), &pool(1 << 30, None)),
+            row("pve/data".into(), &pve(), &pool(2 << 30, Some(ROOMY))),
+            row("pve/x".into(), &pve(), &pool(1 << 30, None)),
+            Row { storage: "off".into(), r#type: "nfs".into(), ..Row::default() },
+            Row { storage: "san".into(), r#type: "iscsi".into(), enabled: true, ..Row::default() },
         ];
         assert_eq!(rows[0].metadata_used, Some(42 * 4096));
         assert_eq!(
             text(rows),
             "Name            Type     Status     Total (KiB)      Used (KiB) Available (KiB)        %\n\
              pve/data     lvmthin     active         2097152           65536         2031616    3.13%\n\
-             pve/x        lvmthin   inactive               0               0               0    0.00%\n"
+             pve/x        lvmthin   inactive               0               0               0    0.00%\n\
+             off              nfs   disabled               0               0               0      N/A\n\
+             san            iscsi    unknown               0               0               0      N/A\n"
         );
     }
 
     #[test]
     fn a_full_pool_is_full_and_never_more() {
         let full = "1 42/3072 40000/32768 - out_of_data_space discard_passdown queue_if_no_space - 1024";
-        let row = row("pve/data".into(), &pool(2 << 30, Some(full)));
+        let row = row("pve/data".into(), &pve(), &pool(2 << 30, Some(full)));
         assert_eq!((row.used, row.available), (Some(2 << 30), Some(0)));
         assert_eq!(hundredths(1, 3), "33.33");
         assert_eq!(hundredths(7, 7), "100.00");

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::config::names::StorageId;
+use crate::config::names::{StorageId, lvm_volname};
 use crate::ids::{LvName, VgName};
 use crate::thin::lineage::SnapName;
 
@@ -19,9 +19,10 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// A volume in it.
+    /// A volume in it. One whose name Proxmox VE does not know has no volume id, and is named by its volume group.
     pub fn volume(&self, lv: LvName) -> Volume {
-        let storage = self.id.is_some().then(|| self.clone());
+        let has_id = self.id.is_some() && lvm_volname(lv.as_str()).is_ok();
+        let storage = has_id.then(|| self.clone());
         Volume { vg: self.vg.clone(), lv, storage }
     }
 }
@@ -49,7 +50,10 @@ pub struct Volume {
 impl Volume {
     /// Another volume of the same place, named the same way.
     pub fn sibling(&self, lv: LvName) -> Self {
-        Self { lv, ..self.clone() }
+        match &self.storage {
+            Some(storage) => storage.volume(lv),
+            None => Self { lv, ..self.clone() },
+        }
     }
 
     fn key(&self) -> (&VgName, &LvName) {

@@ -133,12 +133,12 @@ fn storages_that_cannot_be_used_say_so_in_the_words_of_proxmox_ve() {
         ),
         (
             "bad",
-            "1 storage.cfg line 24: section 'bad' cannot be used: missing value for required option 'thinpool' \
+            "1 storage.cfg line 23: section 'bad' cannot be used: missing value for required option 'thinpool' \
              / correct the section",
         ),
         (
             "twice",
-            "1 storage 'twice' is defined more than once: storage.cfg lines 27, 29 / give one of the sections \
+            "1 storage 'twice' is defined more than once: storage.cfg lines 26, 28 / give one of the sections \
              another id",
         ),
     ] {

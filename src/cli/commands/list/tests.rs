@@ -7,10 +7,10 @@ fn of(number: usize) -> String {
 }
 
 fn shown(tree: bool, vmid: Option<u64>, lvs: Vec<Lv>) -> String {
-    let args = ListArgs { storage: String::new(), vmid, tree };
+    let args = ListArgs { storage: String::new(), content: None, vmid, tree };
     let view = view(lvs);
     let storage = crate::cli::resolve::Resolver::over("").storage("pve/data").unwrap();
-    let volumes = args.rows(&view, &storage);
+    let volumes = args.rows(&view, &storage, &Guests::default());
     let mut out = Vec::new();
     let answer = Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree };
     answer.text(&mut out).unwrap();
@@ -60,4 +60,28 @@ fn the_tree_shows_what_was_made_from_what() {
         "the tree of a guest starts at its own volumes"
     );
     assert_eq!(shown(true, Some(100), family()).lines().count(), 4);
+}
+
+#[test]
+fn a_storage_lists_what_has_a_volume_id() {
+    let args = args_of_all();
+    let view = view(family());
+    let config = "lvmthin: local-lvm\n\tvgname pve\n\tthinpool data\n";
+    let storage = crate::cli::resolve::Resolver::over(config).storage("local-lvm").unwrap();
+    let rows = args.rows(&view, &storage, &Guests::default());
+    let volumes: Vec<&str> = rows.iter().map(|row| row.volume.as_str()).collect();
+    assert_eq!(volumes, ["local-lvm:vm-100-disk-0", "local-lvm:vm-100-disk-1", "local-lvm:vm-101-disk-0"]);
+    assert_eq!(
+        args.left_out(&view, &storage).unwrap(),
+        "2 volumes with other names are left out; 'thinvol list pve/data' shows them"
+    );
+    let tree = ListArgs { tree: true, ..args }.rows(&view, &storage, &Guests::default());
+    let parents: Vec<_> = tree.iter().filter_map(|row| row.parent.as_ref()?.volume.as_deref()).collect();
+    assert_eq!(parents, ["local-lvm:vm-100-disk-0", "pve/snap_vm-100-disk-0_s"]);
+    let images = ListArgs { content: Some("rootdir".into()), ..args_of_all() };
+    assert!(images.rows(&view, &storage, &Guests::default()).is_empty());
+}
+
+fn args_of_all() -> ListArgs {
+    ListArgs { storage: String::new(), content: None, vmid: None, tree: false }
 }

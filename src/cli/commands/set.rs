@@ -1,0 +1,83 @@
+//! `thinvol set`: properties of a storage.
+
+use clap::Args;
+
+use super::add::CommonProperties;
+use crate::cli::configure::{ConfigOptions, configure, configuring};
+use crate::cli::context::Context;
+use crate::cli::errors::CliError;
+use crate::config::grammar::split_list;
+use crate::config::names::StorageId;
+
+const HELP: &str = configuring!(
+    "\
+  thinvol set local-lvm --content images --nodes pve1
+  thinvol set local-lvm --disable 1
+  thinvol set local-lvm --delete nodes,bwlimit
+  thinvol set local-lvm --disable 0 --digest \"$(sha1sum < /etc/pve/storage.cfg | cut -d' ' -f1)\""
+);
+
+/// What `thinvol set` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct SetArgs {
+    /// The id of the storage
+    pub storage: String,
+
+    /// What is set.
+    #[command(flatten)]
+    pub common: CommonProperties,
+
+    /// Properties to take back to their defaults
+    #[arg(long, value_name = "LIST")]
+    pub delete: Vec<String>,
+
+    /// Only if the file still has this SHA-1
+    #[arg(long, value_name = "SHA1")]
+    pub digest: Option<String>,
+
+    /// Cannot be changed: said better than 'unexpected argument'.
+    #[arg(long, hide = true)]
+    pub vgname: Option<String>,
+
+    /// Cannot be changed.
+    #[arg(long, hide = true)]
+    pub thinpool: Option<String>,
+
+    /// Cannot be changed.
+    #[arg(long, hide = true)]
+    pub portal: Option<String>,
+
+    /// Cannot be changed.
+    #[arg(long, hide = true)]
+    pub target: Option<String>,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub options: ConfigOptions,
+}
+
+impl SetArgs {
+    /// Sets and deletes properties.
+    ///
+    /// # Errors
+    /// If there is no such storage, a property is wrong, or the file is not the one that was looked at.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let id = StorageId::new(&self.storage)?;
+        let mut properties = self.common.given();
+        let fixed = [
+            ("vgname", &self.vgname),
+            ("thinpool", &self.thinpool),
+            ("portal", &self.portal),
+            ("target", &self.target),
+        ];
+        properties
+            .extend(fixed.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))));
+        let delete: Vec<String> =
+            self.delete.iter().flat_map(|list| split_list(list)).map(str::to_owned).collect();
+        configure(context, &self.options, &id, "update storage failed", |config| {
+            config.expect(self.digest.as_deref())?;
+            Ok(config.set(&id, &properties, &delete)?)
+        })
+    }
+}
