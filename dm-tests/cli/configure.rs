@@ -24,12 +24,12 @@ fn a_storage_lives_and_the_rest_of_the_file_is_as_it_was() {
     let silent = |line: &str| assert_eq!(over(&config, line), (String::new(), Some(0)), "{line}");
     let now = || fs::read_to_string(&config).expect("it is there");
 
-    silent("add lvmthin new --vgname pve --thinpool data --disable 1 --content images");
+    silent("add lvmthin new --vgname pve --thinpool data --disable 1 --content rootdir");
     let added =
-        format!("{original}\nlvmthin: new\n\tdisable\n\tthinpool data\n\tvgname pve\n\tcontent images\n\n");
+        format!("{original}\nlvmthin: new\n\tdisable\n\tthinpool data\n\tvgname pve\n\tcontent rootdir\n\n");
     assert_eq!(now(), added);
     silent("set new --nodes pve1,pve2 --delete content");
-    assert_eq!(now(), added.replace("\tcontent images\n", "\tnodes pve1,pve2\n"));
+    assert_eq!(now(), added.replace("\tcontent rootdir\n", "\tnodes pve1,pve2\n"));
     let (said, code) =
         over(&config, "set new --nodes pve1 --digest da39a3ee5e6b4b0d3255bfef95601890afd80709");
     assert_eq!(code, Some(1));

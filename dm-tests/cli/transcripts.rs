@@ -22,6 +22,7 @@ fn transcript(commands: &[(&str, &str)]) -> String {
         for (prefix, stream) in [("<< ", *input), ("", text(&output.stdout)), ("2> ", text(&output.stderr))] {
             for line in stream.lines() {
                 let line = line.replace(&format!("{}/", repository().display()), "");
+                let line = line.replace(&format!("on node '{}'", node()), "on node 'HERE'");
                 transcript.push_str(format!("{prefix}{line}").trim_end());
                 transcript.push('\n');
             }
@@ -30,6 +31,12 @@ fn transcript(commands: &[(&str, &str)]) -> String {
         transcript.push_str(&format!("exit {code}\n\n"));
     }
     transcript
+}
+
+/// The name of this node.
+fn node() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("Linux tells");
+    host.trim().split('.').next().unwrap_or_default().to_owned()
 }
 
 /// The configuration that commands are given as `CFG`.

@@ -279,7 +279,11 @@ impl From<LookupError> for CliError {
             LookupError::Twice { .. } => (Code::Refused, "give one of the sections another id".to_owned()),
             LookupError::Unusable { .. } => (Code::Refused, "correct the section".to_owned()),
         };
-        Self::from_error(code, &error).hint(hint)
+        let shown = Self::from_error(code, &error).hint(hint);
+        match error {
+            LookupError::Unusable { issues, .. } => Self { causes: issues, ..shown },
+            LookupError::Missing { .. } | LookupError::Twice { .. } => shown,
+        }
     }
 }
 

@@ -71,6 +71,8 @@ pub enum LookupError {
         line: usize,
         /// Why.
         why: String,
+        /// What is wrong with its lines.
+        issues: Vec<String>,
     },
 }
 
@@ -220,6 +222,11 @@ impl StorageCfg {
             file: self.file.clone(),
             line: section.raw.lines.start + 1,
             why: why.clone(),
+            issues: self
+                .issues_of(id.as_str())
+                .filter(|issue| issue.key.is_some())
+                .map(Issue::to_string)
+                .collect(),
         })
     }
 

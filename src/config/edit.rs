@@ -110,10 +110,11 @@ fn written(kind: Type, key: &str, value: &str) -> Result<String, EditError> {
         return Err(wrong("got undefined value".to_owned()));
     }
     schema::check(kind, key, Some(&value)).map_err(wrong)?;
-    if key == "content"
-        && let Some(why) = schema::contents(kind, &value).map_err(wrong)?.warnings.into_iter().next()
-    {
-        return Err(wrong(why));
+    if key == "content" {
+        if let Some(word) = split_list(&value).find(|word| !kind.takes_content(word)) {
+            return Err(wrong(format!("storage does not support content type '{word}'")));
+        }
+        schema::contents(kind, &value).map_err(wrong)?;
     }
     Ok(value)
 }

@@ -175,7 +175,8 @@ impl Type {
         }
     }
 
-    const fn takes_content(self, word: &str) -> bool {
+    /// Whether it may be for that content.
+    pub const fn takes_content(self, word: &str) -> bool {
         match (self, word.as_bytes()) {
             (_, b"images") | (Self::Lvmthin, b"rootdir") | (Self::Iscsi, b"none") => true,
             _ => false,
