@@ -16,7 +16,8 @@ and records the result in LVM2's own metadata: stock lvm2 sees, activates and re
 
 A <STORAGE> is the id of a storage of type lvmthin in storage.cfg, or '<vg>/<pool>'; a <VOLUME> is \
 '<storage id>:<name>', or '<vg>/<lv>' (or '/dev/<vg>/<lv>'); a snapshot is '<volume>@<snapshot>'. What was \
-named by its storage id is shown by it, and used only if the storage is there for this node. Several volumes in one command are one transaction; of several volume groups, each \
+named by its storage id is shown by it, and used only if the storage is there for this node. \
+Several volumes in one command are one transaction; of several volume groups, each \
 is one transaction, in the order of their names.";
 
 const AFTER: &str = "\

@@ -33,8 +33,9 @@ macro_rules! configuring {
             "Examples:\n",
             $examples,
             "\n\nJSON:\n",
-            "  {\"executed\": false with --dry-run, \"file\", \"storage\", \"type\", \"changed\": whether the file is,\n",
-            "   \"digest\": of the file afterwards, \"diff\": text or null, \"notes\": [text], \"warnings\": [text]}"
+            "  {\"executed\": false with --dry-run, \"file\", \"storage\", \"type\",\n",
+            "   \"changed\": whether the file is, \"digest\": of the file afterwards,\n",
+            "   \"diff\": text or null, \"notes\": [text], \"warnings\": [text]}"
         )
     };
 }

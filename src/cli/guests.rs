@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn containers_have_root_directories() {
-        let list = br#"{"version":3,"ids":{"100":{"node":"a","type":"qemu","version":1},"101":{"node":"a","type":"lxc"}}}"#;
+        let list =
+            br#"{"version":3,"ids":{"100":{"node":"a","type":"qemu"},"101":{"node":"a","type":"lxc"}}}"#;
         let guests = Guests::read(list);
         assert_eq!(
             [Some(100), Some(101), Some(102), None].map(|vmid| guests.content_of(vmid)),

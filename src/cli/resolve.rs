@@ -33,7 +33,7 @@ impl Resolver {
     }
 
     /// A resolver over a configuration with that content, on node `here`.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn over(text: &str) -> Self {
         let file = ConfigFile::choose(Some(std::path::Path::new("storage.cfg")));
         let config = OnceCell::from(StorageCfg::parse("storage.cfg", text.as_bytes()));

@@ -1,7 +1,7 @@
 //! Addresses of iSCSI portals as `storage.cfg` writes them.
 
+use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The port of iSCSI. Source: RFC 7143, section 4.2.7.1; IANA.
 pub const ISCSI_PORT: u16 = 3260;

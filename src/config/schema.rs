@@ -177,10 +177,10 @@ impl Type {
 
     /// Whether it may be for that content.
     pub const fn takes_content(self, word: &str) -> bool {
-        match (self, word.as_bytes()) {
-            (_, b"images") | (Self::Lvmthin, b"rootdir") | (Self::Iscsi, b"none") => true,
-            _ => false,
-        }
+        matches!(
+            (self, word.as_bytes()),
+            (_, b"images") | (Self::Lvmthin, b"rootdir") | (Self::Iscsi, b"none")
+        )
     }
 }
 
@@ -327,6 +327,14 @@ pub fn boolean(text: &str) -> Option<bool> {
 mod tests {
     use super::*;
 
+    /// The value that counts, or the verdict behind an exclamation mark.
+    fn said(kind: Type, key: &str, value: Option<&str>) -> String {
+        match check(kind, key, value) {
+            Ok(value) => value.unwrap_or_default(),
+            Err(why) => format!("!{why}"),
+        }
+    }
+
     /// Verdicts of the real parser over single properties.
     #[test]
     fn verdicts_are_those_of_proxmox_ve() {
@@ -369,6 +377,14 @@ mod tests {
                 Some("a.b"),
                 "!invalid format - value does not look like a valid node name",
             ),
+        ] {
+            assert_eq!(said(kind, key, value), verdict, "{key} {value:?}");
+        }
+    }
+
+    #[test]
+    fn verdicts_on_limits_and_portals_are_those_of_proxmox_ve() {
+        for (kind, key, value, verdict) in [
             (Type::Lvmthin, "bwlimit", Some("clone=100,default=0.5"), "clone=100,default=0.5"),
             (
                 Type::Lvmthin,
@@ -399,11 +415,7 @@ mod tests {
             (Type::Iscsi, "target", Some("a\rb"), "!property contains a line feed"),
             (Type::Iscsi, "vgname", Some("pve"), "!unexpected property 'vgname'"),
         ] {
-            let said = match check(kind, key, value) {
-                Ok(value) => value.unwrap_or_default(),
-                Err(why) => format!("!{why}"),
-            };
-            assert_eq!(said, verdict, "{key} {value:?}");
+            assert_eq!(said(kind, key, value), verdict, "{key} {value:?}");
         }
     }
 

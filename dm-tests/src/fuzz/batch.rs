@@ -20,7 +20,7 @@ static METADATA: LazyLock<Metadata> = LazyLock::new(|| large::metadata(VOLUMES))
 /// Reads requests and plans them: whatever they are, the plan keeps what every plan must keep.
 pub fn requests(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let Ok(wishes) = wishes(&text, &Resolver::default()) else { return };
+    let Ok(wishes) = wishes(&text, &Resolver::over("")) else { return };
     let of_ours = wishes.into_iter().filter(|(vg, _)| *vg == METADATA.vg.name);
     let wishes: Vec<_> = of_ours.map(|(_, wish)| wish).collect();
     let Ok(asked) = ask(&METADATA.vg, &wishes) else { return };

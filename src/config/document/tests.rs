@@ -60,23 +60,39 @@ fn the_digest_is_the_sha1_of_the_file() {
     assert_eq!(parse("abc").digest(), "a9993e364706816aba3e25717850c26c9cd0d89d");
 }
 
+const GOOD: &str = "\tthinpool data\n\tvgname pve\n";
+
+type Verdict = (String, &'static str, Vec<String>);
+
 /// Files that the real parser was run on, and what it made of them: the storages left, then what it said.
+fn check(verdicts: Vec<Verdict>) {
+    for (text, left, words) in verdicts {
+        assert_eq!((usable(&text).as_str(), said(&text)), (left, words), "{text}");
+    }
+}
+
 #[test]
-fn verdicts_on_whole_files() {
-    let good = "\tthinpool data\n\tvgname pve\n";
-    let missing = "the section is skipped: missing value for required option";
-    for (text, left, words) in [
-        (format!("lvmthin:ab\n{good}"), "ab=pve/data", vec![]),
-        (format!("LVMTHIN: ab\r\n\tthinpool data\r\n\tvgname pve\r\n"), "ab=pve/data", vec![]),
-        (format!("lvmthin: ab\n{good} \n"), "ab=pve/data", vec!["line 4 (section 'ab') - ignore config line:  ".into()]),
-        (format!("lvmthin: ab\n# c\n{good}\tdisable\n"), "ab=pve/data", vec![]),
+fn verdicts_on_lines() {
+    check(vec![
+        (format!("lvmthin:ab\n{GOOD}"), "ab=pve/data", vec![]),
+        ("LVMTHIN: ab\r\n\tthinpool data\r\n\tvgname pve\r\n".into(), "ab=pve/data", vec![]),
         (
-            format!("lvmthin: ab\n{good}\tdisable yes\n"),
+            format!("lvmthin: ab\n{GOOD} \n"),
             "ab=pve/data",
-            vec!["line 4 (section 'ab') - unable to parse value of 'disable': type check ('boolean') failed - got 'yes'".into()],
+            vec!["line 4 (section 'ab') - ignore config line:  ".into()],
+        ),
+        (format!("lvmthin: ab\n# c\n{GOOD}\tdisable\n"), "ab=pve/data", vec![]),
+        (
+            format!("lvmthin: ab\n{GOOD}\tdisable yes\n"),
+            "ab=pve/data",
+            vec![
+                "line 4 (section 'ab') - unable to parse value of 'disable': \
+                 type check ('boolean') failed - got 'yes'"
+                    .into(),
+            ],
         ),
         (
-            format!("lvmthin: ab\n{good}\tshared 1\n\tcomment x\n"),
+            format!("lvmthin: ab\n{GOOD}\tshared 1\n\tcomment x\n"),
             "ab=pve/data",
             vec![
                 "line 4 (section 'ab') - unable to parse value of 'shared': unexpected property 'shared'".into(),
@@ -84,7 +100,7 @@ fn verdicts_on_whole_files() {
             ],
         ),
         (
-            format!("lvmthin: ab\n{good}lvmthin: cd\n{good}"),
+            format!("lvmthin: ab\n{GOOD}lvmthin: cd\n{GOOD}"),
             "ab=pve/data",
             vec![
                 "line 4 (section 'ab') - ignore config line: lvmthin: cd (a section ends at an empty line only)".into(),
@@ -92,6 +108,13 @@ fn verdicts_on_whole_files() {
                 "line 6 (section 'ab') - unable to parse value of 'vgname': duplicate attribute".into(),
             ],
         ),
+    ]);
+}
+
+#[test]
+fn verdicts_on_sections() {
+    let missing = "the section is skipped: missing value for required option";
+    check(vec![
         ("lvmthin: ab\n\tvgname pve\n".into(), "", vec![format!("line 1 (section 'ab') - {missing} 'thinpool'")]),
         (
             "lvmthin: ab\n\tvgname pve\n\tthinpool d+\n".into(),
@@ -102,19 +125,27 @@ fn verdicts_on_whole_files() {
                  invalid format - lvm name 'd+' contains illegal characters".into(),
             ],
         ),
-        ("foo: ab\n\tbar 1\n".into(), "", vec!["line 1 (section 'ab') - the section is skipped: unsupported type 'foo'".into()]),
         (
-            format!("lvmthin: a\n{good}"),
+            "foo: ab\n\tbar 1\n".into(),
             "",
-            vec!["line 1 (section 'a') - the section is skipped: storage ID 'a' cannot be shorter than 2 characters".into()],
+            vec!["line 1 (section 'ab') - the section is skipped: unsupported type 'foo'".into()],
         ),
         (
-            format!("lvmthin: ab\n{good}\tcontent images,iso\n"),
+            format!("lvmthin: a\n{GOOD}"),
+            "",
+            vec![
+                "line 1 (section 'a') - the section is skipped: \
+                 storage ID 'a' cannot be shorter than 2 characters"
+                    .into(),
+            ],
+        ),
+        (
+            format!("lvmthin: ab\n{GOOD}\tcontent images,iso\n"),
             "ab=pve/data",
             vec!["line 4 (section 'ab') - storage does not support content type 'iso'".into()],
         ),
         (
-            format!("lvmthin: ab\n{good}\tcontent iso\n"),
+            format!("lvmthin: ab\n{GOOD}\tcontent iso\n"),
             "",
             vec!["line 1 (section 'ab') - the section is skipped: storage does not support content type 'none'".into()],
         ),
@@ -123,14 +154,16 @@ fn verdicts_on_whole_files() {
             "line 2 (section 'ab') - unable to parse value of 'portal': \
              invalid format - value does not look like a valid portal address".into(),
         ]),
-        (format!("vgname pve\n\nlvmthin: ab\n{good}"), "ab=pve/data", vec!["line 1 - ignore config line: vgname pve".into()]),
-        (format!("lvmthin: local\n{good}"), "", vec![
+        (
+            format!("vgname pve\n\nlvmthin: ab\n{GOOD}"),
+            "ab=pve/data",
+            vec!["line 1 - ignore config line: vgname pve".into()],
+        ),
+        (format!("lvmthin: local\n{GOOD}"), "", vec![
             "line 1 (section 'local') - the section is skipped: Proxmox VE takes 'local' for a directory, \
              whatever is written".into(),
         ]),
-    ] {
-        assert_eq!((usable(&text).as_str(), said(&text)), (left, words), "{text}");
-    }
+    ]);
 }
 
 #[test]
