@@ -80,11 +80,6 @@ impl Sectors {
 }
 
 impl Bytes {
-    /// The same length in sectors, or `None` if it is not a whole number of them.
-    pub fn to_sectors_exact(self) -> Option<Sectors> {
-        self.0.is_multiple_of(SECTOR_BYTES).then_some(Sectors(self.0 / SECTOR_BYTES))
-    }
-
     /// The smallest number of sectors that holds this many bytes.
     pub fn to_sectors_ceil(self) -> Sectors {
         Sectors(self.0.div_ceil(SECTOR_BYTES))

@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use dm_tests::world::World;
-use dm_tests::world::asks::create;
+use dm_tests::world::asks::{Start, activate, create, snapshot};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks,
     removals, snapshots,
@@ -13,6 +12,7 @@ use dm_tests::world::machine::pvs;
 use dm_tests::world::reader::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed, volumes};
 use dm_tests::world::state::told;
+use dm_tests::world::{World, device, lv};
 use nix::errno::Errno;
 use thinvol::dm::kernel::Kernel as _;
 use thinvol::dm::sim::{Fault, FaultKind, When};
@@ -248,4 +248,71 @@ fn commits_that_the_kernel_swallows() {
     }
     assert!(failed > 50, "only {failed} changes noticed");
     println!("swallowed commits: {failed}");
+}
+
+/// What is committed is committed: only the device is missing, and the words say so.
+#[test]
+fn an_activation_that_fails_after_the_last_commit_is_only_that() {
+    let world = Start::Used.world(1);
+    let whole = world.fork();
+    whole.run(&[create("n", true)]).unwrap();
+    let load = |call: &str| call.starts_with("load pve-n");
+    let log: Vec<String> = whole.machine.kernel.log().iter().map(ToString::to_string).collect();
+    let nth = log.iter().position(|call| load(call)).unwrap() + 1;
+    let kind = FaultKind::Errno(Errno::ENOMEM);
+    world.machine.kernel.inject(Fault { verb: None, nth, when: When::Before, kind });
+    let error = world.run(&[create("n", true)]).unwrap_err();
+    let words = told(&error);
+    assert_eq!(error.kind(), Kind::Partial);
+    assert!(words.contains("the change is made and stays") && words.contains("activate pve-n"), "{words}");
+    assert!(error.hint().unwrap().contains("thinvol activate"), "{:?}", error.hint());
+    world.machine.kernel.revive();
+    assert!(at_rest(&world).unwrap().lv(&lv("n")).is_some());
+    world.run(&[activate("n")]).unwrap();
+    assert!(world.exists(&device("n")));
+}
+
+/// A device that cannot be given its table is removed again; if that fails too, the user hears of it, and recovery
+/// removes it.
+#[test]
+fn a_device_left_without_a_table_is_told_of_and_removed_later() {
+    let world = Start::Used.world(1);
+    let whole = world.fork();
+    whole.run(&[activate("b")]).unwrap();
+    let log: Vec<String> = whole.machine.kernel.log().iter().map(ToString::to_string).collect();
+    let nth = log.iter().position(|call| call.starts_with("load pve-b")).unwrap() + 1;
+    for at in [nth, nth + 1] {
+        let kind = FaultKind::Errno(Errno::ENOMEM);
+        world.machine.kernel.inject(Fault { verb: None, nth: at, when: When::Before, kind });
+    }
+    let error = world.run(&[activate("b")]).unwrap_err();
+    assert!(
+        error.aside().warnings.iter().any(|warning| warning.contains("pve-b was left without a table")),
+        "{:?}",
+        error.aside()
+    );
+    world.machine.kernel.revive();
+    let repair = world.recover().unwrap();
+    assert!(repair.found.iter().any(|found| found.contains("pve-b has no table")), "{:?}", repair.found);
+    assert!(!world.exists(&device("b")));
+}
+
+/// One origin is slow to suspend: nothing was changed, nothing stays suspended, and a retry may work.
+#[test]
+fn origins_that_are_slow_to_suspend_do_not_wait_for_each_other() {
+    let world = Start::Used.world(1);
+    world.run(&[activate("b")]).unwrap();
+    let requests = [snapshot("a", "n"), snapshot("b", "m")];
+    let seqno = world.metadata().vg.seqno;
+    world.machine.host.set(|host| host.is_slow = true);
+    let error = world.run(&requests).unwrap_err();
+    assert_eq!(error.kind(), Kind::Busy);
+    assert!(told(&error).contains("suspended within 20 s"), "{}", told(&error));
+    unharmed(&world).unwrap();
+    assert_eq!(at_rest(&world).unwrap().seqno, seqno);
+    assert_eq!(world.machine.kernel.suspended(), Vec::new());
+    // One origin alone makes nobody else wait.
+    world.run(&requests[..1]).unwrap();
+    world.machine.host.set(|host| host.is_slow = false);
+    world.run(&requests[1..]).unwrap();
 }

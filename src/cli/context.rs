@@ -102,7 +102,7 @@ impl From<EngineError> for CliError {
             Kind::Corrupt => Code::Corrupt,
             Kind::Unsupported => Code::Unsupported,
         };
-        Self { hint: error.hint(), ..Self::from_error(code, &error) }
+        Self { hint: error.hint(), aside: Box::new(error.aside().clone()), ..Self::from_error(code, &error) }
     }
 }
 

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+use crate::thin::error::Aside;
+
 /// Why a command failed, in the words of its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(into = "u8")]
@@ -51,6 +53,9 @@ pub struct CliError {
     pub hint: Option<String>,
     /// The exit code.
     pub code: Code,
+    /// What was mended and warned of before it went wrong.
+    #[serde(flatten)]
+    pub aside: Box<Aside>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +66,7 @@ struct Envelope<'a> {
 impl CliError {
     /// An error without cause or hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), hint: None, code }
+        Self { message: message.into(), causes: Vec::new(), hint: None, code, aside: Box::default() }
     }
 
     /// An error of the command line or of its input.
@@ -96,7 +101,7 @@ impl CliError {
     #[must_use]
     pub fn within(self, code: Code, message: impl Into<String>) -> Self {
         let causes = std::iter::once(self.message).chain(self.causes).collect();
-        Self { message: message.into(), causes, hint: self.hint, code }
+        Self { message: message.into(), causes, hint: self.hint, code, aside: self.aside }
     }
 
     /// Writes it as a JSON object, or as lines of text with coloured labels.
@@ -107,6 +112,12 @@ impl CliError {
         if json {
             serde_json::to_writer_pretty(&mut *out, &Envelope { error: self })?;
             return writeln!(out);
+        }
+        for recovered in &self.aside.recovered {
+            label(out, AnsiColor::Cyan, "recovered", recovered)?;
+        }
+        for warning in &self.aside.warnings {
+            label(out, AnsiColor::Yellow, "warning", warning)?;
         }
         label(out, AnsiColor::Red, "error", &self.message)?;
         for cause in &self.causes {
@@ -159,6 +170,17 @@ mod tests {
                 "code": 5,
             }})
         );
+    }
+
+    #[test]
+    fn what_was_mended_before_is_told_first() {
+        let mut error = CliError::new(Code::NotFound, "no such volume");
+        error.aside.recovered.push("2 messages".to_owned());
+        error.aside.warnings.push("no copy".to_owned());
+        assert_eq!(shown(&error, false), "recovered: 2 messages\nwarning: no copy\nerror: no such volume\n");
+        let json: serde_json::Value = serde_json::from_str(&shown(&error, true)).unwrap();
+        assert_eq!(json["error"]["recovered"], serde_json::json!(["2 messages"]));
+        assert_eq!(json["error"]["warnings"], serde_json::json!(["no copy"]));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! A small process that resumes suspended devices if the process that suspended them dies.
+//! A small process that resumes suspended devices if the process that suspends them dies or hangs.
 //!
 //! A device left suspended hangs everything above it until someone resumes it by hand, and SIGKILL or the
 //! out-of-memory killer leave no chance to. So before the first suspend the process forks a child that does
 //! nothing but wait on a socket: one byte means that all is well; the end of the stream without it means that
-//! the parent is gone.
+//! the parent is gone. Another byte starts a clock, for the time in which the parent can hang in the kernel
+//! with some devices suspended and some not yet: when it runs out, the child resumes them as well.
 //!
 //! The cost is one `fork` and one exit, no `exec`: 0.1 ms each for a small process, 1 ms with 32 MiB in
 //! memory, because `fork` copies the page tables. What it cannot cover: a kill of the whole control group,
@@ -24,6 +25,13 @@ use super::dm::PreparedResume;
 /// How long to wait for the child to end; it has at most a few ioctls left to do.
 const END_LIMIT_MS: u16 = 10_000;
 
+/// All is well: the child ends.
+const DONE: u8 = b'.';
+/// Count the time until the next byte.
+const CLOCK: u8 = b'c';
+/// No longer; the child answers with the same byte.
+const HOLD: u8 = b'h';
+
 /// A device that must not stay suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endangered<'a> {
@@ -42,11 +50,14 @@ pub struct ResumeGuard {
 }
 
 impl ResumeGuard {
-    /// Forks the child. `devices` are resumed in the order given, those that are not suspended left alone.
+    /// Forks the child. `devices` are resumed in the order given, those that are not suspended left alone. It should
+    /// be the order in which they are suspended: a resume waits for a suspend of the same device that hangs.
+    /// `limit` is the time that [`ResumeGuard::start_clock`] starts, at most 24 days.
     ///
     /// # Errors
     /// If a name is too long, `control` cannot be opened or the system refuses a socket or a process.
-    pub fn arm(control: &str, devices: &[Endangered<'_>]) -> io::Result<Self> {
+    pub fn arm(control: &str, devices: &[Endangered<'_>], limit: Duration) -> io::Result<Self> {
+        let limit_ms = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
         let prepare = |device: &Endangered<'_>| PreparedResume::new(device.name, device.event_nr);
         let mut resumes = devices.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         let (line, childs_line) = UnixStream::pair()?;
@@ -60,7 +71,7 @@ impl ResumeGuard {
         // that is allocated already; it never returns from `watch`. See there.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            watch(childs_line.as_raw_fd(), control.as_raw_fd(), &mut resumes);
+            watch(childs_line.as_raw_fd(), control.as_raw_fd(), &mut resumes, limit_ms);
         }
         let forked = Errno::result(child);
         before.thread_set_mask()?;
@@ -76,6 +87,25 @@ impl ResumeGuard {
         line.read_exact(&mut [0])
     }
 
+    /// Makes the child count the time.
+    pub fn start_clock(&mut self) {
+        if let Some(line) = &mut self.line
+            && let Err(error) = line.write_all(&[CLOCK])
+        {
+            // Its end is noticed by `hold`.
+            tracing::debug!(%error, "the guard process is gone");
+        }
+    }
+
+    /// Makes the child leave the devices as they are. `false` if it does not answer: its time was over and it has
+    /// resumed them, or it was killed.
+    #[must_use]
+    pub fn hold(&mut self) -> bool {
+        let Some(line) = &mut self.line else { return false };
+        let mut answer = [0];
+        line.write_all(&[HOLD]).and_then(|()| line.read_exact(&mut answer)).is_ok() && answer == [HOLD]
+    }
+
     /// Tells the child that nothing is suspended any more, and reaps it.
     ///
     /// # Errors
@@ -83,7 +113,7 @@ impl ResumeGuard {
     pub fn disarm(mut self) -> io::Result<()> {
         match self.line.take() {
             Some(mut line) => {
-                let told = line.write_all(b".");
+                let told = line.write_all(&[DONE]);
                 end(line, self.child);
                 told
             }
@@ -132,9 +162,9 @@ fn above_stdio(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// Between `fork` and `_exit` of a process that may have threads only async-signal-safe work is allowed: no
 /// allocation, no lock, no panic, no drop. Everything here is a bare system call on memory that the parent
 /// prepared.
-fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume]) -> ! {
-    // SAFETY: none of these takes a pointer to memory that the child does not own, except the one byte and
-    // the static string. The two descriptors are copied to 0 and 1 and all others closed, so that the child
+fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume], limit_ms: libc::c_int) -> ! {
+    // SAFETY: none of these takes a pointer to memory that the child does not own, except single bytes, one pollfd
+    // and the static string. The two descriptors are copied to 0 and 1 and all others closed, so that the child
     // keeps no lock, pipe or mount of the parent alive; 1 is the control node from then on and stays open
     // until `_exit`.
     unsafe {
@@ -150,8 +180,18 @@ fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume]) -> ! {
         libc::mlockall(libc::MCL_CURRENT);
         libc::write(0, c"r".as_ptr().cast(), 1);
         let mut byte = 0u8;
+        let mut wait_ms = -1;
         loop {
+            let mut event = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
+            if libc::poll(&raw mut event, 1, wait_ms) == 0 {
+                break;
+            }
             match libc::read(0, (&raw mut byte).cast(), 1) {
+                1 if byte == CLOCK => wait_ms = limit_ms,
+                1 if byte == HOLD => {
+                    wait_ms = -1;
+                    libc::write(0, (&raw const byte).cast(), 1);
+                }
                 1 => libc::_exit(0),
                 -1 if *libc::__errno_location() == libc::EINTR => {}
                 // End of stream, or an error: resuming what is not suspended does no harm.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -12,17 +12,16 @@ use crate::dm::kernel::{Counting, Verb};
 use crate::dm::udev::{Places, for_this_machine, missing};
 use crate::ids::{LvName, LvmUuid, VgName};
 use crate::io::direct::Access;
-use crate::lvm::backup::{Backups, description};
+use crate::lvm::backup::Backups;
 use crate::lvm::check::may_write;
 use crate::lvm::conf::{HostIds, LvmConf};
-use crate::lvm::edit::Stamp;
-use crate::lvm::lock::{LockError, VgLock};
-use crate::lvm::metadata::Metadata;
+use crate::lvm::lock::{GlobalLock, LockError, LockMode, VgLock, VgReadLock};
 use crate::lvm::model::Vg;
 use crate::lvm::scan::{FoundVg, Scanner};
 use crate::sys::signals::SignalsHeldOff;
 use crate::thin::host::{CheckPolicy, LinuxHost, STATE_DIR};
 use crate::thin::inventory::DiskReader;
+use crate::thin::kept::Kept;
 use crate::thin::observe::Scope;
 use crate::thin::observed::Policy;
 use crate::thin::opened::{Opened, open_device};
@@ -33,7 +32,6 @@ use crate::thin::session::Session;
 use crate::thin::stamp::{host_name, new_uuid, stamp};
 use crate::units::Bytes;
 
-use crate::thin::error::in_words;
 pub use crate::thin::error::{EngineError, Kind};
 pub use crate::thin::view::{PoolView, View, VolumeView, view};
 
@@ -64,6 +62,14 @@ pub struct VgSummary {
     pub uuid: LvmUuid,
     /// What stands against changing it, if anything.
     pub trouble: Vec<String>,
+}
+
+/// The volume groups of this machine, none of which comes, goes or is renamed as long as this lives.
+#[derive(Debug)]
+pub struct EveryVg {
+    /// The groups.
+    pub vgs: Vec<VgSummary>,
+    _lock: GlobalLock,
 }
 
 /// What a changing verb did or would do.
@@ -138,15 +144,26 @@ impl Engine {
         Ok(Self { options, conf, kernel: Counting::new(kernel), host, scanner, backups })
     }
 
-    /// The volume groups of this machine.
+    /// The volume groups of this machine, under the lock that lvm2's commands take for reading when they go through all
+    /// of them (`P_global`). The locks of single groups may be taken while it is held, never before it.
     ///
     /// # Errors
-    /// If devices cannot be looked for.
-    pub fn vg_names(&self) -> Result<Vec<VgSummary>, EngineError> {
+    /// If the lock cannot be had, or devices cannot be looked for.
+    pub fn every_vg(&self) -> Result<EveryVg, EngineError> {
+        let locks = self.conf.locks(self.options.lock_timeout);
+        let lock = locks.global(LockMode::Read).map_err(|error| match &error {
+            LockError::Timeout { .. } => {
+                EngineError::caused(Kind::Busy, "the list of volume groups is locked", error)
+                    .with_hint("wait for the command that changes it, or for longer (--lock-timeout)")
+            }
+            LockError::Io { .. } => {
+                EngineError::caused(Kind::Refused, "the list of volume groups cannot be locked", error)
+            }
+        })?;
         let found = self.scanner.find_all().map_err(|error| {
             EngineError::caused(Kind::Refused, "volume groups cannot be looked for", error)
         })?;
-        Ok(found.iter().map(VgSummary::from).collect())
+        Ok(EveryVg { vgs: found.iter().map(VgSummary::from).collect(), _lock: lock })
     }
 
     /// A volume group as it is now. The lock is held while reading only.
@@ -154,10 +171,10 @@ impl Engine {
     /// # Errors
     /// If it does not exist, is locked, or cannot be read.
     pub fn view(&self, vg: &VgName) -> Result<View, EngineError> {
-        let lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
+        let lock = self.lock_for_read(vg)?;
         let mut opened = self.read(vg, Access::ReadOnly)?;
         let warnings = opened.warnings();
-        self.with_session(&mut opened, |session| {
+        let (view, _) = self.with_session(&mut opened, |session| {
             let scope = Scope::all(false).without_inventory();
             let observed = session.look(&scope)?;
             let pending = match repair(&session.metadata, &observed) {
@@ -167,7 +184,8 @@ impl Engine {
             drop(lock);
             view(session.metadata.vg.clone(), &observed, &self.kernel, warnings, pending)
                 .map_err(|error| EngineError::caused(Kind::Refused, "device-mapper does not answer", error))
-        })
+        });
+        view
     }
 
     /// The metadata of a volume group alone: no device of it is looked at.
@@ -175,7 +193,7 @@ impl Engine {
     /// # Errors
     /// If it does not exist, is locked, or cannot be read.
     pub fn metadata(&self, vg: &VgName) -> Result<Vg, EngineError> {
-        let _lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
+        let _lock = self.lock_for_read(vg)?;
         Ok(Arc::unwrap_or_clone(self.read(vg, Access::ReadOnly)?.metadata).vg)
     }
 
@@ -190,7 +208,7 @@ impl Engine {
     /// The same with requests that are made under the lock, from the metadata that will be changed.
     ///
     /// # Errors
-    /// Those of `make` and of [`Self::change`].
+    /// Those of `make` and of [`Self::change`]. What was mended before is told with them.
     pub fn change_with<E: From<EngineError>>(
         &self,
         vg: &VgName,
@@ -202,34 +220,28 @@ impl Engine {
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
-        let foreign = self.foreign(&opened);
         warnings.extend(self.without_udev());
-        let report = self.with_session(&mut opened, |session| {
-            let requests = make(&session.metadata.vg)?;
-            if let Some(refusal) = foreign {
-                return Err(refusal.into());
-            }
+        let requests = make(&opened.metadata.vg)?;
+        if let Some(refusal) = self.foreign(&opened) {
+            return Err(refusal.into());
+        }
+        let mut recovered = Vec::new();
+        let (result, copies) = self.with_session(&mut opened, |session| {
             let scope = Scope::of(&session.metadata.vg, &requests);
             let _signals = hold_signals_off()?;
             let repair = session.recover(&scope, &lock)?;
-            if repair.plan.commits() > 0 {
-                warnings.extend(self.backup(&session.metadata, &session.stamp));
-            }
-            let plan = session.plan(&requests)?;
-            if plan.commits() > 0 {
-                warnings.extend(self.archive(&session.metadata, &session.stamp));
-            }
-            let executed = session.execute(&plan, &lock)?;
-            if plan.commits() > 0 {
-                warnings.extend(self.backup(&session.metadata, &session.stamp));
-            }
+            recovered = repair.found;
             warnings.extend(repair.left);
+            let plan = session.plan(&requests)?;
+            let executed = session.execute(&plan, &lock)?;
             warnings.extend(plan.warnings.iter().cloned());
             warnings.extend(executed.warnings);
             let frozen_us = executed.frozen.and_then(|frozen| u64::try_from(frozen.as_micros()).ok());
-            Ok::<_, E>(self.report(vg, plan, repair.found, true, frozen_us))
-        })?;
-        Ok(Report { warnings, ..report })
+            Ok((plan, frozen_us))
+        });
+        warnings.extend(copies);
+        let (plan, frozen_us) = result.map_err(|error: EngineError| error.after(&recovered, &warnings))?;
+        Ok(Report { warnings, ..self.report(vg, plan, recovered, true, frozen_us) })
     }
 
     /// Plans under a reader's lock. What a crash left is planned for first, and then nothing else can be: its outcome
@@ -239,10 +251,10 @@ impl Engine {
         vg: &VgName,
         make: impl FnOnce(&Vg) -> Result<Vec<Request>, E>,
     ) -> Result<Report, E> {
-        let _lock = self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)?;
+        let _lock = self.lock_for_read(vg)?;
         let mut opened = self.read(vg, Access::ReadOnly)?;
         let mut warnings = opened.warnings();
-        let report = self.with_session(&mut opened, |session| {
+        let (report, _) = self.with_session(&mut opened, |session| {
             let requests = make(&session.metadata.vg)?;
             let scope = Scope::of(&session.metadata.vg, &requests).without_inventory();
             let repair = session.pending(&scope)?;
@@ -255,43 +267,49 @@ impl Engine {
             }
             let plan = session.plan(&requests)?;
             Ok::<_, E>(self.report(vg, plan, found, false, None))
-        })?;
-        Ok(Report { warnings, ..report })
+        });
+        Ok(Report { warnings, ..report? })
     }
 
-    /// Finishes or clears what a crash left anywhere in the volume group.
+    /// Finishes or clears what a crash left anywhere in the volume group, or only says how.
     ///
     /// # Errors
     /// A state that must not be touched, or a step that failed.
     pub fn recover(&self, vg: &VgName) -> Result<Report, EngineError> {
+        if self.options.dry_run {
+            let _lock = self.lock_for_read(vg)?;
+            let mut opened = self.read(vg, Access::ReadOnly)?;
+            let mut warnings = opened.warnings();
+            if let Some(refusal) = self.foreign(&opened) {
+                return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
+            }
+            let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
+            let repair = self.with_session(&mut opened, pending).0?;
+            warnings.extend(repair.left);
+            return Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, false, None) });
+        }
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
-        let foreign = self.foreign(&opened);
+        if let Some(refusal) = self.foreign(&opened) {
+            return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
+        }
         warnings.extend(self.without_udev());
-        let report = self.with_session(&mut opened, |session| {
-            if let Some(refusal) = foreign {
-                warnings.push(format!("volume group {vg} is left alone: {refusal}"));
-                let nothing = Plan::new(vg.clone(), session.metadata.vg.seqno);
-                return Ok::<_, EngineError>(self.report(vg, nothing, Vec::new(), true, None));
-            }
-            let scope = Scope::all(true);
-            if self.options.dry_run {
-                let repair = session.pending(&scope.without_inventory())?;
-                warnings.extend(repair.left);
-                return Ok::<_, EngineError>(self.report(vg, repair.plan, repair.found, false, None));
-            }
+        let (result, copies) = self.with_session(&mut opened, |session| {
             let _signals = hold_signals_off()?;
-            let before = Arc::clone(&session.metadata);
-            let repair = session.recover(&scope, &lock)?;
-            if repair.plan.commits() > 0 {
-                warnings.extend(self.archive(&before, &session.stamp));
-                warnings.extend(self.backup(&session.metadata, &session.stamp));
-            }
-            warnings.extend(repair.left);
-            Ok(self.report(vg, repair.plan, repair.found, true, None))
-        })?;
-        Ok(Report { warnings, ..report })
+            session.recover(&Scope::all(true), &lock)
+        });
+        warnings.extend(copies);
+        let repair = result.map_err(|error: EngineError| error.after(&[], &warnings))?;
+        warnings.extend(repair.left);
+        Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, true, None) })
+    }
+
+    /// The report on a volume group that is not ours to recover.
+    fn left_alone(&self, vg: &Vg, mut warnings: Vec<String>, refusal: &EngineError) -> Report {
+        warnings.push(format!("volume group {} is left alone: {refusal}", vg.name));
+        let nothing = Plan::new(vg.name.clone(), vg.seqno);
+        Report { warnings, ..self.report(&vg.name, nothing, Vec::new(), !self.options.dry_run, None) }
     }
 
     fn report(
@@ -312,18 +330,6 @@ impl Engine {
         let done = done.collect();
         let ioctls = self.kernel.counts();
         Report { plan, done, warnings: Vec::new(), recovered, executed, frozen_us, ioctls }
-    }
-
-    /// Keeps a copy of the metadata as it was; a warning if that fails.
-    fn archive(&self, metadata: &Metadata, stamp: &Stamp) -> Option<String> {
-        let text = copy_of(metadata, stamp, description(&self.options.command_line, false));
-        self.backups.archive(&metadata.vg.name, &text, SystemTime::now()).err().map(|error| in_words(&error))
-    }
-
-    /// Keeps a copy of the metadata as it is now; a warning if that fails.
-    fn backup(&self, metadata: &Metadata, stamp: &Stamp) -> Option<String> {
-        let text = copy_of(metadata, stamp, description(&self.options.command_line, true));
-        self.backups.backup(&metadata.vg.name, &text).err().map(|error| in_words(&error))
     }
 
     /// Why nothing of a volume group may be touched, not even its devices: another host may be using it, or which of
@@ -353,33 +359,42 @@ impl Engine {
         self.conf.locks(self.options.lock_timeout).vg_for_write(vg).map_err(locked)
     }
 
+    fn lock_for_read(&self, vg: &VgName) -> Result<VgReadLock, EngineError> {
+        self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)
+    }
+
+    /// Works in a session on a volume group that was read; returns as well what went wrong with copies of its metadata.
     fn with_session<T, E>(
         &self,
         opened: &mut Opened,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
+    ) -> (Result<T, E>, Vec<String>) {
         let (udev, _) = for_this_machine(&self.kernel, !self.udev_sync());
         let devices = opened.devices.clone();
         let open = |dev| open_device(&devices, dev);
         let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
         let lagging = opened.lagging();
         let text_limit = opened.store.room_for(0).ok().map(|room| Bytes::new(room.limit));
-        let mut session = Session {
+        let stamp = stamp(&self.options.command_line);
+        let command_line = &self.options.command_line;
+        let before = &opened.metadata;
+        let mut kept = Kept::new(&mut opened.store, &self.backups, command_line, stamp.clone(), before);
+        let result = work(&mut Session {
             kernel: &self.kernel,
             udev: udev.as_ref(),
             host: &self.host,
             reader: &reader,
-            store: &mut opened.store,
-            metadata: Arc::clone(&opened.metadata),
+            store: &mut kept,
+            metadata: Arc::clone(before),
             pvs: opened.pvs.clone(),
             text_limit,
             lagging,
             policy: self.policy(),
-            stamp: stamp(&self.options.command_line),
+            stamp,
             new_uuid: &new_uuid,
             looked: None,
-        };
-        work(&mut session)
+        });
+        (result, kept.close())
     }
 
     fn udev_sync(&self) -> bool {
@@ -422,11 +437,6 @@ impl From<&FoundVg> for VgSummary {
             trouble: missing.chain(duplicates).chain(namesakes).collect(),
         }
     }
-}
-
-fn copy_of(metadata: &Metadata, stamp: &Stamp, description: String) -> Vec<u8> {
-    let generated_by = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));
-    metadata.to_backup_file(generated_by, &Stamp { description, ..stamp.clone() })
 }
 
 fn locked(error: LockError) -> EngineError {

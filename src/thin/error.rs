@@ -25,6 +25,17 @@ pub enum Kind {
     Unsupported,
 }
 
+/// What there is to tell besides a failure: things that stay true although it failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Aside {
+    /// What had been left by a crash and was mended before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recovered: Vec<String>,
+    /// What the user should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
 /// A failure: what, why, and what to do.
 #[derive(Debug)]
 pub struct EngineError {
@@ -32,12 +43,13 @@ pub struct EngineError {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    aside: Box<Aside>,
 }
 
 impl EngineError {
     /// A failure of that kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), hint: None, source: None, aside: Box::default() }
     }
 
     /// A failure with its cause.
@@ -53,6 +65,19 @@ impl EngineError {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same with what was mended and warned of before it.
+    #[must_use]
+    pub fn after(mut self, recovered: &[String], warnings: &[String]) -> Self {
+        self.aside.recovered.splice(0..0, recovered.iter().cloned());
+        self.aside.warnings.splice(0..0, warnings.iter().cloned());
+        self
+    }
+
+    /// What there is to tell besides.
+    pub fn aside(&self) -> &Aside {
+        &self.aside
     }
 
     /// What sort of failure it is.
@@ -87,7 +112,7 @@ impl From<Refusal> for EngineError {
             RefusalKind::Corrupt => Kind::Corrupt,
             RefusalKind::Unsupported => Kind::Unsupported,
         };
-        Self { kind, message: refusal.message, hint: refusal.hint, source: None }
+        Self { hint: refusal.hint, ..Self::new(kind, refusal.message) }
     }
 }
 

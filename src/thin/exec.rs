@@ -91,6 +91,8 @@ pub enum StepError {
 pub enum Aftermath {
     /// Everything that was done is taken back: nothing changed.
     TakenBack,
+    /// The change is made and committed; only devices are not as they were to be.
+    OnlyDevices,
     /// Something could not be taken back, or must not be: recovery leads on.
     Unfinished {
         /// What failed while taking back.
@@ -109,6 +111,8 @@ pub struct ExecError {
     pub cause: Box<StepError>,
     /// How far back things are.
     pub aftermath: Aftermath,
+    /// What went less well than it should before and after.
+    pub warnings: Vec<String>,
 }
 
 /// Runs a plan under the VG's lock.
@@ -124,7 +128,7 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
         returnable: true,
         executed: Executed::default(),
     };
-    for planned in &plan.steps {
+    for (place, planned) in plan.steps.iter().enumerate() {
         match run.step(&planned.step) {
             Ok(()) => run.undo.extend(planned.undo.iter().rev().cloned()),
             Err(cause) => {
@@ -132,7 +136,10 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
                     // It may have the new table all the same: the old one does no harm.
                     run.undo.extend(planned.undo.iter().rev().cloned());
                 }
-                return Err(run.fail(&planned.step, cause));
+                // An expectation that fails may be about the change itself.
+                let only_devices = !matches!(planned.step, Step::ExpectPool { .. })
+                    && plan.steps[place..].iter().all(|left| concerns_devices(&left.step));
+                return Err(run.fail(&planned.step, cause, only_devices));
             }
         }
     }
@@ -157,6 +164,26 @@ fn may_have_decided(step: &Step, cause: &StepError) -> bool {
             sends.iter().any(|send| matches!(send.message, Message::Delete(_))) && !refused(error.errno)
         }
         _ => false,
+    }
+}
+
+/// Whether a step changes nothing that lasts: devices, and marks of this host.
+fn concerns_devices(step: &Step) -> bool {
+    match step {
+        Step::MarkDirty { .. }
+        | Step::MarkClean { .. }
+        | Step::CreateDevice(_)
+        | Step::ReloadDevice(_)
+        | Step::ThinCheck { .. }
+        | Step::RemoveDevice(_)
+        | Step::RenameDevice { .. }
+        | Step::Resume { .. }
+        | Step::ExpectPool { .. } => true,
+        Step::Freeze { .. }
+        | Step::Send { .. }
+        | Step::SetTransaction { .. }
+        | Step::Commit(_)
+        | Step::PointOfNoReturn => false,
     }
 }
 
@@ -220,8 +247,12 @@ impl Run<'_, '_> {
         let loaded = kernel.load(&spec.name, &table, spec.read_only).map_err(StepError::from);
         if let Err(cause) = loaded.and_then(|()| self.resume(&spec.name, spec.role)) {
             // A device without a table serves nobody; if it cannot go either, the cause is still what matters.
-            if let Err(left) = self.remove_once(spec) {
-                self.executed.warnings.push(format!("device {} was left without a table: {left}", spec.name));
+            if let Err(left) = self.remove(spec) {
+                self.executed.warnings.push(format!(
+                    "device {} was left without a table ({left}); the next change of its volume, or 'thinvol recover', \
+                     removes it",
+                    spec.name
+                ));
             }
             return Err(cause);
         }
@@ -332,14 +363,14 @@ impl Run<'_, '_> {
     /// A commit that reached at least one metadata area is the new state, for lvm2 as for us; the others lag behind and
     /// are mended by the next commit.
     fn commit(&mut self, commit: &Commit) -> Result<(), StepError> {
-        let behind = self.ports.store.commit(&commit.text)?;
+        let behind = self.ports.store.commit(commit)?;
         self.executed.warnings.extend(behind);
         Ok(())
     }
 
     /// Takes back what was done, unless the step that failed may have made the new state the one that counts. What the
     /// text still names, because it could not be taken back, stays: recovery leads on from there.
-    fn fail(mut self, step: &Step, cause: StepError) -> ExecError {
+    fn fail(mut self, step: &Step, cause: StepError, only_devices: bool) -> ExecError {
         let mut failures = Vec::new();
         let decided = may_have_decided(step, &cause);
         if decided {
@@ -357,10 +388,17 @@ impl Run<'_, '_> {
         let stuck = matches!(&cause, StepError::Freeze(FreezeError::Resume { .. }));
         let aftermath = if self.returnable && failures.is_empty() && !decided && !stuck {
             Aftermath::TakenBack
+        } else if !self.returnable && only_devices {
+            Aftermath::OnlyDevices
         } else {
             Aftermath::Unfinished { failures }
         };
-        ExecError { step: step.to_string(), cause: Box::new(cause), aftermath }
+        ExecError {
+            step: step.to_string(),
+            cause: Box::new(cause),
+            aftermath,
+            warnings: self.executed.warnings,
+        }
     }
 
     fn wait_for_udev(&mut self) {

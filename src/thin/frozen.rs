@@ -19,6 +19,12 @@ pub enum FreezeError {
     /// An origin could not be suspended.
     #[error(transparent)]
     Suspend(DmError),
+    /// One origin took so long to suspend that the guard let the others go on.
+    #[error("the volumes could not all be suspended within {} s, so that those that were went on", limit.as_secs())]
+    TooSlow {
+        /// How long the others may wait.
+        limit: Duration,
+    },
     /// An origin could not be resumed: I/O to it waits.
     #[error("volume {device} is left suspended: I/O to it waits")]
     Resume {
@@ -36,7 +42,11 @@ pub enum FreezeError {
 /// Inside the window there is nothing but `work`: no lock, no udev wait, no file or log I/O.
 /// 1. The guard process exists before the first suspend, so that SIGKILL at any later instant still leads to a resume.
 /// 2. `Window`'s drop resumes on every way out, panics included.
-/// 3. The guard is told to stop only after all are resumed.
+/// 3. A suspend flushes, and a flush can hang. From the first suspended origin on the guard counts the time: when it is
+///    up before the last one is suspended, it resumes them, though this process hangs in the kernel. Before `work` it
+///    is asked to hold still, and says whether it came to that.
+/// 4. `work` is not timed: it is messages to the pool, and a pool that hangs in one hangs for all its volumes.
+/// 5. The guard is told to stop only after all are resumed.
 ///
 /// # Errors
 /// If the window could not be opened (nothing is suspended then), or not closed.
@@ -49,7 +59,7 @@ pub fn freeze_and<T>(
     if origins.is_empty() {
         return Ok((work(), None));
     }
-    let guard = host.guard(origins).map_err(FreezeError::Guard)?;
+    let mut guard = host.guard(origins).map_err(FreezeError::Guard)?;
     let start = host.now();
     let mut window = Window { kernel, suspended: Vec::with_capacity(origins.len()) };
     for origin in origins {
@@ -62,6 +72,15 @@ pub fn freeze_and<T>(
             return Err(FreezeError::Suspend(error));
         }
         window.suspended.push(origin);
+        if window.suspended.len() == 1 && origins.len() > 1 {
+            guard.start_clock();
+        }
+    }
+    if origins.len() > 1
+        && let Err(limit) = guard.hold()
+    {
+        window.close()?;
+        return Err(FreezeError::TooSlow { limit });
     }
     let outcome = work();
     window.close()?;

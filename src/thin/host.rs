@@ -3,7 +3,8 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::dm::name::DmName;
@@ -24,8 +25,18 @@ const DM_CONTROL: &str = "/dev/mapper/control";
 /// How much of a metadata device is looked at to tell a new one. Source: lvm2 `lib/activate/dev_manager.c`.
 const BLANK_BYTES: usize = 64;
 
+/// How long suspended volumes wait for another one that is slow to suspend. Below the 30 s after which the disk drivers
+/// of most guests give up on a request.
+const FREEZE_LIMIT: Duration = Duration::from_secs(20);
+
 /// How often a running check is looked at.
 const CHECK_PAUSE: Duration = Duration::from_millis(5);
+
+/// How much of what a check says is kept.
+const SAID_MAX: u64 = 4096;
+
+/// How long the end of what a check that has ended said is waited for: a process it left running may keep the pipe open.
+const SAID_WAIT: Duration = Duration::from_secs(1);
 
 /// How pool metadata is checked before use (lvm.conf `global/thin_check_*`).
 #[derive(Clone, Debug)]
@@ -143,7 +154,10 @@ impl Host for LinuxHost {
         if !memory.is_locked() {
             tracing::debug!("memory is not locked while volumes are suspended");
         }
-        Ok(Box::new(Watcher { guard: ResumeGuard::arm(DM_CONTROL, &endangered)?, _memory: memory }))
+        Ok(Box::new(Watcher {
+            guard: ResumeGuard::arm(DM_CONTROL, &endangered, FREEZE_LIMIT)?,
+            _memory: memory,
+        }))
     }
 
     fn holders(&self, dev: DevNo) -> Vec<String> {
@@ -162,6 +176,7 @@ impl Host for LinuxHost {
 impl LinuxHost {
     /// Waits for a check, no longer than its limit.
     fn watch(&self, mut child: Child) -> Result<Vec<String>, String> {
+        let said = child.stderr.take().map(listen);
         let deadline = Instant::now() + self.check.limit;
         let status = loop {
             match child.try_wait() {
@@ -178,13 +193,23 @@ impl LinuxHost {
         if status.success() {
             return Ok(Vec::new());
         }
-        let mut said = String::new();
-        if let Some(mut stderr) = child.stderr.take() {
-            // What it said is for the message only.
-            let _ = stderr.read_to_string(&mut said);
-        }
+        let said = said.and_then(|said| said.recv_timeout(SAID_WAIT).ok()).unwrap_or_default();
         Err(format!("{status}: {}", said.trim()))
     }
+}
+
+/// Takes in what a check says while it runs, for a pipe holds only so much. The first of it goes into the message.
+fn listen(mut stderr: ChildStderr) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut said = Vec::new();
+        // What cannot be read is missing from the message, no more.
+        let _ = stderr.by_ref().take(SAID_MAX).read_to_end(&mut said);
+        let _ = io::copy(&mut stderr, &mut io::sink());
+        // Nobody waits for it after a check that passed.
+        let _ = sender.send(String::from_utf8_lossy(&said).into_owned());
+    });
+    receiver
 }
 
 /// The guard, and this process's memory kept in RAM as long as it is needed.
@@ -194,6 +219,14 @@ struct Watcher {
 }
 
 impl Guard for Watcher {
+    fn start_clock(&mut self) {
+        self.guard.start_clock();
+    }
+
+    fn hold(&mut self) -> Result<(), Duration> {
+        if self.guard.hold() { Ok(()) } else { Err(FREEZE_LIMIT) }
+    }
+
     fn disarm(self: Box<Self>) {
         if let Err(error) = self.guard.disarm() {
             tracing::warn!(%error, "the guard process did not end as it should");
@@ -246,6 +279,22 @@ mod tests {
         let host = host(Path::new("/nonexistent"), "sleep");
         let child = Command::new("sleep").arg("100").stderr(Stdio::piped()).spawn().unwrap();
         assert!(host.watch(child).unwrap_err().contains("longer than"));
+    }
+
+    #[test]
+    fn a_check_that_says_more_than_a_pipe_holds_ends_all_the_same() {
+        let host = LinuxHost {
+            check: CheckPolicy {
+                limit: Duration::from_secs(60),
+                ..host(Path::new("/nonexistent"), "sh").check
+            },
+            ..host(Path::new("/nonexistent"), "sh")
+        };
+        let script = "i=0; while [ $i -lt 3000 ]; do echo bad block number $i, nothing but zeros in it; i=$((i+1)); \
+                      done >&2; exit 1";
+        let child = Command::new("sh").args(["-c", script]).stderr(Stdio::piped()).spawn();
+        let said = host.watch(child.unwrap()).unwrap_err();
+        assert!(said.contains("bad block number 0,") && said.len() < 5000, "{said}");
     }
 
     #[test]

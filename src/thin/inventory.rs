@@ -6,12 +6,11 @@ use std::io;
 
 use crate::dm::kernel::Kernel;
 use crate::dm::name::DmName;
-use crate::dm::status::PoolStatus;
 use crate::ids::{DevNo, LvmUuid, TransactionId};
 use crate::io::block::BlockDev;
 use crate::lvm::model::{SegmentKind, ThinPool, Vg};
 use crate::thin::meta::{BLOCK_BYTES, Block, MetaError, ReadBlock, ThinMeta};
-use crate::thin::ports::{Devices, PoolReadError, PoolReader};
+use crate::thin::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
 use crate::units::{Bytes, Sectors};
 
 /// Opens a block device for reading, by number.
@@ -44,32 +43,21 @@ impl PoolReader for DiskReader<'_> {
         ThinMeta::open(extents).and_then(|mut meta| meta.details()).map_err(|error| said(&error))
     }
 
-    /// A metadata snapshot is a pair of messages. It is released on every way out; one that somebody else holds is
-    /// left alone.
+    /// A metadata snapshot is a pair of messages; the second is sent on every way out after the first.
     fn devices_of_running(
         &self,
         kernel: &dyn Kernel,
         tpool: &DmName,
-        status: &PoolStatus,
         tmeta: DevNo,
-    ) -> Result<Devices, PoolReadError> {
-        match status {
-            PoolStatus::Working(working) if working.held_metadata_root.is_some() => {
-                return Err(PoolReadError(format!(
-                    "a metadata snapshot of {tpool} is held, by a backup perhaps; 'dmsetup message {tpool} 0 \
-                     release_metadata_snap' releases it"
-                )));
-            }
-            PoolStatus::Working(_) => {}
-            PoolStatus::Failed | PoolStatus::Error => {
-                return Err(PoolReadError(format!("{tpool} has failed")));
-            }
-        }
-        let device = (self.open)(tmeta).map_err(failed)?;
-        kernel.message(tpool, "reserve_metadata_snap").map_err(failed)?;
+    ) -> Result<Devices, RunningReadError> {
+        let before = |error: PoolReadError| RunningReadError { why: error, still_held: false };
+        let device = (self.open)(tmeta).map_err(|error| before(failed(error)))?;
+        kernel.message(tpool, "reserve_metadata_snap").map_err(|error| before(failed(error)))?;
         let read = ThinMeta::open_held(Whole(device)).and_then(|mut meta| meta.details());
-        kernel.message(tpool, "release_metadata_snap").map_err(failed)?;
-        read.map_err(|error| said(&error))
+        kernel
+            .message(tpool, "release_metadata_snap")
+            .map_err(|error| RunningReadError { why: failed(error), still_held: true })?;
+        read.map_err(|error| before(said(&error)))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod frozen;
 pub mod guards;
 pub mod host;
 pub mod inventory;
+pub mod kept;
 pub mod lineage;
 pub mod meta;
 pub mod observe;

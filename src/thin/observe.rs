@@ -15,6 +15,8 @@ use crate::thin::ports::{Host, PoolReader};
 use crate::thin::request::Request;
 use crate::thin::stack::DevRef;
 
+mod inside;
+
 /// Why the world could not be looked at.
 #[derive(Debug, Error)]
 pub enum ObserveError {
@@ -246,7 +248,8 @@ impl Observer<'_> {
         } else {
             self.inventory(lv, pool, &state, by_uuid, scope)
         };
-        Ok(PoolSeen { state, inventory })
+        let strangers = self.strangers(lv, by_uuid, &inventory)?;
+        Ok(PoolSeen { state, inventory, strangers })
     }
 
     /// The devices of a pool's data and metadata: of interest only where the pool's target is to be started.
@@ -271,47 +274,6 @@ impl Observer<'_> {
         let status = PoolStatus::parse(&line.params)
             .map_err(|source| ObserveError::Status { device: name.clone(), source })?;
         Ok(Some((info, status)))
-    }
-
-    /// A pool that is marked clean, with no message in its text and nobody asking, is believed to match.
-    fn inventory(
-        &self,
-        lv: &Lv,
-        pool: &ThinPool,
-        state: &PoolState,
-        by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
-        scope: &Scope,
-    ) -> Inventory {
-        let believed = match scope.inventory {
-            LookInside::Never => true,
-            LookInside::IfUnclean => pool.messages.is_empty() && self.host.is_clean(&lv.id),
-            LookInside::Always => false,
-        };
-        if believed {
-            return Inventory::Clean;
-        }
-        let read = match state {
-            PoolState::Active(status) | PoolState::ActiveNew(status) => {
-                let named = |id, layer| by_uuid.get(&DmUuid::of_lv(&self.vg.id, id, layer)).copied();
-                let tpool = named(&lv.id, Layer::Tpool);
-                let tmeta = self.vg.lv(&pool.metadata).and_then(|tmeta| named(&tmeta.id, Layer::Tmeta));
-                match (tpool, tmeta) {
-                    (Some(tpool), Some(tmeta)) => {
-                        let marked = self.host.mark_reading(&lv.id);
-                        let read =
-                            self.reader.devices_of_running(self.kernel, &tpool.name, status, tmeta.dev);
-                        if let Err(error) = marked.and_then(|()| self.host.mark_read(&lv.id)) {
-                            tracing::debug!(%error, "a metadata snapshot that a crash leaves goes unnoticed");
-                        }
-                        read
-                    }
-                    _ => return Inventory::Unknown("its metadata device is not active".into()),
-                }
-            }
-            PoolState::Inactive(_) => self.reader.devices_of_stopped(self.vg, pool),
-            PoolState::Unreadable(why) => return Inventory::Unknown(why.clone()),
-        };
-        read.map_or_else(|error| Inventory::Unknown(error.to_string()), Inventory::Read)
     }
 }
 

@@ -44,6 +44,8 @@ pub struct PoolSeen {
     pub state: PoolState,
     /// What is known of the devices in the pool's own metadata.
     pub inventory: Inventory,
+    /// Thin devices that the text does not know and that are active all the same, under these names.
+    pub strangers: BTreeMap<ThinId, DmName>,
 }
 
 /// What is known of the thin devices that a pool holds.

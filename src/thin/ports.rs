@@ -8,18 +8,18 @@ use thiserror::Error;
 
 use crate::dm::kernel::Kernel;
 use crate::dm::name::DmName;
-use crate::dm::status::PoolStatus;
 use crate::ids::{DevNo, LvmUuid, ThinId, TransactionId};
 use crate::lvm::model::{ThinPool, Vg};
 use crate::thin::meta::DeviceDetails;
+use crate::thin::plan::Commit;
 
 /// The metadata areas of one volume group.
 pub trait MetadataStore {
-    /// Writes a text to all areas in use. Returns areas that could not be written, in words: they lag behind.
+    /// Writes the text of a commit to all areas in use. Returns areas that could not be written, in words: they lag behind.
     ///
     /// # Errors
     /// If no area took it, or it is not known whether one did.
-    fn commit(&mut self, text: &[u8]) -> Result<Vec<String>, CommitFailure>;
+    fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure>;
 }
 
 /// A commit that failed.
@@ -38,6 +38,16 @@ pub struct CommitFailure {
 #[error("{0}")]
 pub struct PoolReadError(pub String);
 
+/// The devices of a running pool that could not be read.
+#[derive(Debug, Error)]
+#[error("{why}")]
+pub struct RunningReadError {
+    /// Why.
+    pub why: PoolReadError,
+    /// Whether the metadata snapshot they were read through may still be held.
+    pub still_held: bool,
+}
+
 /// Reads what a pool's own metadata holds.
 pub trait PoolReader {
     /// The transaction id of a pool that does not run; `None` if it never ran.
@@ -52,17 +62,16 @@ pub trait PoolReader {
     /// If its metadata cannot be read or is not valid.
     fn devices_of_stopped(&self, vg: &Vg, pool: &ThinPool) -> Result<Devices, PoolReadError>;
 
-    /// The devices of a pool that runs, through a metadata snapshot that is released again.
+    /// The devices of a pool that runs and of which nobody holds a metadata snapshot: one is taken, and released again.
     ///
     /// # Errors
-    /// If somebody else holds the metadata snapshot, or the metadata cannot be read or is not valid.
+    /// If the snapshot is not to be had, or the metadata cannot be read or is not valid.
     fn devices_of_running(
         &self,
         kernel: &dyn Kernel,
         tpool: &DmName,
-        status: &PoolStatus,
         tmeta: DevNo,
-    ) -> Result<Devices, PoolReadError>;
+    ) -> Result<Devices, RunningReadError>;
 }
 
 /// The thin devices of a pool.
@@ -89,8 +98,17 @@ pub struct MarkFailure {
     pub source: io::Error,
 }
 
-/// A process that resumes devices if this one dies.
+/// A process that resumes devices if this one dies, or takes too long to suspend them all.
 pub trait Guard {
+    /// The first device is suspended: from now on the time is counted.
+    fn start_clock(&mut self);
+
+    /// All devices are suspended, and are to stay so until the end.
+    ///
+    /// # Errors
+    /// The time there was: it was over, and the devices are resumed.
+    fn hold(&mut self) -> Result<(), Duration>;
+
     /// All devices are resumed: it may go.
     fn disarm(self: Box<Self>);
 }
@@ -133,7 +151,7 @@ pub trait Host {
     /// If the metadata is damaged.
     fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure>;
 
-    /// Starts the process that resumes these devices if this one dies.
+    /// Starts the process that resumes these devices, in this order, if this one dies or takes too long.
     ///
     /// # Errors
     /// If it cannot be started.

@@ -9,12 +9,13 @@ use nix::errno::Errno;
 use crate::dm::kernel::Kernel;
 use crate::dm::name::{DmUuid, Layer};
 use crate::dm::udev::UdevSync;
-use crate::ids::{DevNo, LvName, LvmUuid};
+use crate::ids::{DevNo, LvName, LvmUuid, VgName};
 use crate::lvm::edit::Stamp;
 use crate::lvm::lock::VgLock;
 use crate::lvm::metadata::Metadata;
 use crate::thin::error::{EngineError, Kind};
 use crate::thin::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
+use crate::thin::frozen::FreezeError;
 use crate::thin::observe::{ObserveError, Observer, Scope};
 use crate::thin::observed::{Fresh, Observed, Policy};
 use crate::thin::plan::{Plan, Step};
@@ -23,6 +24,10 @@ use crate::thin::ports::{Host, MetadataStore, PoolReader};
 use crate::thin::refusal::{Refusal, RefusalKind};
 use crate::thin::request::Request;
 use crate::units::Bytes;
+
+/// What the kernel answers to a release if no metadata snapshot is held.
+/// Source: Linux `drivers/md/dm-thin-metadata.c` (`__release_metadata_snap`).
+const NOTHING_HELD: Errno = Errno::EINVAL;
 
 /// What a session works on and with.
 pub struct Session<'a> {
@@ -107,7 +112,7 @@ impl Session<'_> {
             // What was suspended could not be looked into before.
             let second = self.pending(scope)?;
             if !second.plan.steps.is_empty() {
-                self.execute(&second.plan, lock)?;
+                self.execute(&second.plan, lock).map_err(|error| error.after(&repair.found, &[]))?;
             }
             repair.plan.steps.extend(second.plan.steps);
             repair.found.extend(second.found);
@@ -125,11 +130,15 @@ impl Session<'_> {
             let tpool = self.kernel.info_by_uuid(&uuid).map_err(|error| {
                 EngineError::caused(Kind::Refused, "device-mapper does not answer", error)
             })?;
-            let tpool = tpool.filter(|tpool| !tpool.suspended);
-            if let Some(tpool) = tpool
-                && let Err(error) = self.kernel.message(&tpool.name, "release_metadata_snap")
-            {
-                tracing::debug!(%error, "no metadata snapshot to release");
+            // A pool that is stopped or suspended still holds it, and the mark stays.
+            let Some(tpool) = tpool.filter(|tpool| !tpool.suspended) else { continue };
+            match self.kernel.message(&tpool.name, "release_metadata_snap") {
+                Ok(()) => {}
+                Err(error) if error.errno == NOTHING_HELD => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the metadata snapshot is not released");
+                    continue;
+                }
             }
             if let Err(error) = self.host.mark_read(&lv.id) {
                 tracing::debug!(%error, "the mark stays");
@@ -189,40 +198,54 @@ impl Session<'_> {
 }
 
 /// A failed plan as the command reports it.
-fn failed(error: ExecError, vg: &crate::ids::VgName) -> EngineError {
-    let failures = match &error.aftermath {
-        Aftermath::TakenBack => {
-            let kind = match error.cause.as_ref() {
-                StepError::Dm(dm) if dm.errno == Errno::EBUSY => Kind::Busy,
-                StepError::Refused(refusal) => match refusal.kind {
-                    RefusalKind::Corrupt => Kind::Corrupt,
-                    RefusalKind::Busy => Kind::Busy,
-                    RefusalKind::Rule | RefusalKind::NotFound | RefusalKind::Unsupported => Kind::Refused,
-                },
-                StepError::Check(_) => Kind::Corrupt,
-                _ => Kind::Refused,
-            };
-            let hint = match error.cause.as_ref() {
-                StepError::Refused(refusal) => refusal.hint.clone(),
-                StepError::Check(_) => {
-                    Some(format!("'lvconvert --repair {vg}/<pool>' repairs pool metadata"))
-                }
-                _ => None,
-            };
-            let message = format!("could not {}; nothing was changed", error.step);
-            let failed = EngineError::caused(kind, message, *error.cause);
-            return match hint {
-                Some(hint) => failed.with_hint(hint),
-                None => failed,
-            };
+fn failed(error: ExecError, vg: &VgName) -> EngineError {
+    let ExecError { step, cause, aftermath, warnings } = error;
+    let failed = match aftermath {
+        Aftermath::TakenBack => taken_back(&step, *cause, vg),
+        Aftermath::OnlyDevices => {
+            let message = format!("the change is made and stays, but could not {step}");
+            EngineError::caused(Kind::Partial, message, *cause).with_hint(
+                "the metadata is complete; 'thinvol activate' and 'thinvol deactivate' set the devices right",
+            )
         }
-        Aftermath::Unfinished { failures } => failures.clone(),
+        Aftermath::Unfinished { failures } => {
+            let mut message = format!("could not {step}; the change is unfinished");
+            for failure in failures {
+                message.push_str(&format!("; taking back failed: {failure}"));
+            }
+            EngineError::caused(Kind::Partial, message, *cause).with_hint(format!(
+                "'thinvol recover {vg}' finishes or clears it; so does the next change of this volume group"
+            ))
+        }
     };
-    let mut message = format!("could not {}; the change is unfinished", error.step);
-    for failure in failures {
-        message.push_str(&format!("; taking back failed: {failure}"));
+    failed.after(&[], &warnings)
+}
+
+fn taken_back(step: &str, cause: StepError, vg: &VgName) -> EngineError {
+    let kind = match &cause {
+        StepError::Dm(dm) if dm.errno == Errno::EBUSY => Kind::Busy,
+        StepError::Refused(refusal) => match refusal.kind {
+            RefusalKind::Corrupt => Kind::Corrupt,
+            RefusalKind::Busy => Kind::Busy,
+            RefusalKind::Rule | RefusalKind::NotFound | RefusalKind::Unsupported => Kind::Refused,
+        },
+        StepError::Check(_) => Kind::Corrupt,
+        StepError::Freeze(FreezeError::TooSlow { .. }) => Kind::Busy,
+        _ => Kind::Refused,
+    };
+    let hint = match &cause {
+        StepError::Refused(refusal) => refusal.hint.clone(),
+        StepError::Check(_) => Some(format!("'lvconvert --repair {vg}/<pool>' repairs pool metadata")),
+        StepError::Freeze(FreezeError::TooSlow { .. }) => Some(
+            "writes that were waiting were flushed meanwhile: try again, or find out which volume's disk hangs"
+                .into(),
+        ),
+        _ => None,
+    };
+    let message = format!("could not {step}; nothing was changed");
+    let failed = EngineError::caused(kind, message, cause);
+    match hint {
+        Some(hint) => failed.with_hint(hint),
+        None => failed,
     }
-    EngineError::caused(Kind::Partial, message, *error.cause).with_hint(format!(
-        "'thinvol recover {vg}' finishes or clears it; so does the next change of this volume group"
-    ))
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::lvm::store::error::{CommitError, Committed, Resolution};
 use crate::lvm::store::vg::VgStore;
+use crate::thin::plan::Commit;
 use crate::thin::ports::{CommitFailure, MetadataStore};
 
 impl MetadataStore for VgStore {
-    fn commit(&mut self, text: &[u8]) -> Result<Vec<String>, CommitFailure> {
-        let committed = match VgStore::commit(self, text) {
+    fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure> {
+        let committed = match VgStore::commit(self, &commit.text) {
             Ok(committed) => committed,
             Err(CommitError::NotCommitted(why)) => {
                 return Err(CommitFailure { nothing_changed: true, source: Box::new(why) });

@@ -11,6 +11,7 @@ use thinvol::dm::kernel::{Counting, Kernel, Suspend};
 use thinvol::dm::name::{DmName, Layer};
 use thinvol::dm::table::{Table, TargetLine};
 use thinvol::dm::udev::{DeviceRole, NoSync, Places, flags_for, missing};
+use thinvol::ids::DevNo;
 use thinvol::sys::guard::{Endangered, ResumeGuard};
 use thinvol::sys::signals::SignalsHeldOff;
 use thinvol::units::Sectors;
@@ -34,6 +35,7 @@ pub const CASES: &[Case] = &[
         limit_s: 120,
         run: leaves_the_rest_alone,
     },
+    Case { name: "dm_guard::does_not_wait_for_ever", tier: Tier::Fast, limit_s: 180, run: not_for_ever },
     Case { name: "dm_guard::signals_wait", tier: Tier::Fast, limit_s: 120, run: signals_wait },
 ];
 
@@ -42,11 +44,14 @@ const VICTIM: &str = "THINVOL_TEST_VICTIM";
 /// Time a killed process's devices get to be resumed on a slow machine.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a suspended device waits for the next one.
+const FREEZE_LIMIT: Duration = Duration::from_secs(1);
+
 fn arm(devices: &[DmName]) -> Result<ResumeGuard> {
     let event_nr = flags_for(DeviceRole::Volume).unwatched().0;
     let endangered: Vec<Endangered<'_>> =
         devices.iter().map(|name| Endangered { name: name.as_str(), event_nr }).collect();
-    Ok(ResumeGuard::arm(CONTROL_NODE, &endangered)?)
+    Ok(ResumeGuard::arm(CONTROL_NODE, &endangered, FREEZE_LIMIT)?)
 }
 
 fn suspended(dm: &Counting<LinuxDm>, name: &DmName) -> Result<bool> {
@@ -134,6 +139,63 @@ fn leaves_the_rest_alone(ctx: &Ctx) -> Result<()> {
     let info = dm.info(&two)?.context("gone")?;
     ensure!(info.inactive_table && !info.read_only, "the guard swapped a table in: {info:?}");
     ensure!(dm.info_by_uuid(&identity("one", Layer::Plain)?.1)?.is_some());
+    Ok(())
+}
+
+/// A flush that takes long keeps the suspend of one volume in the kernel: those that were suspended before it go on when
+/// the time is over, and the process hears of it.
+fn not_for_ever(ctx: &Ctx) -> Result<()> {
+    const DELAY: Duration = Duration::from_secs(12);
+    let dm = Counting::new(LinuxDm::open()?);
+    let stack = Stack { dm: &dm, udev: &NoSync };
+    let [one, _] = linear_devices(ctx, &dm)?;
+    let disk: DevNo = ctx.disk(8 << 20)?.number()?.parse()?;
+    let line = TargetLine {
+        start: Sectors::ZERO,
+        length: Sectors::new(8192),
+        target: "delay".into(),
+        params: format!("{disk} 0 {}", DELAY.as_millis()),
+    };
+    let slow = stack.up("slow", Layer::Plain, line, false)?;
+    let line = TargetLine::linear(Sectors::ZERO, Sectors::new(8192), slow, Sectors::ZERO);
+    let upper = stack.up("upper", Layer::Plain, line, false)?;
+    let two = volume("upper")?;
+
+    let mut guard = arm(&[one.clone(), two.clone()])?;
+    let node = ctx.dir().join("upper");
+    nix::sys::stat::mknod(
+        &node,
+        nix::sys::stat::SFlag::S_IFBLK,
+        nix::sys::stat::Mode::S_IRUSR,
+        nix::sys::stat::makedev(upper.major.into(), upper.minor.into()),
+    )?;
+    let read = std::thread::spawn(move || -> std::io::Result<()> {
+        let mut start = [0; 512];
+        std::fs::File::open(node)?.read_exact(&mut start)
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    dm.suspend(&one, Suspend::FlushAndFreeze)?;
+    guard.start_clock();
+    let start = Instant::now();
+    let watch = std::thread::spawn(move || -> Result<Duration> {
+        let dm = LinuxDm::open()?;
+        while dm.info(&volume("one")?)?.context("the device is gone")?.suspended {
+            ensure!(start.elapsed() < LIMIT, "it is still suspended");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(start.elapsed())
+    });
+    dm.suspend(&two, Suspend::FlushAndFreeze)?;
+    let slow = start.elapsed();
+    let resumed = watch.join().map_err(|_| anyhow::anyhow!("the watch panicked"))??;
+    println!("the second suspend took {slow:?}, the first device went on after {resumed:?}");
+    ensure!(resumed < slow, "the first device waited for the second");
+    ensure!(!guard.hold(), "the guard does not say that it has acted");
+    drop(guard);
+    for name in [&one, &two] {
+        ensure!(!suspended(&dm, name)?, "{name} is left suspended");
+    }
+    read.join().map_err(|_| anyhow::anyhow!("the reader panicked"))??;
     Ok(())
 }
 

@@ -23,6 +23,8 @@ pub struct HostState {
     pub reading: BTreeSet<LvmUuid>,
     /// Devices that the guard process would resume; nothing if there is none.
     pub armed: Vec<DmName>,
+    /// Whether the time to suspend all origins is over before all are.
+    pub is_slow: bool,
     /// What `thin_check` complains of, if it does.
     pub check_fails: Option<String>,
     /// Whether marks cannot be taken away.
@@ -72,6 +74,17 @@ struct SimGuard {
 }
 
 impl Guard for SimGuard {
+    fn start_clock(&mut self) {}
+
+    fn hold(&mut self) -> Result<(), Duration> {
+        if !self.state.borrow().is_slow {
+            return Ok(());
+        }
+        let armed = std::mem::take(&mut self.state.borrow_mut().armed);
+        resume_all(&self.kernel, &armed);
+        Err(Duration::from_secs(20))
+    }
+
     fn disarm(self: Box<Self>) {
         self.state.borrow_mut().armed.clear();
     }

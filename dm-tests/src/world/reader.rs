@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use thinvol::dm::kernel::Kernel;
+use thinvol::dm::kernel::{DmError, Kernel};
 use thinvol::dm::name::DmName;
 use thinvol::dm::sim::{SimKernel, SimThinDevice};
-use thinvol::dm::status::PoolStatus;
 use thinvol::ids::{DevNo, LvmUuid, ThinId, TransactionId};
 use thinvol::lvm::model::{SegmentKind, ThinPool, Vg};
 use thinvol::thin::meta::DeviceDetails;
-use thinvol::thin::ports::{Devices, PoolReadError, PoolReader};
+use thinvol::thin::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
 use thinvol::units::Sectors;
 
 /// Reads pool metadata from the model.
@@ -68,17 +67,14 @@ impl PoolReader for SimReader<'_> {
         &self,
         kernel: &dyn Kernel,
         tpool: &DmName,
-        status: &PoolStatus,
         _: DevNo,
-    ) -> Result<Devices, PoolReadError> {
-        match status {
-            PoolStatus::Working(working) if working.held_metadata_root.is_none() => {}
-            PoolStatus::Working(_) => return Err(failed("somebody holds a metadata snapshot")),
-            PoolStatus::Failed | PoolStatus::Error => return Err(failed("the pool has failed")),
-        }
-        kernel.message(tpool, "reserve_metadata_snap").map_err(failed)?;
-        let devices = self.kernel.thin_devices(tpool).map_err(failed)?;
-        kernel.message(tpool, "release_metadata_snap").map_err(failed)?;
-        Ok(details(devices))
+    ) -> Result<Devices, RunningReadError> {
+        let before = |error: DmError| RunningReadError { why: failed(error), still_held: false };
+        kernel.message(tpool, "reserve_metadata_snap").map_err(before)?;
+        let devices = self.kernel.thin_devices(tpool);
+        kernel
+            .message(tpool, "release_metadata_snap")
+            .map_err(|error| RunningReadError { why: failed(error), still_held: true })?;
+        devices.map(details).map_err(|error| RunningReadError { why: failed(error), still_held: false })
     }
 }

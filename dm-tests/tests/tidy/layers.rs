@@ -70,6 +70,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (46, "thin::observe", false),
     (46, "thin::inventory", false),
     (46, "thin::store", false),
+    (46, "thin::kept", false),
     (46, "thin::opened", false),
     (46, "thin::stamp", false),
     // L5: execution.

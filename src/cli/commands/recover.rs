@@ -69,10 +69,10 @@ impl RecoverArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let only = self.vg.as_deref().map(|vg| context.resolver.vg(vg)).transpose()?;
         let engine = context.open(&self.change)?;
-        let mut vgs = match only {
-            Some(vg) => vec![vg],
-            None => engine.vg_names()?.into_iter().map(|vg| vg.name).collect(),
-        };
+        // Kept until all are done: no group comes or goes meanwhile.
+        let every = if only.is_none() { Some(engine.every_vg()?) } else { None };
+        let named = every.iter().flat_map(|every| &every.vgs).map(|vg| vg.name.clone());
+        let mut vgs: Vec<VgName> = only.into_iter().chain(named).collect();
         vgs.sort();
         let mut answer =
             Recovered { executed: !self.change.dry_run, volume_groups: vec![], warnings: vec![] };

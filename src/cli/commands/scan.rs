@@ -100,7 +100,8 @@ impl ScanArgs {
             What::Lvm => {
                 let mut volume_groups: Vec<VolumeGroup> = context
                     .reader()?
-                    .vg_names()?
+                    .every_vg()?
+                    .vgs
                     .into_iter()
                     .map(|vg| VolumeGroup {
                         name: vg.name.to_string(),

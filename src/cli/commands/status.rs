@@ -216,7 +216,8 @@ fn pool_status(context: &Context, storage: &Storage) -> Result<Storages, CliErro
 fn all_pools(context: &Context) -> Result<Storages, CliError> {
     let mut answer = Storages::default();
     let engine = context.reader()?;
-    for vg in engine.vg_names()? {
+    let every = engine.every_vg()?;
+    for vg in &every.vgs {
         match engine.view(&vg.name) {
             Ok(view) => answer.add(view, None),
             Err(error) => answer.warnings.push(unreadable(&vg.name, &CliError::from(error))),

@@ -123,11 +123,6 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// Whether a second, thorough look may find a PV there all the same.
-    pub fn is_only_a_hint(&self) -> bool {
-        matches!(self, Self::HoldsOther { .. } | Self::NotHinted)
-    }
-
     /// Whether users want to hear of it without asking: the device may well be one of theirs.
     pub fn is_noteworthy(&self) -> bool {
         matches!(

@@ -6,6 +6,9 @@ use super::{Endangered, ResumeGuard};
 /// A control node that refuses every ioctl: enough to see the child come and go.
 const NO_CONTROL: &str = "/dev/null";
 
+/// No test takes as long.
+const LONG: Duration = Duration::from_secs(3600);
+
 fn devices() -> [Endangered<'static>; 2] {
     [Endangered { name: "a", event_nr: 0 }, Endangered { name: "b", event_nr: 0x60_0000 }]
 }
@@ -31,7 +34,7 @@ fn has_started(pid: i32) -> bool {
 
 #[test]
 fn a_disarmed_child_is_gone_without_a_zombie() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices()).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
     let child = guard.child;
     assert!(state(child).is_some());
     guard.disarm().unwrap();
@@ -40,7 +43,7 @@ fn a_disarmed_child_is_gone_without_a_zombie() {
 
 #[test]
 fn a_dropped_child_is_gone_without_a_zombie() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices()).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
     let child = guard.child;
     drop(guard);
     assert_eq!(state(child), None);
@@ -48,7 +51,7 @@ fn a_dropped_child_is_gone_without_a_zombie() {
 
 #[test]
 fn the_child_keeps_only_its_two_descriptors_and_lives_through_signals() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices()).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
     assert!(has_started(guard.child));
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
         // SAFETY: kill takes no pointer; the pid is this test's own child, not yet reaped.
@@ -60,7 +63,7 @@ fn the_child_keeps_only_its_two_descriptors_and_lives_through_signals() {
 
 #[test]
 fn a_killed_child_is_told_of() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices()).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
     let child = guard.child;
     // SAFETY: kill takes no pointer; the pid is this test's own child, not yet reaped.
     assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
@@ -76,6 +79,31 @@ fn a_killed_child_is_told_of() {
 fn what_cannot_be_guarded_is_refused() {
     let long = "x".repeat(128);
     let device = Endangered { name: &long, event_nr: 0 };
-    assert!(ResumeGuard::arm(NO_CONTROL, &[device]).is_err());
-    assert!(ResumeGuard::arm("/nowhere/control", &devices()).is_err());
+    assert!(ResumeGuard::arm(NO_CONTROL, &[device], LONG).is_err());
+    assert!(ResumeGuard::arm("/nowhere/control", &devices(), LONG).is_err());
+}
+
+#[test]
+fn a_clock_that_is_stopped_in_time_changes_nothing() {
+    let mut guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
+    guard.start_clock();
+    assert!(guard.hold());
+    assert!(state(guard.child).is_some_and(|state| state != "Z"));
+    guard.disarm().unwrap();
+}
+
+#[test]
+fn a_clock_that_runs_out_makes_the_child_act_and_the_parent_notice() {
+    let mut guard = ResumeGuard::arm(NO_CONTROL, &devices(), Duration::from_millis(20)).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(state(guard.child).is_some_and(|state| state != "Z"), "no clock was started");
+    guard.start_clock();
+    let start = Instant::now();
+    while state(guard.child).as_deref() != Some("Z") && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!guard.hold());
+    let child = guard.child;
+    drop(guard);
+    assert_eq!(state(child), None);
 }

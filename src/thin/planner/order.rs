@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::altered::Reshaping;
-use super::change::Texts;
 use super::draft::{Draft, PoolChange};
 use crate::dm::name::DmName;
-use crate::ids::LvName;
+use crate::ids::{LvName, TransactionId};
 use crate::lvm::metadata::Metadata;
 use crate::lvm::model::{Lv, Vg};
 use crate::thin::observed::{Inventory, Observed, PoolState};
@@ -82,10 +81,10 @@ impl<'d, 'a> Sequence<'d, 'a> {
             self.plan.push(Step::MarkDirty { pool: self.draft.pool(name)?.0.id });
         }
         self.take_snapshots(&stacks)?;
-        self.plan.push_undoable(Step::Commit(texts.first.clone()), vec![Step::Commit(texts.revert.clone())]);
+        self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
         self.reshape()?;
-        if let Some(second) = texts.second.clone() {
-            self.transaction(&stacks, &texts)?;
+        if let Some(second) = texts.second {
+            self.transaction(&stacks, &texts.next)?;
             self.plan.push(Step::Commit(second));
             self.mark_clean()?;
         }
@@ -94,12 +93,16 @@ impl<'d, 'a> Sequence<'d, 'a> {
     }
 
     /// The messages are sent; the pools' transactions are stepped and confirmed.
-    fn transaction(&mut self, stacks: &BTreeMap<&LvName, PoolStack>, texts: &Texts) -> Result<(), Refusal> {
+    fn transaction(
+        &mut self,
+        stacks: &BTreeMap<&LvName, PoolStack>,
+        next: &BTreeMap<LvName, TransactionId>,
+    ) -> Result<(), Refusal> {
         for name in self.draft.pools.keys() {
             self.start_pool(name, Purpose::Change)?;
         }
         self.send_messages(stacks);
-        self.step_transactions(stacks, texts)
+        self.step_transactions(stacks, next)
     }
 
     /// Checks a pool, or starts it; a never-used one is only started after the first commit (see [`Self::take_over`]).
@@ -180,22 +183,18 @@ impl<'d, 'a> Sequence<'d, 'a> {
     fn step_transactions(
         &mut self,
         stacks: &BTreeMap<&LvName, PoolStack>,
-        texts: &Texts,
+        next: &BTreeMap<LvName, TransactionId>,
     ) -> Result<(), Refusal> {
         for name in self.draft.pools.keys() {
             let from = self.draft.pool(name)?.1.transaction_id;
-            let (tpool, to) = (stacks[name].tpool.name.clone(), texts.next[name]);
+            let (tpool, to) = (stacks[name].tpool.name.clone(), next[name]);
             self.plan.push(Step::SetTransaction { tpool: tpool.clone(), from, to });
             self.plan.push(Step::ExpectPool { tpool, expect: self.expectation(to, Purpose::Change) });
         }
         Ok(())
     }
 
-    pub(super) fn expectation(
-        &self,
-        transaction_id: crate::ids::TransactionId,
-        purpose: Purpose,
-    ) -> PoolExpectation {
+    pub(super) fn expectation(&self, transaction_id: TransactionId, purpose: Purpose) -> PoolExpectation {
         let threshold_percent = self.draft.observed.policy.autoextend_threshold;
         PoolExpectation { transaction_id, purpose, threshold_percent }
     }

@@ -156,7 +156,7 @@ impl Mending<'_, '_> {
                 .push(format!("pool {shown}: could not look for devices that belong to no volume: {why}"));
         }
         let sends = if pending { self.replay(lv, pool, devices)? } else { Vec::new() };
-        let orphans = self.orphans(&shown, pool, devices, &known, kernel);
+        let orphans = self.orphans(&shown, pool, seen, &known, kernel);
         if pending || !orphans.is_empty() {
             self.talk(lv, pool, seen, (kernel, text), sends, &orphans)?;
         }
@@ -220,21 +220,30 @@ impl Mending<'_, '_> {
     }
 
     /// Devices that a crashed transaction made and the text never heard of: as young as the kernel's transaction.
-    /// A committed transaction steps the kernel's id, so that everything it made is older.
+    /// A committed transaction steps the kernel's id, so that everything it made is older. No change activates what the
+    /// text does not name: a device that is active was made by hand.
     fn orphans(
         &mut self,
         shown: &str,
         pool: &ThinPool,
-        devices: Option<&BTreeMap<ThinId, DeviceDetails>>,
+        seen: &PoolSeen,
         known: &BTreeSet<ThinId>,
         kernel: TransactionId,
     ) -> Vec<ThinId> {
         let deleted = |id: &ThinId| pool.messages.contains(&PoolMessage::Delete(*id));
         let mut orphans = Vec::new();
-        for (id, details) in
-            devices.into_iter().flatten().filter(|(id, _)| !known.contains(id) && !deleted(id))
+        for (id, details) in seen
+            .inventory
+            .devices()
+            .into_iter()
+            .flatten()
+            .filter(|(id, _)| !known.contains(id) && !deleted(id))
         {
-            if details.transaction_id == kernel {
+            if let Some(name) = seen.strangers.get(id) {
+                self.left.push(format!(
+                    "pool {shown}: thin device {id} belongs to no volume and is active as {name}: somebody made it by hand"
+                ));
+            } else if details.transaction_id == kernel {
                 self.found
                     .push(format!("pool {shown}: thin device {id} was made by a change that never finished"));
                 orphans.push(*id);

@@ -1,0 +1,148 @@
+//! Which states of a volume group are kept as files while changes are committed.
+
+use std::cell::Cell;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use dm_tests::world::text::{POOL, fresh};
+use dm_tests::world::{lv, stamp};
+use thinvol::ids::{ThinId, TransactionId};
+use thinvol::lvm::backup::Backups;
+use thinvol::lvm::conf::BackupConf;
+use thinvol::lvm::edit::Edit;
+use thinvol::lvm::metadata::Metadata;
+use thinvol::lvm::model::PoolMessage;
+use thinvol::thin::kept::Kept;
+use thinvol::thin::plan::Commit;
+use thinvol::thin::ports::{CommitFailure, MetadataStore};
+
+/// Metadata areas that take so many commits.
+struct Areas(Cell<usize>);
+
+impl MetadataStore for Areas {
+    fn commit(&mut self, _: &Commit) -> Result<Vec<String>, CommitFailure> {
+        let failed = || CommitFailure { nothing_changed: true, source: Box::new(io::Error::other("gone")) };
+        self.0.set(self.0.get().checked_sub(1).ok_or_else(failed)?);
+        Ok(Vec::new())
+    }
+}
+
+/// A state after `before`: with a message, as in the middle of a transaction, or at rest.
+fn next(before: &Metadata, id: u64, pending: bool) -> Metadata {
+    let message = PoolMessage::Delete(ThinId::new(9).unwrap());
+    let messages = if pending { vec![message] } else { Vec::new() };
+    let edits = [
+        Edit::SetPoolTransaction { pool: lv(POOL), id: TransactionId(id) },
+        Edit::SetPoolMessages { pool: lv(POOL), messages },
+    ];
+    before.apply(&edits, &stamp()).unwrap()
+}
+
+/// As the planner makes it: work goes on from a state without messages only.
+fn commit(state: &Metadata) -> Box<Commit> {
+    if state.vg.pools().all(|(_, pool)| pool.messages.is_empty()) {
+        return Commit::new(state.clone(), Vec::new());
+    }
+    Commit::of_text(state.vg.seqno, state.to_disk(), Vec::new())
+}
+
+fn conf(dir: &Path) -> BackupConf {
+    BackupConf {
+        backup: true,
+        backup_dir: dir.join("backup"),
+        archive: true,
+        archive_dir: dir.join("archive"),
+        retain_min: 10,
+        retain_days: 30,
+    }
+}
+
+/// The sequence numbers and descriptions of the copies in a folder.
+fn copies(dir: PathBuf) -> Vec<(u32, String)> {
+    let Ok(files) = std::fs::read_dir(dir) else { return Vec::new() };
+    let copy = |file: io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let said = text.lines().find_map(|line| line.strip_prefix("description = ")).unwrap().to_owned();
+        (Metadata::parse(text.as_bytes()).unwrap().vg.seqno.0, said)
+    };
+    let mut copies: Vec<(u32, String)> = files.map(copy).collect();
+    copies.sort();
+    copies
+}
+
+/// Commits these states, of which the areas take `taken`; returns the copies before and after, and what was warned of.
+fn kept(start: &Metadata, states: &[Metadata], taken: usize) -> (Vec<(u32, String)>, Vec<(u32, String)>) {
+    let dir = tempfile::tempdir().unwrap();
+    let backups = Backups::new(conf(dir.path()));
+    let mut areas = Areas(Cell::new(taken));
+    let mut kept = Kept::new(&mut areas, &backups, "thinvol free pve/x", stamp(), start);
+    for (place, state) in states.iter().enumerate() {
+        assert_eq!(kept.commit(&commit(state)).is_ok(), place < taken);
+    }
+    assert_eq!(kept.close(), Vec::<String>::new());
+    (copies(dir.path().join("archive")), copies(dir.path().join("backup")))
+}
+
+fn said(seqno: u32, when: &str) -> (u32, String) {
+    (seqno, format!("\"Created *{when}* executing 'thinvol free pve/x'\""))
+}
+
+fn start() -> (Metadata, u32) {
+    let start = Metadata::parse(fresh(1, 1).as_bytes()).unwrap();
+    let seqno = start.vg.seqno.0;
+    (start, seqno)
+}
+
+#[test]
+fn a_transaction_is_archived_before_and_backed_up_after() {
+    let (start, seqno) = start();
+    let first = next(&start, 1, true);
+    let second = next(&first, 1, false);
+    let (archive, backup) = kept(&start, &[first, second], 2);
+    assert_eq!(archive, [said(seqno, "before")]);
+    assert_eq!(backup, [said(seqno + 2, "after")]);
+}
+
+/// What a crash left is a state somebody may want back, and so is what recovery made of it. It does not matter that
+/// nothing is committed after that: the request was refused.
+#[test]
+fn recovery_keeps_the_state_it_found_and_the_one_it_made() {
+    let (start, seqno) = start();
+    let found = next(&start, 1, true);
+    let mended = next(&found, 1, false);
+    let (archive, backup) = kept(&found, std::slice::from_ref(&mended), 1);
+    assert_eq!(archive, [said(seqno + 1, "before")]);
+    assert_eq!(backup, [said(seqno + 2, "after")]);
+    let first = next(&mended, 2, true);
+    let second = next(&first, 2, false);
+    let (archive, backup) = kept(&found, &[mended, first, second], 3);
+    assert_eq!(archive, [said(seqno + 1, "before"), said(seqno + 2, "before")]);
+    assert_eq!(backup, [said(seqno + 4, "after")]);
+}
+
+#[test]
+fn a_commit_that_fails_leaves_the_backup_of_the_last_that_did_not() {
+    let (start, seqno) = start();
+    let first = next(&start, 1, true);
+    let second = next(&first, 1, false);
+    let (_, backup) = kept(&start, &[first.clone(), second.clone()], 1);
+    assert_eq!(backup, [said(seqno + 1, "after")]);
+    let (archive, backup) = kept(&start, &[first, second], 0);
+    assert_eq!((archive.len(), backup), (2, Vec::new()));
+}
+
+#[test]
+fn a_copy_that_cannot_be_kept_is_a_warning() {
+    let (start, _) = start();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("archive"), "in the way").unwrap();
+    let backups = Backups::new(conf(dir.path()));
+    let mut areas = Areas(Cell::new(1));
+    let mut kept = Kept::new(&mut areas, &backups, "thinvol free pve/x", stamp(), &start);
+    kept.commit(&commit(&next(&start, 1, false))).unwrap();
+    let warnings = kept.close();
+    assert!(
+        matches!(warnings.as_slice(), [one] if one.contains("no copy of the metadata was kept")),
+        "{warnings:?}"
+    );
+}

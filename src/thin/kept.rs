@@ -1,0 +1,89 @@
+//! Copies of the metadata in files, kept as changes are committed: a port to the metadata areas around another one.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::lvm::backup::{BackupError, Backups, Copied, description};
+use crate::lvm::edit::Stamp;
+use crate::lvm::metadata::Metadata;
+use crate::thin::error::in_words;
+use crate::thin::plan::Commit;
+use crate::thin::ports::{CommitFailure, MetadataStore};
+
+/// What writes the copies, for their first comment.
+const GENERATOR: &str = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));
+
+/// Commits to metadata areas and keeps the copies that lvm2 would have kept, also when what comes after a commit fails.
+pub struct Kept<'a> {
+    areas: &'a mut dyn MetadataStore,
+    backups: &'a Backups,
+    /// What was typed, for the description in a copy.
+    command_line: &'a str,
+    stamp: Stamp,
+    before: &'a Metadata,
+    /// The last commit of ours: its text, and what that says if work goes on from there.
+    last: Option<(Arc<[u8]>, Option<Arc<Metadata>>)>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Kept<'a> {
+    /// Keeps copies of what is committed to `areas`, which hold `before` now.
+    pub fn new(
+        areas: &'a mut dyn MetadataStore,
+        backups: &'a Backups,
+        command_line: &'a str,
+        stamp: Stamp,
+        before: &'a Metadata,
+    ) -> Self {
+        Self { areas, backups, command_line, stamp, before, last: None, warnings: Vec::new() }
+    }
+
+    /// Keeps the state after the last commit, if there was any. Returns what went wrong with copies: a copy that cannot
+    /// be written is no reason to fail a change.
+    pub fn close(mut self) -> Vec<String> {
+        let last = match self.last.take() {
+            None => None,
+            Some((_, Some(metadata))) => Some(Ok(metadata)),
+            // The change stopped in between, or was taken back.
+            Some((text, None)) => Some(Metadata::parse(&text).map(Arc::new)),
+        };
+        match last {
+            None => {}
+            Some(Ok(last)) => {
+                let kept = self.backups.backup(&last.vg.name, &self.copy(&last, true));
+                self.note(kept);
+            }
+            Some(Err(error)) => self.warnings.push(in_words(&error)),
+        }
+        self.warnings
+    }
+
+    fn copy(&self, metadata: &Metadata, after: bool) -> Vec<u8> {
+        let stamp = Stamp { description: description(self.command_line, after), ..self.stamp.clone() };
+        metadata.to_backup_file(GENERATOR, &stamp)
+    }
+
+    fn note(&mut self, kept: Result<Copied, BackupError>) {
+        self.warnings.extend(kept.err().map(|error| in_words(&error)));
+    }
+}
+
+impl MetadataStore for Kept<'_> {
+    /// 1. The state before goes to the archive, as lvm2 does before it writes. A step in the middle of a change of ours
+    ///    does not: nobody would go back to it.
+    /// 2. The new state is committed.
+    fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure> {
+        let current = match &self.last {
+            None => Some(self.before),
+            Some((_, metadata)) => metadata.as_deref(),
+        };
+        if let Some(current) = current {
+            let text = self.copy(current, false);
+            let kept = self.backups.archive(&current.vg.name, &text, SystemTime::now());
+            self.note(kept);
+        }
+        let behind = self.areas.commit(commit)?;
+        self.last = Some((Arc::clone(&commit.text), commit.metadata.clone()));
+        Ok(behind)
+    }
+}
