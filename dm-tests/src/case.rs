@@ -3,6 +3,7 @@
 use vm_harness::protocol::CaseInfo;
 pub use vm_harness::protocol::Tier;
 
+use crate::cases::selftest;
 use crate::ctx::Ctx;
 
 /// One test that needs the machine.
@@ -21,7 +22,8 @@ pub struct Case {
 impl Case {
     /// What the harness needs to know of it.
     pub fn info(&self) -> CaseInfo {
-        CaseInfo { name: self.name.to_owned(), tier: self.tier, limit_s: self.limit_s }
+        let must = selftest::must(self.name);
+        CaseInfo { name: self.name.to_owned(), tier: self.tier, limit_s: self.limit_s, must }
     }
 }
 

@@ -68,16 +68,14 @@ fn test(
     if host {
         on_host::refuse()?;
     }
-    if filters.is_empty() {
-        checks::run(workspace)?;
-    }
+    let skipped = if filters.is_empty() { checks::run(workspace)? } else { None };
     if host {
         let payload = Payload::build(workspace, Profile::Guest)?;
-        let cases = cases::list(&payload, filters)?;
+        let cases = cases::list(&payload, filters, true)?;
         on_host::run(workspace, &payload, &cases)?;
     }
     let (setup, accel) = prepare(workspace, Profile::Guest)?;
-    let cases = cases::list(&setup.payload, filters)?;
+    let cases = cases::list(&setup.payload, filters, false)?;
     let jobs = jobs.map_or_else(default_jobs, NonZeroUsize::get);
     let mut score = Score::default();
     for tier in [Tier::Fast, Tier::Full] {
@@ -87,6 +85,7 @@ fn test(
         score.merge(part);
     }
     eprintln!("all of it took {} s", started.elapsed().as_secs());
+    skipped.iter().for_each(|what| println!("{what}"));
     println!("{}", score.line());
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -21,7 +21,7 @@ use crate::workspace::{RunFolder, Workspace};
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
 /// Time the agent gets, beyond the limit of an order, to kill, clean up and report.
-const GRACE: Duration = Duration::from_secs(60);
+pub const GRACE: Duration = Duration::from_secs(60);
 
 /// Image and binaries, the same for all guests of a run.
 pub struct Setup {
@@ -103,9 +103,9 @@ impl Guest {
         self.orders.write_all(line.as_bytes()).context("the guest takes no more orders")
     }
 
-    /// The next report, waited for no longer than an order with this limit may take.
-    pub fn report_within(&mut self, limit_s: u64) -> Result<Report, Silence> {
-        self.report(Duration::from_secs(limit_s) + GRACE)
+    /// The next report, waited for no longer than an order with this limit may take, and `grace`.
+    pub fn report_within(&mut self, limit_s: u64, grace: Duration) -> Result<Report, Silence> {
+        self.report(Duration::from_secs(limit_s) + grace)
     }
 
     fn report(&mut self, limit: Duration) -> Result<Report, Silence> {

@@ -32,6 +32,32 @@ pub struct CaseInfo {
     pub tier: Tier,
     /// Seconds after which it is killed.
     pub limit_s: u64,
+    /// How it must end, for a case that goes wrong on purpose to try the harness; `None` for all others.
+    #[serde(default)]
+    pub must: Option<Must>,
+}
+
+/// How a case must end that goes wrong on purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Must {
+    /// The end.
+    pub end: End,
+    /// Words its output, or the reason for its being skipped, must have.
+    pub say: String,
+    /// Whether the machine must be unusable afterwards.
+    pub spoils_machine: bool,
+}
+
+/// The ends that [`Must`] can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// [`Outcome::Failed`].
+    Fail,
+    /// [`Outcome::TimedOut`].
+    TimeOut,
+    /// [`Outcome::Skipped`].
+    Skip,
 }
 
 /// What the harness asks of the guest.

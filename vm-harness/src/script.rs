@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use vm_harness::protocol::{Order, Report, Tier};
 
 use crate::accel::Accel;
-use crate::guest::{Guest, Setup};
+use crate::guest::{GRACE, Guest, Setup};
 use crate::progress::step;
 use crate::workspace::Workspace;
 
@@ -17,7 +17,7 @@ pub fn run(workspace: &Workspace, setup: &Setup, accel: Accel, argv: &[&str], li
     guest.order(&Order::Exec { argv: argv.iter().map(|&word| word.to_owned()).collect(), limit_s })?;
     let mut stdout = std::io::stdout();
     loop {
-        match guest.report_within(limit_s) {
+        match guest.report_within(limit_s, GRACE) {
             Ok(Report::Output { text }) => {
                 stdout.write_all(text.as_bytes())?;
                 stdout.flush()?;

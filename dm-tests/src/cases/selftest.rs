@@ -1,9 +1,10 @@
-//! Cases that hang, crash and leak on purpose, to see that the harness copes. They run only when named:
-//! `./vm-harness/run test selftest`, and all but the last must be reported as failed.
+//! Cases that hang, crash and leak on purpose, to see that the harness copes: each passes if the harness reports of it
+//! what [`must`] says.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use vm_harness::protocol::{End, Must};
 
 use crate::case::{Case, Skip, Tier};
 use crate::ctx::Ctx;
@@ -11,6 +12,7 @@ use crate::ctx::Ctx;
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "selftest::fails", tier: Tier::Fast, limit_s: 10, run: |_| bail!("as it should") },
+    Case { name: "selftest::panics", tier: Tier::Fast, limit_s: 10, run: |_| panic!("on purpose") },
     Case { name: "selftest::hangs", tier: Tier::Fast, limit_s: 5, run: hangs },
     Case {
         name: "selftest::leaves_a_suspended_device",
@@ -27,6 +29,22 @@ pub const CASES: &[Case] = &[
         run: |_| Err(Skip("on purpose".into()).into()),
     },
 ];
+
+/// How one of these cases must end; `None` for any other name.
+pub fn must(name: &str) -> Option<Must> {
+    let (end, say, spoils_machine) = match name.strip_prefix("selftest::")? {
+        "fails" => (End::Fail, "error: as it should", false),
+        "panics" => (End::Fail, "panicked at", false),
+        "hangs" => (End::TimeOut, "killed after", false),
+        "leaves_a_suspended_device" => (End::Fail, "was left suspended", false),
+        "hangs_the_machine" => (End::TimeOut, "the whole machine hung", true),
+        "crashes_the_machine" => (End::Fail, "Kernel panic", true),
+        "is_skipped" => (End::Skip, "on purpose", false),
+        // One that nobody has thought of must not pass by what it does.
+        _ => (End::Fail, "declared in selftest::must", true),
+    };
+    Some(Must { end, say: say.to_owned(), spoils_machine })
+}
 
 fn hangs(_: &Ctx) -> Result<()> {
     loop {
