@@ -21,6 +21,8 @@ pub fn all() -> Vec<Case> {
         cases::snapshots::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,
+        cases::activation::CASES,
+        cases::udev::CASES,
         cases::together::CASES,
         cases::selftest::CASES,
     ]

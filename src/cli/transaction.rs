@@ -218,10 +218,11 @@ fn asked(wanted: &[Wanted], name: &LvName) -> String {
         | Request::Rollback { name: of, .. }
         | Request::Activate { name: of, .. }
         | Request::Deactivate { name: of } => of == name,
-        Request::ActivateAll | Request::DeactivateAll => false,
+        Request::ActivateAll { .. } | Request::DeactivateAll => false,
     });
-    let of_all =
-        wanted.iter().find(|wanted| matches!(wanted.request, Request::ActivateAll | Request::DeactivateAll));
+    let of_all = wanted
+        .iter()
+        .find(|wanted| matches!(wanted.request, Request::ActivateAll { .. } | Request::DeactivateAll));
     by_name.or(of_all).map(|wanted| wanted.asked.clone()).unwrap_or_default()
 }
 

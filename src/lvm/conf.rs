@@ -2,7 +2,8 @@
 //!
 //! Keys, types and defaults: lvm2 `lib/config/config_settings.h` and `defaults.h`, with Debian's build options. A
 //! setting of the wrong type is an error that names file, line and key; lvm2 would silently take its default.
-//! Files for host tags (`lvm_<tag>.conf`) and profiles are not read.
+//! Profiles are not read; a host tag that has a file of its own (`lvm_<tag>.conf`) is an error, for that file could
+//! change any setting.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,11 @@ use thiserror::Error;
 use super::lock::{DEFAULT_LOCKING_DIR, Locks};
 use super::text::TextError;
 
+mod host_tags;
 mod layers;
 mod system_id;
 
+pub use host_tags::{TagsConf, tag_file};
 use layers::Layers;
 pub use system_id::HostIds;
 
@@ -68,6 +71,8 @@ pub struct LvmConf {
     pub activation: ActivationConf,
     /// What `lvmlocal.conf` says of this host.
     pub local: LocalConf,
+    /// The tags hosts have (section `tags`).
+    pub tags: TagsConf,
     /// `allocation/thin_pool_crop_metadata`.
     pub thin_pool_crop_metadata: bool,
 }
@@ -256,6 +261,7 @@ impl LvmConf {
                 system_id: layers.string("local/system_id")?.filter(|id| !id.is_empty()),
                 extra_system_ids: layers.strings("local/extra_system_ids")?.unwrap_or_default(),
             },
+            tags: TagsConf::of(layers)?,
             thin_pool_crop_metadata: layers.bool("allocation/thin_pool_crop_metadata", false)?,
         })
     }

@@ -18,3 +18,4 @@ pub mod model;
 pub mod scan;
 pub mod store;
 pub mod text;
+pub mod volume_list;

@@ -14,10 +14,11 @@ use crate::ids::{LvName, LvmUuid, VgName};
 use crate::io::direct::Access;
 use crate::lvm::backup::Backups;
 use crate::lvm::check::may_write;
-use crate::lvm::conf::{HostIds, LvmConf};
+use crate::lvm::conf::{HostIds, LvmConf, tag_file};
 use crate::lvm::lock::{GlobalLock, LockError, LockMode, VgLock, VgReadLock};
 use crate::lvm::model::Vg;
 use crate::lvm::scan::{FoundVg, Scanner};
+use crate::lvm::volume_list::VolumeLists;
 use crate::sys::signals::SignalsHeldOff;
 use crate::thin::host::{CheckPolicy, LinuxHost, STATE_DIR};
 use crate::thin::inventory::DiskReader;
@@ -125,6 +126,13 @@ impl Engine {
         let conf = LvmConf::load(&options.system_dir, None).map_err(|error| {
             EngineError::caused(Kind::Refused, "the configuration of LVM cannot be used", error)
         })?;
+        let tags = conf.tags.of_host(&host_name());
+        if let Some(file) = tag_file(&options.system_dir, &tags) {
+            let message =
+                format!("this host has a tag with a configuration of its own, '{}'", file.display());
+            return Err(EngineError::new(Kind::Unsupported, message)
+                .with_hint("thinvol does not read such files: move what is in it to lvmlocal.conf"));
+        }
         let kernel = LinuxDm::open().map_err(|error| {
             let hint = error.hint();
             let failed = EngineError::caused(Kind::Unsupported, "device-mapper cannot be used", error);
@@ -412,6 +420,12 @@ impl Engine {
         Policy {
             autoextend_threshold: u32::try_from(threshold).unwrap_or(100),
             system_ids: self.system_ids(),
+            lists: VolumeLists {
+                allowed: self.conf.activation.volume_list.clone(),
+                automatic: self.conf.activation.auto_activation_volume_list.clone(),
+                read_only: self.conf.activation.read_only_volume_list.clone(),
+                host_tags: self.conf.tags.of_host(&host_name()),
+            },
         }
     }
 

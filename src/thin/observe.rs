@@ -119,7 +119,7 @@ impl Scope {
                     scope.add(vg, to);
                     scope.add_with_table(vg, name);
                 }
-                Request::ActivateAll | Request::DeactivateAll => scope.all = true,
+                Request::ActivateAll { .. } | Request::DeactivateAll => scope.all = true,
             }
         }
         scope

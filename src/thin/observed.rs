@@ -10,6 +10,7 @@ use crate::dm::status::PoolStatus;
 use crate::dm::table::TargetLine;
 use crate::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
 use crate::lvm::edit::Stamp;
+use crate::lvm::volume_list::VolumeLists;
 use crate::thin::meta::DeviceDetails;
 use crate::thin::stack::DevRef;
 use crate::units::Bytes;
@@ -89,11 +90,13 @@ pub struct Policy {
     pub autoextend_threshold: u32,
     /// Names of this host that may own a VG (`system_id`).
     pub system_ids: Vec<String>,
+    /// What may be activated here, and how.
+    pub lists: VolumeLists,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { autoextend_threshold: 100, system_ids: Vec::new() }
+        Self { autoextend_threshold: 100, system_ids: Vec::new(), lists: VolumeLists::default() }
     }
 }
 

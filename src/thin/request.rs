@@ -90,7 +90,10 @@ pub enum Request {
         name: LvName,
     },
     /// Activates every visible volume of the VG that may be.
-    ActivateAll,
+    ActivateAll {
+        /// Whether to leave out what lvm2 would not activate by itself, either.
+        auto: bool,
+    },
     /// Deactivates every volume of the VG.
     DeactivateAll,
 }

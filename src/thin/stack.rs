@@ -12,6 +12,7 @@ use crate::dm::table::{PoolParams, Table, TargetLine};
 use crate::ids::{DevNo, IdError, LvName, ThinId};
 use crate::lvm::edit::NewThin;
 use crate::lvm::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
+use crate::lvm::volume_list::{Listed, VolumeLists};
 use crate::units::{Chunks, Sectors};
 
 /// A device that a table stands on.
@@ -173,6 +174,8 @@ pub struct Stacks<'a> {
     autoextend_threshold: u32,
     /// Volumes that segments of a kind thinvol does not know name, with a volume that has such a segment.
     built_upon: HashMap<&'a str, &'a LvName>,
+    /// The volume lists of lvm.conf: they decide what is read-only.
+    lists: Option<&'a VolumeLists>,
 }
 
 impl<'a> Stacks<'a> {
@@ -189,7 +192,18 @@ impl<'a> Stacks<'a> {
                 }
             }
         }
-        Self { vg, autoextend_threshold, built_upon }
+        Self { vg, autoextend_threshold, built_upon, lists: None }
+    }
+
+    /// The same, with volumes read-only as these lists say.
+    #[must_use]
+    pub fn with_lists(mut self, lists: &'a VolumeLists) -> Self {
+        self.lists = Some(lists);
+        self
+    }
+
+    fn is_read_only(&self, name: &LvName, tags: &[String]) -> bool {
+        self.lists.is_some_and(|lists| lists.is_read_only(Listed { vg: self.vg, name, tags }))
     }
 
     /// The name of an LV's device.
@@ -250,10 +264,16 @@ impl<'a> Stacks<'a> {
                 }
                 let pool = DevRef::Device(self.name(&thin.pool, Layer::Tpool)?);
                 let target = TargetSpec::Thin { length: self.length(lv)?, pool, id: thin.device_id };
-                self.spec(lv, Layer::Plain, vec![target], Role::Visible)
+                self.visible(lv, vec![target])
             }
-            None => self.spec(lv, Layer::Plain, self.mapped(lv)?, Role::Visible),
+            None => self.visible(lv, self.mapped(lv)?),
         }
+    }
+
+    fn visible(&self, lv: &Lv, targets: Vec<TargetSpec>) -> Result<DeviceSpec, StackError> {
+        let mut spec = self.spec(lv, Layer::Plain, targets, Role::Visible)?;
+        spec.read_only |= self.is_read_only(&lv.name, &lv.tags);
+        Ok(spec)
     }
 
     /// A volume of a kind thinvol does not know that names this one: the copy-on-write snapshot of an origin, say.
@@ -274,7 +294,7 @@ impl<'a> Stacks<'a> {
             name: self.name(&new.name, Layer::Plain)?,
             uuid: DmUuid::of_lv(&self.vg.id, &new.id, Layer::Plain),
             targets: vec![TargetSpec::Thin { length, pool, id: new.device_id }],
-            read_only: new.read_only,
+            read_only: new.read_only || self.is_read_only(&new.name, &new.tags),
             role: Role::Visible,
         })
     }

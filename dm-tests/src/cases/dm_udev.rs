@@ -29,7 +29,8 @@ pub const CASES: &[Case] = &[
 
 const COUNT: u64 = 12;
 
-fn semaphores() -> Result<usize> {
+/// How many semaphores there are.
+pub fn semaphores() -> Result<usize> {
     Ok(fs::read_to_string("/proc/sysvipc/sem")?.lines().count().saturating_sub(1))
 }
 
@@ -100,7 +101,8 @@ fn no_sync(ctx: &Ctx) -> Result<()> {
     links(false)
 }
 
-fn udevd() -> Result<Vec<Pid>> {
+/// The processes of udevd.
+pub fn udevd() -> Result<Vec<Pid>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
         let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
@@ -113,7 +115,7 @@ fn udevd() -> Result<Vec<Pid>> {
 }
 
 /// Continues udevd on every way out.
-struct Stopped(Vec<Pid>);
+pub struct Stopped(pub Vec<Pid>);
 
 impl Drop for Stopped {
     fn drop(&mut self) {

@@ -1,5 +1,6 @@
 //! The cases, one file for each area. A case says what it shows in its name.
 
+pub mod activation;
 pub mod dm_errno;
 pub mod dm_guard;
 pub mod dm_stack;
@@ -15,6 +16,7 @@ pub mod scripts;
 pub mod selftest;
 pub mod snapshots;
 pub mod store;
+pub mod udev;
 
 mod own_lvm;
 pub mod together;

@@ -36,9 +36,9 @@ pub const CASES: &[Case] = &[
 /// A pool with a volume and a snapshot, and its text as a file.
 fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
-    ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-1 32M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-1 32M"))?;
     ctx.ok("udevadm settle")?;
     Ok((vg, text(ctx, vg)?))
 }
@@ -74,8 +74,8 @@ fn kernel_id(ctx: &Ctx, vg: &str) -> Result<u64> {
 
 /// Recovers, finds nothing the second time, and lvm2 creates, snapshots and removes as if nothing had been.
 fn recovered(ctx: &Ctx, vg: &str) -> Result<String> {
-    let said = ctx.thinvol_ok(&format!("recover {vg}"))?;
-    let again = ctx.thinvol_ok(&format!("recover {vg}"))?;
+    let said = ctx.change(&format!("recover {vg}"))?;
+    let again = ctx.change(&format!("recover {vg}"))?;
     ensure!(again.contains("nothing to recover"), "{again}");
     ctx.oracle(vg)?;
     ctx.ok(&format!("lvcreate -V 8M -T {vg}/data -n after"))?;
@@ -121,9 +121,9 @@ fn create_not_sent(ctx: &Ctx) -> Result<()> {
     ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete {}", id.trim()))?;
     let (before, edited) = with_messages(&text, 1, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
     put_text(ctx, vg, &edited)?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-2 8M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-2 8M"))?;
     ensure!(kernel_id(ctx, vg)? == before + 2);
-    ctx.thinvol_ok(&format!("activate {vg}/vm-100-disk-1"))?;
+    ctx.change(&format!("activate {vg}/vm-100-disk-1"))?;
     recovered(ctx, vg)?;
     Ok(())
 }
@@ -147,7 +147,7 @@ fn snapshot_not_stepped(ctx: &Ctx) -> Result<()> {
     let stuck = ctx.run(&["lvcreate", "-V", "8M", "-T", &format!("{vg}/data"), "-n", "stuck"])?;
     ensure!(stuck.status != 0, "lvm2 can finish this by now: the reason for the order of snapshots is gone");
     recovered(ctx, vg)?;
-    ctx.thinvol_ok(&format!("activate {vg}/pending"))?;
+    ctx.change(&format!("activate {vg}/pending"))?;
     Ok(())
 }
 
@@ -181,7 +181,7 @@ fn orphan(ctx: &Ctx) -> Result<()> {
 fn left_suspended(ctx: &Ctx) -> Result<()> {
     let (vg, _) = prepared(ctx)?;
     ctx.ok(&format!("dmsetup suspend {vg}-vm--100--disk--0"))?;
-    ctx.thinvol_ok(&format!("recover {vg}"))?;
+    ctx.change(&format!("recover {vg}"))?;
     let info = ctx.ok(&format!("dmsetup info {vg}-vm--100--disk--0"))?;
     ensure!(info.contains("ACTIVE"), "{info}");
     recovered(ctx, vg)?;
@@ -192,12 +192,12 @@ fn left_suspended(ctx: &Ctx) -> Result<()> {
 fn lagging_area(ctx: &Ctx) -> Result<()> {
     let vg = ctx.volume_group(&[256 << 20, 64 << 20], 512)?;
     ctx.ok(&format!("lvcreate -y --type thin-pool -L 128M -n data {vg}"))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
     let pvs = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
     let second = pvs.split_whitespace().last().context("no second PV")?;
     let header = ctx.dir().join("header");
     ctx.ok(&format!("dd if={second} of={} bs=512 skip=8 count=1 iflag=direct", header.display()))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-1 32M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-1 32M"))?;
     ctx.ok("udevadm settle")?;
     ctx.ok(&format!("dd if={} of={second} bs=512 seek=8 count=1 oflag=direct", header.display()))?;
     let warned = ctx.run(&["vgs", vg])?;
@@ -209,7 +209,7 @@ fn lagging_area(ctx: &Ctx) -> Result<()> {
 /// The kernel is ahead of the text: a backup was restored. Nothing is touched, and it is said why.
 fn restored_old_metadata(ctx: &Ctx) -> Result<()> {
     let (vg, text) = prepared(ctx)?;
-    ctx.thinvol_ok(&format!("free {vg}/vm-100-disk-1"))?;
+    ctx.change(&format!("free {vg}/vm-100-disk-1"))?;
     put_text(ctx, vg, &text)?;
     for verb in [format!("alloc {vg}/data 100 vm-100-disk-5 8M"), format!("snapshot {vg}/vm-100-disk-0@t")] {
         let refused = ctx.thinvol(&verb)?;
@@ -220,7 +220,7 @@ fn restored_old_metadata(ctx: &Ctx) -> Result<()> {
     ctx.lvm(&format!("vgchange -an {vg}"))?;
     let (_, mended) = with_messages(&text, 1, "")?;
     put_text(ctx, vg, &mended)?;
-    ctx.thinvol_ok(&format!("free {vg}/vm-100-disk-1"))?;
+    ctx.change(&format!("free {vg}/vm-100-disk-1"))?;
     recovered(ctx, vg)?;
     Ok(())
 }
@@ -241,7 +241,7 @@ fn killed_at_any_time(ctx: &Ctx) -> Result<()> {
         let suspended = ctx.sh("sleep 0.2; dmsetup info -c --noheadings -o suspended | sort -u")?.stdout;
         ensure!(!suspended.contains("Suspended"), "a device is left suspended: {suspended}");
         ctx.ok("udevadm settle")?;
-        ctx.thinvol_ok(&format!("recover {vg}"))?;
+        ctx.change(&format!("recover {vg}"))?;
         ctx.ok("udevadm settle")?;
         ctx.oracle(vg)?;
         same_ids(ctx, vg)?;

@@ -37,7 +37,7 @@ fn refused(ctx: &Ctx, vg: &str, line: &str, code: i32, words: &[&str]) -> Result
 
 fn bad_names_and_sizes(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-disk-0 8M"), 1, &["already exists"])?;
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-101-x 8M"), 2, &["vm-100-"])?;
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-a_tdata 8M"), 2, &["reserves"])?;
@@ -83,7 +83,7 @@ fn not_ours(ctx: &Ctx) -> Result<()> {
 fn partial_and_doubled(ctx: &Ctx) -> Result<()> {
     let vg = ctx.volume_group(&[128 << 20, 32 << 20], 512)?;
     ctx.ok(&format!("lvcreate -y --type thin-pool -L 32M -n data {vg}"))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;
     let disks = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
     let second = disks.split_whitespace().last().unwrap_or_default().to_owned();
     let file = ctx.ok(&format!("losetup --noheadings -O BACK-FILE {second}"))?;
@@ -103,8 +103,8 @@ fn partial_and_doubled(ctx: &Ctx) -> Result<()> {
     ensure!((1..=7).contains(&twice.status) && twice.stderr.contains(doubled.trim()), "{twice:?}");
     ctx.ok(&format!("losetup -d {}", doubled.trim()))?;
     ctx.ok("udevadm settle")?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-b 8M"))?;
-    ctx.oracle(vg)
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-b 8M"))?;
+    Ok(())
 }
 
 fn locked(ctx: &Ctx) -> Result<()> {
@@ -120,21 +120,21 @@ fn locked(ctx: &Ctx) -> Result<()> {
     ensure!(ran.stderr.contains(&std::process::id().to_string()), "the holder is not named: {}", ran.stderr);
     drop(lock);
     let _ = std::fs::remove_file(&path);
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;
-    ctx.oracle(vg)
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;
+    Ok(())
 }
 
 fn open_volume(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;
     let file = std::fs::File::open(ctx.dev(vg, "vm-100-a"))?;
     let holder = std::process::id().to_string();
     for verb in ["free", "deactivate"] {
         refused(ctx, vg, &format!("{verb} {vg}/vm-100-a"), 4, &["in use", &holder])?;
     }
     drop(file);
-    ctx.thinvol_ok(&format!("free {vg}/vm-100-a"))?;
-    ctx.oracle(vg)
+    ctx.change(&format!("free {vg}/vm-100-a"))?;
+    Ok(())
 }
 
 fn pool_without_room(ctx: &Ctx) -> Result<()> {
@@ -148,15 +148,15 @@ fn pool_without_room(ctx: &Ctx) -> Result<()> {
     ensure!(filled.status != 0, "the pool took more than it holds");
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-b 4M"), 1, &["full", "lvextend"])?;
     refused(ctx, vg, &format!("snapshot {vg}/vm-100-a@s"), 1, &["full"])?;
-    ctx.thinvol_ok(&format!("free {vg}/vm-100-a"))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-b 4M"))?;
-    ctx.oracle(vg)
+    ctx.change(&format!("free {vg}/vm-100-a"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-b 4M"))?;
+    Ok(())
 }
 
 /// A volume group that a guest has made inside one of our volumes is not ours.
 fn guests_disk(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 64M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 64M"))?;
     let config = ["--config", "devices/scan_lvs=1"];
     let node = ctx.dev(vg, "vm-100-disk-0").display().to_string();
     let made = ctx.run(&["vgcreate", config[0], config[1], "guest", &node])?;

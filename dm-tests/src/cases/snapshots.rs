@@ -29,12 +29,6 @@ pub const CASES: &[Case] = &[
     Case { name: "snapshots::belong_by_identity", tier: Tier::Full, limit_s: 300, run: belong_by_identity },
 ];
 
-fn settled(ctx: &Ctx, vg: &str) -> Result<()> {
-    ctx.oracle(vg)?;
-    ctx.ok("udevadm settle")?;
-    ctx.reactivate(vg)
-}
-
 fn write(ctx: &Ctx, vg: &str, lv: &str, seed: u32) -> Result<()> {
     let node = ctx.dev(vg, lv);
     let line = format!(
@@ -54,10 +48,10 @@ fn sum(ctx: &Ctx, vg: &str, lv: &str) -> Result<String> {
 
 fn hold_the_moment(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
     write(ctx, vg, "vm-100-disk-0", 1)?;
     let then = sum(ctx, vg, "vm-100-disk-0")?;
-    ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-0@s1"))?;
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-0@s1"))?;
     write(ctx, vg, "vm-100-disk-0", 2)?;
     let snap = "snap_vm-100-disk-0_s1";
     let facts = ctx.lvm(&format!(
@@ -71,45 +65,44 @@ fn hold_the_moment(ctx: &Ctx) -> Result<()> {
     let refused =
         ctx.sh(&format!("dd if=/dev/zero of={} bs=4k count=1 oflag=direct", ctx.dev(vg, snap).display()))?;
     ensure!(refused.status != 0, "a read-only snapshot took a write");
-    ctx.thinvol_ok(&format!("clone {vg}/vm-100-disk-0@s1 200"))?;
+    ctx.change(&format!("clone {vg}/vm-100-disk-0@s1 200"))?;
     ensure!(sum(ctx, vg, "vm-200-disk-0")? == then);
     write(ctx, vg, "vm-200-disk-0", 3)?;
     ensure!(sum(ctx, vg, snap)? == then, "a write to the clone reached the snapshot");
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     let ran = ctx.thinvol(&format!("free {vg}/vm-100-disk-0"))?;
     ensure!(ran.status == 0, "{}", ran.stderr);
     ctx.lvm(&format!("lvchange -ay -K {vg}/{snap}"))?;
     ensure!(sum(ctx, vg, snap)? == then, "a snapshot changed when its origin went");
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }
 
 fn of_inactive(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
     write(ctx, vg, "vm-100-disk-0", 5)?;
     let then = sum(ctx, vg, "vm-100-disk-0")?;
     ctx.ok("udevadm settle")?;
-    ctx.thinvol_ok(&format!("deactivate {vg}/vm-100-disk-0"))?;
-    ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-0@a"))?;
-    ctx.oracle(vg)?;
-    ctx.thinvol_ok(&format!("clone {vg}/vm-100-disk-0@a 101 --name vm-101-first"))?;
-    ctx.thinvol_ok(&format!("clone {vg}/vm-101-first 102"))?;
+    ctx.change(&format!("deactivate {vg}/vm-100-disk-0"))?;
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-0@a"))?;
+    ctx.change(&format!("clone {vg}/vm-100-disk-0@a 101 --name vm-101-first"))?;
+    ctx.change(&format!("clone {vg}/vm-101-first 102"))?;
     ensure!(sum(ctx, vg, "vm-102-disk-0")? == then);
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     // lvm2 snapshots ours, and we snapshot lvm2's.
     ctx.ok(&format!("lvcreate -y -s -kn -n from-lvm2 {vg}/vm-101-first"))?;
-    ctx.thinvol_ok(&format!("clone {vg}/from-lvm2 103"))?;
+    ctx.change(&format!("clone {vg}/from-lvm2 103"))?;
     ensure!(sum(ctx, vg, "vm-103-disk-0")? == then);
-    ctx.thinvol_ok(&format!("delete-snapshot {vg}/vm-100-disk-0@a"))?;
+    ctx.change(&format!("delete-snapshot {vg}/vm-100-disk-0@a"))?;
     ensure!(sum(ctx, vg, "vm-103-disk-0")? == then);
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }
 
 /// A writer puts one number to two volumes in turn: at one instant they differ by at most one.
 fn at_one_instant(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-1 16M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-1 16M"))?;
     let (a, b) = (ctx.dev(vg, "vm-100-disk-0"), ctx.dev(vg, "vm-100-disk-1"));
     let writer = format!(
         "i=0; while [ ! -e {stop} ]; do i=$((i+1)); printf '%-512s' $i | dd of={a} bs=512 oflag=direct conv=notrunc \
@@ -121,7 +114,7 @@ fn at_one_instant(ctx: &Ctx) -> Result<()> {
     let mut child = std::process::Command::new("sh").arg("-c").arg(&writer).spawn()?;
     for round in 0..5 {
         std::thread::sleep(std::time::Duration::from_millis(700));
-        ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-0@r{round} {vg}/vm-100-disk-1@r{round}"))?;
+        ctx.change(&format!("snapshot {vg}/vm-100-disk-0@r{round} {vg}/vm-100-disk-1@r{round}"))?;
     }
     std::fs::write(ctx.dir().join("stop"), "")?;
     child.wait()?;
@@ -129,20 +122,20 @@ fn at_one_instant(ctx: &Ctx) -> Result<()> {
         let mut numbers = Vec::new();
         for disk in 0..2 {
             let lv = format!("snap_vm-100-disk-{disk}_r{round}");
-            ctx.thinvol_ok(&format!("activate {vg}/{lv}"))?;
+            ctx.change(&format!("activate {vg}/{lv}"))?;
             let ran = ctx.sh(&format!("dd if={} bs=512 count=1 iflag=direct", ctx.dev(vg, &lv).display()))?;
             numbers.push(ran.stdout.trim_matches(|c: char| !c.is_ascii_digit()).parse::<i64>().unwrap_or(0));
         }
         ensure!(numbers[0] > 0, "the writer had not begun: {numbers:?}");
         ensure!((0..=1).contains(&(numbers[0] - numbers[1])), "not one instant: {numbers:?}");
     }
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }
 
 /// The file system is frozen for the moment: the snapshot mounts clean, without a log to replay.
 fn of_a_mounted_one(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 512M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 512M"))?;
     let node = ctx.dev(vg, "vm-100-disk-0");
     let mount = ctx.dir().join("mnt");
     std::fs::create_dir_all(&mount)?;
@@ -152,9 +145,9 @@ fn of_a_mounted_one(ctx: &Ctx) -> Result<()> {
     let busy = ctx.thinvol(&format!("free {vg}/vm-100-disk-0"))?;
     ensure!(busy.status == 4, "freeing a mounted volume: {busy:?}");
     ensure!(busy.stderr.contains(&mount.display().to_string()), "the mount is not named: {}", busy.stderr);
-    ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-0@live"))?;
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-0@live"))?;
     ctx.ok(&format!("umount {}", mount.display()))?;
-    ctx.thinvol_ok(&format!("activate {vg}/snap_vm-100-disk-0_live"))?;
+    ctx.change(&format!("activate {vg}/snap_vm-100-disk-0_live"))?;
     let check = ctx.sh(&format!("e2fsck -fn {}", ctx.dev(vg, "snap_vm-100-disk-0_live").display()))?;
     ensure!(check.status == 0, "{}{}", check.stdout, check.stderr);
     ctx.oracle(vg)
@@ -163,16 +156,16 @@ fn of_a_mounted_one(ctx: &Ctx) -> Result<()> {
 /// Names that look like another volume's snapshots change nothing.
 fn belong_by_identity(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 200 vm-200-d 16M"))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 200 vm-200-d_x 16M"))?;
-    ctx.thinvol_ok(&format!("snapshot {vg}/vm-200-d_x@y {vg}/vm-200-d@b"))?;
+    ctx.change(&format!("alloc {vg}/data 200 vm-200-d 16M"))?;
+    ctx.change(&format!("alloc {vg}/data 200 vm-200-d_x 16M"))?;
+    ctx.change(&format!("snapshot {vg}/vm-200-d_x@y {vg}/vm-200-d@b"))?;
     let tags = ctx.lvm(&format!("lvs --noheadings -o tags {vg}/snap_vm-200-d_x_y"))?;
     let uuid = ctx.lvm(&format!("lvs --noheadings -o lv_uuid {vg}/vm-200-d_x"))?;
     ensure!(tags.contains(uuid.trim()), "{tags} does not name {uuid}");
     let wrong = ctx.thinvol(&format!("delete-snapshot {vg}/vm-200-d@x_y"))?;
     ensure!(wrong.status == 3, "found by name alone: {wrong:?}");
-    ctx.thinvol_ok(&format!("free {vg}/vm-200-d"))?;
+    ctx.change(&format!("free {vg}/vm-200-d"))?;
     let left = ctx.lvm(&format!("lvs --noheadings -o lv_name {vg}"))?;
     ensure!(left.contains("snap_vm-200-d_x_y"), "another volume's snapshot went: {left}");
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }

@@ -17,7 +17,7 @@ const ROUNDS: usize = 6;
 /// Two thinvols and one lvm2 create and remove for a while. Every success is real, and nobody is locked out.
 fn with_lvm2_at_once(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
     let ours = |who: usize| {
         format!(
             "for i in $(seq {ROUNDS}); do thinvol alloc {vg}/data 10{who} vm-10{who}-k$i 4M && \
@@ -49,6 +49,6 @@ fn with_lvm2_at_once(ctx: &Ctx) -> Result<()> {
     ctx.oracle(vg)?;
     ctx.ok("udevadm settle")?;
     ctx.reactivate(vg)?;
-    ensure!(ctx.thinvol_ok(&format!("recover {vg}"))?.contains("nothing to recover"));
+    ensure!(ctx.change(&format!("recover {vg}"))?.contains("nothing to recover"));
     Ok(())
 }

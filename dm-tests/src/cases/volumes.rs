@@ -22,17 +22,9 @@ fn fact(ctx: &Ctx, volume: &str, fields: &str) -> Result<String> {
     Ok(ctx.lvm(&line)?.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// lvm2 agrees, and goes on to agree after a full stop and start.
-fn agreed(ctx: &Ctx, vg: &str) -> Result<()> {
-    ctx.oracle(vg)?;
-    ctx.ok("udevadm settle")?;
-    ctx.reactivate(vg)?;
-    ctx.oracle(vg)
-}
-
 fn first_of_a_new_pool(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    let said = ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 100M"))?;
+    let said = ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 100M"))?;
     ensure!(said.contains(&format!("successfully created '{vg}/vm-100-disk-0'")), "{said}");
     let node = ctx.dev(vg, "vm-100-disk-0");
     ensure!(node.exists(), "{} does not exist on return", node.display());
@@ -42,19 +34,19 @@ fn first_of_a_new_pool(ctx: &Ctx) -> Result<()> {
     ensure!(fact(ctx, &format!("{vg}/data"), "transaction_id")? == "1");
     let zeros = ctx.sh(&format!("cmp -n 104857600 {} /dev/zero && echo same", node.display()))?;
     ensure!(zeros.stdout.contains("same"), "a new volume does not read as zeros");
-    agreed(ctx, vg)?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-2 4M"))?;
+    ctx.agreed(vg)?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-2 4M"))?;
     let said = ctx.sh(&format!("thinvol alloc {vg}/data 100 '' 5M"))?.stdout;
     ensure!(said.contains("vm-100-disk-1"), "the first free name was not taken: {said}");
     ensure!(fact(ctx, &format!("{vg}/vm-100-disk-1"), "lv_size")? == "8388608", "not rounded up to extents");
-    agreed(ctx, vg)
+    ctx.agreed(vg)
 }
 
 fn in_a_stopped_pool(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 64M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 64M"))?;
     ctx.ok("udevadm settle")?;
-    ctx.thinvol_ok(&format!("deactivate {vg}"))?;
+    ctx.change(&format!("deactivate {vg}"))?;
     ensure!(!ctx.sh("dmsetup ls")?.stdout.contains(&format!("{vg}-")), "devices are left after deactivation");
     let batch = format!(
         "printf '%s\\n' '{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"quiet\",\"size\":\"8M\",\
@@ -64,36 +56,36 @@ fn in_a_stopped_pool(ctx: &Ctx) -> Result<()> {
     ensure!(ran.status == 0, "{}", ran.stderr);
     ensure!(!ctx.sh("dmsetup ls")?.stdout.contains("tpool"), "the pool runs, though nothing needs it");
     ctx.oracle(vg)?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-1 64M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-1 64M"))?;
     ensure!(ctx.dev(vg, "vm-100-disk-1").exists());
     ensure!(!ctx.dev(vg, "vm-100-disk-0").exists(), "a volume nobody asked for is active");
-    ctx.thinvol_ok(&format!("activate {vg}/quiet {vg}/vm-100-disk-0"))?;
+    ctx.change(&format!("activate {vg}/quiet {vg}/vm-100-disk-0"))?;
     ensure!(ctx.dev(vg, "quiet").exists() && ctx.dev(vg, "vm-100-disk-0").exists());
-    agreed(ctx, vg)
+    ctx.agreed(vg)
 }
 
 fn freed(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     for disk in 0..4 {
-        ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-{disk} 64M"))?;
+        ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-{disk} 64M"))?;
     }
     let node = ctx.dev(vg, "vm-100-disk-0");
     ctx.ok(&format!("dd if=/dev/urandom of={} bs=1M count=16 oflag=direct", node.display()))?;
     ctx.ok(&format!("lvchange -an {vg}/vm-100-disk-1"))?;
-    let said = ctx.thinvol_ok(&format!("free {vg}/vm-100-disk-0 {vg}/vm-100-disk-1"))?;
+    let said = ctx.change(&format!("free {vg}/vm-100-disk-0 {vg}/vm-100-disk-1"))?;
     ensure!(said.contains(&format!("Removed volume '{vg}/vm-100-disk-0'")), "{said}");
     ensure!(!node.exists(), "the node of a freed volume stayed");
     let left = fact(ctx, vg, "lv_name")?;
     ensure!(left == "data vm-100-disk-2 vm-100-disk-3", "{left}");
     ensure!(fact(ctx, &format!("{vg}/data"), "data_percent")? == "0.00", "the freed data is still there");
-    agreed(ctx, vg)?;
+    ctx.agreed(vg)?;
     let again = ctx.thinvol(&format!("free {vg}/vm-100-disk-0"))?;
     ensure!(again.status == 0 && again.stderr.contains("does not exist"), "{again:?}");
     // lvm2 takes over from here, and thinvol from it.
     ctx.lvm(&format!("lvremove -y {vg}/vm-100-disk-2"))?;
     ctx.ok(&format!("lvcreate -V 32M -T {vg}/data -n by-lvm2"))?;
-    ctx.thinvol_ok(&format!("free {vg}/by-lvm2"))?;
-    agreed(ctx, vg)
+    ctx.change(&format!("free {vg}/by-lvm2"))?;
+    ctx.agreed(vg)
 }
 
 /// A stack that thinvol activated has the same names, uuids and tables as lvm2's.
@@ -108,11 +100,11 @@ fn stacks_are_lvm2s(ctx: &Ctx) -> Result<()> {
     ctx.lvm(&format!("vgchange -ay {vg}"))?;
     let lvm2 = ctx.sh(stack)?.stdout;
     ctx.ok("udevadm settle")?;
-    ctx.thinvol_ok(&format!("deactivate {vg}"))?;
+    ctx.change(&format!("deactivate {vg}"))?;
     ctx.ok("udevadm settle")?;
     let gone = ctx.sh("dmsetup ls")?.stdout;
     ensure!(gone.contains("No devices found"), "left after deactivation: {gone}");
-    ctx.thinvol_ok(&format!("activate {vg}"))?;
+    ctx.change(&format!("activate {vg}"))?;
     let ours = ctx.sh(stack)?.stdout;
     ensure!(without_numbers(&lvm2) == without_numbers(&ours), "lvm2's:\n{lvm2}\nthinvol's:\n{ours}");
     ctx.oracle(vg)?;
@@ -152,18 +144,17 @@ fn on_many_layouts(ctx: &Ctx) -> Result<()> {
         let ran = ctx.thinvol(&format!("alloc {vg}/{pool} 100 vm-100-disk-{pool} 32M"))?;
         ensure!(ran.status == 0, "{}", ran.stderr);
         ensure!((pool == "a") == ran.stderr.contains("zero"), "zeroing: {}", ran.stderr);
-        ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-{pool}@s"))?;
-        ctx.oracle(vg)?;
+        ctx.change(&format!("snapshot {vg}/vm-100-disk-{pool}@s"))?;
     }
     // One transaction over both pools.
-    ctx.thinvol_ok(&format!("snapshot {vg}/vm-100-disk-a@t {vg}/vm-100-disk-b@t"))?;
-    ctx.thinvol_ok(&format!("free {vg}/vm-100-disk-a {vg}/vm-100-disk-b"))?;
-    agreed(ctx, vg)
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-a@t {vg}/vm-100-disk-b@t"))?;
+    ctx.change(&format!("free {vg}/vm-100-disk-a {vg}/vm-100-disk-b"))?;
+    ctx.agreed(vg)
 }
 
 fn many_in_one_batch(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
     let before: u32 = fact(ctx, vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
     let line = format!(
         "for i in $(seq 40); do echo '{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"many-'$i'\",\
@@ -175,17 +166,17 @@ fn many_in_one_batch(ctx: &Ctx) -> Result<()> {
     ensure!(after - before == 2, "{} commits for one batch", after - before);
     let count = fact(ctx, vg, "lv_name")?.split(' ').filter(|name| name.starts_with("many-")).count();
     ensure!(count == 40, "{count} volumes");
-    agreed(ctx, vg)?;
+    ctx.agreed(vg)?;
     let ran = ctx.sh(&format!("thinvol free $(seq -f {vg}/many-%g 40)"))?;
     ensure!(ran.status == 0, "{}", ran.stderr);
-    agreed(ctx, vg)
+    ctx.agreed(vg)
 }
 
 /// What reading verbs say is what lvm2 says.
 fn shown(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 64M"))?;
-    ctx.thinvol_ok(&format!("alloc {vg}/data 101 vm-101-disk-0 32M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 64M"))?;
+    ctx.change(&format!("alloc {vg}/data 101 vm-101-disk-0 32M"))?;
     ensure!(ctx.thinvol_ok("scan lvm")?.lines().any(|line| line.trim() == vg));
     ensure!(ctx.thinvol_ok(&format!("scan lvmthin {vg}"))?.trim() == "data");
     let list = ctx.thinvol_ok(&format!("list {vg}/data --vmid 100"))?;
@@ -204,7 +195,7 @@ fn shown(ctx: &Ctx) -> Result<()> {
         let json = ctx.thinvol_ok(&format!("{verb} {vg}/data --json"))?;
         serde_json::from_str::<serde_json::Value>(&json)?;
     }
-    let plan = ctx.thinvol_ok(&format!("free {vg}/vm-100-disk-0 --dry-run"))?;
+    let plan = ctx.change(&format!("free {vg}/vm-100-disk-0 --dry-run"))?;
     ensure!(plan.contains("set_transaction_id") && plan.contains("delete"), "{plan}");
     ensure!(fact(ctx, vg, "vg_seqno")? == seqno, "reading or planning has written metadata");
     ctx.oracle(vg)

@@ -5,14 +5,40 @@ use anyhow::Result;
 use super::Ctx;
 
 impl Ctx {
-    /// Asks lvm2 everything it can say about `vg`; any complaint is an error.
+    /// Runs a changing command of thinvol on [`Ctx::vg`], which must succeed, and asks lvm2 right after it. Returns what
+    /// the command said.
+    pub fn change(&self, arguments: &str) -> Result<String> {
+        let said = self.thinvol_ok(arguments)?;
+        self.oracle(self.vg())?;
+        Ok(said)
+    }
+
+    /// Asks lvm2 everything it can say about `vg`; any complaint is an error. One process asks all: under emulation the
+    /// start of a program costs more than the question.
     pub fn oracle(&self, vg: &str) -> Result<()> {
-        self.lvm(&format!("vgck {vg}"))?;
-        self.lvm(&format!("lvs -a -o all {vg}"))?;
-        self.lvm(&format!("vgs -o all {vg}"))?;
-        self.lvm("pvs -a -o all")?;
-        self.lvm(&format!("vgcfgbackup -f {}/oracle.vg {vg}", self.dir().display()))?;
+        let script = self.dir().join("oracle.lvm");
+        let copy = self.dir().join("oracle.vg");
+        let questions = [
+            format!("vgck {vg}"),
+            format!("lvs -a -o all {vg}"),
+            format!("vgs -o all {vg}"),
+            "pvs -a -o all".to_owned(),
+            format!("vgcfgbackup -f {} {vg}", copy.display()),
+        ];
+        std::fs::write(&script, format!("#!/sbin/lvm\n{}\n", questions.join("\n")))?;
+        let _ = std::fs::remove_file(&copy);
+        self.lvm(&format!("lvm {}", script.display()))?;
+        // The last answer is there only if all were given.
+        anyhow::ensure!(copy.exists(), "lvm2 did not answer all questions about {vg}");
         Ok(())
+    }
+
+    /// lvm2 agrees, and goes on to agree after a full stop and start.
+    pub fn agreed(&self, vg: &str) -> Result<()> {
+        self.oracle(vg)?;
+        self.ok("udevadm settle")?;
+        self.reactivate(vg)?;
+        self.oracle(vg)
     }
 
     /// Deactivates `vg`, checks the metadata of its thin pools, and activates everything again.

@@ -108,7 +108,7 @@ pub fn activations() -> Vec<Change> {
         ("activate a snapshot in a stopped pool", Stopped, vec![activate_anyway("s")]),
         ("activate a fresh pool", Fresh, vec![activate(POOL)]),
         ("activate a pool", Stopped, vec![activate(POOL)]),
-        ("activate all", Stopped, vec![Request::ActivateAll]),
+        ("activate all", Stopped, vec![Request::ActivateAll { auto: false }]),
         ("deactivate a volume", Used, vec![deactivate("a")]),
         ("deactivate a fresh pool", FreshRunning, vec![deactivate(POOL)]),
         ("deactivate all", Used, vec![Request::DeactivateAll]),

@@ -89,7 +89,7 @@ pub fn at_rest(world: &World) -> Result<Vg, String> {
 /// The first that differs.
 pub fn devices_match(world: &World) -> Result<(), String> {
     let (vg, kernel) = (world.metadata().vg, &world.machine.kernel);
-    let stacks = Stacks::new(&vg, world.policy.autoextend_threshold);
+    let stacks = Stacks::new(&vg, world.policy.autoextend_threshold).with_lists(&world.policy.lists);
     for lv in vg.lvs.iter().filter(|lv| lv.thin().is_some()) {
         let spec = stacks.volume(lv).map_err(|error| error.to_string())?;
         let device = kernel.info_by_uuid(&spec.uuid).map_err(|error| error.to_string())?;

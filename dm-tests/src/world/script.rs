@@ -7,6 +7,7 @@ use thinvol::dm::kernel::{Kernel as _, UdevEvent};
 use thinvol::dm::name::{DmName, DmUuid, Layer};
 use thinvol::ids::LvName;
 use thinvol::lvm::model::{Lv, PoolMessage, Vg};
+use thinvol::lvm::volume_list::VolumeLists;
 use thinvol::thin::error::EngineError;
 use thinvol::thin::request::{Attributes, NewSize, Request};
 use thinvol::units::Sectors;
@@ -98,6 +99,7 @@ impl Player {
             ("threshold", [percent]) => {
                 self.world.policy.autoextend_threshold = number(percent)?.try_into().unwrap_or(100);
             }
+            ("list", [which, items @ ..]) => self.list(which, items)?,
             ("message", [_, ..]) => did(kernel.message(&tpool(), rest))?,
             ("device", [name]) => {
                 let uuid = DmUuid::new("somebody's").map_err(|error| error.to_string())?;
@@ -118,6 +120,21 @@ impl Player {
                 self.replace_text(&text, number(bytes)?);
             }
             _ => return Err("no such command".into()),
+        }
+        Ok(())
+    }
+
+    /// `list allowed pve/a @tag`: a volume list of lvm.conf; without items one that nothing is in.
+    fn list(&mut self, which: &str, items: &[&str]) -> Result<(), String> {
+        let lists = &mut self.world.policy.lists;
+        let items = items.iter().map(|item| (*item).to_owned()).collect();
+        match which {
+            "allowed" => lists.allowed = Some(items),
+            "automatic" => lists.automatic = Some(items),
+            "read-only" => lists.read_only = Some(items),
+            "host-tags" => lists.host_tags = items,
+            "none" => *lists = VolumeLists::default(),
+            _ => return Err("no such list".into()),
         }
         Ok(())
     }
@@ -358,7 +375,8 @@ fn request(words: &[&str]) -> Result<Request, String> {
         ["rename", which, to] => rename(which, to),
         ["modify", which, options @ ..] => modified(which, options)?,
         ["rollback", which, to] => roll_back(which, to),
-        ["activate", "all"] => Request::ActivateAll,
+        ["activate", "all"] => Request::ActivateAll { auto: false },
+        ["activate", "automatic"] => Request::ActivateAll { auto: true },
         ["activate", which] => activate(which),
         ["activate", which, "anyway"] => activate_anyway(which),
         ["deactivate", "all"] => Request::DeactivateAll,

@@ -20,6 +20,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (21, "lvm::mda", true),
     (22, "lvm::model", true),
     (23, "lvm::check", true),
+    (23, "lvm::volume_list", true),
     (24, "lvm::edit", true),
     (24, "lvm::alloc", true),
     (25, "lvm::metadata", true),

@@ -20,6 +20,7 @@ const ACTIVATE_HELP: &str = changing!(
   thinvol activate local-lvm                       the pool of a storage
   thinvol activate pve/data                        the pool, without its volumes
   thinvol activate pve                             all volumes that lvm2 would activate
+  thinvol activate --auto pve                      those that come up by themselves at boot
   thinvol activate pve/vm-100-disk-0@daily         a snapshot"
 );
 
@@ -37,6 +38,14 @@ pub struct ActivateArgs {
     /// Volumes, snapshots, storages (their pools) or volume groups
     #[arg(required = true, value_name = "VOLUME|STORAGE|VG")]
     pub targets: Vec<String>,
+
+    /// Of a volume group, leave out what lvm2 would not activate at boot
+    ///
+    /// Leaves out volumes and groups with autoactivation switched off (lvchange --setautoactivation n) and those
+    /// not listed in activation/auto_activation_volume_list of lvm.conf, as 'vgchange -aay' does. It does not
+    /// concern volumes that are named.
+    #[arg(long)]
+    pub auto: bool,
 
     /// Options of every change.
     #[command(flatten)]
@@ -60,7 +69,10 @@ pub struct DeactivateArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// Devices come.
-    Up,
+    Up {
+        /// Of a volume group, only those that come up by themselves.
+        auto: bool,
+    },
     /// Devices go.
     Down,
 }
@@ -71,7 +83,7 @@ impl ActivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        run(context, &self.targets, &self.change, Way::Up)
+        run(context, &self.targets, &self.change, Way::Up { auto: self.auto })
     }
 }
 
@@ -105,7 +117,7 @@ fn wanted(vg: &Vg, lineage: &Lineage<'_>, target: &Target, way: Way) -> Result<W
     match target {
         Target::Vg(name) => {
             let (request, did) = match way {
-                Way::Up => (Request::ActivateAll, "activated"),
+                Way::Up { auto } => (Request::ActivateAll { auto }, "activated"),
                 Way::Down => (Request::DeactivateAll, "deactivated"),
             };
             Ok(Wanted { request, asked: name.to_string(), said: format!("{did} volume group '{name}'") })
@@ -125,7 +137,7 @@ fn wanted(vg: &Vg, lineage: &Lineage<'_>, target: &Target, way: Way) -> Result<W
 /// The request for one LV, under the name the user called it.
 pub fn of_lv(name: &LvName, asked: String, way: Way) -> Wanted {
     let (request, did) = match way {
-        Way::Up => (Request::Activate { name: name.clone(), ignore_skip: true }, "activated"),
+        Way::Up { .. } => (Request::Activate { name: name.clone(), ignore_skip: true }, "activated"),
         Way::Down => (Request::Deactivate { name: name.clone() }, "deactivated"),
     };
     Wanted { request, said: format!("{did} '{asked}'"), asked }

@@ -145,7 +145,9 @@ impl What {
                 Self::Clone { source: resolver.source(&source)?, name: new_name(&name)?, activate }
             }
             Line::Remove { volume } => Self::Remove { source: resolver.source(&volume)? },
-            Line::Activate { volume } => Self::Switch { source: resolver.source(&volume)?, way: Way::Up },
+            Line::Activate { volume } => {
+                Self::Switch { source: resolver.source(&volume)?, way: Way::Up { auto: false } }
+            }
             Line::Deactivate { volume } => Self::Switch { source: resolver.source(&volume)?, way: Way::Down },
         })
     }

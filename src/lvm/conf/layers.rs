@@ -57,6 +57,19 @@ impl Layers {
         })
     }
 
+    /// The names of the sections in a section, of all texts, each once.
+    pub(super) fn sections(&self, name: &str) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for section in self.0.iter().filter_map(|layer| layer.text.root().section(name)) {
+            for inner in section.sections().map(|inner| inner.name().into_owned()) {
+                if !names.contains(&inner) {
+                    names.push(inner);
+                }
+            }
+        }
+        names
+    }
+
     pub(super) fn bool(&self, key: &str, default: bool) -> Result<bool, ConfError> {
         let Some(found) = self.find(key) else { return Ok(default) };
         found.value.as_bool().ok_or_else(|| found.wrong(key, "must be 0 or 1"))

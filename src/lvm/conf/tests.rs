@@ -181,3 +181,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn tags_belong_to_all_hosts_or_to_those_listed() {
+    let conf = conf(
+        "tags { hosttags = 1 everywhere { } @some { host_list = [ \"node1\", \"node2\" ] } nobody { host_list = [] } }",
+    );
+    let tags = conf.unwrap().tags;
+    assert_eq!(tags.of_host("node1"), ["node1", "everywhere", "some"]);
+    assert_eq!(tags.of_host("node3"), ["node3", "everywhere"]);
+    assert!(LvmConf::defaults(Path::new("/nonexistent")).unwrap().tags.of_host("node1").is_empty());
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(tag_file(dir.path(), &tags.of_host("node1")), None);
+    fs::write(dir.path().join("lvm_some.conf"), "").unwrap();
+    assert!(tag_file(dir.path(), &tags.of_host("node1")).is_some());
+    assert_eq!(tag_file(dir.path(), &tags.of_host("node3")), None);
+}

@@ -5,6 +5,7 @@ use crate::dm::name::{DmName, DmUuid, Layer};
 use crate::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
 use crate::lvm::edit::{Edit, NewThin};
 use crate::lvm::model::{Lv, Thin, ThinPool};
+use crate::lvm::volume_list::Listed;
 use crate::thin::allocate::{after_maximum, out_of_reach};
 use crate::thin::lineage::complete_tags;
 use crate::thin::plan::Outcome;
@@ -59,7 +60,7 @@ impl Draft<'_> {
             Request::Rollback { name, to } => self.roll_back(name, to),
             Request::Activate { name, ignore_skip } => self.activate(name, *ignore_skip),
             Request::Deactivate { name } => self.deactivate(name),
-            Request::ActivateAll => self.activate_all(),
+            Request::ActivateAll { auto } => self.activate_all(*auto),
             Request::DeactivateAll => self.deactivate_all(),
         }
     }
@@ -271,6 +272,12 @@ impl Draft<'_> {
     }
 
     fn add(&mut self, thin: NewThin, empty: bool, activate: bool, what: &str) -> Result<(), Refusal> {
+        let listed = Listed { vg: self.vg(), name: &thin.name, tags: &thin.tags };
+        let refusal = self.observed.policy.lists.refusal(listed).filter(|_| activate);
+        if let Some(why) = refusal {
+            self.warnings.push(format!("{} is left inactive on this host: {why}", thin.name));
+        }
+        let activate = activate && refusal.is_none();
         self.outcomes.push(Outcome { name: thin.name.clone(), uuid: Some(thin.id), what: what.to_owned() });
         self.added.insert(thin.name.clone(), thin.pool.clone());
         self.promised.insert(thin.pool.clone());

@@ -47,7 +47,8 @@ impl Sequence<'_, '_> {
     /// Works out what the altered volumes' devices are and will be.
     pub(super) fn reshaping(&self, after: &Vg) -> Result<Reshaping, Refusal> {
         let draft = self.draft;
-        let stacks = Stacks::new(after, draft.observed.policy.autoextend_threshold);
+        let policy = &draft.observed.policy;
+        let stacks = Stacks::new(after, policy.autoextend_threshold).with_lists(&policy.lists);
         let by_name = Index::of(after);
         let mut reshaping = Reshaping::default();
         for (name, alteration) in &draft.altered {

@@ -4,10 +4,14 @@ use super::draft::Draft;
 use crate::dm::kernel::DeviceInfo;
 use crate::ids::LvName;
 use crate::lvm::model::{Lv, ThinPool};
+use crate::lvm::volume_list::Listed;
 use crate::thin::observed::PoolState;
 use crate::thin::plan::Outcome;
 use crate::thin::refusal::{Refusal, RefusalKind};
 use crate::thin::stack::{DeviceSpec, PoolStack, StackError};
+
+/// The flag of volumes and groups that come up only when asked for. Source: lvm2 `lib/format_text/flags.c`.
+const NO_AUTOACTIVATION: &str = "NOAUTOACTIVATE";
 
 impl Draft<'_> {
     pub(super) fn activate(&mut self, name: &LvName, ignore_skip: bool) -> Result<(), Refusal> {
@@ -21,6 +25,7 @@ impl Draft<'_> {
                 "{name} is an internal volume: it comes with the one it belongs to"
             )));
         }
+        self.check_allowed(lv)?;
         let mut what = "activated";
         if lv.has_flag("ACTIVATION_SKIP") && !ignore_skip {
             what = "left inactive: its activation skip flag is set";
@@ -48,9 +53,33 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) fn activate_all(&mut self) -> Result<(), Refusal> {
+    /// Refuses what `lvm.conf` does not let be activated on this host.
+    pub(super) fn check_allowed(&self, lv: &Lv) -> Result<(), Refusal> {
+        let vg = self.vg();
+        let listed = Listed { vg, name: &lv.name, tags: &lv.tags };
+        self.observed.policy.lists.refusal(listed).map_or(Ok(()), |why| {
+            Err(Refusal::rule(format!("{}/{} must not be activated on this host: {why}", vg.name, lv.name))
+                .hint("lvm2 does not activate it either; it may be in use by another host"))
+        })
+    }
+
+    /// Whether activating all of the VG concerns a volume; `auto`: activating what nobody asked for by name.
+    fn comes_with_all(&self, lv: &Lv, auto: bool) -> bool {
+        let listed = Listed { vg: self.vg(), name: &lv.name, tags: &lv.tags };
+        let lists = &self.observed.policy.lists;
+        lv.is_visible()
+            && !lv.has_flag("ACTIVATION_SKIP")
+            && lists.refusal(listed).is_none()
+            && (!auto || !lv.has_flag(NO_AUTOACTIVATION) && lists.is_automatic(listed))
+    }
+
+    pub(super) fn activate_all(&mut self, auto: bool) -> Result<(), Refusal> {
+        if auto && self.vg().flags.iter().any(|flag| flag == NO_AUTOACTIVATION) {
+            return Ok(());
+        }
         let stacks = self.stacks();
-        for lv in self.vg().lvs.iter().filter(|lv| lv.is_visible() && !lv.has_flag("ACTIVATION_SKIP")) {
+        let volumes = self.vg().lvs.iter().filter(|lv| self.comes_with_all(lv, auto));
+        for lv in volumes.collect::<Vec<_>>() {
             let possible = match lv.thin_pool() {
                 Some(pool) => stacks.pool(lv, pool).map(|_| ()),
                 None => stacks.volume(lv).map(|_| ()),

@@ -121,7 +121,10 @@ impl<'a> Draft<'a> {
             metadata,
             observed,
             index: Index::of(&metadata.vg),
-            stacks: Rc::new(Stacks::new(&metadata.vg, observed.policy.autoextend_threshold)),
+            stacks: Rc::new(
+                Stacks::new(&metadata.vg, observed.policy.autoextend_threshold)
+                    .with_lists(&observed.policy.lists),
+            ),
             uuids: observed.fresh.uuids.iter(),
             pools: BTreeMap::new(),
             edits: Vec::new(),

@@ -42,13 +42,19 @@ impl Sequence<'_, '_> {
         Ok(())
     }
 
-    /// Brings a pool's devices up, checks its metadata in between, and what the target says afterwards.
+    /// Brings a pool's devices up, checks its metadata in between, and what the target says afterwards. For a volume that
+    /// may be activated its pool comes up, whatever the lists say of it; for messages it must be listed itself, as for
+    /// lvm2: it may run on another host.
     pub(super) fn start_stack(
         &mut self,
         name: &LvName,
         stack: &PoolStack,
         expect: PoolExpectation,
     ) -> Result<(), Refusal> {
+        let stopped = matches!(self.state(name)?, PoolState::Inactive(_) | PoolState::Unreadable(_));
+        if stopped && expect.purpose >= Purpose::Change {
+            self.draft.check_allowed(self.draft.pool(name)?.0)?;
+        }
         self.bring_up(stack.tmeta.clone())?;
         self.bring_up(stack.tdata.clone())?;
         self.plan.push(Step::ThinCheck { tmeta: stack.tmeta.name.clone() });
