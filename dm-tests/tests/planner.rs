@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dm_tests::world::World;
 use dm_tests::world::asks::{
-    SIZE, Start, activate, activate_anyway, clone, create_in, deactivate, remove, snapshot,
+    SIZE, Start, activate, activate_anyway, clone, create_in, deactivate, remove, rename, roll_back, snapshot,
 };
 use dm_tests::world::rest::at_rest;
 use dm_tests::world::state::told;
 use dm_tests::world::text::{POOL, POOL_2};
+use dm_tests::world::{World, lv};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
@@ -18,7 +18,8 @@ use thinvol::dm::name::DmName;
 use thinvol::ids::{LvName, ThinId};
 use thinvol::lvm::model::{PoolMessage, Vg};
 use thinvol::thin::plan::{Message, Plan, Planned, Send, Step};
-use thinvol::thin::request::Request;
+use thinvol::thin::request::{Attributes, NewSize, Request};
+use thinvol::units::Sectors;
 
 /// Names that requests use: volumes that machines start with, new ones, pools, one nobody has and one nobody may have.
 const NAMES: [&str; 11] = ["a", "b", "s", "c", "n", "m", "o", POOL, POOL_2, "nobody", "x_tmeta"];
@@ -34,11 +35,26 @@ fn request() -> impl Strategy<Value = Request> {
         4 => (name(), name()).prop_map(|(origin, name)| snapshot(origin, name)),
         3 => (name(), name()).prop_map(|(origin, name)| clone(origin, name)),
         4 => name().prop_map(remove),
+        2 => (name(), resized(), any::<bool>())
+            .prop_map(|(name, size, shrink)| Request::Resize { name: lv(name), size, shrink }),
+        2 => (name(), name()).prop_map(|(name, to)| rename(name, to)),
+        2 => (name(), name()).prop_map(|(name, to)| roll_back(name, to)),
+        1 => (name(), any::<bool>()).prop_map(|(name, read_only)| {
+            let attributes = Attributes { read_only: Some(read_only), ..Attributes::default() };
+            Request::Modify { name: lv(name), attributes }
+        }),
         2 => name().prop_map(activate),
         1 => name().prop_map(activate_anyway),
         2 => name().prop_map(deactivate),
         1 => any::<bool>().prop_map(|auto| Request::ActivateAll { auto }),
         1 => Just(Request::DeactivateAll),
+    ]
+}
+
+fn resized() -> impl Strategy<Value = NewSize> {
+    prop_oneof![
+        (1..4_u64).prop_map(|half| NewSize::To(Sectors::new(half * SIZE.get() / 2))),
+        Just(NewSize::By(SIZE)),
     ]
 }
 
@@ -69,7 +85,8 @@ fn is_delete(send: &&Send) -> bool {
 }
 
 /// At most two commits: one a transaction ahead, with messages; one without any. Nothing is irreversible before the one
-/// point of no return, which lies between them, and nothing is taken back after it.
+/// point of no return, which lies between them, and nothing is taken back after it. What needs no message is one commit,
+/// and can be taken back to its end.
 fn commits_and_returns(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
     let commits = plan.steps.iter().filter_map(|planned| match &planned.step {
         Step::Commit(commit) => Some(commit),
@@ -87,6 +104,14 @@ fn commits_and_returns(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
     if commits.is_empty() {
         prop_assert!(returns.is_empty() && steps_on.is_empty());
         prop_assert!(plan.steps.iter().all(|planned| sends(&planned.step).is_empty()));
+        return Ok(());
+    }
+    if let [only] = commits.as_slice() {
+        prop_assert!(returns.is_empty() && steps_on.is_empty());
+        prop_assert_eq!(only.seqno.0, plan.parent.0 + 1);
+        for (after, before) in only.metadata.vg.pools().zip(vg.pools()) {
+            prop_assert_eq!(after.1, before.1);
+        }
         return Ok(());
     }
     prop_assert_eq!((commits.len(), returns.len()), (2, 1));
@@ -133,7 +158,12 @@ fn undo_is_complete(plan: &Plan) -> Result<(), TestCaseError> {
                 prop_assert_eq!(back.seqno.0, plan.parent.0 + 2);
                 prop_assert_eq!(&back.lvs, &revert.old.vg.lvs);
             }
-            // Left by a crash without a table: nobody wants it back.
+            (Step::RenameDevice { from, to }, [Step::RenameDevice { from: back, to: again }]) => {
+                prop_assert_eq!((from, to), (again, back));
+            }
+            (Step::ReloadDevice(new), [Step::ReloadDevice(old)]) => {
+                prop_assert_eq!((&new.name, &new.uuid), (&old.name, &old.uuid));
+            }
             (Step::CreateDevice(_) | Step::RemoveDevice(_) | Step::Commit(_), other) => {
                 return Err(TestCaseError::fail(format!("'{step}' is taken back by {other:?}")));
             }
@@ -199,6 +229,7 @@ fn names_after(vg: &Vg, requests: &[Request]) -> BTreeSet<LvName> {
         match request {
             Request::Create { name, .. } | Request::Snapshot { name, .. } => names.insert(name.clone()),
             Request::Remove { name } => names.remove(name),
+            Request::Rename { name, to } => names.remove(name) && names.insert(to.clone()),
             _ => false,
         };
     }

@@ -21,6 +21,7 @@ use crate::ctx::Ctx;
 pub const CASES: &[Case] = &[
     Case { name: "lvm_locks::lvm2_waits_for_us", tier: Tier::Full, limit_s: 120, run: lvm2_waits_for_us },
     Case { name: "lvm_locks::no_commit_is_lost", tier: Tier::Full, limit_s: 600, run: no_commit_is_lost },
+    Case { name: "lvm_locks::all_groups_as_lvm2", tier: Tier::Full, limit_s: 240, run: all_groups },
     Case {
         name: "lvm_locks::without_writer_priority",
         tier: Tier::Full,
@@ -119,6 +120,56 @@ fn commit(conf: &LvmConf, scanner: &Scanner, vg: &VgName) -> Result<()> {
     document.set_value(seqno, &store.summary().seqno.next().context("seqno")?.to_string())?;
     store.commit(&document.to_bytes())?;
     ensure!(lock.is_intact(), "the lock file was removed while we held it");
+    Ok(())
+}
+
+/// The lock files a command takes and how, each once, in order.
+fn locks_of(ctx: &Ctx, command: &str) -> Result<Vec<String>> {
+    let trace = ctx.dir().join("trace");
+    ctx.ok(&format!("strace -o {} -e trace=openat,flock {command}", trace.display()))?;
+    let mut taken: Vec<String> = Vec::new();
+    let mut opened = String::new();
+    for line in std::fs::read_to_string(trace)?.lines() {
+        if let Some((_, rest)) = line.split_once("/run/lock/lvm/") {
+            opened = rest.split('"').next().unwrap_or_default().to_owned();
+        }
+        let how =
+            ["LOCK_SH", "LOCK_EX"].into_iter().find(|how| line.starts_with("flock(") && line.contains(how));
+        // What follows the first lock of an open file is its release.
+        if let Some(how) = how.filter(|_| !opened.is_empty()) {
+            taken.push(format!("{} {how}", std::mem::take(&mut opened)));
+        }
+    }
+    taken.dedup();
+    println!("{command}: {taken:?}");
+    Ok(taken)
+}
+
+/// Commands that go through all groups hold the global lock for reading, as lvm2's do; those of one group never take it.
+fn all_groups(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    let global = |taken: &[String]| -> Vec<String> {
+        taken.iter().filter(|lock| lock.starts_with("P_global")).cloned().collect()
+    };
+    let theirs = global(&locks_of(ctx, "vgs")?);
+    ensure!(theirs == ["P_global:aux LOCK_EX", "P_global LOCK_SH"], "lvm2 takes {theirs:?}");
+    for line in ["scan lvm", "status", "recover", "recover --dry-run"] {
+        let ours = locks_of(ctx, &format!("thinvol {line}"))?;
+        ensure!(global(&ours) == theirs, "thinvol {line} takes {ours:?}");
+        ensure!(ours.starts_with(&theirs), "a group before all groups: {ours:?}");
+    }
+    let dry = locks_of(ctx, &format!("thinvol recover --dry-run {vg}"))?;
+    ensure!(dry == [format!("V_{vg}:aux LOCK_EX"), format!("V_{vg} LOCK_SH")], "a dry run takes {dry:?}");
+    let alloc = locks_of(ctx, &format!("thinvol alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    ensure!(alloc == [format!("V_{vg}:aux LOCK_EX"), format!("V_{vg} LOCK_EX")], "a change takes {alloc:?}");
+    // Held by another, it is waited for no longer than asked, and the holder is named.
+    let conf = LvmConf::load("/etc/lvm".as_ref(), None)?;
+    let held = conf.locks(PATIENCE).global(LockMode::Write)?;
+    let ran = ctx.thinvol("recover --lock-timeout 1")?;
+    ensure!(ran.status == 4 && ran.stderr.contains(&std::process::id().to_string()), "{ran:?}");
+    ctx.change(&format!("free {vg}/vm-100-disk-0"))?;
+    drop(held);
+    ctx.change("recover")?;
     Ok(())
 }
 

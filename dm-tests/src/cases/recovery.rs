@@ -13,6 +13,8 @@ pub const CASES: &[Case] = &[
         limit_s: 240,
         run: messages_left_behind,
     },
+    Case { name: "recovery::before_a_refusal", tier: Tier::Full, limit_s: 240, run: before_a_refusal },
+    Case { name: "recovery::made_by_hand", tier: Tier::Full, limit_s: 240, run: made_by_hand },
     Case { name: "recovery::create_not_sent", tier: Tier::Full, limit_s: 240, run: create_not_sent },
     Case {
         name: "recovery::snapshot_not_stepped",
@@ -110,6 +112,66 @@ fn messages_left_behind(ctx: &Ctx) -> Result<()> {
     let (_, edited) = with_messages(&text, 0, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
     put_text(ctx, vg, &edited)?;
     ensure!(recovered(ctx, vg)?.contains("messages are still in the metadata"));
+    Ok(())
+}
+
+/// The sequence numbers of the copies in a folder.
+fn copies(dir: &str) -> Result<Vec<u64>> {
+    let mut seqnos = Vec::new();
+    for file in std::fs::read_dir(dir)? {
+        let text = std::fs::read_to_string(file?.path())?;
+        let seqno = text.lines().find_map(|line| line.trim().strip_prefix("seqno = "));
+        seqnos.push(seqno.context("a copy without a number")?.parse()?);
+    }
+    seqnos.sort_unstable();
+    Ok(seqnos)
+}
+
+/// A request is refused after something was mended: both are told, the state before is archived, the one after is the
+/// backup, and lvm2 finds nothing to add to either.
+fn before_a_refusal(ctx: &Ctx) -> Result<()> {
+    let (vg, text) = prepared(ctx)?;
+    let (_, edited) = with_messages(&text, 0, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
+    put_text(ctx, vg, &edited)?;
+    let seqno = || -> Result<u64> {
+        Ok(ctx.sh(&format!("vgs --noheadings -o vg_seqno {vg} 2>/dev/null"))?.stdout.trim().parse()?)
+    };
+    let before = seqno()?;
+    ctx.sh("rm -f /etc/lvm/archive/*")?;
+    let refused = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    ensure!(refused.status == 1 && refused.stderr.contains("already exists"), "{refused:?}");
+    ensure!(refused.stderr.contains("recovered: "), "what was mended is not told: {}", refused.stderr);
+    ensure!(copies("/etc/lvm/archive")? == [before], "archived: {:?}", copies("/etc/lvm/archive")?);
+    ensure!(copies("/etc/lvm/backup")? == [before + 1], "backup: {:?}", copies("/etc/lvm/backup")?);
+    ctx.oracle(vg)?;
+    ensure!(seqno()? == before + 1);
+    ensure!(copies("/etc/lvm/archive")? == [before], "lvm2 missed a copy: {:?}", copies("/etc/lvm/archive")?);
+    recovered(ctx, vg)?;
+    Ok(())
+}
+
+/// A device that somebody made by hand and uses is nobody's orphan.
+fn made_by_hand(ctx: &Ctx) -> Result<()> {
+    let (vg, _) = prepared(ctx)?;
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 create_thin 3000"))?;
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 create_thin 3001"))?;
+    let pool =
+        ctx.ok(&format!("dmsetup info -c --noheadings --separator : -o major,minor {vg}-data-tpool"))?;
+    let table = format!("0 8192 thin {} 3000", pool.trim());
+    let made = ctx.run(&["dmsetup", "create", "by-hand", "--table", &table])?;
+    ensure!(made.status == 0, "{made:?}");
+    ctx.ok("udevadm settle")?;
+    let ran = ctx.thinvol(&format!("recover {vg}"))?;
+    ensure!(ran.status == 0, "{ran:?}");
+    ensure!(ran.stderr.contains("thin device 3000") && ran.stderr.contains("by-hand"), "{}", ran.stderr);
+    ensure!(ran.stdout.contains("thin device 3001"), "what nobody uses is not cleared: {}", ran.stdout);
+    ctx.ok("dd if=/dev/mapper/by-hand of=/dev/null bs=4k count=1")?;
+    // It does not stand in the way of changes, and its id is not given to another.
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-2 8M"))?;
+    ctx.ok("udevadm settle")?;
+    ctx.ok("dmsetup remove by-hand")?;
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete 3000"))?;
+    recovered(ctx, vg)?;
     Ok(())
 }
 
