@@ -29,13 +29,13 @@ impl MetadataStore for Areas {
 
 /// A state after `before`: with a message, as in the middle of a transaction, or at rest.
 fn next(before: &Metadata, id: u64, pending: bool) -> Metadata {
-    let message = PoolMessage::Delete(ThinId::new(9).unwrap());
+    let message = PoolMessage::Delete(ThinId::new(9).expect("a small id"));
     let messages = if pending { vec![message] } else { Vec::new() };
     let edits = [
         Edit::SetPoolTransaction { pool: lv(POOL), id: TransactionId(id) },
         Edit::SetPoolMessages { pool: lv(POOL), messages },
     ];
-    before.apply(&edits, &stamp()).unwrap()
+    before.apply(&edits, &stamp()).expect("the edits make sense")
 }
 
 /// As the planner makes it: work goes on from a state without messages only.
@@ -57,22 +57,26 @@ fn conf(dir: &Path) -> BackupConf {
     }
 }
 
-/// The sequence numbers and descriptions of the copies in a folder.
-fn copies(dir: PathBuf) -> Vec<(u32, String)> {
+/// The sequence numbers and descriptions of copies.
+type Seen = Vec<(u32, String)>;
+
+/// The copies in a folder.
+fn copies(dir: PathBuf) -> Seen {
     let Ok(files) = std::fs::read_dir(dir) else { return Vec::new() };
     let copy = |file: io::Result<std::fs::DirEntry>| {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        let said = text.lines().find_map(|line| line.strip_prefix("description = ")).unwrap().to_owned();
-        (Metadata::parse(text.as_bytes()).unwrap().vg.seqno.0, said)
+        let text = std::fs::read_to_string(file.expect("an entry").path()).expect("a copy");
+        let said = text.lines().find_map(|line| line.strip_prefix("description = "));
+        let said = said.expect("a copy has a description").to_owned();
+        (Metadata::parse(text.as_bytes()).expect("a copy is metadata").vg.seqno.0, said)
     };
-    let mut copies: Vec<(u32, String)> = files.map(copy).collect();
+    let mut copies: Seen = files.map(copy).collect();
     copies.sort();
     copies
 }
 
 /// Commits these states, of which the areas take `taken`; returns the copies before and after, and what was warned of.
-fn kept(start: &Metadata, states: &[Metadata], taken: usize) -> (Vec<(u32, String)>, Vec<(u32, String)>) {
-    let dir = tempfile::tempdir().unwrap();
+fn kept(start: &Metadata, states: &[Metadata], taken: usize) -> (Seen, Seen) {
+    let dir = tempfile::tempdir().expect("a folder");
     let backups = Backups::new(conf(dir.path()));
     let mut areas = Areas(Cell::new(taken));
     let mut kept = Kept::new(&mut areas, &backups, "thinvol free pve/x", stamp(), start);
@@ -88,7 +92,7 @@ fn said(seqno: u32, when: &str) -> (u32, String) {
 }
 
 fn start() -> (Metadata, u32) {
-    let start = Metadata::parse(fresh(1, 1).as_bytes()).unwrap();
+    let start = Metadata::parse(fresh(1, 1).as_bytes()).expect("a valid text");
     let seqno = start.vg.seqno.0;
     (start, seqno)
 }

@@ -124,7 +124,7 @@ fn commits_and_returns(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
     prop_assert!(done.pools().all(|(_, pool)| pool.messages.is_empty()));
     let mut changed = 0;
     for (lv, pool) in ahead.pools() {
-        let before = vg.lv(&lv.name).and_then(|lv| lv.thin_pool()).unwrap();
+        let before = vg.lv(&lv.name).and_then(|lv| lv.thin_pool()).expect("no pool comes by a change");
         if pool.messages.is_empty() {
             prop_assert_eq!(pool.transaction_id, before.transaction_id);
             continue;
@@ -154,7 +154,7 @@ fn undo_is_complete(plan: &Plan) -> Result<(), TestCaseError> {
             (Step::CreateDevice(made), [Step::RemoveDevice(back)])
             | (Step::RemoveDevice(made), [Step::CreateDevice(back)]) => prop_assert_eq!(made, back),
             (Step::Commit(_), [Step::Revert(revert)]) => {
-                let back = revert.metadata().unwrap().vg;
+                let back = revert.metadata().expect("the old text can be made again").vg;
                 prop_assert_eq!(back.seqno.0, plan.parent.0 + 2);
                 prop_assert_eq!(&back.lvs, &revert.old.vg.lvs);
             }
@@ -182,14 +182,18 @@ fn undo_is_complete(plan: &Plan) -> Result<(), TestCaseError> {
 fn ids_are_fresh(plan: &Plan, vg: &Vg, world: &World) -> Result<(), TestCaseError> {
     let mut used: BTreeMap<DmName, BTreeSet<ThinId>> = BTreeMap::new();
     for (pool, _) in vg.pools() {
-        let tpool = DmName::new(&format!("{}-{}-tpool", vg.name, pool.name)).unwrap();
+        let tpool = DmName::new(&format!("{}-{}-tpool", vg.name, pool.name)).expect("a short name");
         let mut ids: BTreeSet<ThinId> = vg.thins_of(&pool.name).map(|(_, thin)| thin.device_id).collect();
         ids.extend(world.machine.kernel.thin_devices(&tpool).unwrap_or_default().into_keys());
         used.insert(tpool, ids);
     }
     for send in plan.steps.iter().flat_map(|planned| sends(&planned.step)) {
         if let Message::CreateThin(id) | Message::CreateSnap { id, .. } = send.message {
-            prop_assert!(used.get_mut(&send.tpool).unwrap().insert(id), "thin id {} is used twice", id);
+            prop_assert!(
+                used.entry(send.tpool.clone()).or_default().insert(id),
+                "thin id {} is used twice",
+                id
+            );
         }
     }
     Ok(())
@@ -239,17 +243,25 @@ fn names_after(vg: &Vg, requests: &[Request]) -> BTreeSet<LvName> {
 /// Plans and makes one change. Returns whether it was one.
 fn change(world: &World, requests: &[Request]) -> Result<bool, TestCaseError> {
     let before = world.metadata();
-    let devices = world.machine.kernel.list().unwrap();
+    let devices = world.machine.kernel.list().expect("the list can be had");
     let planned = world.plan(requests);
     prop_assert_eq!(world.metadata().to_disk(), before.to_disk(), "planning wrote metadata");
-    prop_assert_eq!(world.machine.kernel.list().unwrap(), devices.clone(), "planning touched devices");
+    prop_assert_eq!(
+        world.machine.kernel.list().expect("the list can be had"),
+        devices.clone(),
+        "planning touched devices"
+    );
     let plan = match planned {
         Ok(plan) => plan,
         Err(refused) => {
-            let again = world.run(requests).unwrap_err();
+            let again = world.run(requests).expect_err("what was refused is refused again");
             prop_assert_eq!(told(&again), told(&refused));
             prop_assert_eq!(world.metadata().to_disk(), before.to_disk(), "a refusal wrote metadata");
-            prop_assert_eq!(world.machine.kernel.list().unwrap(), devices, "a refusal touched devices");
+            prop_assert_eq!(
+                world.machine.kernel.list().expect("the list can be had"),
+                devices,
+                "a refusal touched devices"
+            );
             return Ok(false);
         }
     };
@@ -268,7 +280,8 @@ fn change(world: &World, requests: &[Request]) -> Result<bool, TestCaseError> {
     prop_assert!(count(Verb::Suspend) <= count(Verb::Resume));
     prop_assert_eq!(world.machine.kernel.suspended(), Vec::new());
     let vg_after = at_rest(world).map_err(TestCaseError::fail)?;
-    prop_assert_eq!(usize::try_from(vg_after.seqno.0 - vg.seqno.0).unwrap(), plan.commits());
+    let commits = u32::try_from(plan.commits()).expect("two at most");
+    prop_assert_eq!(vg_after.seqno.0 - vg.seqno.0, commits);
     prop_assert_eq!(names_after(&vg_after, &[]), names_after(vg, requests));
     Ok(true)
 }
