@@ -63,6 +63,7 @@ pub fn observed(metadata: &Metadata, requests: usize) -> Observed {
     let seen = PoolSeen {
         state: PoolState::Active(PoolStatus::parse(&status).expect("a constant status")),
         inventory: Inventory::Clean,
+        strangers: BTreeMap::new(),
     };
     let fresh_uuid = |number: usize| -> LvmUuid {
         uuid(b'y' - b'a' + 10, u32::try_from(number).expect("there are few requests"))

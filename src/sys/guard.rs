@@ -181,13 +181,21 @@ fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume], limit_ms: 
         libc::write(0, c"r".as_ptr().cast(), 1);
         let mut byte = 0u8;
         let mut wait_ms = -1;
+        // One that was being suspended when the time was over is found suspended only later.
+        let mut is_over = false;
         loop {
             let mut event = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
             if libc::poll(&raw mut event, 1, wait_ms) == 0 {
-                break;
+                for resume in &mut *resumes {
+                    let _ = resume.run(BorrowedFd::borrow_raw(1));
+                }
+                (is_over, wait_ms) = (true, -1);
+                continue;
             }
             match libc::read(0, (&raw mut byte).cast(), 1) {
                 1 if byte == CLOCK => wait_ms = limit_ms,
+                // No answer, but the end of the stream.
+                1 if byte == HOLD && is_over => break,
                 1 if byte == HOLD => {
                     wait_ms = -1;
                     libc::write(0, (&raw const byte).cast(), 1);
