@@ -39,11 +39,7 @@ pub struct ActivateArgs {
     #[arg(required = true, value_name = "VOLUME|STORAGE|VG")]
     pub targets: Vec<String>,
 
-    /// Of a volume group, leave out what lvm2 would not activate at boot
-    ///
-    /// Leaves out volumes and groups with autoactivation switched off (lvchange --setautoactivation n) and those
-    /// not listed in activation/auto_activation_volume_list of lvm.conf, as 'vgchange -aay' does. It does not
-    /// concern volumes that are named.
+    /// Of a volume group, only what comes up at boot, as 'vgchange -aay'
     #[arg(long)]
     pub auto: bool,
 
