@@ -1,5 +1,5 @@
-//! The planner by itself: random requests to random machines. Every plan keeps the rules that docs/transactions.md rests
-//! on; what was planned is what is done; what is refused changes nothing.
+//! The planner by itself: random requests to random machines. Every plan keeps the rules that docs/transactions.md
+//! rests on; what was planned is what is done; what is refused changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,6 +52,10 @@ fn request() -> impl Strategy<Value = Request> {
     ]
 }
 
+fn changes() -> impl Strategy<Value = Vec<Vec<Request>>> {
+    proptest::collection::vec(proptest::collection::vec(request(), 1..5), 1..6)
+}
+
 fn resized() -> impl Strategy<Value = NewSize> {
     prop_oneof![
         (1..4_u64).prop_map(|half| NewSize::To(Sectors::new(half * SIZE.get() / 2))),
@@ -91,8 +95,8 @@ fn is_delete(send: &&Send) -> bool {
 }
 
 /// At most two commits: one a transaction ahead, with messages; one without any. Nothing is irreversible before the one
-/// point of no return, which lies between them, and nothing is taken back after it. What needs no message is one commit,
-/// and can be taken back to its end.
+/// point of no return, which lies between them, and nothing is taken back after it. What needs no message is one
+/// commit, and can be taken back to its end.
 fn commits_and_returns(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
     let commits = plan.steps.iter().filter_map(|planned| match &planned.step {
         Step::Commit(commit) => Some(commit),
@@ -295,8 +299,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_plan_keeps_the_rules(start in start(),
-                                  changes in proptest::collection::vec(proptest::collection::vec(request(), 1..5), 1..6)) {
+    fn every_plan_keeps_the_rules(start in start(), changes in changes()) {
         let world = start.world(1);
         for requests in &changes {
             change(&world, requests)?;

@@ -35,7 +35,7 @@ const CHECK_PAUSE: Duration = Duration::from_millis(5);
 /// How much of what a check says is kept.
 const SAID_MAX: u64 = 4096;
 
-/// How long the end of what a check that has ended said is waited for: a process it left running may keep the pipe open.
+/// How long the end of what a check that has ended said is waited for: a process it left running may keep the pipe.
 const SAID_WAIT: Duration = Duration::from_secs(1);
 
 /// How pool metadata is checked before use (lvm.conf `global/thin_check_*`).

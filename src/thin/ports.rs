@@ -15,7 +15,8 @@ use crate::thin::plan::Commit;
 
 /// The metadata areas of one volume group.
 pub trait MetadataStore {
-    /// Writes the text of a commit to all areas in use. Returns areas that could not be written, in words: they lag behind.
+    /// Writes the text of a commit to all areas in use. Returns areas that could not be written, in words: they lag
+    /// behind.
     ///
     /// # Errors
     /// If no area took it, or it is not known whether one did.

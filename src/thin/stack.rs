@@ -2,7 +2,6 @@
 //! Source: lvm2 `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use serde::Serialize;
 use thiserror::Error;
@@ -14,6 +13,8 @@ use crate::lvm::edit::NewThin;
 use crate::lvm::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
 use crate::lvm::volume_list::{Listed, VolumeLists};
 use crate::units::{Chunks, Sectors};
+
+mod show;
 
 /// A device that a table stands on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -478,37 +479,5 @@ impl DeviceSpec {
             start = Sectors::new(start.get().saturating_add(target.length().get()));
         }
         Ok(Table(lines))
-    }
-}
-
-impl fmt::Display for DeviceSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
-        write!(f, "{} ({}{})", self.name, kinds.join("; "), if self.read_only { "; read-only" } else { "" })
-    }
-}
-
-impl fmt::Display for DevRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pv(key) => key.fmt(f),
-            Self::Device(name) => name.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for TargetSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Linear { length, device, offset } => write!(f, "linear {length} {device} {offset}"),
-            Self::Striped { length, stripe_size, areas } => {
-                write!(f, "striped {length} {} {stripe_size}", areas.len())?;
-                areas.iter().try_for_each(|(device, offset)| write!(f, " {device} {offset}"))
-            }
-            Self::ThinPool { length, metadata, data, chunk_size, .. } => {
-                write!(f, "thin-pool {length} {metadata} {data} {chunk_size}")
-            }
-            Self::Thin { length, pool, id } => write!(f, "thin {length} {pool} {id}"),
-        }
     }
 }

@@ -7,8 +7,8 @@ use vm_harness::protocol::CaseInfo;
 
 use crate::payload::Payload;
 
-/// The declared cases whose names contain one of the words; all if there are no words. Cases that go wrong on purpose, to
-/// try the harness itself, are never run on a host: they would stop the process that runs them, or the host.
+/// The declared cases whose names contain one of the words; all if there are no words. Cases that go wrong on purpose,
+/// to try the harness itself, are never run on a host: they would stop the process that runs them, or the host.
 pub fn list(payload: &Payload, filters: &[String], host: bool) -> Result<Vec<CaseInfo>> {
     let output = Command::new(payload.agent()).arg("list").output().context("cannot start dm-tests")?;
     if !output.status.success() {

@@ -1,5 +1,5 @@
-//! What the end of a case is worth: for one that goes wrong on purpose it is a pass exactly if it went wrong in the right
-//! way and the harness has said so.
+//! What the end of a case is worth: for one that goes wrong on purpose it is a pass exactly if it went wrong in the
+//! right way and the harness has said so.
 
 use crate::protocol::{CaseInfo, CaseResult, End, Must, Outcome};
 

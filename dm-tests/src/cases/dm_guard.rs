@@ -142,8 +142,8 @@ fn leaves_the_rest_alone(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// A flush that takes long keeps the suspend of one volume in the kernel: those that were suspended before it go on when
-/// the time is over, and the process hears of it.
+/// A flush that takes long keeps the suspend of one volume in the kernel: those that were suspended before it go on
+/// when the time is over, and the process hears of it.
 fn not_for_ever(ctx: &Ctx) -> Result<()> {
     const DELAY: Duration = Duration::from_secs(12);
     let dm = Counting::new(LinuxDm::open()?);

@@ -145,7 +145,7 @@ fn locks_of(ctx: &Ctx, command: &str) -> Result<Vec<String>> {
     Ok(taken)
 }
 
-/// Commands that go through all groups hold the global lock for reading, as lvm2's do; those of one group never take it.
+/// Commands that go through all groups hold the global lock for reading, as lvm2's do; those of one group never.
 fn all_groups(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     let global = |taken: &[String]| -> Vec<String> {

@@ -5,8 +5,8 @@ use anyhow::Result;
 use super::Ctx;
 
 impl Ctx {
-    /// Runs a changing command of thinvol on [`Ctx::vg`], which must succeed, and asks lvm2 right after it. Returns what
-    /// the command said.
+    /// Runs a changing command of thinvol on [`Ctx::vg`], which must succeed, and asks lvm2 right after it. Returns
+    /// what the command said.
     pub fn change(&self, arguments: &str) -> Result<String> {
         let said = self.thinvol_ok(arguments)?;
         self.oracle(self.vg())?;

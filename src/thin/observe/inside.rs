@@ -46,8 +46,8 @@ impl Observer<'_> {
     /// 2. The mark is made before the snapshot, so that a crash at any time leaves it where it may be needed.
     /// 3. It is taken away only when the snapshot is known to be gone.
     ///
-    /// Between 1 and the reader's own message somebody could take a snapshot: the reader's is refused then, and the mark
-    /// goes. Only a crash within that moment would make the next change release somebody else's.
+    /// Between 1 and the reader's own message somebody could take a snapshot: the reader's is refused then, and the
+    /// mark goes. Only a crash within that moment would make the next change release somebody else's.
     fn of_running(
         &self,
         lv: &Lv,

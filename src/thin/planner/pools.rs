@@ -42,9 +42,9 @@ impl Sequence<'_, '_> {
         Ok(())
     }
 
-    /// Brings a pool's devices up, checks its metadata in between, and what the target says afterwards. For a volume that
-    /// may be activated its pool comes up, whatever the lists say of it; for messages it must be listed itself, as for
-    /// lvm2: it may run on another host.
+    /// Brings a pool's devices up, checks its metadata in between, and what the target says afterwards. For a volume
+    /// that may be activated its pool comes up, whatever the lists say of it; for messages it must be listed itself, as
+    /// for lvm2: it may run on another host.
     pub(super) fn start_stack(
         &mut self,
         name: &LvName,

@@ -241,7 +241,7 @@ impl Mending<'_, '_> {
         {
             if let Some(name) = seen.strangers.get(id) {
                 self.left.push(format!(
-                    "pool {shown}: thin device {id} belongs to no volume and is active as {name}: somebody made it by hand"
+                    "pool {shown}: thin device {id} belongs to no volume and is active as {name}: it was made by hand"
                 ));
             } else if details.transaction_id == kernel {
                 self.found

@@ -1,0 +1,37 @@
+//! Devices in words, as plans print them.
+
+use std::fmt;
+
+use super::{DevRef, DeviceSpec, TargetSpec};
+
+impl fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
+        write!(f, "{} ({}{})", self.name, kinds.join("; "), if self.read_only { "; read-only" } else { "" })
+    }
+}
+
+impl fmt::Display for DevRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pv(key) => key.fmt(f),
+            Self::Device(name) => name.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for TargetSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linear { length, device, offset } => write!(f, "linear {length} {device} {offset}"),
+            Self::Striped { length, stripe_size, areas } => {
+                write!(f, "striped {length} {} {stripe_size}", areas.len())?;
+                areas.iter().try_for_each(|(device, offset)| write!(f, " {device} {offset}"))
+            }
+            Self::ThinPool { length, metadata, data, chunk_size, .. } => {
+                write!(f, "thin-pool {length} {metadata} {data} {chunk_size}")
+            }
+            Self::Thin { length, pool, id } => write!(f, "thin {length} {pool} {id}"),
+        }
+    }
+}
