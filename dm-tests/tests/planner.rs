@@ -321,5 +321,5 @@ fn random_requests_are_often_granted() {
             *(if change(&world, &requests).unwrap() { &mut granted } else { &mut refused }) += 1;
         }
     }
-    assert!(granted > 30 && refused > 30, "{granted} granted, {refused} refused");
+    assert!(granted > 20 && refused > 30, "{granted} granted, {refused} refused");
 }
