@@ -21,8 +21,8 @@ pub struct Kept<'a> {
     command_line: &'a str,
     stamp: Stamp,
     before: &'a Metadata,
-    /// The last commit of ours: its text, and what that says if work goes on from there.
-    last: Option<(Arc<[u8]>, Option<Arc<Metadata>>)>,
+    /// The last commit of ours.
+    last: Option<Commit>,
     warnings: Vec<String>,
 }
 
@@ -43,9 +43,9 @@ impl<'a> Kept<'a> {
     pub fn close(mut self) -> Vec<String> {
         let last = match self.last.take() {
             None => None,
-            Some((_, Some(metadata))) => Some(Ok(metadata)),
+            Some(Commit { metadata: Some(metadata), .. }) => Some(Ok(metadata)),
             // The change stopped in between, or was taken back.
-            Some((text, None)) => Some(Metadata::parse(&text).map(Arc::new)),
+            Some(Commit { text, .. }) => Some(Metadata::parse(&text).map(Arc::new)),
         };
         match last {
             None => {}
@@ -75,7 +75,7 @@ impl MetadataStore for Kept<'_> {
     fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure> {
         let current = match &self.last {
             None => Some(self.before),
-            Some((_, metadata)) => metadata.as_deref(),
+            Some(last) => last.metadata.as_deref(),
         };
         if let Some(current) = current {
             let text = self.copy(current, false);
@@ -83,7 +83,7 @@ impl MetadataStore for Kept<'_> {
             self.note(kept);
         }
         let behind = self.areas.commit(commit)?;
-        self.last = Some((Arc::clone(&commit.text), commit.metadata.clone()));
+        self.last = Some(commit.clone());
         Ok(behind)
     }
 }
