@@ -5,4 +5,5 @@ pub mod all;
 pub mod language;
 pub mod linux;
 pub mod machine;
+pub mod random;
 pub mod runner;
