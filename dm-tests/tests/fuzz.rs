@@ -33,4 +33,4 @@ macro_rules! targets {
     };
 }
 
-targets!(text conf disk status batch pool);
+targets!(text conf disk status batch pool iscsi);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::commands::{
-    activate, add, alloc, batch, clone, completions, delete_snapshot, free, info, list, path, recover,
+    activate, add, alloc, batch, clone, completions, delete_snapshot, free, info, iscsi, list, path, recover,
     remove, scan, set, snapshot, status,
 };
 
@@ -103,7 +103,7 @@ impl ChangeOptions {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List what LVM knows: volume groups, or the thin pools of one
+    /// List what there is: volume groups, the thin pools of one, the targets of an iSCSI portal
     Scan(scan::ScanArgs),
     /// Show how full storages are
     ///
@@ -197,6 +197,8 @@ pub enum Command {
     /// no volume knows, devices left suspended. Every changing command does this first for its volume
     /// group; a boot unit does it once.
     Recover(recover::RecoverArgs),
+    /// Find iSCSI targets
+    Iscsi(iscsi::IscsiArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }

@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod disk;
 pub mod drive;
+pub mod iscsi;
 pub mod pool;
 pub mod status;
 pub mod targets;

@@ -1,6 +1,6 @@
 //! What is driven: each target with the inputs that mutation starts from.
 
-use super::{batch, disk, pool, status, text};
+use super::{batch, disk, iscsi, pool, status, text};
 
 /// One format.
 #[derive(Clone, Copy)]
@@ -21,4 +21,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "status", run: status::lines, seeds: status::seeds },
     Target { name: "batch", run: batch::requests, seeds: batch::seeds },
     Target { name: "pool", run: pool::metadata, seeds: pool::seeds },
+    Target { name: "iscsi", run: iscsi::conversation, seeds: iscsi::seeds },
 ];

@@ -37,6 +37,8 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (21, "iscsi::chap", true),
     (21, "iscsi::params", true),
     (22, "iscsi::login", true),
+    (22, "iscsi::targets", true),
+    (23, "iscsi::listing", true),
     // The port to the kernel: its words and the trait, no implementation.
     (25, "dm::kernel", true),
     // L3: decisions.
@@ -54,6 +56,11 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (35, "thin::repair", true),
     // L4: the outside.
     (42, "lvm::conf", false),
+    (41, "iscsi::limit", false),
+    (41, "iscsi::initiator", false),
+    (42, "iscsi::chap_file", false),
+    (42, "iscsi::connection", false),
+    (43, "iscsi::discover", false),
     (41, "dm::udev", false),
     (42, "dm::ioctl", false),
     (42, "dm::sim", false),

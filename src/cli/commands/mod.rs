@@ -9,6 +9,7 @@ pub mod completions;
 pub mod delete_snapshot;
 pub mod free;
 pub mod info;
+pub mod iscsi;
 pub mod list;
 pub mod path;
 pub mod recover;

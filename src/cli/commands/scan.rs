@@ -1,13 +1,17 @@
-//! `thinvol scan`: what LVM knows.
+//! `thinvol scan`: what there is.
 
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::iscsi::asking::{self, AskOptions};
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::output::Answer;
+use crate::iscsi::discover::discover;
+use crate::iscsi::portal::Portal;
+use crate::iscsi::targets::Target;
 
 const LVM_HELP: &str = "\
 Examples:
@@ -25,7 +29,19 @@ Examples:
 JSON:
   {\"vg\": \"pve\", \"pools\": [{\"name\", \"storage\", \"active\", \"size\": bytes}], \"warnings\": [text]}";
 
-/// Lists what LVM knows: volume groups, or the thin pools of one.
+const ISCSI_HELP: &str = "\
+Examples:
+  thinvol scan iscsi 10.0.0.1
+  thinvol scan iscsi '[fd00::1]:3260' --timeout 5
+  thinvol scan iscsi san.example.com --chap-file /etc/thinvol/san.chap --json
+
+JSON:
+  {\"portal\": that was asked, \"targets\": [{\"target\", \"portals\": [text]}],
+   \"notes\": [text], \"warnings\": [text]}
+
+'thinvol iscsi discover' asks several portals and shows more.";
+
+/// Lists what there is: volume groups, thin pools, iSCSI targets.
 #[derive(Debug, Args)]
 pub struct ScanArgs {
     /// What to list.
@@ -44,6 +60,18 @@ pub enum What {
     Lvmthin {
         /// The volume group
         vg: String,
+    },
+    /// List the targets of an iSCSI portal
+    ///
+    /// Asks an iSCSI portal for its targets and lists them with their portals, as 'pvesm scan iscsi' does. A portal
+    /// that does not answer is an error that says why, never an empty list.
+    #[command(after_long_help = ISCSI_HELP)]
+    Iscsi {
+        /// An address or host name, with a port unless it is 3260
+        portal: String,
+        /// Who asks, and for how long.
+        #[command(flatten)]
+        ask: AskOptions,
     },
 }
 
@@ -90,11 +118,68 @@ impl Answer for Pools {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct Targets {
+    portal: Portal,
+    targets: Vec<TargetLine>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct TargetLine {
+    target: String,
+    portals: Vec<String>,
+}
+
+impl From<&Target> for TargetLine {
+    fn from(target: &Target) -> Self {
+        let mut portals: Vec<String> = Vec::new();
+        for address in &target.addresses {
+            let portal = address.portal.to_string();
+            // One address in two portal groups is one portal.
+            if !portals.contains(&portal) {
+                portals.push(portal);
+            }
+        }
+        Self { target: target.name.to_string(), portals }
+    }
+}
+
+impl Answer for Targets {
+    /// In the columns of `pvesm scan iscsi`. Source: pve-storage `PVE/CLI/pvesm.pm`.
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let width = self.targets.iter().map(|line| line.target.len()).max().unwrap_or(0);
+        self.targets
+            .iter()
+            .try_for_each(|line| writeln!(out, "{:<width$} {}", line.target, line.portals.join(",")))
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+fn scan_iscsi(context: &Context, portal: &str, ask: &AskOptions) -> Result<(), CliError> {
+    let portal = asking::portal(portal)?;
+    let (asker, mut warnings) = ask.asker()?;
+    let answer =
+        discover(&portal, &asker, &ask.limit()).map_err(|error| asking::failed(&error, &asker.initiator))?;
+    let mut notes = Vec::new();
+    asking::remarks(&answer, &mut notes, &mut warnings);
+    let targets = answer.found.targets.iter().map(TargetLine::from).collect();
+    context.print(&Targets { portal, targets, notes, warnings })
+}
+
 impl ScanArgs {
-    /// Lists volume groups or thin pools.
+    /// Lists volume groups, thin pools or iSCSI targets.
     ///
     /// # Errors
-    /// If the argument is wrong or the metadata cannot be read.
+    /// If the argument is wrong, the metadata cannot be read or the portal does not answer.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         match &self.what {
             What::Lvm => {
@@ -128,6 +213,36 @@ impl ScanArgs {
                 pools.sort_by(|a, b| a.name.cmp(&b.name));
                 context.print(&Pools { vg: vg.to_string(), pools, warnings: view.warnings })
             }
+            What::Iscsi { portal, ask } => scan_iscsi(context, portal, ask),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_printed_as_pvesm_prints_them() {
+        let target = |name: &str, addresses: &[&str]| Target {
+            name: name.parse().unwrap(),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        };
+        let targets = [
+            target("iqn.2025-01.test:a", &["10.0.0.1:3260,1", "10.0.0.1:3260,2", "[::1]:3260,1"]),
+            target("iqn.2025-01.test:longer", &["10.0.0.1:3260,1"]),
+        ];
+        let answer = Targets {
+            portal: "10.0.0.1".parse().unwrap(),
+            targets: targets.iter().map(TargetLine::from).collect(),
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        };
+        let mut out = Vec::new();
+        answer.text(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "iqn.2025-01.test:a      10.0.0.1:3260,[::1]:3260\niqn.2025-01.test:longer 10.0.0.1:3260\n"
+        );
     }
 }

@@ -7,7 +7,7 @@ use crate::iscsi::params::ParamError;
 use crate::iscsi::pdu::{LoginResponse, Pdu, Stage};
 use crate::iscsi::portal::TargetAddress;
 use crate::iscsi::status::Status;
-use crate::iscsi::text::{self, Pair, TextError, printable};
+use crate::iscsi::text::{self, Pair, printable};
 
 /// How many keys a text may have. There are about forty in the standard.
 const MAX_KEYS: usize = 256;
@@ -41,7 +41,7 @@ impl Login {
         match pair.key {
             "TargetPortalGroupTag" => {
                 let tag = pair.text()?;
-                let tag: u16 = tag.parse().map_err(|_| TextError::NoPair(printable(tag.as_bytes())))?;
+                let tag = tag.parse().map_err(|_| LoginError::PortalGroupTag(printable(tag.as_bytes())))?;
                 if self.portal_group_tag.replace(tag).is_some_and(|before| before != tag) {
                     return Err(ParamError::Twice(pair.key.to_owned()).into());
                 }
@@ -55,12 +55,16 @@ impl Login {
     /// A status other than success: a redirection, or the end.
     fn refused(&self, status: Status, text: &[u8]) -> Result<Step, LoginError> {
         if status.class != 1 {
-            let (has_chap, algorithm) = match &self.phase {
-                Phase::Proof { exchange, .. } => (true, Some(exchange.algorithm())),
-                Phase::Method { .. } | Phase::Algorithm { .. } => (true, None),
-                Phase::Operational | Phase::Over => (self.authenticated.is_some(), self.authenticated),
+            let (offered, picked) = match &self.phase {
+                Phase::Method { chap, .. } | Phase::Algorithm { chap, .. } => {
+                    (chap.algorithms().to_vec(), None)
+                }
+                Phase::Proof { chap, exchange } => (chap.algorithms().to_vec(), Some(exchange.algorithm())),
+                Phase::Operational | Phase::Over => {
+                    (self.authenticated.into_iter().collect(), self.authenticated)
+                }
             };
-            let context = Context { stage: self.talk.stage(), has_chap, algorithm };
+            let context = Context { stage: self.talk.stage(), offered, picked };
             return Err(LoginError::Refused { status, context });
         }
         let pairs = text::parse(text, MAX_KEYS)?;

@@ -14,10 +14,10 @@ use crate::iscsi::text::TextError;
 pub struct Context {
     /// The stage of the login.
     pub stage: Stage,
-    /// Whether this side was ready to authenticate.
-    pub has_chap: bool,
+    /// The CHAP algorithms this side is ready for; none without CHAP.
+    pub offered: Vec<Algorithm>,
     /// The algorithm the target picked, once it has.
-    pub algorithm: Option<Algorithm>,
+    pub picked: Option<Algorithm>,
 }
 
 /// Why a login failed.
@@ -79,6 +79,9 @@ pub enum LoginError {
     /// A login that ends without a session.
     #[error("the target ends the login without naming the session (TSIH 0)")]
     NoSession,
+    /// A portal group that cannot be one.
+    #[error("TargetPortalGroupTag of the target is '{0}', not a number up to 65535")]
+    PortalGroupTag(String),
     /// A redirection without an address.
     #[error("the target has moved and does not say where to")]
     NoAddress,
@@ -126,16 +129,28 @@ impl LoginError {
 }
 
 fn refused(status: Status, context: &Context) -> Option<String> {
-    let newer = context.algorithm.filter(|algorithm| *algorithm != Algorithm::Md5);
+    // tgt answers 02/00 to a proof by another hash than it computed.
+    let may_be_chap = matches!(status, Status { class: 2, detail: 0 | 1 }) && !context.offered.is_empty();
+    let text = match (status, context.picked) {
+        (_, Some(picked)) if may_be_chap && picked != Algorithm::Md5 => format!(
+            "check user and secret; some targets compute {picked} wrong: see whether it works with 'algorithms = md5' \
+             in the CHAP file"
+        ),
+        (_, None) if may_be_chap => {
+            "the target may know none of the algorithms offered, or demand no CHAP; every target knows MD5: see \
+             whether it works with 'algorithms = md5' in the CHAP file"
+                .to_owned()
+        }
+        _ => by_status(status, context)?,
+    };
+    Some(text)
+}
+
+fn by_status(status: Status, context: &Context) -> Option<String> {
     let text = match status {
-        Status::AUTHENTICATION_FAILED if !context.has_chap => {
+        Status::AUTHENTICATION_FAILED if context.offered.is_empty() => {
             "the target demands CHAP: give it user and secret in a CHAP file".to_owned()
         }
-        Status { class: 2, detail: 0 | 1 } if newer.is_some() => format!(
-            "check user and secret; some targets compute {} wrong: see whether it works with 'algorithms = md5' \
-             in the CHAP file",
-            newer.map_or("", Algorithm::name)
-        ),
         Status::AUTHENTICATION_FAILED => {
             "check user and secret, and that the target allows this initiator's name to use them".to_owned()
         }

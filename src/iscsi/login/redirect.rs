@@ -29,7 +29,7 @@ pub enum RedirectError {
 }
 
 /// The portals a login has been at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirections(Vec<Portal>);
 
 impl Redirections {
@@ -43,9 +43,9 @@ impl Redirections {
         self.0.last().expect("the first portal is never taken away")
     }
 
-    /// The portals the login was sent away from.
-    pub fn behind(&self) -> &[Portal] {
-        &self.0[..self.0.len() - 1]
+    /// All portals the login has been at, in order.
+    pub fn portals(&self) -> &[Portal] {
+        &self.0
     }
 
     /// Goes on to another portal.

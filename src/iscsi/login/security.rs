@@ -3,7 +3,7 @@
 use super::{Login, LoginError, Phase, Step};
 use crate::iscsi::chap::{ChapError, Exchange};
 use crate::iscsi::pdu::Stage;
-use crate::iscsi::text::{Pair, printable};
+use crate::iscsi::text::{NOT_UNDERSTOOD, Pair, printable};
 
 impl Login {
     /// Takes the answer to what was said last in the security stage.
@@ -15,21 +15,24 @@ impl Login {
     ) -> Result<Step, LoginError> {
         match phase {
             Phase::Method { chap, nonce } => {
-                only(pairs, &["AuthMethod"])?;
-                let method = pairs.first().ok_or(ChapError::Missing("AuthMethod"))?;
+                let mut say = only(pairs, &["AuthMethod"])?;
+                let method = pairs.iter().find(|pair| pair.key == "AuthMethod");
+                let method = method.ok_or(ChapError::Missing("AuthMethod"))?;
                 if method.value != b"CHAP" {
                     return Err(ChapError::Method(printable(method.value)).into());
                 }
                 let numbers: Vec<_> =
                     chap.algorithms().iter().map(|algorithm| algorithm.number().to_string()).collect();
+                say.push(("CHAP_A", numbers.join(",")));
                 self.phase = Phase::Algorithm { chap, nonce };
-                Ok(Step::Send(self.talk.say(Stage::Security, None, &[("CHAP_A", numbers.join(","))])?))
+                Ok(Step::Send(self.talk.say(Stage::Security, None, &say)?))
             }
             Phase::Algorithm { chap, nonce } => {
-                only(pairs, &["CHAP_A", "CHAP_I", "CHAP_C"])?;
+                let mut say = only(pairs, &["CHAP_A", "CHAP_I", "CHAP_C"])?;
                 let (exchange, answer) = Exchange::answer(&chap, nonce, pairs)?;
+                say.extend(answer);
                 self.phase = Phase::Proof { chap, exchange };
-                Ok(Step::Send(self.talk.say(Stage::Security, Some(Stage::Operational), &answer)?))
+                Ok(Step::Send(self.talk.say(Stage::Security, Some(Stage::Operational), &say)?))
             }
             Phase::Proof { chap, exchange } => {
                 let demanded: &[&str] = if chap.target().is_some() { &["CHAP_N", "CHAP_R"] } else { &[] };
@@ -47,14 +50,20 @@ impl Login {
     }
 }
 
-/// Refuses keys other than these, and these if they come twice.
-fn only(pairs: &[Pair<'_>], keys: &[&str]) -> Result<(), ChapError> {
+/// Refuses keys other than these, and these if they come twice. A vendor's key gets the answer that it is not
+/// understood. Source: RFC 7143 section 6.2 (unknown keys).
+fn only<'a>(pairs: &[Pair<'a>], keys: &[&str]) -> Result<Vec<(&'a str, String)>, ChapError> {
     let mut seen: Vec<&str> = Vec::new();
+    let mut replies = Vec::new();
     for pair in pairs {
-        if !keys.contains(&pair.key) || seen.contains(&pair.key) {
+        let is_vendors = pair.key.starts_with("X-") || pair.key.starts_with("X#");
+        if seen.contains(&pair.key) || !is_vendors && !keys.contains(&pair.key) {
             return Err(ChapError::Unexpected(pair.key.to_owned()));
         }
         seen.push(pair.key);
+        if is_vendors {
+            replies.push((pair.key, NOT_UNDERSTOOD.to_owned()));
+        }
     }
-    Ok(())
+    Ok(replies)
 }

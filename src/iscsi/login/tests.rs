@@ -2,7 +2,12 @@ use super::*;
 use crate::iscsi::pdu::LoginResponse;
 use crate::iscsi::text;
 
-pub fn settings() -> Settings {
+mod authenticated;
+mod hostile;
+mod plain;
+mod refused;
+
+fn settings() -> Settings {
     Settings {
         initiator: "iqn.2025-01.test:init".parse().unwrap(),
         kind: SessionKind::Normal("iqn.2025-01.test:a".parse().unwrap()),
@@ -14,14 +19,14 @@ pub fn settings() -> Settings {
     }
 }
 
-pub fn nonce() -> Nonce {
+fn nonce() -> Nonce {
     [9; 33].into()
 }
 
-/// The answer of a sound target to a request, with these pairs.
-pub fn reply(request: &Pdu, stat_sn: u32, text: &str) -> (LoginResponse, Vec<u8>) {
+/// The answer of a sound target to a request, without text.
+fn reply(request: &Pdu, stat_sn: u32) -> LoginResponse {
     let request = LoginRequest::decode(request).unwrap();
-    let response = LoginResponse {
+    LoginResponse {
         transit: request.transit,
         more: false,
         stage: request.stage,
@@ -33,31 +38,33 @@ pub fn reply(request: &Pdu, stat_sn: u32, text: &str) -> (LoginResponse, Vec<u8>
         exp_cmd_sn: request.cmd_sn,
         max_cmd_sn: request.cmd_sn,
         status: (0, 0),
-    };
-    (response, text.replace(' ', "\0").into_bytes())
+    }
 }
 
+/// Pairs, written with blanks between them.
+fn pairs(text: &str) -> Vec<u8> {
+    text.split(' ')
+        .filter(|pair| !pair.is_empty())
+        .flat_map(|pair| [pair.as_bytes(), b"\0"].concat())
+        .collect()
+}
+
+/// What a request says.
 fn sent(pdu: &Pdu) -> Vec<String> {
     let pairs = text::parse(&pdu.data, 99).unwrap();
     pairs.iter().map(|pair| format!("{}={}", pair.key, pair.text().unwrap())).collect()
 }
 
-#[test]
-fn a_login_without_authentication_takes_one_round() {
-    let (mut login, first) = Login::start(settings(), nonce());
-    let header = LoginRequest::decode(&first).unwrap();
-    assert_eq!((header.stage, header.transit), (Stage::Operational, Some(Stage::FullFeature)));
-    assert_eq!((header.itt, header.cmd_sn, header.tsih), (7, 100, 0));
-    let keys = sent(&first);
-    assert_eq!(
-        keys[..3],
-        ["InitiatorName=iqn.2025-01.test:init", "TargetName=iqn.2025-01.test:a", "SessionType=Normal"]
-    );
-    assert_eq!(keys.len(), 3 + 14, "every key is offered, lest the target proposes it");
-    let (response, text) = reply(&first, 41, "TargetPortalGroupTag=1 TargetAlias=disk InitialR2T=Yes");
-    let Step::Done(done) = login.answer(&response.encode(text)).unwrap() else { panic!("not done") };
-    assert_eq!((done.tsih, done.cmd_sn, done.exp_stat_sn, done.requests), (0x1234, 100, 42, 1));
-    assert_eq!((done.portal_group_tag, done.target_alias.as_deref()), (Some(1), Some("disk")));
-    assert!(done.parameters.initial_r2t && done.authenticated.is_none());
-    assert_eq!(login.answer(&first).unwrap_err(), LoginError::Over);
+fn next(step: Step) -> Pdu {
+    match step {
+        Step::Send(pdu) => pdu,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn done(step: Step) -> LoggedIn {
+    match step {
+        Step::Done(session) => *session,
+        other => panic!("{other:?}"),
+    }
 }

@@ -1,0 +1,58 @@
+//! iSCSI discovery and login against targets: one of our own that misbehaves on demand, and tgtd.
+//!
+//! A test of the root package, for it runs the command too. Nothing but loopback is used, and no kernel module.
+
+mod authentication;
+mod command;
+mod hostile;
+mod peer;
+mod redirection;
+mod target;
+mod tgtd;
+
+use std::time::Duration;
+
+use thinvol::iscsi::chap::{Account, Algorithm, Chap, Secret};
+use thinvol::iscsi::discover::{Asker, DiscoverError, Discovered, discover};
+use thinvol::iscsi::limit::Limit;
+use thinvol::iscsi::portal::Portal;
+
+/// Enough for an exchange over loopback on a machine that is busy.
+const PLENTY: Duration = Duration::from_secs(30);
+
+const INITIATOR: &str = "iqn.2025-01.test:initiator";
+
+/// An initiator, with CHAP if there is any.
+fn asker(chap: Option<Chap>) -> Asker {
+    Asker { initiator: INITIATOR.parse().expect("it is a name"), chap }
+}
+
+fn ask(portal: &Portal, chap: Option<Chap>, allowed: Duration) -> Result<Discovered, DiscoverError> {
+    discover(portal, &asker(chap), &Limit::new(allowed))
+}
+
+fn account(user: &str, secret: &str) -> Account {
+    let secret = Secret::new(secret.as_bytes().to_vec().into()).expect("the secret has a sound length");
+    Account { user: user.to_owned(), secret }
+}
+
+fn chap(secret: &str, target_secret: Option<&str>, algorithms: &[Algorithm]) -> Chap {
+    let target = target_secret.map(|secret| account("array", secret));
+    Chap::new(account("alice", secret), target, algorithms.to_vec()).expect("the accounts are sound")
+}
+
+/// An error with all its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    text
+}
+
+/// The names that were found.
+fn names(found: &Discovered) -> Vec<String> {
+    found.found.targets.iter().map(|target| target.name.to_string()).collect()
+}

@@ -1,0 +1,91 @@
+//! Who asks portals, how it is authenticated, and how long it may take.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::cli::errors::{CliError, Code};
+use crate::iscsi::chap_file;
+use crate::iscsi::discover::{Asker, DiscoverError, Discovered, Kind};
+use crate::iscsi::initiator::{INITIATOR_FILE, initiator};
+use crate::iscsi::limit::Limit;
+use crate::iscsi::name::IscsiName;
+use crate::iscsi::portal::Portal;
+
+/// Options of the verbs that ask portals for their targets.
+#[derive(Debug, Args)]
+pub struct AskOptions {
+    /// Ask as this initiator, not as the one in /etc/iscsi/initiatorname.iscsi
+    #[arg(long, value_name = "IQN")]
+    pub initiator: Option<String>,
+
+    /// A file with CHAP users and secrets, readable by its owner only
+    #[arg(long, value_name = "FILE")]
+    pub chap_file: Option<PathBuf>,
+
+    /// How many seconds all of it may take
+    #[arg(long, display_order = 52, value_name = "SECONDS", default_value_t = 15,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: u32,
+}
+
+impl AskOptions {
+    /// The time limit, from now.
+    pub fn limit(&self) -> Limit {
+        Limit::new(Duration::from_secs(self.timeout.into()))
+    }
+
+    /// Who asks, and what is to be said about its secrets.
+    ///
+    /// # Errors
+    /// If there is no initiator name, or the CHAP file cannot be used.
+    pub fn asker(&self) -> Result<(Asker, Vec<String>), CliError> {
+        let name = match &self.initiator {
+            Some(name) => IscsiName::new(name).map_err(|error| CliError::usage(error.to_string()))?,
+            None => initiator(Path::new(INITIATOR_FILE)).map_err(|error| {
+                CliError::from_error(Code::Refused, &error)
+                    .hint("give a name with --initiator; open-iscsi makes that file when it is installed")
+            })?,
+        };
+        let Some(path) = &self.chap_file else {
+            return Ok((Asker { initiator: name, chap: None }, Vec::new()));
+        };
+        let credentials = chap_file::read(path).map_err(|error| CliError {
+            hint: error.hint(),
+            ..CliError::from_error(Code::Refused, &error)
+        })?;
+        Ok((Asker { initiator: name, chap: credentials.discovery }, credentials.warnings))
+    }
+}
+
+/// Reads a portal as it is typed.
+///
+/// # Errors
+/// If it is none.
+pub fn portal(text: &str) -> Result<Portal, CliError> {
+    Portal::new(text).map_err(|error| {
+        CliError::usage(error.to_string())
+            .hint("write '10.0.0.1', 'san.example.com:3261' or '[fd00::1]:3260'")
+    })
+}
+
+/// A failed discovery in the words of the command.
+pub fn failed(error: &DiscoverError, initiator: &IscsiName) -> CliError {
+    let code = match error.kind() {
+        Kind::Refused => Code::Refused,
+        Kind::NotFound => Code::NotFound,
+        Kind::Busy => Code::Busy,
+    };
+    CliError { hint: error.hint(initiator), ..CliError::from_error(code, error) }
+}
+
+/// What is to be said about an answer: redirections, and what was left out.
+pub fn remarks(answer: &Discovered, notes: &mut Vec<String>, warnings: &mut Vec<String>) {
+    let portals = answer.way.portals();
+    notes.extend(portals.windows(2).map(|pair| format!("portal {} redirects to {}", pair[0], pair[1])));
+    let here = answer.way.here();
+    warnings.extend(
+        answer.found.left_out.iter().map(|what| format!("portal {here} lists what cannot be used: {what}")),
+    );
+}
