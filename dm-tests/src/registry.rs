@@ -19,6 +19,7 @@ pub fn all() -> Vec<Case> {
         cases::generated::CASES,
         cases::volumes::CASES,
         cases::snapshots::CASES,
+        cases::altered::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,
         cases::activation::CASES,

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::commands::{
     activate, add, alloc, batch, clone, completions, delete_snapshot, free, info, iscsi, list, path, recover,
-    remove, scan, set, snapshot, status,
+    remove, rename, resize, rollback, scan, set, snapshot, status, template,
 };
 
 const ABOUT: &str = "\
@@ -144,7 +144,7 @@ pub enum Command {
     /// Show all about a volume or pool
     ///
     /// Shows all about a volume, a snapshot or a thin pool: sizes, state, where it came from and what was
-    /// made from it.
+    /// made from it: its snapshots, the oldest first, with size and time, and its clones.
     Info(info::InfoArgs),
     /// Create a volume
     ///
@@ -153,16 +153,35 @@ pub enum Command {
     Alloc(alloc::AllocArgs),
     /// Remove volumes
     ///
-    /// Removes thin volumes and frees the space only they use. Snapshots and clones of a removed volume
-    /// stay whole. A volume in use is refused, and who uses it is named. A volume that does not exist is
-    /// noted and counts as removed.
+    /// Removes thin volumes and frees the space only they use. Clones of a removed volume stay whole; so do
+    /// its snapshots, unless they are asked to go, too, or the volume is named by a storage id, as in
+    /// Proxmox VE. Which snapshots are its own is recorded, not read from names. A
+    /// template that volumes were cloned from is refused, and they are named. A volume in use is refused,
+    /// and who uses it is named. A volume that does not exist is noted and counts as removed. The chunks go
+    /// back to the pool, which zeroes them before it gives them to another volume, unless it was told not
+    /// to; with --discard the disks below hear of it, too.
     Free(free::FreeArgs),
+    /// Give a volume another size
+    ///
+    /// Gives a thin volume another size, rounded up to whole extents. A volume in use is grown under its
+    /// user. One that has the size already is left as it is, and that is no error. Becoming smaller has to
+    /// be asked for twice and is refused while anybody uses the volume; the file system on it is not looked
+    /// at. Snapshots have the size their volume had.
+    Resize(resize::ResizeArgs),
+    /// Give a volume another name
+    ///
+    /// Gives a thin volume another name, in use or not. Its snapshots, whose LVs are named after it, follow
+    /// in the same transaction; snapshots and clones go on being its own. If the names say that another
+    /// guest gets the volume, the tag by which Proxmox VE marks the owner ('pve-vm-<VMID>') changes, too.
+    Rename(rename::RenameArgs),
     /// Take snapshots, all at one instant
     ///
     /// Takes snapshots of thin volumes, active or not. All origins of one volume group are frozen together,
-    /// so that their snapshots show one instant. The snapshot's LV is named 'snap_<volume>_<snapshot>',
-    /// stays inactive, is found by its recorded lineage (LVM tags), and is skipped by lvm2's activation
-    /// unless told otherwise.
+    /// so that their snapshots show one instant, and it is said for how long. So is a file system that is
+    /// mounted on a volume itself; one on a partition of it, or on an encrypted volume or a volume group in
+    /// it, is not: 'fsfreeze' holds it still. The snapshot's LV is named 'snap_<volume>_<snapshot>', stays
+    /// inactive, is found by its recorded lineage (LVM tags), and is skipped by lvm2's activation unless
+    /// told otherwise.
     Snapshot(snapshot::SnapshotArgs),
     /// Remove snapshots
     ///
@@ -170,12 +189,25 @@ pub enum Command {
     /// for those made by lvm2 and Proxmox VE), never by its name alone. A snapshot that does not exist is
     /// an error.
     DeleteSnapshot(delete_snapshot::DeleteSnapshotArgs),
+    /// Make volumes what snapshots of them hold
+    ///
+    /// Makes thin volumes what snapshots of them hold, all of a volume group in one transaction. What the
+    /// volumes hold now is lost, unless another snapshot holds it. Any snapshot will do; newer ones stay. A
+    /// volume keeps its name, uuid, flags and tags, and gets the size it had. It may be active; one in use
+    /// is refused, and who uses it is named.
+    Rollback(rollback::RollbackArgs),
     /// Create a volume with the content of a volume or snapshot
     ///
     /// Creates a writable thin volume that shares its content with a volume or snapshot of the same pool
     /// until either is written to, and activates it. What it was cloned from is recorded and may be removed
     /// later without harm.
     Clone(clone::CloneArgs),
+    /// Turn volumes into templates
+    ///
+    /// Turns volumes 'vm-<VMID>-…' into templates 'base-<VMID>-…': read-only, inactive, and skipped by
+    /// lvm2's activation unless told otherwise. A volume in use or with snapshots is refused, and they are
+    /// named.
+    Template(template::TemplateArgs),
     /// Make the devices of volumes, pools or volume groups appear
     ///
     /// Makes the devices of volumes appear, with the pools they need. A volume or snapshot that is named is

@@ -24,7 +24,7 @@ pub struct Wanted {
     pub request: Request,
     /// What the user called it.
     pub asked: String,
-    /// What to say when it is done.
+    /// What to say when it is done; nothing if it is a part of something.
     pub said: String,
 }
 
@@ -173,12 +173,17 @@ impl Changes {
     fn take(&mut self, vg: &VgName, ask: Ask, report: Report) -> Result<(), CliError> {
         self.notes.extend(ask.notes);
         self.warnings.extend(report.warnings);
+        self.notes.extend(report.frozen_us.map(|frozen| {
+            let milliseconds = frozen as f64 / 1000.0;
+            format!("the volumes of '{vg}' were frozen together for {milliseconds:.2} ms")
+        }));
         let wanted = ask.wanted;
         let commits = report.plan.commits();
         let recovered = if report.executed { "recovered" } else { "to recover first" };
         let mut text: String = report.recovered.iter().map(|what| format!("{recovered}: {what}\n")).collect();
         if report.executed {
-            text.extend(wanted.iter().map(|wanted| format!("{}\n", wanted.said)));
+            let said = wanted.iter().filter(|wanted| !wanted.said.is_empty());
+            text.extend(said.map(|wanted| format!("{}\n", wanted.said)));
         } else {
             text.push_str(&report.plan.to_string());
         }

@@ -8,6 +8,8 @@ mod ioctl {
     // (BLKGETSIZE64 says size_t and means u64; BLKSSZGET carries none and writes an int).
     nix::ioctl_read!(blkgetsize64, 0x12, 114, u64);
     nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), nix::libc::c_int);
+    // BLKDISCARD carries no size either and reads two u64.
+    nix::ioctl_write_ptr_bad!(blkdiscard, nix::request_code_none!(0x12, 119), [u64; 2]);
 }
 
 /// The size of a block device in bytes (`BLKGETSIZE64`).
@@ -35,4 +37,15 @@ pub fn logical_block_bytes(fd: BorrowedFd<'_>) -> io::Result<u32> {
     u32::try_from(size).ok().filter(|size| *size >= 512 && size.is_power_of_two()).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, format!("the kernel reports a block size of {size} bytes"))
     })
+}
+
+/// Tells a block device that what it holds in a range of bytes is not needed any more (`BLKDISCARD`).
+///
+/// # Errors
+/// The kernel's: `EOPNOTSUPP` if the device does not take discards, `EINVAL` if the range is not of whole blocks.
+pub fn discard(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<()> {
+    let range = [offset, length];
+    // SAFETY: the descriptor is open for the call, and the kernel reads two u64 from a valid pointer.
+    unsafe { ioctl::blkdiscard(fd.as_raw_fd(), &raw const range) }?;
+    Ok(())
 }

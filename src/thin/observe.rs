@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
@@ -198,9 +199,15 @@ impl Observer<'_> {
     fn table(&self, lv: &Lv, observed: &mut Observed) -> Result<(), ObserveError> {
         let uuid = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Plain);
         let Some(device) = observed.device(&uuid).filter(|device| device.live_table) else { return Ok(()) };
-        let table = self.kernel.table(&device.name)?;
-        observed.tables.insert(uuid, table);
-        Ok(())
+        match self.kernel.table(&device.name) {
+            Ok(table) => {
+                observed.tables.insert(uuid, table);
+                Ok(())
+            }
+            // Gone since it was looked at.
+            Err(error) if error.errno == Errno::ENXIO => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn pool(

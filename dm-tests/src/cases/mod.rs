@@ -1,6 +1,7 @@
 //! The cases, one file for each area. A case says what it shows in its name.
 
 pub mod activation;
+pub mod altered;
 pub mod dm_errno;
 pub mod dm_guard;
 pub mod dm_stack;

@@ -32,6 +32,7 @@ pub const CASES: &[Case] = &[
     case("scripts::suspended_pool", |ctx| run(ctx, "suspended_pool")),
     case("scripts::table_errors", |ctx| run(ctx, "table_errors")),
     case("scripts::thin_read_only", |ctx| run(ctx, "thin_read_only")),
+    case("scripts::thin_reload", |ctx| run(ctx, "thin_reload")),
     case("scripts::thin_table_errors", |ctx| run(ctx, "thin_table_errors")),
     case("scripts::too_small", |ctx| run(ctx, "too_small")),
     case("scripts::transaction_ids", |ctx| run(ctx, "transaction_ids")),

@@ -114,7 +114,10 @@ fn at_one_instant(ctx: &Ctx) -> Result<()> {
     let mut child = std::process::Command::new("sh").arg("-c").arg(&writer).spawn()?;
     for round in 0..5 {
         std::thread::sleep(std::time::Duration::from_millis(700));
-        ctx.change(&format!("snapshot {vg}/vm-100-disk-0@r{round} {vg}/vm-100-disk-1@r{round}"))?;
+        let both = format!("{vg}/vm-100-disk-0@r{round} {vg}/vm-100-disk-1@r{round}");
+        let ran = ctx.thinvol(&format!("snapshot {both}"))?;
+        ensure!(ran.status == 0 && ran.stderr.contains("were frozen together for"), "{ran:?}");
+        ctx.oracle(vg)?;
     }
     std::fs::write(ctx.dir().join("stop"), "")?;
     child.wait()?;

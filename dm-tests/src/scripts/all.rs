@@ -40,6 +40,7 @@ scripts!(
     "suspended_pool",
     "table_errors",
     "thin_read_only",
+    "thin_reload",
     "thin_table_errors",
     "too_small",
     "transaction_ids",

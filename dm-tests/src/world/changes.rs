@@ -150,6 +150,8 @@ pub fn across_pools() -> Vec<Change> {
         ("remove in both", TwoPools, vec![remove("b"), remove("c")]),
         ("a snapshot here, a create there", TwoPools, vec![snapshot("a", "n"), there("m", false)]),
         ("a first volume there", SecondFresh, vec![remove("a"), there("m", true)]),
+        ("roll back here, grow there", TwoPools, vec![roll_back("a", "s"), resize("c", 5, false)]),
+        ("rename here, remove there", TwoPools, vec![rename("a", "z"), remove("d")]),
     ]
 }
 
@@ -158,6 +160,8 @@ pub fn on_two_disks() -> Vec<Change> {
     vec![
         ("create, active", Used, vec![create("n", true)]),
         ("snapshot of an active volume", Used, vec![snapshot("a", "n")]),
+        ("roll an active volume back", Used, vec![roll_back("a", "s")]),
+        ("rename and grow", Used, vec![rename("a", "z"), resize("z", 5, false)]),
         ("remove in a stopped pool", Stopped, vec![remove("a")]),
         ("first volume of a running pool", FreshRunning, vec![create("n", true)]),
         ("snapshot, create, remove", Used, vec![snapshot("a", "n"), create("m", false), remove("b")]),

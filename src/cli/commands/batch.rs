@@ -2,6 +2,7 @@
 
 mod line;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,18 +12,18 @@ use clap::Args;
 
 use self::line::Line;
 use super::activate::{Way, of_lv};
-use super::{alloc, clone, delete_snapshot, snapshot};
+use super::{alloc, clone, delete_snapshot, free, rename, resize, rollback, snapshot, template};
 use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::help::changing;
 use crate::cli::lookup;
-use crate::cli::resolve::{Resolver, Snapshot, Source, Storage};
+use crate::cli::resolve::{Resolver, Snapshot, Source, Storage, Volume};
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
 use crate::ids::{LvName, VgName};
-use crate::lvm::model::Vg;
+use crate::lvm::model::{Lv, SegmentKind, Vg};
 use crate::thin::lineage::Lineage;
-use crate::thin::request::Request;
+use crate::thin::request::{Attributes, NewSize, Request};
 use crate::units::Sectors;
 
 const HELP: &str = changing!(
@@ -37,8 +38,19 @@ Requests, one JSON object on each line (empty lines are skipped; [default]):
   {\"request\": \"snapshot\", \"snapshot\": \"<vg>/<lv>@<snapshot>\", \"writable\": [false]}
   {\"request\": \"clone\", \"source\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\", \"name\": \"<lv>\",
    \"activate\": [true]}
-  {\"request\": \"remove\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\"}
-  {\"request\": \"activate\" or \"deactivate\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\"}"
+  {\"request\": \"remove\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\",
+   \"snapshots\": [false], \"force\": [false]}
+  {\"request\": \"resize\", \"volume\": \"<vg>/<lv>\", \"size\": \"64G\", \"+8G\" or bytes,
+   \"shrink\": [false]}
+  {\"request\": \"rename\", \"volume\": \"<vg>/<lv>\", \"name\": \"<lv>\"}
+  {\"request\": \"modify\", \"volume\": \"<vg>/<lv>\", \"read_only\", \"skip_activation\", \"autoactivate\":
+   [as it is], \"add_tags\", \"remove_tags\": [none]}
+  {\"request\": \"rollback\", \"snapshot\": \"<vg>/<lv>@<snapshot>\"}
+  {\"request\": \"template\", \"volume\": \"<vg>/<lv>\"}
+  {\"request\": \"activate\" or \"deactivate\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\"}
+
+Requests take effect in their order: a name means the volume that has it by then. A volume may be changed,
+renamed, snapshotted and rolled back once each in one batch, but not changed and removed."
 );
 
 /// What `thinvol batch` takes.
@@ -84,6 +96,27 @@ enum What {
     },
     Remove {
         source: Source,
+        snapshots: bool,
+        force: bool,
+    },
+    Resize {
+        volume: Volume,
+        size: NewSize,
+        shrink: bool,
+    },
+    Rename {
+        volume: Volume,
+        name: LvName,
+    },
+    Modify {
+        volume: Volume,
+        attributes: Attributes,
+    },
+    Rollback {
+        snapshot: Snapshot,
+    },
+    Template {
+        volume: Volume,
     },
     Switch {
         source: Source,
@@ -144,7 +177,22 @@ impl What {
             Line::Clone { source, name, activate } => {
                 Self::Clone { source: resolver.source(&source)?, name: new_name(&name)?, activate }
             }
-            Line::Remove { volume } => Self::Remove { source: resolver.source(&volume)? },
+            Line::Remove { volume, snapshots, force } => {
+                Self::Remove { source: resolver.source(&volume)?, snapshots, force }
+            }
+            Line::Resize { volume, size, shrink } => {
+                Self::Resize { volume: resolver.volume(&volume)?, size: size.new_size()?, shrink }
+            }
+            Line::Rename { volume, name } => {
+                Self::Rename { volume: resolver.volume(&volume)?, name: new_name(&name)? }
+            }
+            Line::Modify { volume, read_only, skip_activation, autoactivate, add_tags, remove_tags } => {
+                let attributes =
+                    Attributes { read_only, skip_activation, autoactivate, add_tags, remove_tags };
+                Self::Modify { volume: resolver.volume(&volume)?, attributes }
+            }
+            Line::Rollback { snapshot } => Self::Rollback { snapshot: resolver.snapshot(&snapshot)? },
+            Line::Template { volume } => Self::Template { volume: resolver.volume(&volume)? },
             Line::Activate { volume } => {
                 Self::Switch { source: resolver.source(&volume)?, way: Way::Up { auto: false } }
             }
@@ -152,11 +200,28 @@ impl What {
         })
     }
 
+    /// Whether names mean something else after it.
+    fn renames(&self) -> bool {
+        matches!(self, Self::Rename { .. } | Self::Template { .. })
+    }
+
+    /// The volume it removes, by name.
+    fn removes(&self) -> Option<&LvName> {
+        match self {
+            Self::Remove { source: Source::Volume(volume), .. } => Some(&volume.lv),
+            _ => None,
+        }
+    }
+
     fn vg(&self) -> &VgName {
         match self {
             Self::Create { storage, .. } => &storage.vg,
-            Self::Snapshot { snapshot, .. } => &snapshot.volume.vg,
-            Self::Clone { source, .. } | Self::Remove { source } | Self::Switch { source, .. } => {
+            Self::Snapshot { snapshot, .. } | Self::Rollback { snapshot } => &snapshot.volume.vg,
+            Self::Resize { volume, .. }
+            | Self::Rename { volume, .. }
+            | Self::Modify { volume, .. }
+            | Self::Template { volume } => &volume.vg,
+            Self::Clone { source, .. } | Self::Remove { source, .. } | Self::Switch { source, .. } => {
                 &source.volume().vg
             }
         }
@@ -178,30 +243,55 @@ pub fn wishes(text: &str, resolver: &Resolver) -> Result<Vec<(VgName, Wish)>, Cl
     Ok(wishes)
 }
 
-/// Turns the lines about one volume group into requests.
+/// Turns the lines about one volume group into requests. Addresses mean what is there by then: after a line that
+/// renames something, the rest is resolved against the new names.
 ///
 /// # Errors
 /// The first line that names something that is not there.
 pub fn ask(vg: &Vg, wishes: &[Wish]) -> Result<Ask, CliError> {
-    let lineage = Lineage::of(vg);
-    let mut batch = Batch { vg, lineage: &lineage, volumes: BTreeSet::new(), snapshots: BTreeMap::new() };
-    let wanted = wishes
-        .iter()
-        .map(|wish| batch.wanted(&wish.what).map_err(|error| at_line(wish.line, error)))
-        .collect::<Result<_, _>>()?;
+    let going: BTreeSet<&LvName> = wishes.iter().filter_map(|wish| wish.what.removes()).collect();
+    let mut now = Cow::Borrowed(vg);
+    let mut made = Made::default();
+    let mut wanted: Vec<Wanted> = Vec::new();
+    let mut rest = wishes;
+    while !rest.is_empty() {
+        let until = rest.iter().position(|wish| wish.what.renames()).map_or(rest.len(), |at| at + 1);
+        let (before, after) = rest.split_at(until);
+        let start = wanted.len();
+        let lineage = Lineage::of(&now);
+        let mut batch = Batch { vg: &now, lineage: &lineage, made: &mut made, going: &going };
+        for wish in before {
+            wanted.extend(batch.wanted(&wish.what).map_err(|error| at_line(wish.line, error))?);
+        }
+        for wanted in &wanted[start..] {
+            if let Request::Rename { name, to } = &wanted.request {
+                give_name(now.to_mut(), name, to);
+            }
+        }
+        rest = after;
+    }
     Ok(Ask { wanted, notes: vec![] })
+}
+
+/// What the lines so far have made.
+#[derive(Default)]
+struct Made {
+    volumes: BTreeSet<LvName>,
+    snapshots: BTreeMap<Snapshot, LvName>,
 }
 
 /// A batch on its way through: later lines may build on what earlier ones make.
 struct Batch<'a> {
     vg: &'a Vg,
     lineage: &'a Lineage<'a>,
-    volumes: BTreeSet<LvName>,
-    snapshots: BTreeMap<Snapshot, LvName>,
+    made: &'a mut Made,
+    /// Volumes that lines remove.
+    going: &'a BTreeSet<&'a LvName>,
 }
 
 impl Batch<'_> {
-    fn wanted(&mut self, what: &What) -> Result<Wanted, CliError> {
+    fn wanted(&mut self, what: &What) -> Result<Vec<Wanted>, CliError> {
+        let (vg, lineage) = (self.vg, self.lineage);
         let wanted = match what {
             What::Create { storage, name, size, activate, autoactivate, tags } => {
                 let volume = storage.volume(name.clone()).to_string();
@@ -215,46 +305,81 @@ impl Batch<'_> {
                 };
                 Wanted { request, said: format!("successfully created '{volume}'"), asked: volume }
             }
-            What::Snapshot { snapshot: address, writable } if self.volumes.contains(&address.volume.lv) => {
-                snapshot::new_snapshot(self.vg, address, *writable)?
+            What::Snapshot { snapshot: address, writable }
+                if self.made.volumes.contains(&address.volume.lv) =>
+            {
+                snapshot::new_snapshot(vg, address, *writable)?
             }
             What::Snapshot { snapshot: address, writable } => {
-                snapshot::wanted(self.vg, self.lineage, address, *writable)?
+                snapshot::wanted(vg, lineage, address, *writable)?
             }
             What::Clone { source, name, activate } => {
                 clone::wanted(&self.lv(source)?, &source.volume().sibling(name.clone()), *activate)
             }
-            What::Remove { source: Source::Snapshot(address) } => {
-                delete_snapshot::wanted(self.vg, self.lineage, address)?
+            What::Remove { source: Source::Snapshot(address), .. } => {
+                delete_snapshot::wanted(vg, lineage, address)?
             }
-            What::Remove { source: Source::Volume(volume) } => {
-                let name = lookup::volume(self.vg, volume)?.name.clone();
-                Wanted {
-                    request: Request::Remove { name },
-                    asked: volume.to_string(),
-                    said: format!("Removed volume '{volume}'"),
-                }
+            What::Remove { source: Source::Volume(volume), snapshots, force } => {
+                let stays = |lv: &LvName| !self.going.contains(lv);
+                return free::wanted(vg, lineage, volume, *snapshots, *force, stays);
             }
+            What::Resize { volume, size, shrink } => resize::wanted(vg, lineage, volume, *size, *shrink)?,
+            What::Rename { volume, name } => return rename::requests(vg, lineage, volume, name),
+            What::Template { volume } => return template::requests(vg, lineage, volume),
+            What::Modify { volume, attributes } => modified(lookup::volume(vg, volume)?, volume, attributes),
+            What::Rollback { snapshot: address } => match self.made.snapshots.get(address) {
+                Some(made) => rollback::to_lv(address, made.clone()),
+                None => rollback::wanted(vg, lineage, address)?,
+            },
             What::Switch { source, way } => of_lv(&self.lv(source)?, source.to_string(), *way),
         };
         if let Request::Create { name, .. } | Request::Snapshot { name, .. } = &wanted.request {
-            self.volumes.insert(name.clone());
+            self.made.volumes.insert(name.clone());
             if let What::Snapshot { snapshot, .. } = what {
-                self.snapshots.insert(snapshot.clone(), name.clone());
+                self.made.snapshots.insert(snapshot.clone(), name.clone());
             }
         }
-        Ok(wanted)
+        Ok(vec![wanted])
     }
 
     /// The LV at an address, be it there or made by an earlier line.
     fn lv(&self, source: &Source) -> Result<LvName, CliError> {
         let made = match source {
-            Source::Volume(volume) => self.volumes.get(&volume.lv),
-            Source::Snapshot(snapshot) => self.snapshots.get(snapshot),
+            Source::Volume(volume) => self.made.volumes.get(&volume.lv),
+            Source::Snapshot(snapshot) => self.made.snapshots.get(snapshot),
         };
         match made {
             Some(name) => Ok(name.clone()),
             None => Ok(lookup::source(self.vg, self.lineage, source)?.name.clone()),
+        }
+    }
+}
+
+fn modified(lv: &Lv, volume: &Volume, attributes: &Attributes) -> Wanted {
+    Wanted {
+        request: Request::Modify { name: lv.name.clone(), attributes: attributes.clone() },
+        asked: volume.to_string(),
+        said: format!("changed '{volume}'"),
+    }
+}
+
+/// Gives an LV of the model another name, and whatever names it as its origin. One that has the name is gone by then,
+/// or the engine refuses.
+fn give_name(vg: &mut Vg, from: &LvName, to: &LvName) {
+    if from == to {
+        return;
+    }
+    vg.lvs.retain(|lv| lv.name != *to);
+    for lv in &mut vg.lvs {
+        if lv.name == *from {
+            lv.name = to.clone();
+        }
+        for segment in &mut lv.segments {
+            if let SegmentKind::Thin(thin) = &mut segment.kind
+                && thin.origin.as_ref() == Some(from)
+            {
+                thin.origin = Some(to.clone());
+            }
         }
     }
 }

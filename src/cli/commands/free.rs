@@ -1,20 +1,30 @@
 //! `thinvol free`: volumes go.
 
+mod discard;
+
+use std::path::PathBuf;
+
 use clap::Args;
 
+use self::discard::discard;
+use super::template::is_template;
 use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
-use crate::cli::errors::CliError;
+use crate::cli::errors::{CliError, Code};
 use crate::cli::help::changing;
 use crate::cli::lookup;
 use crate::cli::resolve::Volume;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::lvm::model::Vg;
+use crate::ids::{DevNo, LvName};
+use crate::lvm::model::{Lv, Vg};
+use crate::thin::engine::View;
+use crate::thin::lineage::{Lineage, Relation};
 use crate::thin::request::Request;
 
 const HELP: &str = changing!(
     "\
   thinvol free local-lvm:vm-100-disk-0
+  thinvol free pve/vm-100-disk-0 --snapshots           with all its snapshots
   thinvol free pve/vm-100-disk-0 pve/vm-100-disk-1     both or neither
   thinvol free --dry-run pve/vm-100-disk-0             what would be done"
 );
@@ -26,6 +36,20 @@ pub struct FreeArgs {
     /// The volumes
     #[arg(required = true, value_name = "VOLUME")]
     pub volumes: Vec<String>,
+
+    /// Remove the volumes' snapshots, too. Those of a volume named by a storage id always go with it, as
+    /// in Proxmox VE
+    #[arg(long)]
+    pub snapshots: bool,
+
+    /// Remove templates that volumes were cloned from; the clones stay whole
+    #[arg(long)]
+    pub force: bool,
+
+    /// Discard what the volumes hold first, so that the disks below are told; takes time, and is not taken
+    /// back if the removal fails
+    #[arg(long)]
+    pub discard: bool,
 
     /// Options of every change.
     #[command(flatten)]
@@ -45,24 +69,171 @@ impl FreeArgs {
                 volumes.push(volume);
             }
         }
+        if self.discard && !self.change.dry_run {
+            self.discard_all(context, &volumes)?;
+        }
         let wishes = by_vg(volumes.into_iter().map(|volume| (volume.vg.clone(), volume)));
-        transact(context, &self.change, wishes, ask)
+        transact(context, &self.change, wishes, |vg, volumes| self.ask(vg, volumes))
+    }
+
+    fn ask(&self, vg: &Vg, volumes: &[Volume]) -> Result<Ask, CliError> {
+        ask(vg, volumes, self.snapshots, self.force)
+    }
+
+    /// Discards what the volumes hold, once it is known that they may be removed.
+    fn discard_all(&self, context: &Context, volumes: &[Volume]) -> Result<(), CliError> {
+        let planning = context.open(&ChangeOptions { dry_run: true, ..self.change.clone() })?;
+        let engine = context.open(&self.change)?;
+        for (name, volumes) in by_vg(volumes.iter().map(|volume| (volume.vg.clone(), volume.clone()))) {
+            planning.change_with(&name, |vg| {
+                let wanted = self.ask(vg, &volumes)?.wanted;
+                Ok::<_, CliError>(wanted.into_iter().map(|wanted| wanted.request).collect())
+            })?;
+            let vg = planning.metadata(&name)?;
+            for volume in &volumes {
+                let Some(lv) = vg.lv(&volume.lv).filter(|lv| lv.is_writable()) else { continue };
+                let request = Request::Activate { name: volume.lv.clone(), ignore_skip: true };
+                engine.change(&name, &[request])?;
+                let device = PathBuf::from(format!("/dev/{name}/{}", volume.lv));
+                discard(&device, &volume.to_string(), |dev| alone(&planning.view(&name)?, lv, dev, volume))?;
+            }
+        }
+        Ok(())
     }
 }
 
-fn ask(vg: &Vg, volumes: &[Volume]) -> Result<Ask, CliError> {
+/// Whether a device that this process has open is that of the volume, and nobody else has it open.
+fn alone(view: &View, lv: &Lv, dev: DevNo, volume: &Volume) -> Result<(), CliError> {
+    let seen = view.volumes.iter().find(|seen| seen.uuid == lv.id && seen.dev == Some(dev));
+    let seen = seen.ok_or_else(|| {
+        CliError::new(Code::Busy, format!("'{volume}' has just become another volume; nothing was removed"))
+    })?;
+    if seen.open_count > 1 {
+        let others = seen.open_count - 1;
+        return Err(CliError::new(Code::Busy, format!("'{volume}' is in use ({others} times open)"))
+            .hint("stop what uses it, then try again"));
+    }
+    Ok(())
+}
+
+fn ask(vg: &Vg, volumes: &[Volume], snapshots: bool, force: bool) -> Result<Ask, CliError> {
+    let lineage = Lineage::of(vg);
     let mut ask = Ask::default();
     for volume in volumes {
-        if let Some(lv) = vg.lv(&volume.lv) {
-            lookup::in_storage(lv, volume)?;
-            ask.wanted.push(Wanted {
-                request: Request::Remove { name: volume.lv.clone() },
-                asked: volume.to_string(),
-                said: format!("Removed volume '{volume}'"),
-            });
+        if vg.lv(&volume.lv).is_some() {
+            let stays = |lv: &LvName| !volumes.iter().any(|volume| volume.lv == *lv);
+            // As Proxmox VE does with a volume of its storages.
+            let snapshots = snapshots || volume.storage.is_some();
+            for wanted in wanted(vg, &lineage, volume, snapshots, force, stays)? {
+                if !ask.wanted.iter().any(|asked| asked.request == wanted.request) {
+                    ask.wanted.push(wanted);
+                }
+            }
         } else {
             ask.notes.push(format!("volume '{volume}' does not exist; nothing to remove"));
         }
     }
     Ok(ask)
+}
+
+/// The requests to remove a volume that exists, and its snapshots if they are to go. `stays` tells of a clone whether
+/// it is to stay.
+///
+/// # Errors
+/// If it is a template of clones that stay, unless that is forced.
+pub fn wanted(
+    vg: &Vg,
+    lineage: &Lineage<'_>,
+    volume: &Volume,
+    snapshots: bool,
+    force: bool,
+    stays: impl Fn(&LvName) -> bool,
+) -> Result<Vec<Wanted>, CliError> {
+    let lv = lookup::volume(vg, volume)?;
+    if is_template(&lv.name) && !force {
+        let clones = lineage.children_of(lv).filter(|(relation, _)| *relation == Relation::Clone);
+        let clones: Vec<&str> =
+            clones.filter(|(_, clone)| stays(&clone.name)).map(|(_, clone)| clone.name.as_str()).collect();
+        if !clones.is_empty() {
+            let message = format!("'{volume}' is the template of clones that exist: {}", listed(&clones));
+            return Err(CliError::new(Code::Refused, message).hint(
+                "--force removes it all the same: the clones stay whole, only the link to it is lost",
+            ));
+        }
+    }
+    let mut wanted = vec![Wanted {
+        request: Request::Remove { name: lv.name.clone() },
+        asked: volume.to_string(),
+        said: format!("Removed volume '{volume}'"),
+    }];
+    if snapshots {
+        wanted.extend(lineage.snapshots_of(lv).map(|(snap, snapshot)| Wanted {
+            request: Request::Remove { name: snapshot.name.clone() },
+            asked: format!("{volume}@{snap}"),
+            said: format!("Removed its snapshot '{snap}' ('{}/{}')", vg.name, snapshot.name),
+        }));
+    }
+    Ok(wanted)
+}
+
+/// The first names, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 10;
+    let mut text = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    if let Some(more) = names.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::thin::lineage::fixture::{lv, vg};
+
+    fn removed(vg: &Vg, volumes: &[&str], snapshots: bool, force: bool) -> Result<Vec<String>, CliError> {
+        let resolver = crate::cli::resolve::Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n");
+        let volumes: Vec<Volume> = volumes.iter().map(|text| resolver.volume(text).unwrap()).collect();
+        let wanted = ask(vg, &volumes, snapshots, force)?.wanted;
+        Ok(wanted
+            .into_iter()
+            .map(|wanted| match wanted.request {
+                Request::Remove { name } => name.to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect())
+    }
+
+    #[test]
+    fn a_volumes_own_snapshots_go_with_it_and_no_others() {
+        let vg = vg(vec![
+            lv(1, "vm-200-d", None, vec![]),
+            lv(2, "vm-200-d_x", None, vec![]),
+            lv(3, "snap_vm-200-d_x_y", Some("vm-200-d_x"), vec![]),
+            lv(4, "snap_vm-200-d_b", Some("vm-200-d"), vec![]),
+        ]);
+        assert_eq!(removed(&vg, &["pve/vm-200-d"], true, false).unwrap(), ["vm-200-d", "snap_vm-200-d_b"]);
+        assert_eq!(removed(&vg, &["pve/vm-200-d"], false, false).unwrap(), ["vm-200-d"]);
+        let by_id = removed(&vg, &["st:vm-200-d"], false, false).unwrap();
+        assert_eq!(by_id, ["vm-200-d", "snap_vm-200-d_b"]);
+        let both = ["pve/snap_vm-200-d_b", "pve/vm-200-d"];
+        assert_eq!(removed(&vg, &both, true, false).unwrap(), ["snap_vm-200-d_b", "vm-200-d"]);
+    }
+
+    #[test]
+    fn a_template_with_clones_is_kept_unless_they_go_or_it_is_forced() {
+        let vg = vg(vec![
+            lv(1, "base-9000-disk-0", None, vec![]),
+            lv(2, "vm-101-disk-0", Some("base-9000-disk-0"), vec![]),
+            lv(3, "vm-102-disk-0", Some("base-9000-disk-0"), vec![]),
+        ]);
+        let refused = removed(&vg, &["pve/base-9000-disk-0", "pve/vm-101-disk-0"], true, false).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "'pve/base-9000-disk-0' is the template of clones that exist: vm-102-disk-0"
+        );
+        assert_eq!(removed(&vg, &["pve/base-9000-disk-0"], true, true).unwrap().len(), 1);
+        let all = ["pve/vm-102-disk-0", "pve/base-9000-disk-0", "pve/vm-101-disk-0"];
+        assert_eq!(removed(&vg, &all, true, false).unwrap().len(), 3);
+    }
 }

@@ -30,8 +30,10 @@ Examples:
 
 JSON:
   {\"kind\": \"volume\", \"volume\", \"uuid\", \"path\", \"size\": bytes, \"mapped\": bytes or null, \"pool\",
-   \"thin_id\", \"origin\": LVM's or null, \"made_from\": text or null, \"snapshots\": {name: volume},
-   \"features\": [text], \"tags\": [text], \"writable\", \"active\", \"suspended\", \"open_count\",
+   \"thin_id\", \"origin\": LVM's or null, \"made_from\": text or null,
+   \"snapshots\": [{\"name\", \"volume\", \"size\": bytes, \"created\": seconds since 1970 or null}],
+   \"clones\": [volume], \"features\": [text],
+   \"tags\": [text], \"writable\", \"active\", \"suspended\", \"open_count\",
    \"device\": \"major:minor\" or null, \"created\": seconds since 1970 or null,
    \"notes\": [text], \"warnings\": [text]}
   {\"kind\": \"pool\", \"storage\", \"uuid\", \"active\", \"size\": bytes, \"metadata_size\": bytes,
@@ -76,7 +78,8 @@ struct VolumeFacts {
     thin_id: Option<u32>,
     origin: Option<String>,
     made_from: Option<String>,
-    snapshots: std::collections::BTreeMap<String, String>,
+    snapshots: Vec<SnapshotFacts>,
+    clones: Vec<String>,
     features: Vec<Feature>,
     tags: Vec<String>,
     writable: bool,
@@ -84,6 +87,14 @@ struct VolumeFacts {
     suspended: bool,
     open_count: u32,
     device: Option<String>,
+    created: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct SnapshotFacts {
+    name: String,
+    volume: String,
+    size: u64,
     created: Option<u64>,
 }
 
@@ -152,7 +163,9 @@ impl VolumeFacts {
         lines.extend(self.thin_id.map(|id| ("thin id", id.to_string())));
         lines.extend(self.origin.clone().map(|origin| ("LVM origin", origin)));
         lines.extend(self.made_from.clone().map(|made_from| ("made from", made_from)));
-        lines.extend(self.snapshots.iter().map(|(snap, lv)| ("snapshot", format!("{snap} ({lv})"))));
+        lines.extend(self.snapshots.iter().map(|snapshot| ("snapshot", snapshot.line())));
+        lines.extend(self.clones.iter().map(|clone| ("clone", clone.clone())));
+        lines.extend(self.created.map(|created| ("created", moment(created))));
         lines.push(("access", if self.writable { "read and write" } else { "read only" }.to_owned()));
         lines.push(("state", state));
         lines.extend(self.device.clone().map(|device| ("device", device)));
@@ -160,6 +173,20 @@ impl VolumeFacts {
         lines.extend((!self.tags.is_empty()).then(|| ("tags", self.tags.join(", "))));
         lines
     }
+}
+
+impl SnapshotFacts {
+    fn line(&self) -> String {
+        let Self { name, volume, size, created } = self;
+        let created = created.map(|created| format!(", {}", moment(created))).unwrap_or_default();
+        format!("{name} ({volume}), {}{created}", Rounded(Bytes::new(*size)))
+    }
+}
+
+/// A moment, in universal time.
+fn moment(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| seconds.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 impl PoolFacts {
@@ -217,7 +244,7 @@ impl InfoArgs {
                 matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
             let state = if is_snapshot { State::Snap } else { State::of_volname(lv.name.as_str()) };
             let features = features(Type::Lvmthin, state);
-            Facts::Volume(VolumeFacts { features, ..volume_facts(&view.vg, &lineage, lv, volume) })
+            Facts::Volume(VolumeFacts { features, ..volume_facts(&view, &lineage, lv, volume) })
         } else {
             return Err(lookup::not_thin(&view.vg.name, &lv.name));
         };
@@ -240,7 +267,8 @@ fn find<'a>(vg: &'a Vg, lineage: &Lineage<'a>, target: &Target) -> Result<&'a Lv
     }
 }
 
-fn volume_facts(vg: &Vg, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView) -> VolumeFacts {
+fn volume_facts(view: &View, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView) -> VolumeFacts {
+    let vg = &view.vg;
     let address = |name: &dyn std::fmt::Display| format!("{}/{name}", vg.name);
     VolumeFacts {
         volume: address(&lv.name),
@@ -252,7 +280,12 @@ fn volume_facts(vg: &Vg, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView) ->
         thin_id: volume.thin_id.map(|id| id.get()),
         origin: volume.origin.as_ref().map(|origin| address(origin)),
         made_from: lineage.descent(lv).map(|descent| made_from(vg, descent)),
-        snapshots: lineage.snapshots_of(lv).map(|(snap, lv)| (snap.to_owned(), address(&lv.name))).collect(),
+        snapshots: snapshots(view, lineage, lv),
+        clones: lineage
+            .children_of(lv)
+            .filter(|(relation, _)| *relation == Relation::Clone)
+            .map(|(_, clone)| address(&clone.name))
+            .collect(),
         features: vec![],
         tags: volume.tags.clone(),
         writable: volume.writable,
@@ -262,6 +295,22 @@ fn volume_facts(vg: &Vg, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView) ->
         device: volume.dev.map(|dev| dev.to_string()),
         created: lv.creation_time,
     }
+}
+
+/// The snapshots of a volume, the oldest first.
+fn snapshots(view: &View, lineage: &Lineage<'_>, lv: &Lv) -> Vec<SnapshotFacts> {
+    let facts = |(snap, lv): (&str, &Lv)| {
+        let seen = view.volumes.iter().find(|volume| volume.name == lv.name);
+        SnapshotFacts {
+            name: snap.to_owned(),
+            volume: format!("{}/{}", view.vg.name, lv.name),
+            size: seen.map_or(0, |volume| volume.size.get()),
+            created: lv.creation_time,
+        }
+    };
+    let mut snapshots: Vec<SnapshotFacts> = lineage.snapshots_of(lv).map(facts).collect();
+    snapshots.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    snapshots
 }
 
 fn made_from(vg: &Vg, descent: Descent<'_>) -> String {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::alloc;
 use crate::cli::errors::CliError;
+use crate::thin::request::NewSize;
 use crate::units::size::Unit;
 use crate::units::{Bytes, Sectors};
 
@@ -34,6 +35,36 @@ pub(super) enum Line {
         activate: bool,
     },
     Remove {
+        volume: String,
+        #[serde(default)]
+        snapshots: bool,
+        #[serde(default)]
+        force: bool,
+    },
+    Resize {
+        volume: String,
+        size: Size,
+        #[serde(default)]
+        shrink: bool,
+    },
+    Rename {
+        volume: String,
+        name: String,
+    },
+    Modify {
+        volume: String,
+        read_only: Option<bool>,
+        skip_activation: Option<bool>,
+        autoactivate: Option<bool>,
+        #[serde(default)]
+        add_tags: Vec<String>,
+        #[serde(default)]
+        remove_tags: Vec<String>,
+    },
+    Rollback {
+        snapshot: String,
+    },
+    Template {
         volume: String,
     },
     Activate {
@@ -68,6 +99,16 @@ impl Line {
 }
 
 impl Size {
+    /// The size, or with a '+' how much more.
+    pub(super) fn new_size(&self) -> Result<NewSize, CliError> {
+        match self {
+            Self::Text(text) if text.starts_with('+') => {
+                Self::Text(text[1..].to_owned()).sectors().map(NewSize::By)
+            }
+            _ => self.sectors().map(NewSize::To),
+        }
+    }
+
     /// The size in sectors, rounded up. A text without unit is refused: KiB for `alloc`, bytes as a number;
     /// who knows.
     pub(super) fn sectors(&self) -> Result<Sectors, CliError> {

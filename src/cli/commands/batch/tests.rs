@@ -33,7 +33,11 @@ fn what_is_no_request_says_why() {
         ("{", "not a request: EOF while parsing an object at column 1"),
         ("[]", "not a request: missing field `request` at column 2"),
         (r#"{"request":"shrink"}"#, "not a request: unknown variant `shrink`"),
-        (r#"{"request":"remove","volume":"a/b","force":true}"#, "not a request: unknown field `force`"),
+        (r#"{"request":"remove","volume":"a/b","froce":true}"#, "not a request: unknown field `froce`"),
+        (r#"{"request":"resize","volume":"a/b","size":"+"}"#, "the size \"\" has no unit"),
+        (r#"{"request":"modify","volume":"a/b","write":1}"#, "not a request: unknown field `write`"),
+        (r#"{"request":"rename","volume":"a/b","name":"x@y"}"#, "logical volume name 'x@y'"),
+        (r#"{"request":"rollback","snapshot":"a/b"}"#, "'a/b' names no snapshot"),
         (r#"{"request":"remove"}"#, "not a request: missing field `volume`"),
         (r#"{"request":"remove","volume":"b"}"#, "'b' is not a volume"),
         (r#"{"request":"create","pool":"a/b","name":"x","size":"8"}"#, "the size \"8\" has no unit"),
@@ -98,4 +102,33 @@ fn a_snapshot_made_by_the_batch_is_not_taken_for_one_of_another_volume() {
     assert_eq!(error.message, "line 1: volume 'a' has no snapshot 'b_c'");
     assert!(error.hint.unwrap().contains("'pve/snap_a_b_c' has the name of one"));
     assert_eq!(asked(r#"{"request":"remove","volume":"pve/x"}"#).unwrap_err().code, Code::NotFound);
+}
+
+#[test]
+fn a_name_means_what_has_it_by_then() {
+    let requests = asked(
+        r#"{"request":"rename","volume":"pve/a_b","name":"z"}
+{"request":"rollback","snapshot":"pve/z@c"}
+{"request":"rename","volume":"pve/a","name":"a_b"}
+{"request":"resize","volume":"pve/a_b","size":"+1G"}
+{"request":"clone","source":"pve/z@c","name":"a"}"#,
+    )
+    .unwrap();
+    let renamed = |from: &str, to: &str| Request::Rename { name: name(from), to: name(to) };
+    assert_eq!(requests[0], renamed("a_b", "z"));
+    assert_eq!(requests[1], renamed("snap_a_b_c", "snap_z_c"));
+    assert_eq!(requests[2], Request::Rollback { name: name("z"), to: name("snap_z_c") });
+    assert_eq!(requests[3], renamed("a", "a_b"));
+    assert!(matches!(&requests[4], Request::Resize { name, size: NewSize::By(_), shrink: false }
+        if name.as_str() == "a_b"));
+    assert_eq!(origin_of(&requests[5]), Some("snap_z_c"));
+    let gone = asked(
+        r#"{"request":"rename","volume":"pve/a","name":"z"}
+{"request":"resize","volume":"pve/a","size":"1G"}"#,
+    );
+    assert_eq!(gone.unwrap_err().message, "line 2: volume 'pve/a' does not exist");
+}
+
+fn name(text: &str) -> LvName {
+    LvName::new(text).unwrap()
 }

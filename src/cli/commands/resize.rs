@@ -1,0 +1,100 @@
+//! `thinvol resize`: a volume gets another size.
+
+use clap::Args;
+
+use super::alloc;
+use crate::cli::args::ChangeOptions;
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::help::changing;
+use crate::cli::lookup;
+use crate::cli::resolve::Volume;
+use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::lvm::model::Vg;
+use crate::thin::lineage::{Descent, Lineage, Relation};
+use crate::thin::request::{NewSize, Request};
+use crate::units::size::Unit;
+
+const HELP: &str = changing!(
+    "\
+  thinvol resize pve/vm-100-disk-0 64G                   to 64 GiB, or nothing if it has that
+  thinvol resize pve/vm-100-disk-0 +8G                   8 GiB more
+  thinvol resize pve/vm-100-disk-0 16G --shrink --accept-data-loss
+  thinvol resize --dry-run pve/vm-100-disk-0 64G         what would be done"
+);
+
+/// What `thinvol resize` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct ResizeArgs {
+    /// The volume
+    pub volume: String,
+
+    /// Its new size, or with a '+' how much more: a number of KiB, or with a unit K, M, G, T, P or E
+    pub size: String,
+
+    /// Let the volume become smaller. What lies beyond the new end is lost
+    #[arg(long, requires = "accept_data_loss")]
+    pub shrink: bool,
+
+    /// Say so a second time
+    #[arg(long, requires = "shrink")]
+    pub accept_data_loss: bool,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+impl ResizeArgs {
+    /// Resizes the volume.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let volume = context.resolver.volume(&self.volume)?;
+        let size = size(&self.size, Unit::Kibi)?;
+        transact(context, &self.change, by_vg([(volume.vg.clone(), volume)]), |vg, volumes| {
+            let lineage = Lineage::of(vg);
+            let wanted = volumes.iter().map(|volume| wanted(vg, &lineage, volume, size, self.shrink));
+            Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+        })
+    }
+}
+
+/// Reads a size, or how much more.
+///
+/// # Errors
+/// If it is neither.
+pub fn size(text: &str, default: Unit) -> Result<NewSize, CliError> {
+    match text.strip_prefix('+') {
+        Some(more) => alloc::size(more, default).map(NewSize::By),
+        None => alloc::size(text, default).map(NewSize::To),
+    }
+}
+
+/// The request for another size of a volume.
+///
+/// # Errors
+/// If it does not exist, or is a snapshot.
+pub fn wanted(
+    vg: &Vg,
+    lineage: &Lineage<'_>,
+    volume: &Volume,
+    size: NewSize,
+    shrink: bool,
+) -> Result<Wanted, CliError> {
+    let lv = lookup::volume(vg, volume)?;
+    if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = lineage.descent(lv) {
+        return Err(CliError::new(
+            Code::Refused,
+            format!("resizing a snapshot is not supported for '{volume}'"),
+        )
+        .hint(format!("it is the snapshot '{snap}' of a volume; a clone of it can be resized")));
+    }
+    Ok(Wanted {
+        request: Request::Resize { name: lv.name.clone(), size, shrink },
+        asked: volume.to_string(),
+        said: format!("resized '{volume}'"),
+    })
+}

@@ -1,0 +1,71 @@
+//! `thinvol rollback`: a volume becomes what a snapshot of it holds.
+
+use clap::Args;
+
+use crate::cli::args::ChangeOptions;
+use crate::cli::context::Context;
+use crate::cli::errors::CliError;
+use crate::cli::help::changing;
+use crate::cli::lookup;
+use crate::cli::resolve::Snapshot;
+use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::ids::LvName;
+use crate::lvm::model::Vg;
+use crate::thin::lineage::Lineage;
+use crate::thin::request::Request;
+
+const HELP: &str = changing!(
+    "\
+  thinvol rollback pve/vm-100-disk-0@before-upgrade
+  thinvol rollback pve/vm-100-disk-0@daily pve/vm-100-disk-1@daily     both or neither
+  thinvol rollback --dry-run pve/vm-100-disk-0@x                       what would be done"
+);
+
+/// What `thinvol rollback` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct RollbackArgs {
+    /// The snapshots to go back to, <volume>@<snapshot>
+    #[arg(required = true, value_name = "SNAPSHOT")]
+    pub snapshots: Vec<String>,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+impl RollbackArgs {
+    /// Rolls the volumes back.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let snapshots: Vec<Snapshot> =
+            self.snapshots.iter().map(|text| context.resolver.snapshot(text)).collect::<Result<_, _>>()?;
+        let wishes = by_vg(snapshots.into_iter().map(|snapshot| (snapshot.volume.vg.clone(), snapshot)));
+        transact(context, &self.change, wishes, |vg, snapshots| {
+            let lineage = Lineage::of(vg);
+            let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot));
+            Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+        })
+    }
+}
+
+/// The request to roll a volume back.
+///
+/// # Errors
+/// If volume or snapshot does not exist.
+pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot) -> Result<Wanted, CliError> {
+    let lv = lookup::snapshot(vg, lineage, snapshot)?;
+    Ok(to_lv(snapshot, lv.name.clone()))
+}
+
+/// The same for a snapshot that is, or will be, that LV.
+pub fn to_lv(snapshot: &Snapshot, lv: LvName) -> Wanted {
+    let volume = &snapshot.volume;
+    Wanted {
+        request: Request::Rollback { name: volume.lv.clone(), to: lv },
+        asked: volume.to_string(),
+        said: format!("rolled back '{volume}' to snapshot '{}'", snapshot.snap),
+    }
+}
