@@ -2,6 +2,8 @@
 
 mod command;
 mod disks;
+pub mod iscsid;
+pub mod lio;
 mod oracle;
 mod volume_group;
 

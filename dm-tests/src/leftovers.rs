@@ -11,7 +11,7 @@ use devicemapper::{DM, DevId, Device, DmFlags, DmName, DmNameBuf, DmOptions};
 use nix::mount::{MntFlags, umount2};
 
 use crate::ctx::HOST_VG;
-use crate::loopdev;
+use crate::{iscsi_left, loopdev};
 
 /// Which devices may be removed.
 pub enum Scope {
@@ -50,6 +50,7 @@ pub fn faults(scope: &Scope) -> Result<Vec<String>> {
         }
     }
     if matches!(scope, Scope::Guest) {
+        faults.extend(iscsi_left::faults());
         let table = std::fs::read_to_string("/proc/sysvipc/sem")?;
         for line in table.lines().skip(1) {
             faults.push(format!("a semaphore was left (udev cookie): {}", line.trim()));
@@ -71,6 +72,11 @@ pub fn remove(scope: &Scope) -> Result<()> {
     }
     if let Some(dm) = device_mapper() {
         remove_devices(&dm, scope)?;
+    }
+    if matches!(scope, Scope::Guest) {
+        // Before the loop devices that targets may show.
+        iscsi_left::remove()?;
+        empty(Path::new("/run/thinvol/iscsi"));
     }
     for device in loops(scope)? {
         loopdev::detach(&device)?;
@@ -172,9 +178,9 @@ fn unmount(scope: &Scope) {
         let mut fields = line.split(' ');
         let (Some(source), Some(target)) = (fields.next(), fields.next()) else { continue };
         let ours = match scope {
-            Scope::Guest => {
-                ["/dev/mapper/", "/dev/dm-", "/dev/loop"].iter().any(|start| source.starts_with(start))
-            }
+            Scope::Guest => ["/dev/mapper/", "/dev/dm-", "/dev/loop", "/dev/sd"]
+                .iter()
+                .any(|start| source.starts_with(start)),
             Scope::Folder(folder) => Path::new(target).starts_with(folder),
         };
         if ours {

@@ -8,6 +8,7 @@ pub mod cases;
 pub mod child;
 pub mod ctx;
 pub mod fuzz;
+pub mod iscsi_left;
 pub mod large;
 pub mod leftovers;
 pub mod loopdev;

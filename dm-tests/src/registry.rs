@@ -25,6 +25,9 @@ pub fn all() -> Vec<Case> {
         cases::activation::CASES,
         cases::udev::CASES,
         cases::together::CASES,
+        cases::iscsi_machine::CASES,
+        cases::iscsi_sessions::CASES,
+        cases::iscsi_killed::CASES,
         cases::selftest::CASES,
     ]
     .concat()

@@ -229,7 +229,10 @@ pub enum Command {
     /// no volume knows, devices left suspended. Every changing command does this first for its volume
     /// group; a boot unit does it once.
     Recover(recover::RecoverArgs),
-    /// Find iSCSI targets
+    /// Find iSCSI targets, log in to and out of them, attach their LUNs
+    ///
+    /// Makes, shows, recovers and ends sessions to iSCSI targets by the kernel's own interface, beside iscsid and
+    /// without needing it.
     Iscsi(iscsi::IscsiArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),

@@ -84,7 +84,11 @@ fn node_name(host: &str) -> String {
     host.split('.').next().unwrap_or_default().to_owned()
 }
 
-fn demand_root(is_root: bool) -> Result<(), CliError> {
+/// Refuses to go on for anybody but root.
+///
+/// # Errors
+/// If this process is not root's.
+pub fn demand_root(is_root: bool) -> Result<(), CliError> {
     if is_root {
         return Ok(());
     }

@@ -266,7 +266,7 @@ fn is_for_later(error: &io::Error) -> bool {
 ///
 /// # Panics
 /// If the system has no random numbers: without them nobody can be authenticated.
-fn nonce() -> Nonce {
+pub fn nonce() -> Nonce {
     let mut random = [0; 33];
     getrandom::fill(&mut random).expect("the system's random numbers are there once it has booted");
     Nonce::from(random)

@@ -1,17 +1,29 @@
-//! iSCSI: login and discovery as pure state machines, and the transports that drive them.
+//! iSCSI: login and discovery as pure state machines, the transports that drive them, and sessions.
 
 pub mod chap;
 pub mod chap_file;
+pub mod coexist;
 pub mod connection;
 pub mod discover;
 pub mod initiator;
+pub mod interface;
+pub mod iscsiadm;
 pub mod limit;
 pub mod listing;
 pub mod login;
 pub mod name;
+pub mod netlink;
 pub mod params;
 pub mod pdu;
 pub mod portal;
+pub mod registry;
+pub mod session;
+pub mod settings;
 pub mod status;
+pub mod supervisor;
+pub mod sysfs;
 pub mod targets;
 pub mod text;
+pub mod watch;
+pub mod wire;
+pub mod wwid;

@@ -36,3 +36,18 @@ impl Drop for MemoryLocked {
         }
     }
 }
+
+/// `PR_SET_IO_FLUSHER`. Source: Linux `include/uapi/linux/prctl.h`.
+const PR_SET_IO_FLUSHER: libc::c_int = 57;
+
+/// Tells the kernel that I/O waits for this process: memory it asks for must not wait for I/O in turn, and it is the
+/// last to be killed when memory runs out. A system that refuses leaves things as they are.
+pub fn protect_from_memory_pressure() {
+    let (on, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: this prctl takes numbers only and changes no memory.
+    let refused = unsafe { libc::prctl(PR_SET_IO_FLUSHER, on, none, none, none) } != 0;
+    let score = std::fs::write("/proc/self/oom_score_adj", "-1000");
+    if refused || score.is_err() {
+        tracing::debug!(refused, ?score, "not fully protected from memory pressure");
+    }
+}

@@ -2,13 +2,20 @@
 
 pub mod asking;
 mod discover;
+mod env;
+mod login;
+mod logout;
+mod rescan;
+mod sessions;
+mod shown;
+mod supervise;
 
 use clap::{Args, Subcommand};
 
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 
-/// iSCSI targets.
+/// iSCSI targets, and sessions to them: made by the kernel's own interface, without iscsid.
 #[derive(Debug, Args)]
 pub struct IscsiArgs {
     /// What to do.
@@ -25,6 +32,32 @@ pub enum What {
     /// each target with all its portals and their portal group tags. A portal that does not answer is an error that
     /// says why; what the others answered is printed.
     Discover(discover::DiscoverArgs),
+    /// Log in to targets and attach their LUNs
+    ///
+    /// Logs in to each target at each portal, all at the same time and within one time limit, and waits for the block
+    /// devices of the LUNs. A session that is there already is used as it is; one of thinvol's that has lost its
+    /// connection gets a new one. What fails leaves no session behind.
+    Login(login::LoginArgs),
+    /// Log out of targets
+    ///
+    /// Removes the devices of a target's LUNs and ends its sessions. A device in use is refused, and who uses it is
+    /// named. A session without a connection is ended at once. Sessions of iscsid are ended by iscsiadm.
+    Logout(logout::LogoutArgs),
+    /// Show sessions and their LUNs
+    ///
+    /// Shows all iSCSI sessions over TCP with their states, owners, time limits and devices.
+    Sessions(sessions::SessionsArgs),
+    /// Look for new, resized, removed and replaced LUNs
+    ///
+    /// Asks the targets of the sessions which LUNs they show. New ones get devices, sizes are read again, devices of
+    /// LUNs that are gone or are others now are removed unless they are in use, which is told.
+    Rescan(rescan::RescanArgs),
+    /// Look after sessions, until a signal comes
+    ///
+    /// Gives sessions of thinvol's that lose their connections new ones, with waits that grow from none to five
+    /// seconds, and does what targets ask for: to be logged out of and in again, to look for changed LUNs. I/O waits
+    /// meanwhile, at most for the replacement timeout. Sessions outlive the supervisor; one that starts again goes on.
+    Supervise(supervise::SuperviseArgs),
 }
 
 impl IscsiArgs {
@@ -35,6 +68,11 @@ impl IscsiArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         match &self.what {
             What::Discover(args) => args.run(context),
+            What::Login(args) => args.run(context),
+            What::Logout(args) => args.run(context),
+            What::Sessions(args) => args.run(context),
+            What::Rescan(args) => args.run(context),
+            What::Supervise(args) => args.run(),
         }
     }
 }

@@ -54,7 +54,7 @@ fn block_node(path: &Path) -> io::Result<Option<DevNo>> {
 }
 
 /// Reads a small file of the kernel or of udev, without the line end; `None` if it cannot be read.
-pub(super) fn read_small(path: &Path) -> Option<String> {
+pub fn read_small(path: &Path) -> Option<String> {
     /// More than any attribute or record that is looked at.
     const CAP: u64 = 1 << 18;
     let mut bytes = Vec::new();

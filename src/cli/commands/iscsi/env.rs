@@ -1,0 +1,117 @@
+//! The surroundings of the work on sessions, and its errors in the words of the command.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::cli::context::demand_root;
+use crate::cli::errors::{CliError, Code};
+use crate::iscsi::initiator::{INITIATOR_FILE, initiator};
+use crate::iscsi::iscsiadm::IscsiadmError;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::netlink::control::{Control, ControlError};
+use crate::iscsi::netlink::socket::{Listen, Netlink};
+use crate::iscsi::registry::{LockName, REGISTRY, Registry, RegistryError};
+use crate::iscsi::session::env::Env;
+use crate::iscsi::session::error::{Kind, SessionError};
+use crate::iscsi::wire::Tcp;
+use crate::lvm::devices::roots::Roots;
+
+/// Who makes and ends sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Via {
+    /// thinvol where it can, iscsid where the session is or must be its own; says which and why
+    Auto,
+    /// thinvol, by the kernel's interface
+    Native,
+    /// iscsid, asked by iscsiadm
+    Iscsiadm,
+}
+
+/// The time limit of a command.
+#[derive(Clone, Debug, Args)]
+pub struct TimeLimit {
+    /// How many seconds all of it may take
+    #[arg(long, display_order = 52, value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub timeout: u32,
+}
+
+impl TimeLimit {
+    /// The limit, from now.
+    pub fn start(&self) -> Limit {
+        Limit::new(Duration::from_secs(self.timeout.into()))
+    }
+}
+
+/// The real surroundings, for root.
+///
+/// # Errors
+/// If this process is not root's, the machine has no initiator name, or the registry cannot be made.
+pub fn env() -> Result<Env<'static>, CliError> {
+    demand_root(nix::unistd::Uid::effective().is_root())?;
+    let name = initiator(Path::new(INITIATOR_FILE)).map_err(|error| {
+        CliError::from_error(Code::Refused, &error)
+            .hint("'iscsi-iname -p iqn.1993-08.org.debian:01' (package open-iscsi) makes one")
+    })?;
+    Ok(Env {
+        open: &open_netlink,
+        wire: &Tcp,
+        roots: Roots::default(),
+        registry: Registry::open(Path::new(REGISTRY))?,
+        initiator: name,
+    })
+}
+
+fn open_netlink() -> Result<Box<dyn Control>, ControlError> {
+    Ok(Box::new(Netlink::open(Listen::Events)?))
+}
+
+/// What is at stake where nobody supervises sessions; `None` if somebody does.
+///
+/// # Errors
+/// If the registry cannot be used.
+pub fn unsupervised(env: &Env<'_>) -> Result<Option<String>, CliError> {
+    let is_free = env.registry.try_lock(&LockName::Supervisor)?.is_some();
+    Ok(is_free.then(|| {
+        "no supervisor is running: a session that loses its connection, or that its target asks to log out, does not \
+         come back by itself, and its I/O fails after the replacement timeout; 'thinvol iscsi supervise' (unit \
+         thinvol-iscsi.service) looks after sessions"
+            .to_owned()
+    }))
+}
+
+impl From<SessionError> for CliError {
+    fn from(error: SessionError) -> Self {
+        let code = match error.kind() {
+            Kind::Refused => Code::Refused,
+            Kind::NotFound => Code::NotFound,
+            Kind::Busy => Code::Busy,
+            Kind::Partial => Code::Partial,
+            Kind::Unsupported => Code::Unsupported,
+        };
+        Self { hint: error.hint(), ..Self::from_error(code, &error) }
+    }
+}
+
+impl From<RegistryError> for CliError {
+    fn from(error: RegistryError) -> Self {
+        SessionError::from(error).into()
+    }
+}
+
+impl From<IscsiadmError> for CliError {
+    fn from(error: IscsiadmError) -> Self {
+        let code = match &error {
+            IscsiadmError::Absent(_) => Code::Unsupported,
+            IscsiadmError::Failed { status: 28 | 29 | 32 | 33 | 8 | 11 | 4, .. }
+            | IscsiadmError::GivenUp(_) => Code::Busy,
+            IscsiadmError::Failed { status: 2 | 21, .. } => Code::NotFound,
+            IscsiadmError::Failed { .. } => Code::Refused,
+        };
+        Self::from_error(code, &error)
+    }
+}

@@ -1,0 +1,345 @@
+//! `thinvol iscsi login`.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::env::{TimeLimit, Via, env, unsupervised};
+use super::shown::{self, SessionShown};
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::output::Answer;
+use crate::iscsi::chap_file;
+use crate::iscsi::coexist::{Way, iscsid, why_native};
+use crate::iscsi::iscsiadm;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::name::IscsiName;
+use crate::iscsi::netlink::control::ControlError;
+use crate::iscsi::portal::Portal;
+use crate::iscsi::session::attach::{LunWish, Ready, adopt, log_in};
+use crate::iscsi::session::env::Env;
+use crate::iscsi::session::error::SessionError;
+use crate::iscsi::session::establish::{How, list};
+use crate::iscsi::session::luns::{Change, Wanted};
+use crate::iscsi::session::parallel::in_parallel;
+use crate::iscsi::session::wish::Wish;
+use crate::iscsi::settings::Settings;
+use crate::iscsi::wwid::Wwid;
+use crate::sys::signals::SignalsHeldOff;
+
+const HELP: &str = "\
+Examples:
+  thinvol iscsi login --portal 10.0.0.1 --target iqn.2025-01.test:a
+  thinvol iscsi login --portal 10.0.0.1 --portal 10.0.1.1 --target iqn.2025-01.test:a --lun 3
+  thinvol iscsi login --portal san:3261 --target iqn.2025-01.test:a --lun 0 --wwid naa.60014051234567890123456789012345
+  thinvol iscsi login --portal '[fd00::1]' --target iqn.2025-01.test:a --no-scan --replacement-timeout 15
+
+JSON:
+  {\"sessions\": [{\"how\": \"logged_in\", \"already_there\" or \"recovered\", \"via\": \"native\" or \"iscsiadm\",
+                 \"changes\": [{\"change\", \"lun\", …}], and what 'thinvol iscsi sessions' shows of one}],
+   \"failed\": [{\"target\", \"portal\", \"error\": {\"message\", \"causes\", \"hint\", \"code\"}}],
+   \"notes\": [text], \"warnings\": [text]}
+
+If some sessions cannot be had, the exit code is 5 and the others stay; if none can, nothing is left.";
+
+/// What `thinvol iscsi login` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct LoginArgs {
+    /// Where the targets are: an address or host name, with a port unless it is 3260
+    #[arg(long = "portal", required = true, value_name = "PORTAL")]
+    pub portals: Vec<String>,
+
+    /// The names of the targets, each of which is logged in to at each portal
+    #[arg(long = "target", required = true, value_name = "IQN")]
+    pub targets: Vec<String>,
+
+    /// Attach this LUN, not all
+    #[arg(long = "lun", value_name = "N")]
+    pub luns: Vec<u64>,
+
+    /// What the LUN must be: a name from /dev/disk/by-id or /sys/…/wwid; another disk under its number is refused
+    #[arg(long, value_name = "WWID")]
+    pub wwid: Option<String>,
+
+    /// Attach no LUNs
+    #[arg(long, conflicts_with_all = ["luns", "wwid"])]
+    pub no_scan: bool,
+
+    /// Who makes the sessions
+    #[arg(long, value_enum, default_value_t = Via::Auto)]
+    pub via: Via,
+
+    /// Seconds from the loss of a connection until I/O fails; a new session has this to its end
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().replacement_timeout)]
+    pub replacement_timeout: u32,
+
+    /// Seconds of silence until the target is asked for a sign of life; 0 never asks
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().ping_interval)]
+    pub ping_interval: u32,
+
+    /// Seconds that sign of life may take
+    #[arg(long, value_name = "SECONDS", default_value_t = Settings::default().ping_timeout)]
+    pub ping_timeout: u32,
+
+    /// Demand a checksum over headers
+    #[arg(long)]
+    pub header_digest: bool,
+
+    /// Demand a checksum over data
+    #[arg(long)]
+    pub data_digest: bool,
+
+    /// A file with CHAP users and secrets, readable by its owner only
+    #[arg(long, value_name = "FILE")]
+    pub chap_file: Option<PathBuf>,
+
+    /// The time limit.
+    #[command(flatten)]
+    pub limit: TimeLimit,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct LoggedIn {
+    sessions: Vec<One>,
+    failed: Vec<Failed>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct One {
+    how: How,
+    via: Way,
+    changes: Vec<Change>,
+    #[serde(flatten)]
+    session: SessionShown,
+}
+
+#[derive(Debug, Serialize)]
+struct Failed {
+    target: String,
+    portal: String,
+    error: CliError,
+}
+
+impl Answer for LoggedIn {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for one in &self.sessions {
+            let SessionShown { session, target, portal, .. } = &one.session;
+            let did = match one.how {
+                How::LoggedIn => "logged in to",
+                How::AlreadyThere => "already logged in to",
+                How::Recovered => "logged in again to",
+            };
+            writeln!(out, "{did} {target} at {portal} (session {session})")?;
+            for change in one.changes.iter().filter(|change| !matches!(change, Change::Added { .. })) {
+                writeln!(out, "  {}", shown::change(change))?;
+            }
+            one.session.write_luns(out)?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl LoginArgs {
+    /// Logs in.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or a session cannot be had.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let luns = self.lun_wish()?;
+        let mut warnings = Vec::new();
+        let wishes = self.wishes(&mut warnings)?;
+        let env = env()?;
+        let limit = self.limit.start();
+        let held_off = SignalsHeldOff::new().map_err(|errno| {
+            CliError::new(Code::Refused, "signals cannot be held off").caused_by(Some(&errno))
+        })?;
+        let results = in_parallel(
+            &wishes,
+            |wish| self.one(&env, wish, &luns, &limit),
+            || {
+                if held_off.pending().is_some() {
+                    limit.call_off();
+                }
+            },
+        );
+        let mut answer = LoggedIn { warnings, ..LoggedIn::default() };
+        for (wish, result) in wishes.iter().zip(results) {
+            match result {
+                Ok((ready, via)) => answer.sessions.push(one(ready, via)),
+                Err(error) => answer.failed.push(Failed {
+                    target: wish.target.to_string(),
+                    portal: wish.portal.to_string(),
+                    error,
+                }),
+            }
+        }
+        self.comment(&env, &mut answer)?;
+        if answer.sessions.is_empty() && answer.failed.len() == 1 {
+            return Err(answer.failed.remove(0).named());
+        }
+        context.print(&answer)?;
+        failure(answer)
+    }
+
+    fn wishes(&self, warnings: &mut Vec<String>) -> Result<Vec<Wish>, CliError> {
+        let usage = |error: crate::iscsi::name::NameError| CliError::usage(error.to_string());
+        let settings = Settings {
+            replacement_timeout: self.replacement_timeout,
+            ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
+            header_digest: self.header_digest,
+            data_digest: self.data_digest,
+        };
+        // The supervisor reads it again, from wherever it runs.
+        let credentials =
+            self.chap_file.as_deref().map(std::path::absolute).transpose().map_err(|error| {
+                CliError::usage("the CHAP file's name means nothing").caused_by(Some(&error))
+            })?;
+        let read = credentials.as_deref().map(chap_file::read).transpose().map_err(SessionError::from)?;
+        let chap = read.and_then(|read| {
+            warnings.extend(read.warnings);
+            read.login
+        });
+        let mut wishes = Vec::new();
+        for target in &self.targets {
+            for portal in &self.portals {
+                let target: IscsiName = target.parse().map_err(usage)?;
+                let portal: Portal = portal.parse().map_err(usage)?;
+                let (chap, credentials) = (chap.clone(), credentials.clone());
+                let wish = Wish { target, portal, settings, chap, credentials };
+                if !wishes.iter().any(|other: &Wish| other.lock_name() == wish.lock_name()) {
+                    wishes.push(wish);
+                }
+            }
+        }
+        Ok(wishes)
+    }
+
+    fn lun_wish(&self) -> Result<LunWish, CliError> {
+        let wwid: Option<Wwid> = self
+            .wwid
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: crate::iscsi::name::NameError| CliError::usage(error.to_string()))?;
+        if wwid.is_some() && self.luns.len() != 1 {
+            return Err(CliError::usage("--wwid says what one LUN must be, and needs that one --lun")
+                .hint("give exactly one --lun"));
+        }
+        let some: BTreeSet<u64> = self.luns.iter().copied().collect();
+        let wanted = match (self.no_scan, some.is_empty()) {
+            (true, _) => None,
+            (_, true) => Some(Wanted::All),
+            (_, false) => Some(Wanted::Only(some)),
+        };
+        Ok(LunWish { wanted, wwid })
+    }
+
+    /// One session, by the way that was asked for.
+    fn one(
+        &self,
+        env: &Env<'_>,
+        wish: &Wish,
+        luns: &LunWish,
+        limit: &Limit,
+    ) -> Result<(Ready, Way), CliError> {
+        if self.via != Via::Iscsiadm {
+            match log_in(env, wish, luns, limit) {
+                Err(SessionError::Control(ControlError::CreatorBusy { .. })) if self.via == Via::Auto => {}
+                result => return Ok((result?, Way::Native)),
+            }
+        }
+        if wish.credentials.is_some() {
+            return Err(CliError::new(
+                Code::Refused,
+                "iscsiadm takes secrets as arguments, which everybody can read",
+            )
+            .hint(
+                "set user and secret in the node record with an editor, and leave out the CHAP file here",
+            ));
+        }
+        if list(env)?.iter().any(|session| wish.is_met_by(session)) {
+            let ready = adopt(env, wish, luns, limit)?;
+            return Ok((Ready { how: How::AlreadyThere, ..ready }, Way::Iscsiadm));
+        }
+        let scan_all = luns.wanted == Some(Wanted::All);
+        iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, limit)?;
+        adopt(env, wish, luns, limit).map(|ready| (ready, Way::Iscsiadm)).map_err(|error| {
+            let error = CliError::from(error);
+            let ended =
+                iscsiadm::log_out(wish.target.as_str(), &wish.portal.to_string(), &self.limit.start());
+            match ended {
+                Ok(()) => error,
+                Err(ended) => error.caused_by(Some(&ended)),
+            }
+        })
+    }
+
+    /// Says which way was taken and why, and what is at stake.
+    fn comment(&self, env: &Env<'_>, answer: &mut LoggedIn) -> Result<(), CliError> {
+        let daemon = iscsid(Path::new("/proc"));
+        let is_new_and_ours = |one: &One| one.how == How::LoggedIn && one.via == Way::Native;
+        if self.via == Via::Auto && answer.sessions.iter().any(is_new_and_ours) {
+            answer.notes.push(format!("made natively: {}", why_native(daemon)));
+        }
+        if self.via == Via::Auto && answer.sessions.iter().any(|one| one.via == Way::Iscsiadm) {
+            answer.notes.push(
+                "made by iscsiadm: another program holds the address from which native sessions are made"
+                    .into(),
+            );
+        }
+        for one in &answer.sessions {
+            if one.how == How::AlreadyThere && one.session.owner == "other" {
+                answer.notes.push(format!(
+                    "session {} is another program's ({daemon}), and stays so",
+                    one.session.session
+                ));
+            }
+        }
+        if answer.sessions.iter().any(|one| one.session.owner == "thinvol") {
+            answer.warnings.extend(unsupervised(env)?);
+        }
+        Ok(())
+    }
+}
+
+fn one(ready: Ready, via: Way) -> One {
+    let session = SessionShown::new(&ready.session, ready.is_ours, &ready.attached.luns);
+    One { how: ready.how, via, changes: ready.attached.changes, session }
+}
+
+impl Failed {
+    fn named(self) -> CliError {
+        let code = self.error.code;
+        self.error.within(code, format!("cannot log in to {} at {}", self.target, self.portal))
+    }
+}
+
+/// The failure of several logins: that of all, or that some are missing.
+fn failure(answer: LoggedIn) -> Result<(), CliError> {
+    let (done, count) = (answer.sessions.len(), answer.failed.len());
+    let mut failed = answer.failed.into_iter().map(Failed::named);
+    let Some(first) = failed.next() else { return Ok(()) };
+    let code = if done == 0 { first.code } else { Code::Partial };
+    let message = format!("{count} of {} sessions cannot be had", done + count);
+    let mut error = first.within(code, message);
+    for more in failed {
+        error.causes.push(more.message);
+        error.causes.extend(more.causes);
+    }
+    Err(error)
+}

@@ -1,0 +1,197 @@
+//! `thinvol iscsi logout`.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::env::{TimeLimit, Via, env};
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::output::Answer;
+use crate::iscsi::coexist::Way;
+use crate::iscsi::interface::message::SessionId;
+use crate::iscsi::iscsiadm;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::name::IscsiName;
+use crate::iscsi::portal::Portal;
+use crate::iscsi::registry::Record;
+use crate::iscsi::session::env::Env;
+use crate::iscsi::session::establish::list;
+use crate::iscsi::session::logout::{log_out, refuse_if_in_use};
+use crate::iscsi::session::parallel::in_parallel;
+use crate::iscsi::session::sweep::sweep;
+use crate::iscsi::session::wish::endpoint;
+use crate::iscsi::sysfs::{self, Session};
+use crate::sys::signals::SignalsHeldOff;
+
+const HELP: &str = "\
+Examples:
+  thinvol iscsi logout --target iqn.2025-01.test:a
+  thinvol iscsi logout --target iqn.2025-01.test:a --portal 10.0.0.1
+  thinvol iscsi logout --all                all sessions of thinvol's, none of others
+
+JSON:
+  {\"sessions\": [{\"session\", \"target\", \"portal\", \"via\": \"native\" or \"iscsiadm\"}], \"notes\": [text]}";
+
+/// What `thinvol iscsi logout` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct LogoutArgs {
+    /// The targets to log out of
+    #[arg(long = "target", required_unless_present = "all", value_name = "IQN")]
+    pub targets: Vec<String>,
+
+    /// Only sessions at these portals
+    #[arg(long = "portal", value_name = "PORTAL")]
+    pub portals: Vec<String>,
+
+    /// All sessions of thinvol's
+    #[arg(long, conflicts_with_all = ["targets", "portals"])]
+    pub all: bool,
+
+    /// Who ends the sessions
+    #[arg(long, value_enum, default_value_t = Via::Auto)]
+    pub via: Via,
+
+    /// The time limit.
+    #[command(flatten)]
+    pub limit: TimeLimit,
+}
+
+#[derive(Debug, Serialize)]
+struct LoggedOut {
+    sessions: Vec<One>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct One {
+    session: SessionId,
+    target: String,
+    portal: String,
+    via: Way,
+}
+
+impl Answer for LoggedOut {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.sessions.iter().try_for_each(|one| {
+            writeln!(out, "logged out of {} at {} (session {})", one.target, one.portal, one.session)
+        })
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+impl LogoutArgs {
+    /// Logs out; a failure of one session does not keep the others from it.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or a session cannot be ended.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let usage = |error: crate::iscsi::name::NameError| CliError::usage(error.to_string());
+        let targets: Vec<IscsiName> =
+            self.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(usage)?;
+        let portals: Vec<Portal> =
+            self.portals.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(usage)?;
+        let env = env()?;
+        sweep(&env)?;
+        let own = |session: &Session| env.registry.record(session.sid).filter(|record| record.is_of(session));
+        let is_meant = |session: &Session| {
+            let is_target = targets.iter().any(|target| target.as_str() == session.target);
+            let is_here = |portal| session.portal.as_ref() == Some(&endpoint(portal));
+            (self.all && own(session).is_some())
+                || (is_target && (portals.is_empty() || portals.iter().any(is_here)))
+        };
+        let sessions: Vec<Session> = list(&env)?.into_iter().filter(is_meant).collect();
+        let limit = self.limit.start();
+        // A logout that has begun is finished; one that has not is not begun after a signal.
+        let held_off = SignalsHeldOff::new().map_err(|errno| {
+            CliError::new(Code::Refused, "signals cannot be held off").caused_by(Some(&errno))
+        })?;
+        let results = in_parallel(
+            &sessions,
+            |session| self.one(&env, session, own(session), &limit),
+            || {
+                if held_off.pending().is_some() {
+                    limit.call_off();
+                }
+            },
+        );
+        let mut answer = LoggedOut { sessions: Vec::new(), notes: Vec::new() };
+        let mut failures = Vec::new();
+        for (session, result) in sessions.iter().zip(results) {
+            match result {
+                Ok(via) => answer.sessions.push(One {
+                    session: session.sid,
+                    target: session.target.clone(),
+                    portal: session.portal.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    via,
+                }),
+                Err(error) => failures.push(error),
+            }
+        }
+        for target in targets.iter().filter(|target| !sessions.iter().any(|s| s.target == target.as_str())) {
+            answer.notes.push(format!("there is no session to {target}"));
+        }
+        context.print(&answer)?;
+        failure(failures, answer.sessions.len())
+    }
+
+    fn one(
+        &self,
+        env: &Env<'_>,
+        session: &Session,
+        record: Option<Record>,
+        limit: &Limit,
+    ) -> Result<Way, CliError> {
+        match (record, self.via) {
+            (Some(record), Via::Auto | Via::Native) => {
+                let _lock = env.registry.lock(&record.lock_name(), limit)?;
+                // While the lock was waited for, it may have been ended, or recovered.
+                let session = sysfs::session(&env.roots, session.sid);
+                let record = env.registry.record(record.sid);
+                if let (Some(session), Some(record)) = (session, record)
+                    && record.is_of(&session)
+                {
+                    log_out(env, &session, &record)?;
+                }
+                Ok(Way::Native)
+            }
+            (Some(_), Via::Iscsiadm) => Err(CliError::new(
+                Code::Refused,
+                format!("session {} is thinvol's: iscsiadm does not know it", session.sid),
+            )
+            .hint("leave out '--via iscsiadm'")),
+            (None, Via::Native) => Err(CliError::new(
+                Code::Refused,
+                format!("session {} belongs to another program, iscsid most likely", session.sid),
+            )
+            .hint("'--via auto' asks iscsiadm to end it")),
+            (None, Via::Auto | Via::Iscsiadm) => {
+                refuse_if_in_use(env, session)?;
+                let portal = session.portal.as_ref().map(ToString::to_string);
+                iscsiadm::log_out(&session.target, &portal.unwrap_or_default(), limit)?;
+                Ok(Way::Iscsiadm)
+            }
+        }
+    }
+}
+
+fn failure(failures: Vec<CliError>, done: usize) -> Result<(), CliError> {
+    let count = failures.len();
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return Ok(()) };
+    if done == 0 && count == 1 {
+        return Err(first);
+    }
+    let code = if done == 0 { first.code } else { Code::Partial };
+    let mut error = first.within(code, format!("{count} of {} sessions are still there", done + count));
+    for more in failures {
+        error.causes.push(more.message);
+        error.causes.extend(more.causes);
+    }
+    Err(error)
+}

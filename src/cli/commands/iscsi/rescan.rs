@@ -1,0 +1,118 @@
+//! `thinvol iscsi rescan`.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::env::{TimeLimit, env};
+use super::shown::{self, SessionShown};
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::output::Answer;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::session::attach::rescan;
+use crate::iscsi::session::env::Env;
+use crate::iscsi::session::establish::list;
+use crate::iscsi::session::luns::Change;
+use crate::iscsi::session::parallel::in_parallel;
+use crate::iscsi::sysfs::{Session, State};
+
+const HELP: &str = "\
+Examples:
+  thinvol iscsi rescan                                    all sessions
+  thinvol iscsi rescan --target iqn.2025-01.test:a
+
+JSON:
+  {\"sessions\": [{\"changes\": [{\"change\": \"added\", \"resized\", \"removed\", \"replaced\" or
+                 \"gone_in_use\", \"lun\", …}], and what 'thinvol iscsi sessions' shows of one}],
+   \"warnings\": [text]}";
+
+/// What `thinvol iscsi rescan` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct RescanArgs {
+    /// Only sessions to these targets
+    #[arg(long = "target", value_name = "IQN")]
+    pub targets: Vec<String>,
+
+    /// The time limit.
+    #[command(flatten)]
+    pub limit: TimeLimit,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Rescanned {
+    sessions: Vec<One>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct One {
+    changes: Vec<Change>,
+    #[serde(flatten)]
+    session: SessionShown,
+}
+
+impl Answer for Rescanned {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for One { changes, session } in &self.sessions {
+            writeln!(out, "session {} {} {}", session.session, session.target, session.portal)?;
+            for change in changes {
+                writeln!(out, "  {}", shown::change(change))?;
+            }
+            session.write_luns(out)?;
+        }
+        Ok(())
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+impl RescanArgs {
+    /// Looks for changes; a session that cannot be looked at does not keep the others from it.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let env = env()?;
+        let mut sessions = list(&env)?;
+        if !self.targets.is_empty() {
+            sessions.retain(|session| self.targets.contains(&session.target));
+            if let Some(target) =
+                self.targets.iter().find(|name| !sessions.iter().any(|s| s.target == **name))
+            {
+                return Err(CliError::new(Code::NotFound, format!("there is no session to {target}"))
+                    .hint("'thinvol iscsi sessions' lists the sessions"));
+            }
+        }
+        let mut answer = Rescanned::default();
+        for session in sessions.iter().filter(|session| session.state != State::LoggedIn) {
+            answer.warnings.push(format!(
+                "session {} to {} is {} and is left out",
+                session.sid,
+                session.target,
+                session.state.as_str()
+            ));
+        }
+        sessions.retain(|session| session.state == State::LoggedIn);
+        let limit = self.limit.start();
+        let results = in_parallel(&sessions, |session| one(&env, session, &limit), || ());
+        let mut failure = None;
+        for result in results {
+            match result {
+                Ok(one) => answer.sessions.push(one),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        context.print(&answer)?;
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+fn one(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<One, CliError> {
+    let (attached, is_ours) = rescan(env, session, limit)?;
+    Ok(One { session: SessionShown::new(session, is_ours, &attached.luns), changes: attached.changes })
+}

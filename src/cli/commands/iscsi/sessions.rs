@@ -1,0 +1,95 @@
+//! `thinvol iscsi sessions`.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::env::env;
+use super::shown::SessionShown;
+use crate::cli::context::Context;
+use crate::cli::errors::CliError;
+use crate::cli::output::Answer;
+use crate::iscsi::session::establish::list;
+use crate::iscsi::session::sweep::sweep;
+use crate::iscsi::sysfs;
+
+const HELP: &str = "\
+Examples:
+  thinvol iscsi sessions
+  thinvol iscsi sessions --json
+  thinvol iscsi sessions --clean            remove what processes that died left half made
+
+JSON:
+  {\"sessions\": [{\"session\", \"target\", \"portal\", \"connected_to\", \"state\",
+                 \"owner\": \"thinvol\" or \"other\", \"portal_group\", \"initiator\", \"header_digest\",
+                 \"data_digest\", \"timeouts\": {\"replacement\", \"abort\", \"lun_reset\", \"target_reset\",
+                 \"ping_interval\", \"ping\"}, \"luns\": [{\"lun\", \"address\", \"state\", \"wwid\", \"device\",
+                 \"size\", \"by_id\", \"by_path\"}]}],
+   \"notes\": [text]}";
+
+/// What `thinvol iscsi sessions` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct SessionsArgs {
+    /// Remove sessions whose makers died half way
+    #[arg(long)]
+    pub clean: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Sessions {
+    sessions: Vec<SessionShown>,
+    notes: Vec<String>,
+}
+
+impl Answer for Sessions {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for session in &self.sessions {
+            writeln!(
+                out,
+                "session {} {} {} {} ({}), replacement timeout {}",
+                session.session,
+                session.target,
+                session.portal,
+                session.state,
+                session.owner,
+                session.timeouts.replacement.map_or_else(
+                    || "unknown".to_owned(),
+                    |seconds| match seconds {
+                        seconds if seconds < 0 => "never".to_owned(),
+                        seconds => format!("{seconds} s"),
+                    }
+                ),
+            )?;
+            session.write_luns(out)?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+}
+
+impl SessionsArgs {
+    /// Shows the sessions.
+    ///
+    /// # Errors
+    /// If they cannot be listed, or something half made cannot be removed.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let env = env()?;
+        let mut notes = Vec::new();
+        if self.clean {
+            notes.extend(sweep(&env)?.into_iter().map(|swept| {
+                format!("session {} to {}, which was left half made, is removed", swept.sid, swept.target)
+            }));
+        }
+        let shown = |session: &sysfs::Session| {
+            let is_ours = env.registry.record(session.sid).is_some_and(|record| record.is_of(session));
+            SessionShown::new(session, is_ours, &sysfs::luns(&env.roots, session))
+        };
+        let sessions = list(&env)?.iter().map(shown).collect();
+        context.print(&Sessions { sessions, notes })
+    }
+}

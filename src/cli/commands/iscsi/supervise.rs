@@ -1,0 +1,54 @@
+//! `thinvol iscsi supervise`.
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::env::env;
+use crate::cli::errors::{CliError, Code};
+use crate::iscsi::netlink::socket::{Listen, Netlink};
+use crate::iscsi::session::error::SessionError;
+use crate::iscsi::supervisor::run::{Supervisor, SupervisorError};
+use crate::sys::memory::{MemoryLocked, protect_from_memory_pressure};
+
+const HELP: &str = "\
+Examples:
+  systemctl enable --now thinvol-iscsi.service            as a service; docs/thinvol-iscsi.service is the unit
+  thinvol iscsi supervise                                 in the foreground, until it gets a signal
+  thinvol iscsi supervise -v                              with what it does on standard error
+
+JSON:
+  none: what it does goes to standard error";
+
+/// What `thinvol iscsi supervise` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct SuperviseArgs {}
+
+impl SuperviseArgs {
+    /// Supervises until a signal comes.
+    ///
+    /// # Errors
+    /// If there is a supervisor already, or the kernel cannot be listened to.
+    pub fn run(&self) -> Result<(), CliError> {
+        let env = Arc::new(env()?);
+        let kernel = Netlink::open(Listen::Events).map_err(SessionError::from)?;
+        // Its own memory may be on a disk that it has to bring back.
+        let _locked = MemoryLocked::new();
+        protect_from_memory_pressure();
+        let supervisor = Supervisor::start(env, kernel)?;
+        Ok(supervisor.run()?)
+    }
+}
+
+impl From<SupervisorError> for CliError {
+    fn from(error: SupervisorError) -> Self {
+        match error {
+            SupervisorError::Registry(error) => error.into(),
+            SupervisorError::Control(error) => SessionError::from(error).into(),
+            SupervisorError::Session(error) => error.into(),
+            SupervisorError::Running { .. } => Self::from_error(Code::Busy, &error),
+            SupervisorError::System { .. } => Self::from_error(Code::Refused, &error),
+        }
+    }
+}

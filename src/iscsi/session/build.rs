@@ -1,0 +1,212 @@
+//! Making a session, and taking down what was made.
+//!
+//! The order, and why:
+//! 1. Connect. Most failures are here, and the kernel has not been asked for anything yet.
+//! 2. Create the session. Its number gives the ISID, so that whoever adopts the session is the same initiator port.
+//! 3. Log in over the socket itself. A login that fails leaves only the bare session to be removed.
+//! 4. Create the connection, bind the socket, set the parameters: the kernel takes them for a bound connection only.
+//! 5. Start. From here on the session works, and its target's devices may be looked for.
+
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use super::env::Env;
+use super::error::SessionError;
+use super::wish::Wish;
+use crate::iscsi::connection::{Connection, ConnectionError, Ended};
+use crate::iscsi::interface::message::{Request, SessionId, Stop};
+use crate::iscsi::interface::params::Param;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::login::{LoggedIn, Numbering, Redirections};
+use crate::iscsi::name::Isid;
+use crate::iscsi::netlink::control::{Control, ControlError};
+use crate::iscsi::registry::{Intent, LockName, Phase, Record};
+use crate::iscsi::settings::after_login;
+use crate::iscsi::sysfs;
+use crate::iscsi::wire::WireError;
+
+/// The number of the first command of a session: of the login, which the kernel goes on from.
+const FIRST_CMD_SN: u32 = 1;
+
+/// The task tag of a login on the socket; the kernel starts its own afterwards.
+const LOGIN_TAG: u32 = 1;
+
+/// Commands in flight, of a session and of a LUN. Source: open-iscsi `etc/iscsid.conf`.
+const COMMANDS: u16 = 128;
+const QUEUE_DEPTH: u16 = 32;
+
+/// Makes a session over a line that is connected already. On failure nothing of it stays.
+///
+/// # Errors
+/// Says which step failed, and if its undoing failed as well.
+pub fn build(
+    env: &Env<'_>,
+    wish: &Wish,
+    line: Connection,
+    limit: &Limit,
+) -> Result<(Record, LoggedIn), SessionError> {
+    let mut control = (env.open)()?;
+    let mut record = create(env, control.as_mut(), wish, limit)?;
+    let built = log_in(env, wish, record.sid, line, limit).and_then(|(agreed, socket)| {
+        start(control.as_mut(), wish, &record, &agreed, &socket, limit)?;
+        Ok(agreed)
+    });
+    let built = built.and_then(|agreed| {
+        record.phase = Phase::Up;
+        env.registry.put(&record)?;
+        Ok(agreed)
+    });
+    match built {
+        Ok(agreed) => Ok((record, agreed)),
+        Err(first) => Err(undo(env, control.as_mut(), record.sid, first)),
+    }
+}
+
+/// Creates the bare session and records it. Only one process does so at a time: see [`crate::iscsi::registry`].
+fn create(
+    env: &Env<'_>,
+    control: &mut dyn Control,
+    wish: &Wish,
+    limit: &Limit,
+) -> Result<Record, SessionError> {
+    let _lock = env.registry.lock(&LockName::Create, limit)?;
+    super::sweep::unfinished_intent(env, control)?;
+    let before = sysfs::sessions(&env.roots)
+        .map_err(|source| SessionError::Io { action: "list the iSCSI sessions".into(), source })?;
+    let before = before.into_iter().map(|session| session.sid).collect();
+    env.registry.put_intent(&Intent { boot_id: env.registry.boot_id().to_owned(), before })?;
+    let request =
+        Request::CreateSession { initial_cmdsn: FIRST_CMD_SN, cmds_max: COMMANDS, queue_depth: QUEUE_DEPTH };
+    let (sid, _) = match control.request(&request) {
+        Ok(answer) => answer.created(),
+        Err(error) => {
+            // If it was only the answer that got lost, there is a session nobody has recorded.
+            super::sweep::unfinished_intent(env, control)?;
+            return Err(error.into());
+        }
+    };
+    let record = wish.record(env, sid);
+    if let Err(error) = env.registry.put(&record).and_then(|()| env.registry.remove_intent()) {
+        return Err(undo(env, control, sid, error.into()));
+    }
+    Ok(record)
+}
+
+/// How often a login is begun anew where the target drops the connection, and the wait before that. A target that takes
+/// one login after another does so when it is asked for many at once.
+const RETRIES: u32 = 5;
+const RETRY_WAIT: Duration = Duration::from_millis(200);
+
+/// Logs in over the socket, following the target where it has moved.
+fn log_in(
+    env: &Env<'_>,
+    wish: &Wish,
+    sid: SessionId,
+    mut line: Connection,
+    limit: &Limit,
+) -> Result<(LoggedIn, TcpStream), SessionError> {
+    let mut redirections = Redirections::start(wish.portal.clone());
+    let mut retries = RETRIES;
+    loop {
+        let numbering = Numbering::Ours { itt: LOGIN_TAG, cmd_sn: FIRST_CMD_SN };
+        let settings = wish.login(&env.initiator, Isid::of_kernel_session(sid.0), numbering, 0);
+        let ended = match env.wire.log_in(&mut line, settings) {
+            Err(ConnectionError::Closed { .. } | ConnectionError::Lost { .. }) if retries > 0 => {
+                retries -= 1;
+                let given_up = |why| SessionError::GivenUp { what: "the login".into(), why };
+                limit.nap(RETRY_WAIT).map_err(given_up)?;
+                line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+                continue;
+            }
+            ended => ended.map_err(WireError::from)?,
+        };
+        match ended {
+            Ended::LoggedIn(agreed) => return Ok((*agreed, line.into_stream())),
+            Ended::Redirect(redirect) => {
+                redirections.follow(redirect.portal).map_err(WireError::from)?;
+                tracing::info!(from = %line.portal(), to = %redirections.here(), "the target has moved");
+                line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+            }
+        }
+    }
+}
+
+/// Gives the logged-in socket to the kernel.
+fn start(
+    control: &mut dyn Control,
+    wish: &Wish,
+    record: &Record,
+    agreed: &LoggedIn,
+    socket: &TcpStream,
+    limit: &Limit,
+) -> Result<(), SessionError> {
+    let sid = record.sid;
+    let check = || limit.check().map_err(|why| SessionError::GivenUp { what: "the login".into(), why });
+    check()?;
+    control.request(&Request::CreateConn(sid))?;
+    bind(control, sid, socket)?;
+    set(control, sid, wish.parameters(&record.initiator).into_iter().chain(after_login(agreed)))?;
+    check()?;
+    control.request(&Request::StartConn(sid))?;
+    Ok(())
+}
+
+/// Binds a socket to the connection. The kernel keeps the socket open from then on.
+pub fn bind(control: &mut dyn Control, sid: SessionId, socket: &TcpStream) -> Result<(), ControlError> {
+    let socket = u32::try_from(socket.as_raw_fd())
+        .map_err(|_| ControlError::Broken { doing: "bind the socket", why: "it is closed".into() })?;
+    control.request(&Request::BindConn { sid, socket }).map(drop)
+}
+
+/// Sets parameters. One that the kernel does not know is left out: it is not needed then.
+pub fn set(
+    control: &mut dyn Control,
+    sid: SessionId,
+    parameters: impl IntoIterator<Item = (Param, String)>,
+) -> Result<(), ControlError> {
+    for (param, value) in parameters {
+        match control.request(&Request::SetParam { sid, param, value }) {
+            Err(error) if error.errno() == Some(nix::errno::Errno::ENOSYS) => {
+                tracing::debug!(?param, "the kernel has no such parameter");
+            }
+            other => drop(other?),
+        }
+    }
+    Ok(())
+}
+
+/// Takes down what a failed step has left; the result says both failures if that fails, too.
+pub fn undo(env: &Env<'_>, control: &mut dyn Control, sid: SessionId, first: SessionError) -> SessionError {
+    match destroy(env, control, sid) {
+        Ok(()) => first,
+        Err(second) => SessionError::NotUndone { sid, first: Box::new(first), second: Box::new(second) },
+    }
+}
+
+/// Removes a session at whatever point it is, without a word to the target, and then its record.
+///
+/// Commands in flight fail, so that nothing waits for a target that does not answer. Each step is tried even if the
+/// one before failed: it may not have had anything to do.
+///
+/// # Errors
+/// If the session is still there afterwards; the record stays then.
+pub fn destroy(env: &Env<'_>, control: &mut dyn Control, sid: SessionId) -> Result<(), SessionError> {
+    let mut steps = vec![Request::DestroySession(sid)];
+    if sysfs::session(&env.roots, sid).is_none_or(|session| session.has_connection) {
+        steps.splice(0..0, [Request::StopConn(sid, Stop::Terminate), Request::DestroyConn(sid)]);
+    }
+    let mut last = Ok(());
+    for step in &steps {
+        last = control.request(step).map(drop);
+        if let Err(error) = &last {
+            tracing::debug!(%error, "a step of the removal had nothing to do");
+        }
+    }
+    if let Err(error) = last
+        && sysfs::session(&env.roots, sid).is_some()
+    {
+        return Err(error.into());
+    }
+    Ok(env.registry.remove(sid)?)
+}

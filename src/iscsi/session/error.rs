@@ -1,0 +1,215 @@
+//! Why a session is not as it was asked for.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::io::holders::Holder;
+use crate::iscsi::chap_file::ChapFileError;
+use crate::iscsi::interface::message::SessionId;
+use crate::iscsi::limit::GivenUp;
+use crate::iscsi::netlink::control::ControlError;
+use crate::iscsi::registry::RegistryError;
+use crate::iscsi::sysfs::State;
+use crate::iscsi::wire::WireError;
+use crate::iscsi::wwid::Wwid;
+
+/// What kind of failure it is: what a caller may do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It will not be done; nothing was changed.
+    Refused,
+    /// Something named is not there.
+    NotFound,
+    /// Not now; a retry may work.
+    Busy,
+    /// Done in part.
+    Partial,
+    /// The kernel cannot do it.
+    Unsupported,
+}
+
+/// Why a session is not as it was asked for.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The kernel's interface.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The network or the target.
+    #[error(transparent)]
+    Wire(Box<WireError>),
+    /// The names and secrets.
+    #[error(transparent)]
+    ChapFile(#[from] ChapFileError),
+    /// The time or the user.
+    #[error("{what} did not come to an end: {why}")]
+    GivenUp {
+        /// What was going on.
+        what: String,
+        /// Why it was given up.
+        why: GivenUp,
+    },
+    /// A file of the kernel cannot be used.
+    #[error("cannot {action}")]
+    Io {
+        /// What was tried.
+        action: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another program's session is not logged in.
+    #[error("session {sid} to {target} is {} and belongs to another program, iscsid most likely", state.as_str())]
+    Foreign {
+        /// The session.
+        sid: SessionId,
+        /// The target.
+        target: String,
+        /// Its state.
+        state: State,
+    },
+    /// There is no such session.
+    #[error("no iSCSI session {what}")]
+    NoSession {
+        /// What was looked for.
+        what: String,
+    },
+    /// The target does not show a LUN.
+    #[error("{target} shows no LUN {lun} to this initiator")]
+    NoLun {
+        /// The target.
+        target: String,
+        /// The LUN.
+        lun: u64,
+    },
+    /// A LUN is not what it is expected to be.
+    #[error("LUN {lun} of {target} is {found}, not {expected}", found = shown(found.as_ref()))]
+    WrongLun {
+        /// The target.
+        target: String,
+        /// The LUN.
+        lun: u64,
+        /// What it is.
+        found: Option<Wwid>,
+        /// What it should be.
+        expected: Wwid,
+    },
+    /// A LUN is another one than when it was attached, and the old one is in use.
+    #[error(transparent)]
+    Replaced(Box<Replaced>),
+    /// A device is in use.
+    #[error("{disk} (LUN {lun} of {target}) is in use{}", by(holders))]
+    InUse {
+        /// The target.
+        target: String,
+        /// The LUN.
+        lun: u64,
+        /// The device.
+        disk: String,
+        /// Who uses it.
+        holders: Vec<Holder>,
+    },
+    /// A session could not be taken down again after a failure.
+    #[error("{first}; and session {sid} could not be removed: {second}")]
+    NotUndone {
+        /// The session.
+        sid: SessionId,
+        /// The failure.
+        first: Box<SessionError>,
+        /// What went wrong with the removal.
+        second: Box<SessionError>,
+    },
+}
+
+/// A LUN that is another one than when it was attached, while the old one is in use.
+#[derive(Debug, Error)]
+#[error(
+    "LUN {lun} of {target} is another one now ({found} instead of {before}), while {disk} is in use{}",
+    by(holders), found = shown(found.as_ref())
+)]
+pub struct Replaced {
+    /// The target.
+    pub target: String,
+    /// The LUN.
+    pub lun: u64,
+    /// The device.
+    pub disk: String,
+    /// What it was.
+    pub before: Wwid,
+    /// What it is.
+    pub found: Option<Wwid>,
+    /// Who uses it.
+    pub holders: Vec<Holder>,
+}
+
+impl From<WireError> for SessionError {
+    fn from(error: WireError) -> Self {
+        Self::Wire(Box::new(error))
+    }
+}
+
+fn shown(wwid: Option<&Wwid>) -> String {
+    wwid.map_or_else(|| "without a name".to_owned(), ToString::to_string)
+}
+
+fn by(holders: &[Holder]) -> String {
+    let names: Vec<String> = holders.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        " by something out of sight".to_owned()
+    } else {
+        format!(" by {}", names.join("; "))
+    }
+}
+
+impl SessionError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Control(ControlError::Refused { .. } | ControlError::Broken { .. }) => Kind::Refused,
+            Self::Control(ControlError::CreatorBusy { .. }) => Kind::Busy,
+            Self::Control(_) => Kind::Unsupported,
+            Self::Registry(RegistryError::Locked { .. }) => Kind::Busy,
+            Self::Registry(_) | Self::Io { .. } | Self::WrongLun { .. } => Kind::Refused,
+            Self::Wire(error) if error.may_pass() => Kind::Busy,
+            Self::Wire(_) | Self::ChapFile(_) => Kind::Refused,
+            Self::GivenUp { .. } | Self::Foreign { .. } | Self::InUse { .. } | Self::Replaced(_) => {
+                Kind::Busy
+            }
+            Self::NoSession { .. } | Self::NoLun { .. } => Kind::NotFound,
+            Self::NotUndone { .. } => Kind::Partial,
+        }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Control(error) => return error.hint().map(str::to_owned),
+            Self::Wire(error) => return error.hint(),
+            Self::ChapFile(error) => return error.hint(),
+            Self::Foreign { .. } => {
+                "iscsid logs in again by itself; 'iscsiadm -m session -P 1' shows how far it is, and \
+                 'iscsiadm -m node -T <target> -u' ends the session"
+            }
+            Self::NoSession { .. } => "'thinvol iscsi sessions' lists them",
+            Self::NoLun { .. } => {
+                "look at the target's list of LUNs and at which initiators may see them; without --lun all LUNs \
+                 are attached"
+            }
+            Self::WrongLun { .. } => {
+                "the target shows another disk under this number: correct the number or the WWID, and do not use \
+                 the disk as what it was"
+            }
+            Self::Replaced(_) => {
+                "stop what uses the device at once: what it reads and writes is another disk; then \
+                 'thinvol iscsi rescan'"
+            }
+            Self::InUse { .. } => "stop what uses it first: unmount it, deactivate volumes on it",
+            Self::NotUndone { .. } => "'thinvol iscsi sessions --clean' tries again",
+            Self::GivenUp { .. } => "--timeout gives it more time",
+            Self::Registry(_) | Self::Io { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}

@@ -1,0 +1,101 @@
+//! Seeing to it that there is a session: found, recovered, or made.
+
+use serde::Serialize;
+
+use super::build::build;
+use super::env::Env;
+use super::error::SessionError;
+use super::recover::recover;
+use super::sweep::{abandoned, sweep};
+use super::wish::Wish;
+use crate::iscsi::interface::message::SessionId;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::registry::Record;
+use crate::iscsi::sysfs::{self, Endpoint, Session, State};
+use crate::iscsi::wire::WireError;
+
+/// How there came to be a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It was made.
+    LoggedIn,
+    /// It was there.
+    AlreadyThere,
+    /// It was there, without a connection, and has one again.
+    Recovered,
+}
+
+/// A session that is there.
+#[derive(Debug)]
+pub struct Established {
+    /// The session.
+    pub session: Session,
+    /// How it came to be.
+    pub how: How,
+    /// Its record, if it is thinvol's.
+    pub record: Option<Record>,
+}
+
+/// Sees to it that the wanted session is there and logged in. Only for who holds its lock.
+///
+/// # Errors
+/// Says what is in the way; no session is left that was not there before.
+pub fn establish(env: &Env<'_>, wish: &Wish, limit: &Limit) -> Result<Established, SessionError> {
+    sweep(env)?;
+    if let Some(record) = own_record(env, wish)? {
+        // Our lock is held, so whoever left this half done is dead.
+        abandoned(env, &record)?;
+    }
+    if let Some(session) = list(env)?.into_iter().find(|session| wish.is_met_by(session)) {
+        return found(env, session, limit);
+    }
+    let line = env.wire.connect(&wish.portal, limit).map_err(WireError::from)?;
+    // The portal may have been given by another name than the session was made with.
+    let peer = Endpoint { address: line.peer().ip().to_string(), port: line.peer().port() };
+    let same = |session: &Session| {
+        session.target == wish.target.as_str() && session.connected_to.as_ref() == Some(&peer)
+    };
+    if let Some(session) = list(env)?.into_iter().find(same) {
+        return found(env, session, limit);
+    }
+    let (record, _) = build(env, wish, line, limit)?;
+    let session = lookup(env, record.sid)?;
+    Ok(Established { session, how: How::LoggedIn, record: Some(record) })
+}
+
+fn found(env: &Env<'_>, session: Session, limit: &Limit) -> Result<Established, SessionError> {
+    let record = env.registry.record(session.sid).filter(|record| record.is_of(&session));
+    match (session.state, record) {
+        (State::LoggedIn, record) => Ok(Established { session, how: How::AlreadyThere, record }),
+        (state, None) => Err(SessionError::Foreign { sid: session.sid, target: session.target, state }),
+        (_, Some(record)) => {
+            recover(env, &record, limit)?;
+            let session = lookup(env, record.sid)?;
+            Ok(Established { session, how: How::Recovered, record: Some(record) })
+        }
+    }
+}
+
+fn own_record(env: &Env<'_>, wish: &Wish) -> Result<Option<Record>, SessionError> {
+    let name = wish.lock_name();
+    Ok(env.registry.records()?.into_iter().find(|record| record.lock_name() == name))
+}
+
+/// The sessions there are.
+///
+/// # Errors
+/// If sysfs cannot be read.
+pub fn list(env: &Env<'_>) -> Result<Vec<Session>, SessionError> {
+    sysfs::sessions(&env.roots)
+        .map_err(|source| SessionError::Io { action: "list the iSCSI sessions".into(), source })
+}
+
+/// A session that should be there.
+///
+/// # Errors
+/// If it is gone.
+pub fn lookup(env: &Env<'_>, sid: SessionId) -> Result<Session, SessionError> {
+    sysfs::session(&env.roots, sid)
+        .ok_or_else(|| SessionError::NoSession { what: format!("{sid}: it went away meanwhile") })
+}

@@ -1,0 +1,20 @@
+//! Sessions: made, recovered, kept in line with their targets, ended.
+
+pub mod attach;
+pub mod await_event;
+mod bounded;
+pub mod build;
+pub mod env;
+pub mod error;
+pub mod establish;
+pub mod logout;
+pub mod luns;
+pub mod parallel;
+pub mod recover;
+mod report_luns;
+pub mod sweep;
+pub mod usage;
+pub mod wish;
+
+#[cfg(test)]
+mod tests;

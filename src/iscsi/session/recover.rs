@@ -1,0 +1,96 @@
+//! Giving a session whose connection is lost a new one.
+//!
+//! The order, and why:
+//! 1. Stop the connection for recovery. The kernel refuses to bind a new socket before, whatever its state is.
+//! 2. Connect, bind, set the parameters.
+//! 3. Log in through the kernel: its command numbers go on from where they were, and only it knows them. The ISID is
+//!    that of the session, so the target takes the new connection for the old session's.
+//! 4. Set what was agreed on, and start: commands that waited are sent, devices work again.
+//!
+//! A failure leaves the session as it was, without a connection: I/O waits until the replacement timeout, and a later
+//! recovery starts over.
+
+use super::await_event::await_pdu;
+use super::build::{bind, set};
+use super::env::Env;
+use super::error::SessionError;
+use super::wish::Wish;
+use crate::iscsi::chap::Nonce;
+use crate::iscsi::connection::{Ended, nonce};
+use crate::iscsi::interface::message::{Request, SessionId, Stop};
+use crate::iscsi::limit::Limit;
+use crate::iscsi::login::{self, LoggedIn, Login, Numbering, Redirections, Step};
+use crate::iscsi::name::Isid;
+use crate::iscsi::netlink::control::Control;
+use crate::iscsi::pdu::opcode;
+use crate::iscsi::registry::Record;
+use crate::iscsi::settings::after_login;
+use crate::iscsi::wire::WireError;
+
+/// Recovers a session of ours. Only for who holds its lock.
+///
+/// # Errors
+/// Says which step failed; the session is without a connection then, as before.
+pub fn recover(env: &Env<'_>, record: &Record, limit: &Limit) -> Result<LoggedIn, SessionError> {
+    let wish = Wish::from_record(record)?;
+    let mut control = (env.open)()?;
+    let sid = record.sid;
+    control.request(&Request::StopConn(sid, Stop::Recover))?;
+    let recovered = reconnect(env, control.as_mut(), record, &wish, limit);
+    if recovered.is_err()
+        && let Err(error) = control.request(&Request::StopConn(sid, Stop::Recover))
+    {
+        // The socket must not stay bound half way through a login; the next recovery starts with this, too.
+        tracing::warn!(%sid, %error, "a connection that failed to recover could not be stopped");
+    }
+    recovered
+}
+
+fn reconnect(
+    env: &Env<'_>,
+    control: &mut dyn Control,
+    record: &Record,
+    wish: &Wish,
+    limit: &Limit,
+) -> Result<LoggedIn, SessionError> {
+    let sid = record.sid;
+    let mut redirections = Redirections::start(wish.portal.clone());
+    loop {
+        let line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+        bind(control, sid, &line.into_stream())?;
+        set(control, sid, wish.parameters(&record.initiator))?;
+        let initiator = record.initiator.parse().map_err(WireError::from)?;
+        let settings = wish.login(&initiator, Isid::of_kernel_session(sid.0), Numbering::Kernel, 0);
+        match log_in(control, sid, settings, nonce(), limit)? {
+            Ended::LoggedIn(agreed) => {
+                set(control, sid, after_login(&agreed))?;
+                control.request(&Request::StartConn(sid))?;
+                return Ok(*agreed);
+            }
+            Ended::Redirect(redirect) => {
+                redirections.follow(redirect.portal).map_err(WireError::from)?;
+                control.request(&Request::StopConn(sid, Stop::Recover))?;
+            }
+        }
+    }
+}
+
+/// The login, each PDU sent and received by the kernel.
+fn log_in(
+    control: &mut dyn Control,
+    sid: SessionId,
+    settings: login::Settings,
+    nonce: Nonce,
+    limit: &Limit,
+) -> Result<Ended, SessionError> {
+    let (mut login, mut request) = Login::start(settings, nonce);
+    loop {
+        control.request(&Request::SendPdu { sid, pdu: request })?;
+        let response = await_pdu(control, sid, opcode::LOGIN_RESPONSE, "the login", limit)?;
+        match login.answer(&response).map_err(WireError::from)? {
+            Step::Send(next) => request = next,
+            Step::Done(agreed) => return Ok(Ended::LoggedIn(agreed)),
+            Step::Redirect(redirect) => return Ok(Ended::Redirect(redirect)),
+        }
+    }
+}

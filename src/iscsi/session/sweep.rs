@@ -1,0 +1,72 @@
+//! Clearing what processes that died have left half done.
+
+use super::build::destroy;
+use super::env::Env;
+use super::error::SessionError;
+use crate::iscsi::interface::message::SessionId;
+use crate::iscsi::netlink::control::Control;
+use crate::iscsi::registry::{Phase, Record};
+use crate::iscsi::sysfs::{self, Session};
+
+/// What was cleared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// The session.
+    pub sid: SessionId,
+    /// Its target; empty if it had not been told.
+    pub target: String,
+}
+
+/// Removes sessions whose makers or removers died half way, and records of sessions that are gone. Whatever somebody
+/// still works on is left alone.
+///
+/// # Errors
+/// If the registry cannot be read, or the kernel does not remove a session.
+pub fn sweep(env: &Env<'_>) -> Result<Vec<Swept>, SessionError> {
+    env.registry.remove_unfinished()?;
+    let mut swept = Vec::new();
+    for record in env.registry.records()? {
+        let session = sysfs::session(&env.roots, record.sid).filter(|session| record.is_of(session));
+        if record.phase == Phase::Up && session.is_some() {
+            continue;
+        }
+        if let Some(_lock) = env.registry.try_lock(&record.lock_name())? {
+            // It may have changed until the lock was had.
+            let Some(record) = env.registry.record(record.sid) else { continue };
+            swept.extend(abandoned(env, &record)?);
+        }
+    }
+    Ok(swept)
+}
+
+/// Removes one session if its record says that it is half done. Only for who holds its lock.
+///
+/// # Errors
+/// If the kernel does not remove it.
+pub fn abandoned(env: &Env<'_>, record: &Record) -> Result<Option<Swept>, SessionError> {
+    let Some(session) = sysfs::session(&env.roots, record.sid).filter(|session| record.is_of(session)) else {
+        env.registry.remove(record.sid)?;
+        return Ok(None);
+    };
+    if record.phase == Phase::Up {
+        return Ok(None);
+    }
+    tracing::warn!(sid = %record.sid, target = %record.target, "removing a session that was left half done");
+    destroy(env, (env.open)()?.as_mut(), record.sid)?;
+    Ok(Some(Swept { sid: session.sid, target: record.target.clone() }))
+}
+
+/// Removes the session of a process that died between making it and recording it, and its intent. Only for who holds
+/// the lock `create`.
+pub(super) fn unfinished_intent(env: &Env<'_>, control: &mut dyn Control) -> Result<(), SessionError> {
+    let Some(intent) = env.registry.intent()? else { return Ok(()) };
+    let sessions = sysfs::sessions(&env.roots)
+        .map_err(|source| SessionError::Io { action: "list the iSCSI sessions".into(), source })?;
+    let is_recorded =
+        |session: &Session| env.registry.record(session.sid).is_some_and(|record| record.is_of(session));
+    for session in sessions.iter().filter(|session| intent.made(session) && !is_recorded(session)) {
+        tracing::warn!(sid = %session.sid, "removing a session that was never recorded");
+        destroy(env, control, session.sid)?;
+    }
+    Ok(env.registry.remove_intent()?)
+}

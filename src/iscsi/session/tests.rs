@@ -1,0 +1,297 @@
+//! Sessions over doubles of the kernel and the network: every request fails once, and every process dies at each.
+
+mod kernel;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::attach::{LunWish, log_in};
+use super::env::Env;
+use super::error::SessionError;
+use super::establish::How;
+use super::logout::log_out;
+use super::recover::recover;
+use super::sweep::sweep;
+use super::wish::Wish;
+use crate::iscsi::connection::{Connection, ConnectionError, Ended};
+use crate::iscsi::interface::message::SessionId;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::login::{self, LoggedIn};
+use crate::iscsi::netlink::control::{Control, ControlError};
+use crate::iscsi::params::{Digest, Parameters};
+use crate::iscsi::portal::Portal;
+use crate::iscsi::registry::{Phase, Record, Registry};
+use crate::iscsi::settings::Settings;
+use crate::iscsi::sysfs::{self, State};
+use crate::iscsi::wire::Wire;
+use crate::lvm::devices::roots::Roots;
+use kernel::{FakeControl, FakeKernel, Fault};
+
+const IQN: &str = "iqn.2025-01.test:a";
+const PORTAL: &str = "10.0.0.1:3260";
+
+/// A network on which every portal is this machine, and every target agrees, unless it is told to be down.
+struct FakeWire {
+    listener: TcpListener,
+    refuses: bool,
+}
+
+impl Wire for FakeWire {
+    fn connect(&self, _: &Portal, limit: &Limit) -> Result<Connection, ConnectionError> {
+        Connection::open(&self.listener.local_addr().unwrap().to_string().parse().unwrap(), limit)
+    }
+
+    fn log_in(&self, line: &mut Connection, settings: login::Settings) -> Result<Ended, ConnectionError> {
+        if self.refuses {
+            return Err(ConnectionError::Closed { portal: line.portal().clone(), when: "on purpose" });
+        }
+        let offer = settings.offer;
+        Ok(Ended::LoggedIn(Box::new(LoggedIn {
+            parameters: Parameters {
+                header_digest: Digest::None,
+                data_digest: Digest::None,
+                max_recv_data_segment_length: offer.max_recv_data_segment_length,
+                max_send_data_segment_length: 8192,
+                max_burst_length: 262_144,
+                first_burst_length: 65536,
+                initial_r2t: true,
+                immediate_data: true,
+                max_outstanding_r2t: 1,
+                default_time2wait: 2,
+                default_time2retain: 0,
+            },
+            tsih: 1,
+            cmd_sn: 1,
+            exp_stat_sn: 77,
+            exp_cmd_sn: 1,
+            max_cmd_sn: 2,
+            portal_group_tag: Some(3),
+            target_alias: None,
+            authenticated: None,
+            is_mutual: false,
+            requests: 1,
+        })))
+    }
+}
+
+/// A machine with doubles.
+struct Machine {
+    folder: TempDir,
+    kernel: Arc<FakeKernel>,
+    wire: FakeWire,
+    open: Box<super::env::OpenControl>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let kernel = FakeKernel::new(&folder.path().join("sys"));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let shared = Arc::clone(&kernel);
+        let open = Box::new(move || -> Result<Box<dyn Control>, ControlError> {
+            Ok(Box::new(FakeControl(Arc::clone(&shared))))
+        });
+        Self { folder, kernel, wire: FakeWire { listener, refuses: false }, open }
+    }
+
+    fn env(&self) -> Env<'_> {
+        let root = |name: &str| self.folder.path().join(name);
+        Env {
+            open: &*self.open,
+            wire: &self.wire,
+            roots: Roots { sys: root("sys"), run: root("run"), dev: root("dev"), ..Roots::default() },
+            registry: Registry::open(&root("registry")).unwrap(),
+            initiator: "iqn.2025-01.test:init".parse().unwrap(),
+        }
+    }
+
+    fn log_in(&self) -> Result<How, SessionError> {
+        let luns = LunWish { wanted: None, wwid: None };
+        log_in(&self.env(), &wish(), &luns, &Limit::new(Duration::from_secs(60))).map(|ready| ready.how)
+    }
+
+    fn record(&self) -> Record {
+        self.env().registry.records().unwrap().pop().unwrap()
+    }
+
+    fn log_out(&self) -> Result<(), SessionError> {
+        let record = self.record();
+        let env = self.env();
+        log_out(&env, &sysfs::session(&env.roots, record.sid).unwrap(), &record)
+    }
+
+    /// Nothing is in the kernel, and nothing in the registry but locks.
+    fn assert_clean(&self, when: &str) {
+        assert!(self.kernel.sessions().is_empty(), "{when}: {:?}", self.kernel.sessions());
+        let left = files(&self.folder.path().join("registry"));
+        assert!(left.iter().all(|name| name.ends_with(".lock")), "{when}: {left:?}");
+    }
+}
+
+fn wish() -> Wish {
+    Wish {
+        target: IQN.parse().unwrap(),
+        portal: PORTAL.parse().unwrap(),
+        settings: Settings::default(),
+        chap: None,
+        credentials: None,
+    }
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[test]
+fn a_login_takes_the_steps_in_their_order() {
+    let machine = Machine::new();
+    assert_eq!(machine.log_in().unwrap(), How::LoggedIn);
+    let said = machine.kernel.said();
+    let steps: Vec<&str> = said.iter().map(String::as_str).filter(|said| !said.contains('=')).collect();
+    assert_eq!(
+        steps,
+        [
+            "create a session",
+            "create a connection",
+            "bind the socket to the connection",
+            "start the connection"
+        ]
+    );
+    for parameter in
+        ["TargetName=iqn.2025-01.test:a", "ExpStatSn=77", "PortalGroupTag=3", "PersistentAddress=10.0.0.1"]
+    {
+        assert!(said.iter().any(|said| said == parameter), "{parameter}: {said:?}");
+    }
+    let record = machine.record();
+    assert_eq!((record.phase, record.sid), (Phase::Up, SessionId(1)));
+    let session = sysfs::session(&machine.env().roots, record.sid).unwrap();
+    assert!(record.is_of(&session) && session.state == State::LoggedIn);
+    // A second login makes nothing.
+    assert_eq!(machine.log_in().unwrap(), How::AlreadyThere);
+    assert_eq!(machine.kernel.sessions(), [1]);
+    machine.log_out().unwrap();
+    machine.assert_clean("after the logout");
+    // Logging out again finds nothing to do; logging in again makes another session.
+    assert_eq!(machine.log_in().unwrap(), How::LoggedIn);
+    assert_eq!(machine.kernel.sessions(), [2]);
+}
+
+#[test]
+fn a_login_that_fails_at_any_request_leaves_nothing() {
+    let machine = Machine::new();
+    for number in 1.. {
+        machine.kernel.set_fault(Some(Fault::At(number)));
+        match machine.log_in() {
+            Ok(_) => {
+                assert!(number > 20, "a login has more than {number} requests");
+                machine.kernel.set_fault(None);
+                machine.log_out().unwrap();
+                break;
+            }
+            Err(error) => {
+                assert!(matches!(error, SessionError::Control(_)), "{error}");
+                machine.assert_clean(&format!("request {number} failed"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_login_that_the_target_ends_leaves_nothing() {
+    let mut machine = Machine::new();
+    machine.wire.refuses = true;
+    assert!(matches!(machine.log_in().unwrap_err(), SessionError::Wire(_)));
+    machine.assert_clean("the target ended the login");
+}
+
+/// Whether the process died while it did this.
+fn dies(work: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err()
+}
+
+#[test]
+fn a_login_whose_process_dies_at_any_request_is_cleared_away_by_the_next() {
+    for fault in [Fault::DiesBefore as fn(usize) -> Fault, Fault::DiesAfter] {
+        let machine = Machine::new();
+        for number in 1.. {
+            machine.kernel.set_fault(Some(fault(number)));
+            let died = dies(|| drop(machine.log_in()));
+            machine.kernel.set_fault(None);
+            // The next login begins with that, and then makes a session of its own.
+            machine.log_in().unwrap();
+            assert_eq!(machine.kernel.sessions().len(), 1, "{:?}", fault(number));
+            machine.log_out().unwrap();
+            machine.assert_clean(&format!("{:?}", fault(number)));
+            if !died {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_logout_that_fails_or_dies_at_any_request_is_finished_by_the_next_command() {
+    for fault in [Fault::At as fn(usize) -> Fault, Fault::DiesBefore, Fault::DiesAfter] {
+        let machine = Machine::new();
+        for number in 1.. {
+            machine.log_in().unwrap();
+            machine.kernel.set_fault(Some(fault(number)));
+            dies(|| drop(machine.log_out()));
+            let made = machine.kernel.requests();
+            machine.kernel.set_fault(None);
+            sweep(&machine.env()).unwrap();
+            machine.assert_clean(&format!("{:?}", fault(number)));
+            if made < number {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_session_is_recovered_and_a_recovery_that_fails_can_be_repeated() {
+    let machine = Machine::new();
+    machine.log_in().unwrap();
+    for number in 1.. {
+        let record = machine.record();
+        machine.kernel.lose(record.sid.0);
+        machine.kernel.set_fault(Some(Fault::At(number)));
+        let result = recover(&machine.env(), &record, &Limit::new(Duration::from_secs(60)));
+        machine.kernel.set_fault(None);
+        let state = || sysfs::session(&machine.env().roots, record.sid).unwrap().state;
+        if result.is_ok() {
+            assert_eq!(state(), State::LoggedIn);
+            break;
+        }
+        assert_eq!(state(), State::Failed, "request {number} failed");
+        // A login finds the session, and recovers it.
+        assert_eq!(machine.log_in().unwrap(), How::Recovered);
+        assert_eq!((state(), machine.kernel.sessions().len()), (State::LoggedIn, 1));
+    }
+    machine.log_out().unwrap();
+    machine.assert_clean("after the recoveries");
+}
+
+#[test]
+fn sessions_of_others_are_left_alone() {
+    let machine = Machine::new();
+    machine.log_in().unwrap();
+    let record = machine.record();
+    // The same session, made by a process: iscsid's.
+    let creator = machine.folder.path().join("sys/class/iscsi_session/session1/creator");
+    std::fs::write(creator, "4711\n").unwrap();
+    assert!(sweep(&machine.env()).unwrap().is_empty());
+    assert_eq!(machine.kernel.sessions(), [1]);
+    assert_eq!(machine.log_in().unwrap(), How::AlreadyThere);
+    machine.kernel.lose(record.sid.0);
+    let error = machine.log_in().unwrap_err();
+    assert!(matches!(error, SessionError::Foreign { state: State::Failed, .. }), "{error}");
+    assert_eq!(machine.kernel.sessions(), [1]);
+}

@@ -1,0 +1,244 @@
+//! A double of the kernel's interface: it keeps sessions, shows them in a sysfs of its own, refuses what the kernel
+//! refuses, and fails or falls silent when it is told to.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use crate::iscsi::interface::message::{Answer, Event, Request, SessionId};
+use crate::iscsi::interface::params::Param;
+use crate::iscsi::netlink::control::{Control, ControlError, Heard};
+use crate::iscsi::pdu::{LoginRequest, LoginResponse, LogoutResponse, Numbers, Stage, opcode};
+
+/// The way a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Conn {
+    Made,
+    Bound,
+    Up,
+    /// Stopped, or lost: `needs_stop` tells that the kernel refuses to bind before a stop.
+    Down {
+        needs_stop: bool,
+    },
+}
+
+/// Which request fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// This one, counted from 1.
+    At(usize),
+    /// The process dies before this one.
+    DiesBefore(usize),
+    /// The process dies when this one is done, before it hears of that.
+    DiesAfter(usize),
+}
+
+#[derive(Default)]
+struct State {
+    sessions: BTreeMap<u32, Option<Conn>>,
+    made: u32,
+    requests: usize,
+    fault: Option<Fault>,
+    events: VecDeque<Event>,
+    said: Vec<String>,
+}
+
+/// The double.
+pub struct FakeKernel {
+    sys: PathBuf,
+    state: Mutex<State>,
+}
+
+impl FakeKernel {
+    /// A kernel without sessions, with its sysfs in `sys`.
+    pub fn new(sys: &Path) -> Arc<Self> {
+        for class in ["iscsi_session", "iscsi_connection", "scsi_host"] {
+            fs::create_dir_all(sys.join("class").join(class)).unwrap();
+        }
+        Arc::new(Self { sys: sys.to_owned(), state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// Sets a fault, counting from here; none clears it.
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        let mut state = self.state();
+        state.fault = fault;
+        state.requests = 0;
+    }
+
+    /// How many requests there were since the last fault was set.
+    pub fn requests(&self) -> usize {
+        self.state().requests
+    }
+
+    /// What was asked, in order.
+    pub fn said(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().said)
+    }
+
+    /// The sessions there are.
+    pub fn sessions(&self) -> Vec<u32> {
+        self.state().sessions.keys().copied().collect()
+    }
+
+    /// The connection of a session is lost.
+    pub fn lose(&self, sid: u32) {
+        self.state().sessions.insert(sid, Some(Conn::Down { needs_stop: true }));
+        self.show(sid, "state", "FAILED");
+    }
+
+    fn session_folder(&self, sid: u32) -> PathBuf {
+        self.sys.join(format!("devices/host{sid}/session{sid}/iscsi_session/session{sid}"))
+    }
+
+    fn show(&self, sid: u32, attribute: &str, value: &str) {
+        fs::write(self.session_folder(sid).join(attribute), format!("{value}\n")).unwrap();
+    }
+
+    fn connection_folder(&self, sid: u32) -> PathBuf {
+        self.sys.join(format!("class/iscsi_connection/connection{sid}:0"))
+    }
+
+    fn add_session(&self, sid: u32) {
+        let folder = self.session_folder(sid);
+        fs::create_dir_all(&folder).unwrap();
+        symlink(&folder, self.sys.join(format!("class/iscsi_session/session{sid}"))).unwrap();
+        let host = self.sys.join(format!("class/scsi_host/host{sid}"));
+        fs::create_dir_all(&host).unwrap();
+        fs::write(host.join("proc_name"), "iscsi_tcp\n").unwrap();
+        for (attribute, value) in
+            [("state", "FREE"), ("creator", "-1"), ("targetname", "(null)"), ("target_id", "0")]
+        {
+            self.show(sid, attribute, value);
+        }
+    }
+
+    fn remove_session(&self, sid: u32) {
+        fs::remove_file(self.sys.join(format!("class/iscsi_session/session{sid}"))).unwrap();
+        fs::remove_dir_all(self.sys.join(format!("devices/host{sid}"))).unwrap();
+        fs::remove_dir_all(self.sys.join(format!("class/scsi_host/host{sid}"))).unwrap();
+    }
+
+    fn carry_out(&self, request: &Request) -> Result<Answer, Errno> {
+        let mut state = self.state();
+        let done = Ok(Answer::of_a_double([0; 4]));
+        let Some(SessionId(sid)) = request.sid() else {
+            state.made += 1;
+            let sid = state.made;
+            state.sessions.insert(sid, None);
+            self.add_session(sid);
+            return Ok(Answer::of_a_double([sid, sid, 0, 0]));
+        };
+        let conn = *state.sessions.get(&sid).ok_or(Errno::EINVAL)?;
+        let set = |state: &mut State, conn| state.sessions.insert(sid, conn);
+        match (request, conn) {
+            (Request::DestroySession(_), None) => {
+                state.sessions.remove(&sid);
+                self.remove_session(sid);
+            }
+            (Request::DestroySession(_), Some(_)) => return Err(Errno::EBUSY),
+            (Request::CreateConn(_), None) => {
+                set(&mut state, Some(Conn::Made));
+                fs::create_dir_all(self.connection_folder(sid)).unwrap();
+            }
+            (Request::CreateConn(_), Some(_)) => return Err(Errno::ENOMEM),
+            (_, None) => return Err(Errno::EINVAL),
+            (Request::DestroyConn(_), Some(_)) => {
+                set(&mut state, None);
+                fs::remove_dir_all(self.connection_folder(sid)).unwrap();
+            }
+            (Request::BindConn { .. }, Some(Conn::Down { needs_stop: true })) => return Err(Errno::ENOTCONN),
+            (Request::BindConn { .. }, Some(_)) => drop(set(&mut state, Some(Conn::Bound))),
+            (Request::SetParam { param, value, .. }, Some(Conn::Bound | Conn::Up)) => {
+                self.told(sid, *param, value)
+            }
+            (Request::StartConn(_), Some(Conn::Bound)) => {
+                set(&mut state, Some(Conn::Up));
+                self.show(sid, "state", "LOGGED_IN");
+            }
+            (Request::StopConn(..), Some(_)) => {
+                set(&mut state, Some(Conn::Down { needs_stop: false }));
+                self.show(sid, "state", "FAILED");
+            }
+            (Request::SendPdu { pdu, .. }, Some(Conn::Bound | Conn::Up)) => {
+                let answer = answer(pdu);
+                state.events.push_back(Event::Pdu { sid: SessionId(sid), pdu: answer });
+            }
+            (Request::UnbindSession(_), Some(_)) => state.events.push_back(Event::Unbound(SessionId(sid))),
+            _ => return Err(Errno::ENOTCONN),
+        }
+        done
+    }
+
+    fn told(&self, sid: u32, param: Param, value: &str) {
+        let connection = self.connection_folder(sid);
+        match param {
+            Param::TargetName => self.show(sid, "targetname", value),
+            Param::InterfaceName => self.show(sid, "ifacename", value),
+            Param::InitiatorName => self.show(sid, "initiatorname", value),
+            Param::PersistentAddress => fs::write(connection.join("persistent_address"), value).unwrap(),
+            Param::PersistentPort => fs::write(connection.join("persistent_port"), value).unwrap(),
+            _ => {}
+        }
+    }
+}
+
+/// A target that agrees to everything.
+fn answer(pdu: &crate::iscsi::pdu::Pdu) -> crate::iscsi::pdu::Pdu {
+    let numbers = Numbers { stat_sn: 1, exp_cmd_sn: 2, max_cmd_sn: 33 };
+    if pdu.opcode() == opcode::LOGOUT_REQUEST {
+        return LogoutResponse { response: 0, itt: 0, numbers, time2wait: 2, time2retain: 0 }.encode();
+    }
+    let request = LoginRequest::decode(pdu).unwrap();
+    LoginResponse {
+        transit: Some(Stage::FullFeature),
+        more: false,
+        stage: request.stage,
+        version_active: 0,
+        isid: request.isid,
+        tsih: 7,
+        itt: 0x1234,
+        stat_sn: 1,
+        exp_cmd_sn: 2,
+        max_cmd_sn: 33,
+        status: (0, 0),
+    }
+    .encode(b"TargetPortalGroupTag=1\0".to_vec())
+}
+
+/// A conversation with the double.
+pub struct FakeControl(pub Arc<FakeKernel>);
+
+impl Control for FakeControl {
+    fn request(&mut self, request: &Request) -> Result<Answer, ControlError> {
+        let (number, fault) = {
+            let mut state = self.0.state();
+            state.requests += 1;
+            state.said.push(match request {
+                Request::SetParam { param, value, .. } => format!("{param:?}={value}"),
+                other => other.name().to_owned(),
+            });
+            (state.requests, state.fault)
+        };
+        match fault {
+            Some(Fault::At(at)) if at == number => return Err(ControlError::refused(request, Errno::EIO)),
+            Some(Fault::DiesBefore(at)) if at == number => panic!("the process dies, as it should"),
+            _ => {}
+        }
+        let answer = self.0.carry_out(request).map_err(|errno| ControlError::refused(request, errno));
+        assert!(fault != Some(Fault::DiesAfter(number)), "the process dies, as it should");
+        answer
+    }
+
+    fn next_event(&mut self, _deadline: Instant) -> Result<Heard, ControlError> {
+        Ok(self.0.state().events.pop_front().map_or(Heard::Nothing, Heard::Event))
+    }
+}

@@ -1,0 +1,117 @@
+//! Which session is wanted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::env::Env;
+use super::error::SessionError;
+use crate::iscsi::chap::Chap;
+use crate::iscsi::chap_file;
+use crate::iscsi::interface::message::SessionId;
+use crate::iscsi::interface::params::Param;
+use crate::iscsi::login::{self, Numbering, SessionKind};
+use crate::iscsi::name::{IscsiName, Isid};
+use crate::iscsi::portal::{Host, Portal};
+use crate::iscsi::registry::{LockName, Phase, Record};
+use crate::iscsi::settings::{Names, Settings};
+use crate::iscsi::sysfs::{Endpoint, Session};
+use crate::iscsi::wire::WireError;
+
+/// A session to a target at a portal.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The target.
+    pub target: IscsiName,
+    /// The portal.
+    pub portal: Portal,
+    /// Time limits and checksums.
+    pub settings: Settings,
+    /// How to authenticate.
+    pub chap: Option<Chap>,
+    /// The file `chap` was read from, to be read again when the session is recovered.
+    pub credentials: Option<PathBuf>,
+}
+
+impl Wish {
+    /// The wish that a recorded session was made for. Its secrets are read again.
+    ///
+    /// # Errors
+    /// If the record holds names that are none, or the secrets cannot be read.
+    pub fn from_record(record: &Record) -> Result<Self, SessionError> {
+        let chap = record.credentials.as_deref().map(chap_file::read).transpose()?;
+        Ok(Self {
+            target: record.target.parse().map_err(WireError::from)?,
+            portal: record.portal.parse().map_err(WireError::from)?,
+            settings: record.settings,
+            chap: chap.and_then(|credentials| credentials.login),
+            credentials: record.credentials.clone(),
+        })
+    }
+
+    /// The lock that guards the session.
+    pub fn lock_name(&self) -> LockName {
+        LockName::Session { target: self.target.to_string(), portal: self.portal.to_string() }
+    }
+
+    /// The record of the session while it is made.
+    pub(super) fn record(&self, env: &Env<'_>, sid: SessionId) -> Record {
+        Record {
+            sid,
+            boot_id: env.registry.boot_id().to_owned(),
+            phase: Phase::Starting,
+            target: self.target.to_string(),
+            portal: self.portal.to_string(),
+            initiator: env.initiator.to_string(),
+            credentials: self.credentials.clone(),
+            settings: self.settings,
+            only: Some(BTreeSet::new()),
+            luns: BTreeMap::new(),
+        }
+    }
+
+    /// What the login is to achieve.
+    pub(super) fn login(
+        &self,
+        initiator: &IscsiName,
+        isid: Isid,
+        numbering: Numbering,
+        exp_stat_sn: u32,
+    ) -> login::Settings {
+        login::Settings {
+            initiator: initiator.clone(),
+            kind: SessionKind::Normal(self.target.clone()),
+            isid,
+            numbering,
+            exp_stat_sn,
+            chap: self.chap.clone(),
+            offer: self.settings.offer(),
+        }
+    }
+
+    /// The kernel's parameters that are known before the login.
+    pub(super) fn parameters(&self, initiator: &str) -> Vec<(Param, String)> {
+        let Endpoint { address, port } = endpoint(&self.portal);
+        let target = self.target.as_str();
+        self.settings.before_login(&Names { target, initiator, address: &address, port })
+    }
+
+    /// Whether a session of whoever's is what is wanted: the same target by the same portal, not bound to an interface
+    /// of its own.
+    pub fn is_met_by(&self, session: &Session) -> bool {
+        let any_interface =
+            ["", crate::iscsi::settings::DEFAULT_INTERFACE].contains(&session.interface.as_str());
+        let here = endpoint(&self.portal);
+        session.target == self.target.as_str() && any_interface && session.portal.as_ref() == Some(&here)
+    }
+}
+
+/// A portal as the kernel is told it: without brackets.
+pub fn endpoint(portal: &Portal) -> Endpoint {
+    let address = match &portal.host {
+        Host::V4(address) => address.to_string(),
+        Host::V6 { address, scope: None } => address.to_string(),
+        Host::V6 { address, scope: Some(scope) } => format!("{address}%{scope}"),
+        Host::Name(name) => name.clone(),
+    };
+    Endpoint { address, port: portal.port }
+}

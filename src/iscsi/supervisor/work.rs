@@ -1,0 +1,94 @@
+//! The work on one session, done in a thread of its own.
+
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use crate::iscsi::interface::message::{Request, SessionId};
+use crate::iscsi::limit::Limit;
+use crate::iscsi::netlink::control::{Control, ControlError};
+use crate::iscsi::pdu::{LogoutReason, LogoutRequest, opcode};
+use crate::iscsi::registry::{Phase, Record};
+use crate::iscsi::session::attach::rescan;
+use crate::iscsi::session::await_event::await_pdu;
+use crate::iscsi::session::env::Env;
+use crate::iscsi::session::error::{Kind, SessionError};
+use crate::iscsi::session::recover::recover;
+use crate::iscsi::sysfs::{self, Session, State};
+use crate::iscsi::watch::{Outcome, Task};
+use crate::thin::error::in_words;
+
+/// How long one try may take: a target that is slower than this is not there.
+const TRY: Duration = Duration::from_secs(20);
+
+/// How long the target may take to answer a goodbye it has asked for.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Does a task. What went wrong is in the log.
+pub fn work(env: &Env<'_>, sid: SessionId, task: Task) -> Outcome {
+    match try_to(env, sid, task) {
+        Ok(()) => Outcome::Done,
+        Err(error) => {
+            let causes = in_words(&error);
+            tracing::warn!(%sid, "{task:?} failed: {causes}");
+            if is_refusal(&error) { Outcome::Refused } else { Outcome::Failed }
+        }
+    }
+}
+
+/// Whether a repetition alone does not help.
+fn is_refusal(error: &SessionError) -> bool {
+    error.kind() == Kind::Refused && !matches!(error, SessionError::Control(ControlError::Refused { .. }))
+}
+
+fn try_to(env: &Env<'_>, sid: SessionId, task: Task) -> Result<(), SessionError> {
+    let limit = Limit::new(TRY);
+    let Some(record) = env.registry.record(sid) else { return Ok(()) };
+    if task == Task::Rescan {
+        return match session_of(env, &record) {
+            Some(session) if session.state == State::LoggedIn => {
+                rescan(env, &session, &limit).map(|(attached, _)| {
+                    for change in attached.changes {
+                        tracing::info!(%sid, ?change, "a LUN has changed");
+                    }
+                })
+            }
+            _ => Ok(()),
+        };
+    }
+    let _lock = env.registry.lock(&record.lock_name(), &limit)?;
+    // While the lock was waited for, the session may have been ended, or recovered by a login.
+    let Some(record) = env.registry.record(sid).filter(|record| record.phase == Phase::Up) else {
+        return Ok(());
+    };
+    let Some(session) = session_of(env, &record) else { return Ok(()) };
+    match (task, session.state) {
+        (Task::Recover, State::LoggedIn) => return Ok(()),
+        (Task::Relogin, State::LoggedIn) => {
+            if let Err(error) = say_goodbye((env.open)()?.as_mut(), sid) {
+                tracing::warn!(%sid, %error, "the target's wish to be logged out of could not be met politely");
+            }
+        }
+        _ => {}
+    }
+    let agreed = recover(env, &record, &limit)?;
+    tracing::info!(%sid, target = %record.target, requests = agreed.requests, "the session has a connection again");
+    Ok(())
+}
+
+fn session_of(env: &Env<'_>, record: &Record) -> Option<Session> {
+    sysfs::session(&env.roots, record.sid).filter(|session| record.is_of(session))
+}
+
+/// Logs out of the connection, as a target has asked with an Asynchronous Message. The kernel goes on to think that the
+/// session is logged in: whoever calls stops the connection next.
+fn say_goodbye(control: &mut dyn Control, sid: SessionId) -> Result<(), SessionError> {
+    let goodbye =
+        LogoutRequest { reason: LogoutReason::CloseConnection, itt: 0, cid: 0, cmd_sn: 0, exp_stat_sn: 0 };
+    match control.request(&Request::SendPdu { sid, pdu: goodbye.encode() }) {
+        // The connection is gone already.
+        Err(error) if error.errno() == Some(Errno::ENOTCONN) => return Ok(()),
+        other => drop(other?),
+    }
+    await_pdu(control, sid, opcode::LOGOUT_RESPONSE, "the goodbye", &Limit::new(GOODBYE)).map(drop)
+}
