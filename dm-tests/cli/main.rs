@@ -6,7 +6,10 @@
 //! rewrites them.
 
 mod configure;
+mod forms;
 mod golden;
+mod json_form;
+mod man;
 mod reference;
 mod streams;
 mod terminal;

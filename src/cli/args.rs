@@ -31,9 +31,23 @@ Exit codes:
   6  metadata is corrupt
   7  not supported
 
-Errors go to standard error as 'error: …', 'caused by: …' and 'hint: …'; with --json as
-  {\"error\": {\"message\": \"…\", \"causes\": [\"…\"], \"hint\": \"…\" or null, \"code\": 1}}
-Warnings and notes go to standard error; with --json they are in the answer instead.
+Errors go to standard error as 'error: …', 'caused by: …' and 'hint: …'; with --json as an object. Warnings and
+notes go to standard error; with --json they are in the answer instead.
+
+JSON of errors:
+  {\"error\": {\"message\", \"causes\": [text], \"hint\": text or null, \"code\": number (the exit code),
+     \"recovered\"?: [text] (mended before it went wrong), \"warnings\"?: [text]}}
+
+JSON of --version:
+  {\"name\", \"version\", \"udev\": boolean, \"target\", \"lvm2_at_least\",
+   \"proxmox_ve\": {\"pve_storage\" (the release whose rules are followed), \"api_version\": number,
+     \"api_age\": number},
+   \"storage_types\": [{\"type\", \"properties\": [text], \"content\": [text], \"formats\": [text],
+     \"shared\": boolean, \"features\": [text]}]}
+
+Forms of JSON are written as a type with remarks in parentheses: text, number, boolean, object, [form] (a list),
+{text: form} (any keys), {\"key\": form, \"other\"?: form} (these keys; one with a question mark may be missing;
+without a form it is a text), a text in quotes (exactly that); 'or' stands between choices.
 
 Environment:
   LVM_SYSTEM_DIR  where lvm.conf is (default /etc/lvm), as for lvm2

@@ -33,8 +33,8 @@ macro_rules! configuring {
             "Examples:\n",
             $examples,
             "\n\nJSON:\n",
-            "  {\"executed\": false with --dry-run, \"file\", \"storage\", \"type\",\n",
-            "   \"changed\": whether the file is, \"digest\": of the file afterwards,\n",
+            "  {\"executed\": boolean (false with --dry-run), \"file\", \"storage\", \"type\",\n",
+            "   \"changed\": boolean (whether the file is or would be), \"digest\": text (SHA-1 of the file now),\n",
             "   \"diff\": text or null, \"notes\": [text], \"warnings\": [text]}"
         )
     };

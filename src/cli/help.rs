@@ -7,14 +7,41 @@ macro_rules! changing {
             "Examples:\n  ",
             $examples,
             "\n\nJSON:\n",
-            "  {\"executed\": false with --dry-run,\n",
-            "   \"transactions\": [one for each volume group:\n",
+            "  {\"executed\": boolean (false with --dry-run),\n",
+            "   \"transactions\": [(one for each volume group)\n",
             "     {\"vg\", \"done\": [{\"asked\", \"volume\", \"path\", \"what\"}], \"recovered\": [text],\n",
-            "      \"commits\": of metadata, \"ioctls\": {name: number}, \"frozen_us\": microseconds or null,\n",
-            "      \"plan\": with --dry-run}],\n",
+            "      \"commits\": number (of metadata), \"ioctls\": {text: number},\n",
+            "      \"frozen_us\": number (microseconds) or null, \"plan\"?: object (with --dry-run)}],\n",
             "   \"notes\": [text], \"warnings\": [text]}"
         )
     };
 }
 
 pub(crate) use changing;
+
+/// What `--json` shows of an iSCSI session.
+macro_rules! iscsi_session {
+    () => {
+        "\"session\": number, \"target\", \"portal\", \"connected_to\": text or null, \"state\",
+     \"owner\": \"thinvol\" or \"other\", \"portal_group\": number or null, \"initiator\",
+     \"header_digest\": boolean, \"data_digest\": boolean,
+     \"timeouts\": {\"replacement\": number (seconds; -1 is never) or null, \"abort\": number or null,
+       \"lun_reset\": number or null, \"target_reset\": number or null, \"ping_interval\": number or null,
+       \"ping\": number or null},
+     \"luns\": [{\"lun\": number, \"address\" (host:channel:target:lun), \"state\", \"wwid\": text or null,
+       \"device\": text or null, \"size\": number (bytes) or null, \"by_id\": [text], \"by_path\": [text]}]"
+    };
+}
+
+/// What `--json` shows of the changes of an iSCSI session's LUNs.
+macro_rules! lun_changes {
+    () => {
+        "\"changes\": [{\"change\": \"added\" or \"resized\" or \"removed\" or \"replaced\" or \"gone_in_use\",
+       \"lun\": number, \"from\"?: number (bytes), \"to\"?: number (bytes), \"disk\"?,
+       \"holders\"?: [object (who uses it)]}],
+     "
+    };
+}
+
+pub(crate) use iscsi_session;
+pub(crate) use lun_changes;

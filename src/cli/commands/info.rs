@@ -29,19 +29,24 @@ Examples:
   thinvol info pve/data
 
 JSON:
-  {\"kind\": \"volume\", \"volume\", \"uuid\", \"path\", \"size\": bytes, \"mapped\": bytes or null, \"pool\",
-   \"thin_id\", \"origin\": LVM's or null, \"made_from\": text or null,
-   \"snapshots\": [{\"name\", \"volume\", \"size\": bytes, \"created\": seconds since 1970 or null}],
-   \"clones\": [volume], \"features\": [text],
-   \"tags\": [text], \"writable\", \"active\", \"suspended\", \"open_count\",
-   \"device\": \"major:minor\" or null, \"created\": seconds since 1970 or null,
+  {\"kind\": \"volume\", \"volume\", \"uuid\", \"path\", \"size\": number (bytes),
+   \"mapped\": number (bytes) or null, \"pool\": text or null, \"thin_id\": number or null,
+   \"origin\": text (LVM's) or null, \"made_from\": text or null,
+   \"snapshots\": [{\"name\", \"volume\", \"size\": number (bytes),
+     \"created\": number (seconds since 1970) or null}], \"clones\": [text],
+   \"features\": [text], \"tags\": [text], \"writable\": boolean, \"active\": boolean, \"suspended\": boolean,
+   \"open_count\": number, \"device\": text (major:minor) or null,
+   \"created\": number (seconds since 1970) or null, \"notes\": [text], \"warnings\": [text]}
+  or
+  {\"kind\": \"pool\", \"storage\", \"uuid\", \"active\": boolean, \"size\": number (bytes),
+   \"metadata_size\": number (bytes), \"chunk_size\": number (bytes), \"transaction_id\": number,
+   \"volumes\": number, \"virtual_size\": number (bytes),
+   \"kernel\": object or text (the pool's status) or null,
+   \"configured\": {\"id\", \"content\": [text], \"nodes\": [text] or null, \"formats\": [text],
+     \"shared\": boolean, \"bwlimit\": text or null} or null,
    \"notes\": [text], \"warnings\": [text]}
-  {\"kind\": \"pool\", \"storage\", \"uuid\", \"active\", \"size\": bytes, \"metadata_size\": bytes,
-   \"chunk_size\": bytes, \"transaction_id\", \"volumes\": number, \"virtual_size\": bytes,
-   \"kernel\": the pool's status or null, \"configured\": null or {\"id\", \"content\": [text],
-   \"nodes\": [text] or null, \"formats\": [\"raw\"], \"shared\": false, \"bwlimit\": text or null},
-   \"notes\": [text], \"warnings\": [text]}
-  Features are what Proxmox VE does with a volume: snapshot, clone, template, copy, sparseinit, rename.";
+
+Features are what Proxmox VE does with a volume: snapshot, clone, template, copy, sparseinit, rename.";
 
 /// What `thinvol info` takes.
 #[derive(Debug, Args)]

@@ -27,13 +27,15 @@ Examples:
   thinvol list pve/data --tree
 
 JSON:
-  {\"storage\", \"volumes\": [{\"volume\", \"format\": \"raw\",
-     \"content\": \"images\" or \"rootdir\", \"size\": bytes,
-     \"mapped\": bytes or null, \"vmid\": number or null, \"uuid\", \"active\",
-     \"created\": seconds since 1970 or null, \"depth\": ancestors in the tree,
-     \"parent\": {\"volume\": or null, \"uuid\": or null} or null, \"snapshot\": its name or null}],
+  {\"storage\", \"volumes\": [{\"volume\", \"format\": \"raw\", \"content\": \"images\" or \"rootdir\",
+     \"size\": number (bytes), \"mapped\": number (bytes) or null, \"vmid\": number or null, \"uuid\",
+     \"active\": boolean, \"created\": number (seconds since 1970) or null,
+     \"depth\": number (of ancestors in the tree),
+     \"parent\": {\"volume\": text or null, \"uuid\": text or null} or null,
+     \"snapshot\": text (its name) or null}],
    \"notes\": [text], \"warnings\": [text]}
-  Snapshots are among the volumes with --tree only.";
+
+Snapshots are among the volumes with --tree only.";
 
 /// What `thinvol list` takes.
 #[derive(Debug, Args)]

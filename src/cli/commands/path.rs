@@ -18,7 +18,7 @@ Examples:
   thinvol path pve/vm-100-disk-0@daily             /dev/pve/snap_vm-100-disk-0_daily
 
 JSON:
-  {\"path\": \"/dev/pve/vm-100-disk-0\"}";
+  {\"path\"}";
 
 /// What `thinvol path` takes.
 #[derive(Debug, Args)]

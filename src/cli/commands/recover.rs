@@ -19,8 +19,9 @@ Examples:
   thinvol recover --dry-run pve                    what would be done
 
 JSON:
-  {\"executed\": false with --dry-run,
-   \"volume_groups\": [{\"vg\", \"recovered\": [text], \"plan\": with --dry-run}], \"warnings\": [text]}";
+  {\"executed\": boolean (false with --dry-run),
+   \"volume_groups\": [{\"vg\", \"recovered\": [text], \"plan\"?: object (with --dry-run)}],
+   \"warnings\": [text]}";
 
 /// What `thinvol recover` takes.
 #[derive(Debug, Args)]

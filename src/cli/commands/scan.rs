@@ -19,7 +19,7 @@ Examples:
   thinvol scan lvm --json
 
 JSON:
-  {\"volume_groups\": [{\"name\", \"uuid\", \"trouble\": [why it cannot be changed]}]}";
+  {\"volume_groups\": [{\"name\", \"uuid\", \"trouble\": [text (why it cannot be changed)]}]}";
 
 const LVMTHIN_HELP: &str = "\
 Examples:
@@ -27,7 +27,8 @@ Examples:
   thinvol scan lvmthin pve --json
 
 JSON:
-  {\"vg\": \"pve\", \"pools\": [{\"name\", \"storage\", \"active\", \"size\": bytes}], \"warnings\": [text]}";
+  {\"vg\", \"pools\": [{\"name\", \"storage\", \"active\": boolean, \"size\": number (bytes)}],
+   \"warnings\": [text]}";
 
 const ISCSI_HELP: &str = "\
 Examples:
@@ -36,7 +37,7 @@ Examples:
   thinvol scan iscsi san.example.com --chap-file /etc/thinvol/san.chap --json
 
 JSON:
-  {\"portal\": that was asked, \"targets\": [{\"target\", \"portals\": [text]}],
+  {\"portal\" (that was asked), \"targets\": [{\"target\", \"portals\": [text]}],
    \"notes\": [text], \"warnings\": [text]}
 
 'thinvol iscsi discover' asks several portals and shows more.";

@@ -28,10 +28,11 @@ Examples:
   thinvol status --json | jq '.storages[] | select(.used > .total * 0.8)'
 
 JSON:
-  {\"storages\": [{\"storage\", \"type\", \"enabled\": for this node, \"active\": null if not known,
-    \"pool\": \"<vg>/<pool>\" or null, \"content\": [text] or null, \"total\": bytes or null,
-    \"used\": bytes or null, \"available\": bytes or null, \"metadata_total\": bytes or null,
-    \"metadata_used\": bytes or null, \"kernel\": the pool's status or null}],
+  {\"storages\": [{\"storage\", \"type\", \"enabled\": boolean (for this node),
+     \"active\": boolean or null (not known), \"pool\": text or null, \"content\": [text] or null,
+     \"total\": number (bytes) or null, \"used\": number (bytes) or null,
+     \"available\": number (bytes) or null, \"metadata_total\": number (bytes) or null,
+     \"metadata_used\": number (bytes) or null, \"kernel\": object or text (the pool's status) or null}],
    \"notes\": [text], \"warnings\": [text]}";
 
 /// What `thinvol status` takes.

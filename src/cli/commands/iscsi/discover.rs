@@ -24,9 +24,10 @@ Examples:
 Columns: target, portal, portal group tag.
 
 JSON:
-  {\"targets\": [{\"target\", \"asked\": [portals that list it],
+  {\"targets\": [{\"target\", \"asked\": [text] (portals that list it),
                 \"addresses\": [{\"portal\", \"tag\": number or null}]}],
-   \"failed\": [{\"portal\", \"error\": {\"message\", \"causes\", \"hint\", \"code\"}}],
+   \"failed\": [{\"portal\", \"error\": {\"message\", \"causes\": [text], \"hint\": text or null,
+                \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
    \"notes\": [text], \"warnings\": [text]}
 
 If only some portals answer, the exit code is 5. The form of a CHAP file is in docs/iscsi.md.";

@@ -11,6 +11,7 @@ use super::env::{TimeLimit, Via, env, unsupervised};
 use super::shown::{self, SessionShown};
 use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
+use crate::cli::help::{iscsi_session, lun_changes};
 use crate::cli::output::Answer;
 use crate::iscsi::chap_file;
 use crate::iscsi::coexist::{Way, iscsid, why_native};
@@ -30,7 +31,8 @@ use crate::iscsi::settings::Settings;
 use crate::iscsi::wwid::Wwid;
 use crate::sys::signals::SignalsHeldOff;
 
-const HELP: &str = "\
+const HELP: &str = concat!(
+    "\
 Examples:
   thinvol iscsi login --portal 10.0.0.1 --target iqn.2025-01.test:a
   thinvol iscsi login --portal 10.0.0.1 --portal 10.0.1.1 --target iqn.2025-01.test:a --lun 3
@@ -38,12 +40,17 @@ Examples:
   thinvol iscsi login --portal '[fd00::1]' --target iqn.2025-01.test:a --no-scan --replacement-timeout 15
 
 JSON:
-  {\"sessions\": [{\"how\": \"logged_in\", \"already_there\" or \"recovered\", \"via\": \"native\" or \"iscsiadm\",
-                 \"changes\": [{\"change\", \"lun\", …}], and what 'thinvol iscsi sessions' shows of one}],
-   \"failed\": [{\"target\", \"portal\", \"error\": {\"message\", \"causes\", \"hint\", \"code\"}}],
+  {\"sessions\": [{\"how\": \"logged_in\" or \"already_there\" or \"recovered\", \"via\": \"native\" or \"iscsiadm\",
+     ",
+    lun_changes!(),
+    iscsi_session!(),
+    "}],
+   \"failed\": [{\"target\", \"portal\", \"error\": {\"message\", \"causes\": [text], \"hint\": text or null,
+     \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
    \"notes\": [text], \"warnings\": [text]}
 
-If some sessions cannot be had, the exit code is 5 and the others stay; if none can, nothing is left.";
+If some sessions cannot be had, the exit code is 5 and the others stay; if none can, nothing is left."
+);
 
 /// What `thinvol iscsi login` takes.
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use super::env::{TimeLimit, env};
 use super::shown::{self, SessionShown};
 use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
+use crate::cli::help::{iscsi_session, lun_changes};
 use crate::cli::output::Answer;
 use crate::iscsi::limit::Limit;
 use crate::iscsi::session::attach::rescan;
@@ -18,15 +19,19 @@ use crate::iscsi::session::luns::Change;
 use crate::iscsi::session::parallel::in_parallel;
 use crate::iscsi::sysfs::{Session, State};
 
-const HELP: &str = "\
+const HELP: &str = concat!(
+    "\
 Examples:
   thinvol iscsi rescan                                    all sessions
   thinvol iscsi rescan --target iqn.2025-01.test:a
 
 JSON:
-  {\"sessions\": [{\"changes\": [{\"change\": \"added\", \"resized\", \"removed\", \"replaced\" or
-                 \"gone_in_use\", \"lun\", …}], and what 'thinvol iscsi sessions' shows of one}],
-   \"warnings\": [text]}";
+  {\"sessions\": [{",
+    lun_changes!(),
+    iscsi_session!(),
+    "}],
+   \"warnings\": [text]}"
+);
 
 /// What `thinvol iscsi rescan` takes.
 #[derive(Debug, Args)]

@@ -9,24 +9,25 @@ use super::env::env;
 use super::shown::SessionShown;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
+use crate::cli::help::iscsi_session;
 use crate::cli::output::Answer;
 use crate::iscsi::session::establish::list;
 use crate::iscsi::session::sweep::sweep;
 use crate::iscsi::sysfs;
 
-const HELP: &str = "\
+const HELP: &str = concat!(
+    "\
 Examples:
   thinvol iscsi sessions
   thinvol iscsi sessions --json
   thinvol iscsi sessions --clean            remove what processes that died left half made
 
 JSON:
-  {\"sessions\": [{\"session\", \"target\", \"portal\", \"connected_to\", \"state\",
-                 \"owner\": \"thinvol\" or \"other\", \"portal_group\", \"initiator\", \"header_digest\",
-                 \"data_digest\", \"timeouts\": {\"replacement\", \"abort\", \"lun_reset\", \"target_reset\",
-                 \"ping_interval\", \"ping\"}, \"luns\": [{\"lun\", \"address\", \"state\", \"wwid\", \"device\",
-                 \"size\", \"by_id\", \"by_path\"}]}],
-   \"notes\": [text]}";
+  {\"sessions\": [{",
+    iscsi_session!(),
+    "}],
+   \"notes\": [text]}"
+);
 
 /// What `thinvol iscsi sessions` takes.
 #[derive(Debug, Args)]

@@ -17,8 +17,7 @@ Examples:
   thinvol iscsi supervise                                 in the foreground, until it gets a signal
   thinvol iscsi supervise -v                              with what it does on standard error
 
-JSON:
-  none: what it does goes to standard error";
+What it does goes to standard error; there is no answer in JSON.";
 
 /// What `thinvol iscsi supervise` takes.
 #[derive(Debug, Args)]
