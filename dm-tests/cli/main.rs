@@ -8,6 +8,7 @@
 mod configure;
 mod forms;
 mod golden;
+#[path = "../src/json_form.rs"]
 mod json_form;
 mod man;
 mod reference;

@@ -9,6 +9,7 @@ pub mod child;
 pub mod ctx;
 pub mod fuzz;
 pub mod iscsi_left;
+pub mod json_form;
 pub mod large;
 pub mod leftovers;
 pub mod loopdev;

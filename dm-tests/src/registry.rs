@@ -22,6 +22,7 @@ pub fn all() -> Vec<Case> {
         cases::altered::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,
+        cases::storage_cfg::CASES,
         cases::activation::CASES,
         cases::udev::CASES,
         cases::together::CASES,

@@ -19,6 +19,7 @@ pub mod refusals;
 pub mod scripts;
 pub mod selftest;
 pub mod snapshots;
+pub mod storage_cfg;
 pub mod store;
 pub mod udev;
 

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use super::Ctx;
+use crate::json_form;
 
 /// What a command left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,30 @@ impl Ctx {
             bail!("`thinvol {arguments}` failed with status {}: {}", ran.status, ran.stderr.trim());
         }
         Ok(ran.stdout)
+    }
+
+    /// Runs thinvol with `--json`, which must succeed; its answer must have the form that its help gives.
+    pub fn thinvol_json(&self, arguments: &str) -> Result<serde_json::Value> {
+        let answer: serde_json::Value =
+            serde_json::from_str(&self.thinvol_ok(&format!("{arguments} --json"))?)
+                .with_context(|| format!("`thinvol {arguments} --json` does not answer in JSON"))?;
+        let verb = words(arguments)
+            .into_iter()
+            .skip_while(|word| word.starts_with('-') || word.contains('/'))
+            .take_while(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
+            .take(2)
+            .collect::<Vec<_>>();
+        let nested = matches!(verb.first(), Some(&("scan" | "iscsi" | "pool")));
+        let verb = verb.into_iter().take(if nested { 2 } else { 1 }).collect::<Vec<_>>().join(" ");
+        let help = self.thinvol_ok(&format!("{verb} --help"))?;
+        match json_form::of_help(&help, "JSON") {
+            Some(Ok(form)) => form
+                .check(&answer)
+                .map_err(|why| anyhow::anyhow!("the help of {verb} gives another form: {why}"))?,
+            Some(Err(error)) => bail!("the form in the help of {verb} cannot be read: {error}"),
+            None => bail!("the help of {verb} gives no form"),
+        }
+        Ok(answer)
     }
 
     /// Runs a line of shell; any exit status will do.
