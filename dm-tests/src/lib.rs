@@ -15,6 +15,7 @@ pub mod leftovers;
 pub mod loopdev;
 pub mod on_host;
 pub mod pack;
+pub mod parity;
 pub mod registry;
 pub mod samples;
 pub mod scripts;

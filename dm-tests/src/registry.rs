@@ -29,6 +29,7 @@ pub fn all() -> Vec<Case> {
         cases::iscsi_machine::CASES,
         cases::iscsi_sessions::CASES,
         cases::iscsi_killed::CASES,
+        cases::parity::CASES,
         cases::selftest::CASES,
     ]
     .concat()

@@ -14,6 +14,7 @@ pub mod lvm_backup;
 pub mod lvm_locks;
 pub mod lvm_scan;
 pub mod machine;
+pub mod parity;
 pub mod recovery;
 pub mod refusals;
 pub mod scripts;

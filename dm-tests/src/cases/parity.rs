@@ -1,0 +1,43 @@
+//! The same life led twice: in one volume group by the lvm2 commands that Proxmox VE's lvmthin plugin runs, in its twin
+//! by thinvol. After each operation lvm2 must see the same in both.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::case::{Case, Tier};
+use crate::ctx::Ctx;
+use crate::parity::operations::{BASES, CHANGES, Op, REFUSALS, SNAPSHOTS};
+use crate::parity::twins::Twins;
+
+/// The cases of this file.
+pub const CASES: &[Case] = &[
+    Case { name: "parity::volumes", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, CHANGES) },
+    Case { name: "parity::snapshots", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, SNAPSHOTS) },
+    Case { name: "parity::templates", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, BASES) },
+    Case { name: "parity::refusals", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, REFUSALS) },
+];
+
+/// Does each operation on both sides and compares.
+fn live(ctx: &Ctx, operations: &[Op]) -> Result<()> {
+    let twins = Twins::new(ctx)?;
+    ensure!(!operations.is_empty(), "no operations");
+    for operation in operations {
+        println!("# {}", operation.name);
+        compare(&twins, operation).with_context(|| operation.name)?;
+    }
+    twins.agreed()
+}
+
+fn compare(twins: &Twins<'_>, operation: &Op) -> Result<()> {
+    let before = twins.thinvols()?;
+    let theirs = twins.as_proxmox_does(operation.proxmox)?;
+    let ours = twins.as_thinvol_does(operation.thinvol)?;
+    ensure!(theirs == operation.ends.proxmox(), "Proxmox VE's commands: success is {theirs}");
+    ensure!(ours == operation.ends.thinvol(), "thinvol: success is {ours}");
+    let after = twins.thinvols()?;
+    if !ours {
+        ensure!(before == after, "thinvol refused and changed\n{before:#?}\nto\n{after:#?}");
+    }
+    let wanted = twins.proxmoxs()?;
+    ensure!(wanted == after, "Proxmox VE's side:\n{wanted:#?}\nthinvol's side:\n{after:#?}");
+    twins.same_data()
+}

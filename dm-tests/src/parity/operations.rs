@@ -1,0 +1,378 @@
+//! The operations: Proxmox VE's lvm2 commands (pve-storage `PVE/Storage/LvmThinPlugin.pm`; the reading commands around
+//! them left out) beside thinvol's. `{vg}` is the group; thinvol's side names the storage `twin`.
+
+/// How an operation ends on each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Both do it.
+    Done,
+    /// Both refuse it.
+    Refused,
+    /// Proxmox VE refuses or fails; thinvol does it, or has nothing to do.
+    OnlyThinvol,
+}
+
+impl Ends {
+    /// Whether Proxmox VE's commands succeed.
+    pub fn proxmox(self) -> bool {
+        self == Self::Done
+    }
+
+    /// Whether thinvol succeeds.
+    pub fn thinvol(self) -> bool {
+        self != Self::Refused
+    }
+}
+
+/// One operation on both sides.
+#[derive(Clone, Copy, Debug)]
+pub struct Op {
+    /// What it is.
+    pub name: &'static str,
+    /// The commands that Proxmox VE runs.
+    pub proxmox: &'static [&'static str],
+    /// thinvol's arguments; a line with `!` in front is a shell's.
+    pub thinvol: &'static [&'static str],
+    /// How it ends.
+    pub ends: Ends,
+}
+
+const fn done(name: &'static str, proxmox: &'static [&'static str], thinvol: &'static [&'static str]) -> Op {
+    Op { name, proxmox, thinvol, ends: Ends::Done }
+}
+
+const fn refused(
+    name: &'static str,
+    proxmox: &'static [&'static str],
+    thinvol: &'static [&'static str],
+) -> Op {
+    Op { name, proxmox, thinvol, ends: Ends::Refused }
+}
+
+const fn only_thinvol(
+    name: &'static str,
+    proxmox: &'static [&'static str],
+    thinvol: &'static [&'static str],
+) -> Op {
+    Op { name, proxmox, thinvol, ends: Ends::OnlyThinvol }
+}
+
+/// Volumes made, grown, renamed, activated, freed.
+pub const CHANGES: &[Op] = &[
+    done(
+        "alloc with a name",
+        &[
+            "lvcreate -aly -V 8192k --name vm-100-disk-0 --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-100-disk-0",
+        ],
+        &["alloc twin 100 vm-100-disk-0 8192"],
+    ),
+    done(
+        "alloc of a size that is no whole number of extents",
+        &[
+            "lvcreate -aly -V 5000k --name vm-100-disk-1 --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-100-disk-1",
+        ],
+        &["alloc twin 100 vm-100-disk-1 5000"],
+    ),
+    done(
+        "alloc in MiB under the next free name",
+        &[
+            "lvcreate -aly -V 8192k --name vm-100-disk-2 --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-100-disk-2",
+        ],
+        &["alloc twin 100 '' 8M"],
+    ),
+    done("free", &["lvremove -f {vg}/vm-100-disk-1"], &["free twin:vm-100-disk-1"]),
+    done(
+        "alloc fills the hole",
+        &[
+            "lvcreate -aly -V 1048576k --name vm-100-disk-1 --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-100-disk-1",
+        ],
+        &["alloc twin 100 '' 1G"],
+    ),
+    done(
+        "alloc for another guest, with a name of its own",
+        &[
+            "lvcreate -aly -V 4096k --name vm-4711-cloudinit --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-4711-cloudinit",
+        ],
+        &["alloc twin 4711 vm-4711-cloudinit 4M"],
+    ),
+    done(
+        "data is written",
+        &["yes first | dd of=/dev/{vg}/vm-100-disk-0 bs=64k count=16 iflag=fullblock oflag=direct"],
+        &["!yes first | dd of=/dev/{vg}/vm-100-disk-0 bs=64k count=16 iflag=fullblock oflag=direct"],
+    ),
+    done(
+        "resize of an active volume",
+        &["lvextend -L 16384k /dev/{vg}/vm-100-disk-0"],
+        &["resize twin:vm-100-disk-0 16M"],
+    ),
+    done(
+        "the new part is there",
+        &["yes second | dd of=/dev/{vg}/vm-100-disk-0 bs=64k seek=200 count=8 iflag=fullblock oflag=direct"],
+        &["!yes second | dd of=/dev/{vg}/vm-100-disk-0 bs=64k seek=200 count=8 iflag=fullblock oflag=direct"],
+    ),
+    done(
+        "resize to no whole number of extents",
+        &["lvextend -L 17000k /dev/{vg}/vm-100-disk-0"],
+        &["resize twin:vm-100-disk-0 17000K"],
+    ),
+    only_thinvol(
+        "resize to the size it has",
+        &["lvextend -L 20480k /dev/{vg}/vm-100-disk-0"],
+        &["resize twin:vm-100-disk-0 20480K"],
+    ),
+    done("deactivate", &["lvchange -an {vg}/vm-100-disk-2"], &["deactivate twin:vm-100-disk-2"]),
+    done(
+        "resize of an inactive volume",
+        &["lvextend -L 12288k /dev/{vg}/vm-100-disk-2"],
+        &["resize twin:vm-100-disk-2 +4M"],
+    ),
+    done("activate", &["lvchange -ay -K {vg}/vm-100-disk-2"], &["activate twin:vm-100-disk-2"]),
+    done(
+        "rename of an active volume",
+        &["lvrename {vg} vm-100-disk-2 vm-100-moved"],
+        &["rename twin:vm-100-disk-2 vm-100-moved"],
+    ),
+    done(
+        "rename to another guest",
+        &[
+            "lvrename {vg} vm-100-moved vm-101-disk-0",
+            "lvchange --addtag pve-vm-101 --deltag pve-vm-100 {vg}/vm-101-disk-0",
+        ],
+        &["rename twin:vm-100-moved vm-101-disk-0"],
+    ),
+    done("deactivate the storage", &["vgchange -aln {vg}"], &["deactivate twin"]),
+    done("activate the storage's pool", &["lvchange -ay -K {vg}/data"], &["activate twin"]),
+    done(
+        "activate volumes again",
+        &["lvchange -ay -K {vg}/vm-100-disk-0 {vg}/vm-101-disk-0"],
+        &["activate twin:vm-100-disk-0 twin:vm-101-disk-0"],
+    ),
+    done("free of an inactive volume", &["lvremove -f {vg}/vm-100-disk-1"], &["free twin:vm-100-disk-1"]),
+    done("free of what does not exist", &[], &["free twin:vm-100-disk-1"]),
+    done("free of an active volume", &["lvremove -f {vg}/vm-101-disk-0"], &["free twin:vm-101-disk-0"]),
+];
+
+/// Snapshots, rollback, and freeing with them.
+pub const SNAPSHOTS: &[Op] = &[
+    done(
+        "alloc and fill",
+        &[
+            "lvcreate -aly -V 8192k --name vm-200-d --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-200-d",
+            "yes one | dd of=/dev/{vg}/vm-200-d bs=64k count=32 iflag=fullblock oflag=direct",
+        ],
+        &[
+            "alloc twin 200 vm-200-d 8M",
+            "!yes one | dd of=/dev/{vg}/vm-200-d bs=64k count=32 iflag=fullblock oflag=direct",
+        ],
+    ),
+    done(
+        "snapshot of an active volume",
+        &["lvcreate -n snap_vm-200-d_one -pr -s {vg}/vm-200-d"],
+        &["snapshot twin:vm-200-d@one"],
+    ),
+    done(
+        "the volume goes on",
+        &["yes two | dd of=/dev/{vg}/vm-200-d bs=64k seek=16 count=32 iflag=fullblock oflag=direct"],
+        &["!yes two | dd of=/dev/{vg}/vm-200-d bs=64k seek=16 count=32 iflag=fullblock oflag=direct"],
+    ),
+    done("activate a snapshot", &["lvchange -ay -K {vg}/snap_vm-200-d_one"], &["activate twin:vm-200-d@one"]),
+    done(
+        "deactivate a snapshot",
+        &["lvchange -an {vg}/snap_vm-200-d_one"],
+        &["deactivate twin:vm-200-d@one"],
+    ),
+    done("deactivate the volume", &["lvchange -an {vg}/vm-200-d"], &["deactivate twin:vm-200-d"]),
+    done(
+        "snapshot of an inactive volume",
+        &["lvcreate -n snap_vm-200-d_two -pr -s {vg}/vm-200-d"],
+        &["snapshot twin:vm-200-d@two"],
+    ),
+    done("activate the volume", &["lvchange -ay -K {vg}/vm-200-d"], &["activate twin:vm-200-d"]),
+    done(
+        "rollback to the older snapshot",
+        &[
+            "lvremove -f {vg}/vm-200-d",
+            "lvcreate -kn -n vm-200-d -s {vg}/snap_vm-200-d_one",
+            "lvchange --setautoactivation n {vg}/vm-200-d",
+            "lvchange -ay -K {vg}/vm-200-d",
+        ],
+        &["rollback twin:vm-200-d@one", "activate twin:vm-200-d"],
+    ),
+    done(
+        "clone of a snapshot",
+        &[
+            "lvcreate -n vm-201-disk-0 -prw -kn -s {vg}/snap_vm-200-d_one",
+            "lvchange --setautoactivation n {vg}/vm-201-disk-0",
+        ],
+        &["clone twin:vm-200-d@one 201"],
+    ),
+    done(
+        "a second volume whose name begins like the first's, with a snapshot",
+        &[
+            "lvcreate -aly -V 4096k --name vm-200-d_x --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-200-d_x",
+            "lvcreate -n snap_vm-200-d_x_yy -pr -s {vg}/vm-200-d_x",
+        ],
+        &["alloc twin 200 vm-200-d_x 4M", "snapshot twin:vm-200-d_x@yy"],
+    ),
+    done(
+        "delete a snapshot",
+        &["lvremove -f {vg}/snap_vm-200-d_two"],
+        &["delete-snapshot twin:vm-200-d@two"],
+    ),
+    // Proxmox VE would also remove snap_vm-200-d_x_yy here, which belongs to the other volume.
+    done(
+        "free with snapshots",
+        &["lvremove -f {vg}/snap_vm-200-d_one", "lvremove -f {vg}/vm-200-d"],
+        &["free twin:vm-200-d"],
+    ),
+    done(
+        "free of the other volume",
+        &["lvremove -f {vg}/snap_vm-200-d_x_yy", "lvremove -f {vg}/vm-200-d_x"],
+        &["free twin:vm-200-d_x"],
+    ),
+    done("the clone stays, and goes", &["lvremove -f {vg}/vm-201-disk-0"], &["free twin:vm-201-disk-0"]),
+];
+
+/// Templates and linked clones.
+pub const BASES: &[Op] = &[
+    done(
+        "alloc and fill",
+        &[
+            "lvcreate -aly -V 8192k --name vm-300-disk-0 --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-300-disk-0",
+            "yes base | dd of=/dev/{vg}/vm-300-disk-0 bs=64k count=32 iflag=fullblock oflag=direct",
+        ],
+        &[
+            "alloc twin 300 vm-300-disk-0 8M",
+            "!yes base | dd of=/dev/{vg}/vm-300-disk-0 bs=64k count=32 iflag=fullblock oflag=direct",
+        ],
+    ),
+    done(
+        "template",
+        &[
+            "lvrename {vg} vm-300-disk-0 base-300-disk-0",
+            "lvchange -pr -ky {vg}/base-300-disk-0",
+            "lvchange -an {vg}/base-300-disk-0",
+        ],
+        &["template twin:vm-300-disk-0"],
+    ),
+    done(
+        "linked clone",
+        &[
+            "lvcreate -n vm-301-disk-0 -prw -kn -s {vg}/base-300-disk-0",
+            "lvchange --setautoactivation n {vg}/vm-301-disk-0",
+        ],
+        &["clone twin:base-300-disk-0 301"],
+    ),
+    done(
+        "a second clone",
+        &[
+            "lvcreate -n vm-302-disk-0 -prw -kn -s {vg}/base-300-disk-0",
+            "lvchange --setautoactivation n {vg}/vm-302-disk-0",
+        ],
+        &["clone twin:base-300-disk-0 302"],
+    ),
+    done("activate the base", &["lvchange -ay -K {vg}/base-300-disk-0"], &["activate twin:base-300-disk-0"]),
+    done("deactivate the base", &["lvchange -an {vg}/base-300-disk-0"], &["deactivate twin:base-300-disk-0"]),
+    done(
+        "snapshot of a clone",
+        &["lvcreate -n snap_vm-301-disk-0_ss -pr -s {vg}/vm-301-disk-0"],
+        &["snapshot twin:vm-301-disk-0@ss"],
+    ),
+    done("free of a clone", &["lvremove -f {vg}/vm-302-disk-0"], &["free twin:vm-302-disk-0"]),
+    // Proxmox VE frees it without a word.
+    done(
+        "free of a base with a clone",
+        &["lvremove -f {vg}/base-300-disk-0"],
+        &["free --force twin:base-300-disk-0"],
+    ),
+    done(
+        "free of a clone with a snapshot",
+        &["lvremove -f {vg}/snap_vm-301-disk-0_ss", "lvremove -f {vg}/vm-301-disk-0"],
+        &["free twin:vm-301-disk-0"],
+    ),
+];
+
+/// What both refuse, changing nothing. Where the plugin itself refuses, before lvm2 is asked, its side is `false`.
+pub const REFUSALS: &[Op] = &[
+    done(
+        "two volumes, a snapshot, a base",
+        &[
+            "lvcreate -aly -V 8192k --name vm-400-disk-0 --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/vm-400-disk-0",
+            "lvcreate -n snap_vm-400-disk-0_s1 -pr -s {vg}/vm-400-disk-0",
+            "lvcreate -an -V 8192k --name base-400-disk-1 --thinpool {vg}/data",
+            "lvchange --setautoactivation n {vg}/base-400-disk-1",
+            "lvchange -pr -ky {vg}/base-400-disk-1",
+        ],
+        &[
+            "alloc twin 400 vm-400-disk-0 8M",
+            "snapshot twin:vm-400-disk-0@s1",
+            "alloc twin 400 vm-400-disk-1 8M",
+            "template twin:vm-400-disk-1",
+        ],
+    ),
+    refused(
+        "alloc of a name that is taken",
+        &["lvcreate -aly -V 8192k --name vm-400-disk-0 --thinpool {vg}/data"],
+        &["alloc twin 400 vm-400-disk-0 8M"],
+    ),
+    refused("alloc under another guest's name", &["false"], &["alloc twin 400 vm-401-disk-0 8M"]),
+    refused("alloc under a name that is none of a guest", &["false"], &["alloc twin 400 disk 8M"]),
+    refused(
+        "alloc of nothing",
+        &["lvcreate -aly -V 0k --name vm-400-disk-9 --thinpool {vg}/data"],
+        &["alloc twin 400 vm-400-disk-9 0"],
+    ),
+    refused("alloc of another format", &["false"], &["alloc twin 400 vm-400-disk-9 8M --format qcow2"]),
+    refused(
+        "snapshot of a name that is taken",
+        &["lvcreate -n snap_vm-400-disk-0_s1 -pr -s {vg}/vm-400-disk-0"],
+        &["snapshot twin:vm-400-disk-0@s1"],
+    ),
+    refused(
+        "snapshot of nothing",
+        &["lvcreate -n snap_vm-9-d_s -pr -s {vg}/vm-499-d"],
+        &["snapshot twin:vm-499-d@s1"],
+    ),
+    refused(
+        "delete of no snapshot",
+        &["lvremove -f {vg}/snap_vm-400-disk-0_s9"],
+        &["delete-snapshot twin:vm-400-disk-0@s9"],
+    ),
+    refused("rollback to no snapshot", &["false"], &["rollback twin:vm-400-disk-0@s9"]),
+    refused("shrink", &["lvextend -L 4096k /dev/{vg}/vm-400-disk-0"], &["resize twin:vm-400-disk-0 4M"]),
+    refused("resize of a snapshot", &["false"], &["resize twin:vm-400-disk-0@s1 16M"]),
+    refused("resize of nothing", &["lvextend -L 8192k /dev/{vg}/vm-499-d"], &["resize twin:vm-499-d 8M"]),
+    refused("template of a volume with snapshots", &["false"], &["template twin:vm-400-disk-0"]),
+    refused("template of a template", &["false"], &["template twin:base-400-disk-1"]),
+    refused(
+        "rename to a name that is taken",
+        &["lvrename {vg} vm-400-disk-0 base-400-disk-1"],
+        &["rename twin:vm-400-disk-0 base-400-disk-1"],
+    ),
+    refused("activate nothing", &["lvchange -ay -K {vg}/vm-499-d"], &["activate twin:vm-499-d"]),
+    refused(
+        "free of a volume in use",
+        &["(sleep 997 </dev/{vg}/vm-400-disk-0 >/dev/null 2>&1 &)", "lvremove -f {vg}/vm-400-disk-0"],
+        &["!(sleep 997 </dev/{vg}/vm-400-disk-0 >/dev/null 2>&1 &)", "free twin:vm-400-disk-0"],
+    ),
+    refused(
+        "rollback of a volume in use",
+        &["lvremove -f {vg}/vm-400-disk-0"],
+        &["rollback twin:vm-400-disk-0@s1"],
+    ),
+    refused(
+        "deactivate a volume in use",
+        &["lvchange -an {vg}/vm-400-disk-0"],
+        &["deactivate twin:vm-400-disk-0"],
+    ),
+    done("its users go", &["pkill -f '^sleep 997$'; true"], &["!pkill -f '^sleep 997$'; true"]),
+];
