@@ -86,7 +86,8 @@ mod tests {
     fn vg() -> Vg {
         let text = "contents = \"Text Format Volume Group\"\nversion = 1\npve {\nid = \
                     \"000000-0000-0000-0000-0000-0000-000000\"\nseqno = 1\nstatus = [\"READ\"]\nflags = []\n\
-                    tags = [\"shared\"]\nextent_size = 8192\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n}\n";
+                    tags = [\"shared\"]\nextent_size = 8192\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\
+                    physical_volumes {\n}\n}\n";
         Metadata::parse(text.as_bytes()).unwrap().vg
     }
 

@@ -178,13 +178,15 @@ impl PreparedResume {
         Ok(Self { info: bytes(&info)?, resume: bytes(&resume)? })
     }
 
-    /// Resumes the device if it is suspended. Calls nothing but `ioctl`.
-    pub(super) fn run(&mut self, control: BorrowedFd<'_>) -> Result<(), Errno> {
-        let state = ask(control, Command::Info, &mut self.info)?;
+    /// Resumes the device if it is suspended. Calls nothing but `ioctl`. Can be repeated: the kernel writes its answers,
+    /// which it would not take for questions, into copies.
+    pub(super) fn run(&self, control: BorrowedFd<'_>) -> Result<(), Errno> {
+        let (mut info, mut resume) = (self.info, self.resume);
+        let state = ask(control, Command::Info, &mut info)?;
         if state.flags & raw::DM_SUSPEND_FLAG == 0 {
             return Ok(());
         }
-        issue(control, Command::Suspend, &mut self.resume)
+        issue(control, Command::Suspend, &mut resume)
     }
 }
 

@@ -59,7 +59,7 @@ impl ResumeGuard {
     pub fn arm(control: &str, devices: &[Endangered<'_>], limit: Duration) -> io::Result<Self> {
         let limit_ms = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
         let prepare = |device: &Endangered<'_>| PreparedResume::new(device.name, device.event_nr);
-        let mut resumes = devices.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let resumes = devices.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
         let (line, childs_line) = UnixStream::pair()?;
         // Away from the places that the child copies them to.
         let childs_line = above_stdio(childs_line.as_fd())?;
@@ -71,7 +71,7 @@ impl ResumeGuard {
         // that is allocated already; it never returns from `watch`. See there.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            watch(childs_line.as_raw_fd(), control.as_raw_fd(), &mut resumes, limit_ms);
+            watch(childs_line.as_raw_fd(), control.as_raw_fd(), &resumes, limit_ms);
         }
         let forked = Errno::result(child);
         before.thread_set_mask()?;
@@ -162,7 +162,7 @@ fn above_stdio(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// Between `fork` and `_exit` of a process that may have threads only async-signal-safe work is allowed: no
 /// allocation, no lock, no panic, no drop. Everything here is a bare system call on memory that the parent
 /// prepared.
-fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume], limit_ms: libc::c_int) -> ! {
+fn watch(line: RawFd, control: RawFd, resumes: &[PreparedResume], limit_ms: libc::c_int) -> ! {
     // SAFETY: none of these takes a pointer to memory that the child does not own, except single bytes, one pollfd
     // and the static string. The two descriptors are copied to 0 and 1 and all others closed, so that the child
     // keeps no lock, pipe or mount of the parent alive; 1 is the control node from then on and stays open
@@ -186,7 +186,7 @@ fn watch(line: RawFd, control: RawFd, resumes: &mut [PreparedResume], limit_ms: 
         loop {
             let mut event = libc::pollfd { fd: 0, events: libc::POLLIN, revents: 0 };
             if libc::poll(&raw mut event, 1, wait_ms) == 0 {
-                for resume in &mut *resumes {
+                for resume in resumes {
                     let _ = resume.run(BorrowedFd::borrow_raw(1));
                 }
                 (is_over, wait_ms) = (true, -1);

@@ -55,8 +55,8 @@ impl<'a> Twins<'a> {
         Ok(true)
     }
 
-    /// Runs thinvol with each line of arguments, until one fails. A line that starts with `!` is of the shell. Says whether
-    /// all succeeded.
+    /// Runs thinvol with each line of arguments, until one fails. A line that starts with `!` is of the shell. Says
+    /// whether all succeeded.
     pub fn as_thinvol_does(&self, lines: &[&str]) -> Result<bool> {
         for line in lines {
             let line = match line.strip_prefix('!') {
@@ -80,8 +80,8 @@ impl<'a> Twins<'a> {
         self.facts(THINVOL)
     }
 
-    /// Name, size, attributes (kind, permission, activity, skip flag), pool, origin, autoactivation, and the tags that are
-    /// not thinvol's own.
+    /// Name, size, attributes (kind, permission, activity, skip flag), pool, origin, autoactivation, and the tags that
+    /// are not thinvol's own.
     fn facts(&self, vg: &str) -> Result<Facts> {
         const FIELDS: &str = "lv_name,lv_size,lv_attr,pool_lv,origin,autoactivation,lv_tags";
         // An open device shows as one for as long as udev looks at it.

@@ -32,7 +32,8 @@ Examples:
   thinvol iscsi logout --all                all sessions of thinvol's, none of others
 
 JSON:
-  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"via\": \"native\" or \"iscsiadm\"}], \"notes\": [text]}";
+  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"via\": \"native\" or \"iscsiadm\"}],
+   \"notes\": [text]}";
 
 /// What `thinvol iscsi logout` takes.
 #[derive(Debug, Args)]
