@@ -178,8 +178,8 @@ impl PreparedResume {
         Ok(Self { info: bytes(&info)?, resume: bytes(&resume)? })
     }
 
-    /// Resumes the device if it is suspended. Calls nothing but `ioctl`. Can be repeated: the kernel writes its answers,
-    /// which it would not take for questions, into copies.
+    /// Resumes the device if it is suspended. Calls nothing but `ioctl`. Can be repeated: the kernel writes its
+    /// answers, which it would not take for questions, into copies.
     pub(super) fn run(&self, control: BorrowedFd<'_>) -> Result<(), Errno> {
         let (mut info, mut resume) = (self.info, self.resume);
         let state = ask(control, Command::Info, &mut info)?;
