@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::snapshots::{sum, write};
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
 
@@ -30,24 +31,6 @@ fn settled(ctx: &Ctx, vg: &str) -> Result<()> {
     ctx.ok("udevadm settle")?;
     ctx.reactivate(vg)?;
     ctx.oracle(vg)
-}
-
-/// Puts 8 MiB that only this seed gives at the start of a volume.
-fn write(ctx: &Ctx, vg: &str, lv: &str, seed: u32) -> Result<()> {
-    let node = ctx.dev(vg, lv);
-    let line = format!(
-        "head -c 8388608 /dev/zero | tr '\\0' '\\{seed:03o}' | dd of={} bs=1M conv=fsync",
-        node.display()
-    );
-    let ran = ctx.sh(&line)?;
-    ensure!(ran.status == 0, "{}", ran.stderr);
-    Ok(())
-}
-
-fn sum(ctx: &Ctx, vg: &str, lv: &str) -> Result<String> {
-    let ran = ctx.sh(&format!("md5sum < {}", ctx.dev(vg, lv).display()))?;
-    ensure!(ran.status == 0, "{}", ran.stderr);
-    Ok(ran.stdout)
 }
 
 /// The size of the device in bytes, as its users see it.

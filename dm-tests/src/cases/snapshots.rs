@@ -29,7 +29,8 @@ pub const CASES: &[Case] = &[
     Case { name: "snapshots::belong_by_identity", tier: Tier::Full, limit_s: 300, run: belong_by_identity },
 ];
 
-fn write(ctx: &Ctx, vg: &str, lv: &str, seed: u32) -> Result<()> {
+/// Puts 8 MiB that only this seed gives at the start of a volume.
+pub(super) fn write(ctx: &Ctx, vg: &str, lv: &str, seed: u32) -> Result<()> {
     let node = ctx.dev(vg, lv);
     let line = format!(
         "head -c 8388608 /dev/zero | tr '\\0' '\\{seed:03o}' | dd of={} bs=1M conv=fsync",
@@ -40,7 +41,8 @@ fn write(ctx: &Ctx, vg: &str, lv: &str, seed: u32) -> Result<()> {
     Ok(())
 }
 
-fn sum(ctx: &Ctx, vg: &str, lv: &str) -> Result<String> {
+/// The checksum of a whole volume.
+pub(super) fn sum(ctx: &Ctx, vg: &str, lv: &str) -> Result<String> {
     let ran = ctx.sh(&format!("md5sum < {}", ctx.dev(vg, lv).display()))?;
     ensure!(ran.status == 0, "{}", ran.stderr);
     Ok(ran.stdout)
