@@ -5,6 +5,7 @@ pub use vm_harness::protocol::Tier;
 
 use crate::cases::selftest;
 use crate::ctx::Ctx;
+use crate::registry;
 
 /// One test that needs the machine.
 #[derive(Clone, Copy)]
@@ -22,8 +23,13 @@ pub struct Case {
 impl Case {
     /// What the harness needs to know of it.
     pub fn info(&self) -> CaseInfo {
-        let must = selftest::must(self.name);
-        CaseInfo { name: self.name.to_owned(), tier: self.tier, limit_s: self.limit_s, must }
+        CaseInfo {
+            name: self.name.to_owned(),
+            tier: self.tier,
+            limit_s: self.limit_s,
+            long: registry::is_long(self.name),
+            must: selftest::must(self.name),
+        }
     }
 }
 

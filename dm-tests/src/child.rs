@@ -1,7 +1,7 @@
 //! Runs one case in a process of its own, so that a hang can be killed and a panic is only a result.
 
 use std::fs::File;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -78,6 +78,9 @@ fn run_self(arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended>
     let mut notes = String::new();
     if status.is_none() {
         notes = format!("killed after {} s; it was at:\n{}", limit.as_secs(), whereabouts(child.id()));
+    }
+    if let Some(signal) = status.and_then(|status| status.signal()) {
+        notes = format!("ended by signal {signal}\n");
     }
     // Also after a normal end: what it left running in its group would disturb the next case.
     let group = Pid::from_raw(i32::try_from(child.id())?);

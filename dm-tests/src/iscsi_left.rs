@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use thinvol::iscsi::interface::message::{Request, SessionId, Stop};
 use thinvol::iscsi::netlink::control::Control;
 use thinvol::iscsi::netlink::socket::{Listen, Netlink};
@@ -23,8 +25,9 @@ pub fn faults() -> Vec<String> {
     faults
 }
 
-/// Removes sessions, then targets.
+/// Ends daemons, removes sessions, then targets.
 pub fn remove() -> Result<()> {
+    kill_daemons();
     let sessions = entries(Path::new("/sys/class/iscsi_session"));
     if !sessions.is_empty() {
         let mut kernel = Netlink::open(Listen::No)?;
@@ -49,6 +52,19 @@ pub fn remove() -> Result<()> {
         lio::remove_all()?;
     }
     Ok(())
+}
+
+/// Ends what a case that was killed has left running outside its process group.
+fn kill_daemons() {
+    for process in entries(Path::new("/proc")) {
+        let Ok(pid) = process.parse() else { continue };
+        let name =
+            std::fs::read_to_string(Path::new("/proc").join(&process).join("comm")).unwrap_or_default();
+        if name.trim_end() == "iscsid" {
+            // It may have ended by itself since.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
 }
 
 fn entries(folder: &Path) -> Vec<String> {

@@ -1,10 +1,24 @@
-//! All cases. A new file of cases is declared in `cases/mod.rs` and gets a line here.
+//! All cases. A new file of cases is declared in `cases/mod.rs` and gets a line here for its `CASES`, which always run,
+//! and one for its `LONG`, if it has cases that run only where they are named or with `--long`.
 
 use crate::case::Case;
 use crate::cases;
 
-/// Every case, in the order they run.
+/// Every case, in the order they are shown.
 pub fn all() -> Vec<Case> {
+    [always(), long()].concat()
+}
+
+/// Whether a case is one of those that take long.
+pub fn is_long(name: &str) -> bool {
+    long().iter().any(|case| case.name == name)
+}
+
+fn long() -> Vec<Case> {
+    [cases::parity::LONG, cases::together::LONG].concat()
+}
+
+fn always() -> Vec<Case> {
     [
         cases::dm_stack::CASES,
         cases::dm_errno::CASES,
@@ -25,11 +39,9 @@ pub fn all() -> Vec<Case> {
         cases::storage_cfg::CASES,
         cases::activation::CASES,
         cases::udev::CASES,
-        cases::together::CASES,
         cases::iscsi_machine::CASES,
         cases::iscsi_sessions::CASES,
         cases::iscsi_killed::CASES,
-        cases::parity::CASES,
         cases::selftest::CASES,
     ]
     .concat()

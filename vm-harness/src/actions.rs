@@ -11,7 +11,7 @@ use vm_harness::score::Score;
 
 use crate::accel::{self, Accel};
 use crate::args::Action;
-use crate::cases;
+use crate::cases::{self, Wish};
 use crate::guest::{self, Setup};
 use crate::image::Image;
 use crate::payload::{Payload, Profile};
@@ -27,56 +27,54 @@ pub fn run(action: Action) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match action {
         Action::Demo => {
-            let (setup, accel) = prepare(&workspace, Profile::Release)?;
+            let (setup, accel) = prepare(&workspace, Profile::Release, 1)?;
             exit_code(script::run(&workspace, &setup, accel, &["/src/vm-harness/demo.sh"], STORY_LIMIT_S)?)
         }
         Action::Bench { arguments } => {
-            let (setup, accel) = prepare(&workspace, Profile::Release)?;
+            let (setup, accel) = prepare(&workspace, Profile::Release, 1)?;
             let mut argv = vec!["dm-tests", "bench"];
             argv.extend(arguments.iter().map(String::as_str));
             exit_code(script::run(&workspace, &setup, accel, &argv, STORY_LIMIT_S)?)
         }
         Action::Shell => {
-            let (setup, accel) = prepare(&workspace, Profile::Guest)?;
+            let (setup, accel) = prepare(&workspace, Profile::Guest, 1)?;
             guest::interactive(&workspace, &setup, accel)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Exec { limit, pool, script, words } => {
-            let (setup, accel) = prepare(&workspace, Profile::Guest)?;
+            let (setup, accel) = prepare(&workspace, Profile::Guest, 1)?;
             let line = command_line(&workspace, pool, script.as_deref(), &words)?;
             exit_code(script::run(&workspace, &setup, accel, &["bash", "-c", &line], limit)?)
         }
-        Action::Test { host, jobs, filters } => test(&workspace, host, jobs, &filters),
+        Action::Test { host, jobs, long, filters } => {
+            test(&workspace, jobs, Wish { filters: &filters, long, host })
+        }
     }
 }
 
-fn prepare(workspace: &Workspace, profile: Profile) -> Result<(Setup, Accel)> {
+/// What `jobs` guests at the same time are made from.
+fn prepare(workspace: &Workspace, profile: Profile, jobs: usize) -> Result<(Setup, Accel)> {
     let image = Image::get(workspace)?;
     let payload = Payload::build(workspace, profile)?;
-    let setup = Setup { image, payload };
+    let setup = Setup { processors: (processors() / jobs).max(1), image, payload };
     let accel = accel::choose(workspace, &setup)?;
     Ok((setup, accel))
 }
 
-fn test(
-    workspace: &Workspace,
-    host: bool,
-    jobs: Option<NonZeroUsize>,
-    filters: &[String],
-) -> Result<ExitCode> {
+fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, wish: Wish<'_>) -> Result<ExitCode> {
     let started = Instant::now();
-    if host {
+    if wish.host {
         on_host::refuse()?;
     }
-    let skipped = if filters.is_empty() { checks::run(workspace)? } else { None };
-    if host {
+    let skipped = if wish.filters.is_empty() { checks::run(workspace)? } else { None };
+    if wish.host {
         let payload = Payload::build(workspace, Profile::Guest)?;
-        let cases = cases::list(&payload, filters, true)?;
+        let cases = cases::list(&payload, wish)?;
         on_host::run(workspace, &payload, &cases)?;
     }
-    let (setup, accel) = prepare(workspace, Profile::Guest)?;
-    let cases = cases::list(&setup.payload, filters, false)?;
     let jobs = jobs.map_or_else(default_jobs, NonZeroUsize::get);
+    let (setup, accel) = prepare(workspace, Profile::Guest, jobs)?;
+    let cases = cases::list(&setup.payload, wish)?;
     let mut score = Score::default();
     for tier in [Tier::Fast, Tier::Full] {
         let pool = Pool { workspace, setup: &setup, accel, tier, jobs };
@@ -92,7 +90,12 @@ fn test(
 
 /// More than two guests at once have not been found to help.
 fn default_jobs() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(2)
+    processors().min(2)
+}
+
+/// Processors of the host.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// The bash command line of `exec`. Scripts are addressed by their place in the source tree, which the guest

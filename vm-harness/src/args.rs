@@ -28,6 +28,9 @@ pub enum Action {
         /// Machines that run cases at the same time [default: one for each processor, at most 2]
         #[arg(long, value_name = "N")]
         jobs: Option<NonZeroUsize>,
+        /// Also the cases that take minutes each: every crash, random work, contention
+        #[arg(long)]
+        long: bool,
         /// Only cases whose name contains one of these words, without the checks that need no machine
         filters: Vec<String>,
     },

@@ -7,26 +7,45 @@ use vm_harness::protocol::CaseInfo;
 
 use crate::payload::Payload;
 
-/// The declared cases whose names contain one of the words; all if there are no words. Cases that go wrong on purpose,
-/// to try the harness itself, are never run on a host: they would stop the process that runs them, or the host.
-pub fn list(payload: &Payload, filters: &[String], host: bool) -> Result<Vec<CaseInfo>> {
+/// What is asked for.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    /// Words of which the name has one; none: all that always run.
+    pub filters: &'a [String],
+    /// Those that take long too, without being named.
+    pub long: bool,
+    /// On this host's kernel. Cases that go wrong on purpose, to try the harness itself, are never run there: they
+    /// would stop the process that runs them, or the host.
+    pub host: bool,
+}
+
+impl Wish<'_> {
+    fn wants(&self, case: &CaseInfo) -> bool {
+        if self.host && case.must.is_some() {
+            return false;
+        }
+        if self.filters.is_empty() {
+            return self.long || !case.long;
+        }
+        self.filters.iter().any(|word| case.name.contains(word.as_str()))
+    }
+}
+
+/// The declared cases that are asked for.
+pub fn list(payload: &Payload, wish: Wish<'_>) -> Result<Vec<CaseInfo>> {
     let output = Command::new(payload.agent()).arg("list").output().context("cannot start dm-tests")?;
     if !output.status.success() {
         bail!("dm-tests list failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let cases: Vec<CaseInfo> = serde_json::from_slice(&output.stdout).context("dm-tests list is not JSON")?;
-    let is_wanted = |case: &CaseInfo| {
-        let named = filters.iter().any(|word| case.name.contains(word.as_str()));
-        (filters.is_empty() || named) && !(host && case.must.is_some())
-    };
-    let mut wanted: Vec<CaseInfo> = cases.into_iter().filter(is_wanted).collect();
+    let mut wanted: Vec<CaseInfo> = cases.into_iter().filter(|case| wish.wants(case)).collect();
     for case in &mut wanted {
         case.limit_s = case.limit_s.saturating_mul(patience());
     }
     if wanted.is_empty() {
         bail!(
             "no case has {} in its name; `dm-tests list` in the machine names them all",
-            filters.join(" or ")
+            wish.filters.join(" or ")
         );
     }
     Ok(wanted)
@@ -35,4 +54,29 @@ pub fn list(payload: &Payload, filters: &[String], host: bool) -> Result<Vec<Cas
 /// By how much time limits are stretched, for machines that do other things at the same time.
 pub fn patience() -> u64 {
     std::env::var("THINVOL_VM_PATIENCE").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_harness::protocol::{CaseInfo, End, Must, Tier};
+
+    use super::Wish;
+
+    #[test]
+    fn long_cases_run_where_they_are_named_or_all_are_wanted() {
+        let case =
+            |name: &str, long| CaseInfo { name: name.into(), tier: Tier::Full, limit_s: 1, long, must: None };
+        let (short, long) = (case("a::short", false), case("a::thousands", true));
+        let words = ["thousands".to_owned()];
+        for (wish, wanted) in [
+            (Wish { filters: &[], long: false, host: false }, [true, false]),
+            (Wish { filters: &[], long: true, host: false }, [true, true]),
+            (Wish { filters: &words, long: false, host: false }, [false, true]),
+        ] {
+            assert_eq!([wish.wants(&short), wish.wants(&long)], wanted);
+        }
+        let must = Some(Must { end: End::Fail, say: String::new(), spoils_machine: true });
+        let harmful = CaseInfo { must, ..short };
+        assert!(!Wish { filters: &[], long: true, host: true }.wants(&harmful));
+    }
 }

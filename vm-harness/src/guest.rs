@@ -25,6 +25,8 @@ pub const GRACE: Duration = Duration::from_secs(60);
 
 /// Image and binaries, the same for all guests of a run.
 pub struct Setup {
+    /// Virtual processors of each guest. Emulated ones that share a processor of the host only wait for each other.
+    pub processors: usize,
     /// Kernel and disk.
     pub image: Image,
     /// Binaries.
@@ -71,6 +73,7 @@ impl Guest {
             image: &setup.image,
             tier,
             accel,
+            processors: setup.processors,
             initramfs: &initramfs,
             payload: &payload,
             source: &workspace.root,
@@ -150,6 +153,7 @@ pub fn interactive(workspace: &Workspace, setup: &Setup, accel: Accel) -> Result
         image: &setup.image,
         tier: Tier::Full,
         accel,
+        processors: setup.processors,
         initramfs: &initramfs,
         payload: &payload,
         source: &workspace.root,

@@ -32,6 +32,9 @@ pub struct CaseInfo {
     pub tier: Tier,
     /// Seconds after which it is killed.
     pub limit_s: u64,
+    /// Whether it runs only where it is named, or with `--long`.
+    #[serde(default)]
+    pub long: bool,
     /// How it must end, for a case that goes wrong on purpose to try the harness; `None` for all others.
     #[serde(default)]
     pub must: Option<Must>,

@@ -24,6 +24,8 @@ pub struct Machine<'a> {
     pub tier: Tier,
     /// Emulation or KVM.
     pub accel: Accel,
+    /// Virtual processors.
+    pub processors: usize,
     /// The initramfs of the tier.
     pub initramfs: &'a Path,
     /// The folder seen as /payload.
@@ -51,7 +53,7 @@ impl Machine<'_> {
             Tier::Fast => "1536",
             Tier::Full => "3072",
         };
-        qemu.args(["-smp", "2", "-m", memory, "-device", "virtio-rng-pci"]);
+        qemu.args(["-smp", &self.processors.to_string(), "-m", memory, "-device", "virtio-rng-pci"]);
         qemu.arg("-kernel").arg(self.image.vmlinuz()).arg("-initrd").arg(self.initramfs);
         qemu.args(["-append", &self.kernel_command_line()]);
         if self.tier == Tier::Full {

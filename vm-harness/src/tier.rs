@@ -167,8 +167,13 @@ mod tests {
 
     #[test]
     fn the_longest_goes_first_and_keeps_its_place() {
-        let case =
-            |name: &str, limit_s| CaseInfo { name: name.to_owned(), tier: Tier::Full, limit_s, must: None };
+        let case = |name: &str, limit_s| CaseInfo {
+            name: name.to_owned(),
+            tier: Tier::Full,
+            limit_s,
+            long: false,
+            must: None,
+        };
         let cases = [case("a", 60), case("b", 600), case("c", 60)];
         let queue = Queue::new(&cases.iter().collect::<Vec<_>>());
         let next = || queue.next().map(|(place, case)| (place, case.name.as_str()));

@@ -8,8 +8,8 @@ use crate::ctx::Ctx;
 use crate::parity::operations::{BASES, Ends, Op, REFUSALS};
 use crate::parity::twins::Twins;
 
-/// The cases of this file.
-pub const CASES: &[Case] = &[
+/// The cases of this file; hundreds of lvm2's commands each.
+pub const LONG: &[Case] = &[
     Case { name: "parity::templates", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, BASES) },
     Case { name: "parity::refusals", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, REFUSALS) },
 ];

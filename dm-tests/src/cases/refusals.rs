@@ -41,7 +41,7 @@ fn bad_names_and_sizes(ctx: &Ctx) -> Result<()> {
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-disk-0 8M"), 1, &["already exists"])?;
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-101-x 8M"), 2, &["vm-100-"])?;
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-a_tdata 8M"), 2, &["reserves"])?;
-    refused(ctx, vg, &format!("alloc {vg}/data 100 'vm-100-a b' 8M"), 2, &["not valid"])?;
+    refused(ctx, vg, &format!("alloc {vg}/data 100 'vm-100-a b' 8M"), 2, &["illegal characters"])?;
     refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-{} 8M", "x".repeat(120)), 1, &["long"])?;
     refused(ctx, vg, &format!("alloc {vg}/nopool 100 vm-100-a 8M"), 3, &["nopool"])?;
     refused(ctx, vg, "alloc novg/data 100 vm-100-a 8M", 3, &["novg"])?;

@@ -8,7 +8,7 @@ use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
 
 /// The cases of this file.
-pub const CASES: &[Case] =
+pub const LONG: &[Case] =
     &[Case { name: "together::with_lvm2_at_once", tier: Tier::Full, limit_s: 600, run: with_lvm2_at_once }];
 
 /// Rounds of each side.

@@ -1,5 +1,6 @@
 //! open-iscsi's daemon, which runs only where a case starts it.
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,11 +23,13 @@ impl Ctx {
     /// Starts iscsid and waits until it listens.
     pub fn iscsid(&self) -> Result<Iscsid> {
         println!("$ iscsid -f &");
+        // When it is stopped it stops its whole process group.
         let child = Command::new("iscsid")
             .arg("-f")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()
             .context("cannot start iscsid")?;
         let mut daemon = Iscsid(child);
