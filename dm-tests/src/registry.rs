@@ -15,7 +15,8 @@ pub fn is_long(name: &str) -> bool {
 }
 
 fn long() -> Vec<Case> {
-    [cases::parity::LONG, cases::together::LONG].concat()
+    [cases::parity::LONG, cases::together::LONG, cases::iscsi_killed::LONG, cases::iscsi_daemons::LONG]
+        .concat()
 }
 
 fn always() -> Vec<Case> {
@@ -41,7 +42,8 @@ fn always() -> Vec<Case> {
         cases::udev::CASES,
         cases::iscsi_machine::CASES,
         cases::iscsi_sessions::CASES,
-        cases::iscsi_killed::CASES,
+        cases::iscsi_luns::CASES,
+        cases::iscsi_daemons::CASES,
         cases::selftest::CASES,
     ]
     .concat()

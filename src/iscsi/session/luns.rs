@@ -96,9 +96,10 @@ impl Attached {
         some.iter().copied().find(|number| !self.luns.iter().any(|lun| lun.address.lun == *number))
     }
 
-    /// Whether the device of a LUN was made now.
+    /// Whether the device of a LUN was made now: for a LUN that had none, or in place of another disk's.
     pub fn is_new(&self, lun: &Lun) -> bool {
-        self.changes.contains(&Change::Added { lun: lun.address.lun })
+        let number = lun.address.lun;
+        self.changes.contains(&Change::Added { lun: number }) || self.gone().contains(&number)
     }
 
     /// The LUNs that are not there any more, or are others now.

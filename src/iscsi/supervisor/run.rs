@@ -18,6 +18,7 @@ use thiserror::Error;
 use super::notify::Notifier;
 use super::work::work;
 use crate::iscsi::interface::message::{Event, SessionId, conn_error};
+use crate::iscsi::limit::Limit;
 use crate::iscsi::netlink::control::{Control, ControlError, Heard};
 use crate::iscsi::netlink::socket::Netlink;
 use crate::iscsi::pdu::{Pdu, opcode};
@@ -65,6 +66,9 @@ pub enum SupervisorError {
     },
 }
 
+/// How long the lock is waited for. Logins take it for an instant to see whether there is a supervisor.
+const PROBE_WAIT: Duration = Duration::from_secs(2);
+
 /// A task of a session that has ended.
 type Ended = (SessionId, Outcome);
 
@@ -87,9 +91,10 @@ impl Supervisor {
     /// # Errors
     /// If there is one already, or the kernel cannot be listened to.
     pub fn start(env: Arc<Env<'static>>, kernel: Netlink) -> Result<Self, SupervisorError> {
-        let lock = env.registry.try_lock(&LockName::Supervisor)?;
-        let lock = lock.ok_or_else(|| SupervisorError::Running {
-            holders: env.registry.holders(&LockName::Supervisor),
+        let limit = Limit::new(PROBE_WAIT);
+        let lock = env.registry.lock(&LockName::Supervisor, &limit).map_err(|error| match error {
+            RegistryError::Locked { holders, .. } => SupervisorError::Running { holders },
+            error => SupervisorError::Registry(error),
         })?;
         let ends: SigSet =
             [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT].into_iter().collect();

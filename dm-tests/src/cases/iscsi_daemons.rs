@@ -1,0 +1,250 @@
+//! Beside iscsid, and under the supervisor.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::iscsi_sessions::{IQN, PATIENT, PORTAL, class, nothing_left, text, verified_io, wait_for_state};
+use crate::case::{Case, Tier};
+use crate::ctx::Ctx;
+
+/// The cases of this file.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "iscsi_daemons::sessions_of_iscsid_stay_its_own",
+        tier: Tier::Full,
+        limit_s: 400,
+        run: theirs,
+    },
+    Case { name: "iscsi_daemons::io_waits_and_then_fails", tier: Tier::Full, limit_s: 300, run: timeout },
+];
+
+/// Those that wait for much.
+pub const LONG: &[Case] = &[
+    Case {
+        name: "iscsi_daemons::iscsid_leaves_our_sessions_alone",
+        tier: Tier::Full,
+        limit_s: 400,
+        run: beside,
+    },
+    Case {
+        name: "iscsi_daemons::the_supervisor_brings_sessions_back",
+        tier: Tier::Full,
+        limit_s: 400,
+        run: back,
+    },
+    Case { name: "iscsi_daemons::the_supervisor_may_be_killed", tier: Tier::Full, limit_s: 400, run: killed },
+];
+
+/// A supervisor that runs beside the case; it is killed when this is dropped.
+struct Supervisor(Child);
+
+impl Supervisor {
+    fn start(ctx: &Ctx) -> Result<Self> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(ctx.dir().join("supervisor.log"))?;
+        println!("$ thinvol iscsi supervise -v &");
+        let child = Command::new("thinvol")
+            .args(["iscsi", "supervise", "-v"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()?;
+        let this = Self(child);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // It is there when its lock is taken. Asking a second supervisor could make that one the first.
+        // Whoever asks holds the lock for an instant, as logins do: the supervisor waits that out.
+        while ctx.sh("flock -n /run/thinvol/iscsi/supervisor.lock true")?.status != 1 {
+            let log = ctx.dir().join("supervisor.log");
+            ensure!(Instant::now() < deadline, "it does not start: {}", fs::read_to_string(log)?);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        // And it is the only one.
+        ensure!(ctx.thinvol("iscsi supervise")?.status == 4);
+        Ok(this)
+    }
+
+    fn signal(&mut self, signal: Signal) -> Result<Option<i32>> {
+        kill(Pid::from_raw(i32::try_from(self.0.id())?), signal)?;
+        Ok(self.0.wait()?.code())
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The local port of the one connection there is to the target: another one means another login.
+fn local_port(ctx: &Ctx) -> Result<String> {
+    let shown = ctx.ok("ss -Htn state established dport = :3260")?;
+    let port = |line: &str| line.split_whitespace().nth(2).map(str::to_owned);
+    let mut ports: Vec<String> = shown.lines().filter_map(port).collect();
+    match (ports.pop(), ports.is_empty()) {
+        (Some(port), true) => Ok(port),
+        _ => bail!("not exactly one connection: {shown}"),
+    }
+}
+
+/// iscsid runs, is stopped and started again around a session of ours, and never touches it.
+fn beside(ctx: &Ctx) -> Result<()> {
+    let store = ctx.backstore("a", 32 << 20, 0xf1)?;
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &store)?;
+    let daemon = ctx.iscsid()?;
+    let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
+    let note = answer["notes"][0].as_str().context("auto says which way it took")?;
+    ensure!(note.contains("natively") && note.contains(&daemon.pid().to_string()), "{note}");
+    let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
+    let port = local_port(ctx)?;
+    // iscsiadm sees it, and sees that it is there.
+    ensure!(ctx.ok("iscsiadm -m session")?.contains(IQN));
+    ctx.ok(&format!("iscsiadm -m discovery -t sendtargets -p {PORTAL}"))?;
+    let login = ctx.run(&["iscsiadm", "-m", "node", "-T", IQN, "-p", PORTAL, "--login"])?;
+    ensure!(login.status == 15, "{login:?}");
+    drop(daemon);
+    verified_io(ctx, &disk)?;
+    let again = ctx.iscsid()?;
+    // What it finds at its start it takes over at once.
+    std::thread::sleep(Duration::from_secs(5));
+    ensure!(local_port(ctx)? == port, "iscsid has logged in anew");
+    verified_io(ctx, &disk)?;
+    ensure!(target.sessions()?.len() == 1, "{:?}", target.sessions()?);
+    // Through iscsid, it is there already.
+    let via: Value = serde_json::from_str(&ctx.thinvol_ok(&format!(
+        "iscsi login --json {PATIENT} --via iscsiadm --portal {PORTAL} --target {IQN}"
+    ))?)?;
+    ensure!(class("iscsi_session").len() == 1, "{via}");
+    ctx.iscsi_logout()?;
+    drop(again);
+    nothing_left()
+}
+
+/// A session of iscsid's is used, never recovered nor ended natively.
+fn theirs(ctx: &Ctx) -> Result<()> {
+    let store = ctx.backstore("a", 32 << 20, 0xf2)?;
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &store)?;
+    let daemon = ctx.iscsid()?;
+    let login = format!("iscsi login --json {PATIENT} --portal {PORTAL} --target {IQN}");
+    let answer: Value = serde_json::from_str(&ctx.thinvol_ok(&format!("{login} --via iscsiadm"))?)?;
+    ensure!(text(&answer, "/sessions/0/via")? == "iscsiadm", "{answer}");
+    ensure!(text(&answer, "/sessions/0/owner")? == "other", "{answer}");
+    ensure!(text(&answer, "/sessions/0/luns/0/wwid")? == store.wwid, "{answer}");
+    let answer: Value = serde_json::from_str(&ctx.thinvol_ok(&login)?)?;
+    ensure!(text(&answer, "/sessions/0/how")? == "already_there", "{answer}");
+    let ran = ctx.thinvol(&format!("iscsi logout --target {IQN} --via native"))?;
+    ensure!(ran.status == 1 && ran.stderr.contains("another program"), "{ran:?}");
+    ctx.thinvol_ok("iscsi logout --all")?;
+    ensure!(class("iscsi_session").len() == 1, "'--all' means ours");
+    // In use, it is not ended by way of iscsiadm either.
+    let used = fs::File::open(text(&answer, "/sessions/0/luns/0/device")?)?;
+    let ran = ctx.thinvol(&format!("iscsi logout --target {IQN} {PATIENT}"))?;
+    ensure!(ran.status == 4 && ran.stderr.contains(&std::process::id().to_string()), "{ran:?}");
+    drop(used);
+    let ran = ctx.thinvol_ok(&format!("iscsi logout --json --target {IQN} {PATIENT}"))?;
+    ensure!(ran.contains("\"via\": \"iscsiadm\""), "{ran}");
+    ctx.ok(&format!("iscsiadm -m node -T {IQN} -o delete"))?;
+    drop(daemon);
+    nothing_left()
+}
+
+/// A connection is lost under I/O, and the target is away for a while: the I/O waits and is whole afterwards.
+fn back(ctx: &Ctx) -> Result<()> {
+    let store = ctx.backstore("a", 64 << 20, 0xf3)?;
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &store)?;
+    let mut supervisor = Supervisor::start(ctx)?;
+    let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
+    ensure!(answer["warnings"].as_array().is_some_and(Vec::is_empty), "somebody supervises: {answer}");
+    let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
+    std::thread::scope(|scope| {
+        let io = scope.spawn(|| verified_io(ctx, &disk));
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(700));
+            target.enable(false)?;
+            std::thread::sleep(Duration::from_millis(300));
+            target.enable(true)?;
+            wait_for_state("LOGGED_IN")?;
+        }
+        io.join().map_err(|_| anyhow::anyhow!("the I/O panicked"))?
+    })?;
+    // Away for longer than some tries.
+    target.enable(false)?;
+    wait_for_state("FAILED")?;
+    std::thread::sleep(Duration::from_secs(5));
+    target.enable(true)?;
+    wait_for_state("LOGGED_IN")?;
+    verified_io(ctx, &disk)?;
+    // One connection, one session at the target.
+    ensure!(target.sessions()?.len() == 1, "{:?}", target.sessions()?);
+    ctx.iscsi_logout()?;
+    ensure!(supervisor.signal(Signal::SIGTERM)? == Some(0));
+    print!("{}", fs::read_to_string(ctx.dir().join("supervisor.log"))?);
+    nothing_left()
+}
+
+/// After the replacement timeout I/O fails; when the target comes back, the device works again.
+fn timeout(ctx: &Ctx) -> Result<()> {
+    let store = ctx.backstore("a", 64 << 20, 0xf4)?;
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &store)?;
+    let _supervisor = Supervisor::start(ctx)?;
+    let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN} --replacement-timeout 5"))?;
+    let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
+    target.enable(false)?;
+    wait_for_state("FAILED")?;
+    let started = Instant::now();
+    let write =
+        ctx.run(&["dd", "if=/dev/zero", &format!("of={disk}"), "bs=4k", "count=1", "oflag=direct"])?;
+    let took = started.elapsed();
+    ensure!(write.status != 0, "a write without a target succeeded");
+    ensure!(took > Duration::from_secs(2) && took < Duration::from_secs(60), "it failed after {took:?}");
+    target.enable(true)?;
+    wait_for_state("LOGGED_IN")?;
+    verified_io(ctx, &disk)?;
+    ctx.iscsi_logout()?;
+    nothing_left()
+}
+
+/// A supervisor that is killed leaves sessions as they are; the next one goes on where it was.
+fn killed(ctx: &Ctx) -> Result<()> {
+    let store = ctx.backstore("a", 64 << 20, 0xf5)?;
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &store)?;
+    let mut supervisor = Supervisor::start(ctx)?;
+    let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
+    let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
+    let port = local_port(ctx)?;
+    supervisor.signal(Signal::SIGKILL)?;
+    verified_io(ctx, &disk)?;
+    ensure!(local_port(ctx)? == port, "the session was disturbed");
+    let mut supervisor = Supervisor::start(ctx)?;
+    ensure!(local_port(ctx)? == port, "the session was disturbed");
+    // Killed while it tries to bring a session back.
+    target.enable(false)?;
+    wait_for_state("FAILED")?;
+    std::thread::sleep(Duration::from_millis(300));
+    supervisor.signal(Signal::SIGKILL)?;
+    // Somebody listens there, takes the connection and says nothing: no login gets anywhere.
+    target.remove_portal(PORTAL)?;
+    let silent = TcpListener::bind(PORTAL)?;
+    let mut supervisor = Supervisor::start(ctx)?;
+    drop(silent.accept()?);
+    supervisor.signal(Signal::SIGKILL)?;
+    drop(silent);
+    target.add_portal(PORTAL)?;
+    target.enable(true)?;
+    let _supervisor = Supervisor::start(ctx)?;
+    wait_for_state("LOGGED_IN")?;
+    verified_io(ctx, &disk)?;
+    ctx.iscsi_logout()?;
+    nothing_left()
+}
