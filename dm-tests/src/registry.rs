@@ -43,6 +43,7 @@ fn always() -> Vec<Case> {
         cases::iscsi_machine::CASES,
         cases::iscsi_sessions::CASES,
         cases::iscsi_luns::CASES,
+        cases::iscsi_storage::CASES,
         cases::iscsi_daemons::CASES,
         cases::selftest::CASES,
     ]

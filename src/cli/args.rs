@@ -124,6 +124,7 @@ pub enum Command {
     /// Shows for each storage whether it is active and how full it is, in KiB, in the columns of 'pvesm
     /// status': all storages of the configuration, or, if there are none, all thin pools. A storage that is
     /// switched off or not for this node is 'disabled', one of a type that thinvol does not handle 'unknown'.
+    /// One of type iscsi is active if a path to its target is up; paths that are down are warned about.
     /// Pools that are out of space, read-only or in need of a check are warned about. Of an inactive pool
     /// nothing is known: its numbers are 0, in JSON null.
     Status(status::StatusArgs),
@@ -148,7 +149,7 @@ pub enum Command {
     /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Of a storage named by
     /// its id those of guests are listed, as Proxmox VE does; of a pool named as <vg>/<pool> volumes with other
     /// names follow without a VMID. Snapshots are left out, except with --tree, which shows which volume was
-    /// made from which.
+    /// made from which. Of a storage of type iscsi the LUNs of its target are listed, each once.
     List(list::ListArgs),
     /// Print the device path of a volume
     ///
@@ -226,10 +227,13 @@ pub enum Command {
     ///
     /// Makes the devices of volumes appear, with the pools they need. A volume or snapshot that is named is
     /// activated even if it is marked to be skipped; with a whole volume group such volumes are left alone.
+    /// Of a storage of type iscsi, logs in to its target at all portals the target lists, and attaches all LUNs;
+    /// one path that works is enough.
     Activate(activate::ActivateArgs),
     /// Make the devices of volumes, pools or volume groups go
     ///
-    /// Makes the devices of volumes go. A volume in use is refused, and who uses it is named.
+    /// Makes the devices of volumes go. A volume in use is refused, and who uses it is named. Of a storage of type
+    /// iscsi, logs out of its target, unless one of its disks is in use.
     Deactivate(activate::DeactivateArgs),
     /// Carry out many requests as one transaction
     ///

@@ -104,6 +104,11 @@ impl CliError {
         Self { message: message.into(), causes, hint: self.hint, code, aside: self.aside }
     }
 
+    /// Its message and its causes in one line, for who tells of it as a part of something.
+    pub fn one_line(&self) -> String {
+        std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
+    }
+
     /// Writes it as a JSON object, or as lines of text with coloured labels.
     ///
     /// # Errors

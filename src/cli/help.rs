@@ -3,6 +3,9 @@
 /// The examples of a changing verb, followed by the JSON form that all changing verbs answer in.
 macro_rules! changing {
     ($examples:literal) => {
+        crate::cli::help::changing!($examples, "")
+    };
+    ($examples:literal, $more:literal) => {
         concat!(
             "Examples:\n  ",
             $examples,
@@ -11,8 +14,9 @@ macro_rules! changing {
             "   \"transactions\": [(one for each volume group)\n",
             "     {\"vg\", \"done\": [{\"asked\", \"volume\", \"path\", \"what\"}], \"recovered\": [text],\n",
             "      \"commits\": number (of metadata), \"ioctls\": {text: number},\n",
-            "      \"frozen_us\": number (microseconds) or null, \"plan\"?: object (with --dry-run)}],\n",
-            "   \"notes\": [text], \"warnings\": [text]}"
+            "      \"frozen_us\": number (microseconds) or null, \"plan\"?: object (with --dry-run)}],\n   ",
+            $more,
+            "\"notes\": [text], \"warnings\": [text]}"
         )
     };
 }

@@ -10,6 +10,7 @@ pub mod errors;
 mod fixture;
 pub mod guests;
 mod help;
+pub mod iscsi_storage;
 pub mod lookup;
 pub mod output;
 pub mod resolve;

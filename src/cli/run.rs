@@ -40,7 +40,9 @@ const fn on_iscsi(command: &Command) -> Option<&'static str> {
         Command::Alloc(_) => Some("can't allocate space in iscsi storage"),
         Command::Free(_) => Some("can't free space in iscsi storage"),
         Command::Clone(_) => Some("can't clone images in iscsi storage"),
-        Command::Snapshot(_) | Command::DeleteSnapshot(_) => {
+        Command::Template(_) => Some("can't create base images in iscsi storage"),
+        Command::Resize(_) => Some("volume resize is not possible on iscsi device"),
+        Command::Snapshot(_) | Command::DeleteSnapshot(_) | Command::Rollback(_) => {
             Some("snapshot is not possible on iscsi storage")
         }
         _ => None,

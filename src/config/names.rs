@@ -33,6 +33,9 @@ pub enum NameError {
     /// No `vm-<VMID>-…` or `base-<VMID>-…`.
     #[error("unable to parse lvm volume name '{0}'")]
     Volname(String),
+    /// No `<channel>.<id>.<lun>.<name>`.
+    #[error("unable to parse iscsi volume name '{0}'")]
+    LunVolname(String),
     /// A name of another guest, or of none.
     #[error("illegal name '{name}' - should be 'vm-{vmid}-*'")]
     OtherGuest {
@@ -60,6 +63,7 @@ impl NameError {
             Self::Volname(_) => {
                 "volumes of a storage are named vm-<VMID>-<name> or base-<VMID>-<name>; others are written as <vg>/<lv>"
             }
+            Self::LunVolname(_) => "LUNs are named 0.0.<lun>.<name in /dev/disk/by-id>",
             Self::OtherGuest { .. } => {
                 "'' picks the next free name; 'thinvol batch' creates volumes of any name"
             }

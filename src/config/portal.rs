@@ -1,73 +1,32 @@
 //! Addresses of iSCSI portals as `storage.cfg` writes them.
 
-use core::net::{Ipv4Addr, Ipv6Addr};
-use std::fmt;
+use core::net::Ipv6Addr;
 
-/// The port of iSCSI. Source: RFC 7143, section 4.2.7.1; IANA.
-pub const ISCSI_PORT: u16 = 3260;
+use crate::iscsi::portal::Portal;
 
-/// A portal: a host and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Portal {
-    /// A name, an IPv4 address, or an IPv6 address without brackets.
-    pub host: String,
-    /// The port, if one is written.
-    pub port: Option<u16>,
-}
-
-impl Portal {
-    /// Reads `host`, `host:port`, `[host]`, `[host]:port`, `ipv6` or `ipv6.port`. Source of the forms: pve-common
-    /// `PVE/Tools.pm` (`parse_host_and_port`). A port must fit into 16 bits, which that does not ask for.
-    pub fn parse(text: &str) -> Option<Self> {
-        if let Some(inner) = text.strip_prefix('[') {
-            let (host, rest) = inner.split_once(']')?;
-            let port = match rest {
-                "" => None,
-                rest => Some(port(rest.strip_prefix(':')?)?),
-            };
-            return (is_ipv6(host) || is_name(host)).then(|| Self { host: host.to_owned(), port });
-        }
-        if is_ipv6(text) {
-            return Some(Self { host: text.to_owned(), port: None });
-        }
-        if let Some((host, after)) = text.rsplit_once('.').filter(|(host, _)| is_ipv6(host)) {
-            return Some(Self { host: host.to_owned(), port: Some(port(after)?) });
-        }
-        let (host, after) = match text.split_once(':') {
-            Some((host, after)) => (host, Some(port(after)?)),
-            None => (text, None),
-        };
-        is_name(host).then(|| Self { host: host.to_owned(), port: after })
+/// Reads `host`, `host:port`, `[host]`, `[host]:port`, `ipv6` or `ipv6.port`. Source of the forms: pve-common
+/// `PVE/Tools.pm` (`parse_host_and_port`). What no connection could be made to is no portal either, although Proxmox VE
+/// takes some of it: a port outside of 1 to 65535, a name with an empty part.
+pub fn parse(text: &str) -> Option<Portal> {
+    // Proxmox VE knows neither interfaces in addresses nor underscores in names.
+    if text.contains(['%', '_']) {
+        return None;
     }
-
-    /// The port, or iSCSI's own if none is written.
-    pub fn port_or_default(&self) -> u16 {
-        self.port.unwrap_or(ISCSI_PORT)
-    }
-}
-
-fn port(text: &str) -> Option<u16> {
-    (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    let with_port = text.rsplit_once('.').filter(|(host, _)| is_ipv6(host) && !is_ipv6(text));
+    let name_in_brackets = text
+        .strip_prefix('[')
+        .and_then(|inner| inner.split_once(']'))
+        .filter(|(host, rest)| !host.contains(':') && (rest.is_empty() || rest.starts_with(':')));
+    let usual = match (with_port, name_in_brackets) {
+        (Some((host, port)), _) => format!("[{host}]:{port}"),
+        (_, Some((host, rest))) => format!("{host}{rest}"),
+        _ => text.to_owned(),
+    };
+    Portal::new(&usual).ok()
 }
 
 fn is_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
-}
-
-/// A host name or an IPv4 address; the form is not looked at more closely than Proxmox VE does.
-fn is_name(text: &str) -> bool {
-    text.parse::<Ipv4Addr>().is_ok()
-        || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
-}
-
-impl fmt::Display for Portal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (is_ipv6(&self.host), self.port) {
-            (true, Some(port)) => write!(f, "[{}]:{port}", self.host),
-            (false, Some(port)) => write!(f, "{}:{port}", self.host),
-            (_, None) => self.host.fmt(f),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -76,28 +35,31 @@ mod tests {
 
     #[test]
     fn the_forms_of_a_portal() {
-        let read = |text: &str| Portal::parse(text).map(|portal| portal.to_string());
         for (text, expected) in [
-            ("10.0.0.1", Some("10.0.0.1")),
+            ("10.0.0.1", Some("10.0.0.1:3260")),
             ("10.0.0.1:3261", Some("10.0.0.1:3261")),
             ("san-1.example:1", Some("san-1.example:1")),
             ("[fe80::1]:3260", Some("[fe80::1]:3260")),
-            ("[san]:3260", Some("san:3260")),
-            ("fe80::1", Some("fe80::1")),
-            ("fe80::1.3260", Some("[fe80::1]:3260")),
-            ("::ffff:10.0.0.1", Some("::ffff:10.0.0.1")),
+            ("[fe80::1]", Some("[fe80::1]:3260")),
+            ("[san]:3261", Some("san:3261")),
+            ("fe80::1", Some("[fe80::1]:3260")),
+            ("fe80::1.3261", Some("[fe80::1]:3261")),
+            ("::ffff:10.0.0.1", Some("[::ffff:10.0.0.1]:3260")),
             ("10.0.0.1:", None),
             ("10.0.0.1:99999", None),
             ("10.0.0.1:x", None),
+            ("10.0.0.1:0", None),
             ("[fe80::1", None),
             ("[fe80::1]3260", None),
+            ("[san]3260", None),
+            ("[fe80::1%eth0]", None),
             ("a b", None),
             ("a_b", None),
+            ("a..b", None),
             ("", None),
             ("fe80::zz", None),
         ] {
-            assert_eq!(read(text).as_deref(), expected, "{text:?}");
+            assert_eq!(parse(text).map(|portal| portal.to_string()).as_deref(), expected, "{text:?}");
         }
-        assert_eq!(Portal::parse("a").map(|portal| portal.port_or_default()), Some(3260));
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::grammar::split_list;
 use super::names::check_lvm_name;
-use super::portal::Portal;
+use super::portal;
 
 /// The types of storage whose sections are read and changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -232,7 +232,7 @@ fn format_of(key: &str, value: &str) -> Result<(), String> {
         },
         "nodes" if split_list(value).all(is_node) => Ok(()),
         "nodes" => Err("value does not look like a valid node name".to_owned()),
-        "portal" if Portal::parse(value).is_some() => Ok(()),
+        "portal" if portal::parse(value).is_some() => Ok(()),
         "portal" => Err("value does not look like a valid portal address".to_owned()),
         "bwlimit" => bandwidths(value),
         _ => Ok(()),

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::grammar::{RawSection, split_list};
 use super::names::StorageId;
-use super::portal::Portal;
+use super::portal;
 use super::schema::{self, Content, Type};
 use crate::ids::{LvName, VgName};
+use crate::iscsi::portal::Portal;
 
 /// What a storage is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,8 +154,8 @@ fn known(
             vg: VgName::new(&required("vgname")?).map_err(|error| error.to_string())?,
         },
         Type::Iscsi => {
-            let portal = required("portal")?;
-            let portal = Portal::parse(&portal).ok_or_else(|| format!("'{portal}' is not a portal"))?;
+            let text = required("portal")?;
+            let portal = portal::parse(&text).ok_or_else(|| format!("'{text}' is not a portal"))?;
             Kind::Iscsi { portal, target: required("target")? }
         }
     };

@@ -20,6 +20,7 @@ pub mod registry;
 pub mod session;
 pub mod settings;
 pub mod status;
+pub mod storage;
 pub mod supervisor;
 pub mod sysfs;
 pub mod targets;

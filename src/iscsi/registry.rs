@@ -13,6 +13,7 @@
 //! `starting` or `leaving` whose lock is free belongs to a process that died.
 
 mod lock;
+mod portals;
 mod record;
 
 use std::fs;

@@ -14,7 +14,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     // L1: block devices.
     (10, "io", false),
     // L2: formats and tables.
-    (20, "config", true),
+    (22, "config", true),
     (20, "lvm::text", true),
     (20, "lvm::label", true),
     (21, "lvm::mda", true),
@@ -78,6 +78,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (43, "iscsi::registry", false),
     (44, "iscsi::session", false),
     (45, "iscsi::supervisor", false),
+    (45, "iscsi::storage", false),
     (42, "lvm::backup", false),
     (43, "config::file", false),
     (43, "lvm::filter", false),

@@ -6,6 +6,7 @@ use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::help::changing;
+use crate::cli::iscsi_storage::activation::{self, Direction, only_iscsi};
 use crate::cli::lookup;
 use crate::cli::resolve::Target;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
@@ -21,14 +22,22 @@ const ACTIVATE_HELP: &str = changing!(
   thinvol activate pve/data                        the pool, without its volumes
   thinvol activate pve                             all volumes that lvm2 would activate
   thinvol activate --auto pve                      those that come up by themselves at boot
-  thinvol activate pve/vm-100-disk-0@daily         a snapshot"
+  thinvol activate pve/vm-100-disk-0@daily         a snapshot
+  thinvol activate san                             a storage of type iscsi: logs in at all portals of its target",
+    "\"storages\"?: (of type iscsi) [{\"storage\", \"target\", \"luns\": number, \"changes\": [text],
+      \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}],
+      \"plan\"?: [text] (with --dry-run)}],\n   "
 );
 
 const DEACTIVATE_HELP: &str = changing!(
     "\
   thinvol deactivate pve/vm-100-disk-0
   thinvol deactivate pve/vm-100-disk-0 pve/vm-100-disk-1
-  thinvol deactivate pve                           everything of the volume group"
+  thinvol deactivate pve                           everything of the volume group
+  thinvol deactivate san                           a storage of type iscsi: logs out",
+    "\"storages\"?: (of type iscsi) [{\"storage\", \"target\", \"luns\": number, \"changes\": [text],
+      \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}],
+      \"plan\"?: [text] (with --dry-run)}],\n   "
 );
 
 /// What `thinvol activate` takes.
@@ -94,6 +103,10 @@ impl DeactivateArgs {
 }
 
 fn run(context: &Context, texts: &[String], change: &ChangeOptions, way: Way) -> Result<(), CliError> {
+    let direction = if way == Way::Down { Direction::Down } else { Direction::Up };
+    if let Some(addresses) = only_iscsi(context, texts, direction)? {
+        return activation::run(context, &addresses, change, direction);
+    }
     let mut targets = Vec::new();
     for text in texts {
         let target = context.resolver.target(text)?;

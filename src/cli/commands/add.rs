@@ -1,6 +1,5 @@
 //! `thinvol add`: a new storage in the configuration.
 
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::Args;
@@ -12,10 +11,12 @@ use crate::cli::errors::{CliError, Code};
 use crate::config::document::StorageCfg;
 use crate::config::edit::Options;
 use crate::config::names::StorageId;
-use crate::config::portal::Portal;
 use crate::config::schema::{self, Type};
 use crate::config::storage::{Kind, Storage};
 use crate::ids::{LvName, VgName};
+use crate::iscsi::connection::Connection;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::portal::Portal;
 
 const HELP: &str = configuring!(
     "\
@@ -180,18 +181,9 @@ fn check_pool(context: &Context, vg: &VgName, pool: &LvName) -> Result<(), CliEr
 }
 
 fn check_portal(id: &StorageId, portal: &Portal) -> Result<(), CliError> {
-    let offline = |source: std::io::Error| {
+    Connection::open(portal, &Limit::new(PORTAL_TIMEOUT)).map(drop).map_err(|error| {
         CliError::new(Code::Refused, format!("storage '{id}' is not online"))
-            .caused_by(Some(&source))
+            .caused_by(Some(&error))
             .hint(format!("nothing answers at {portal}; --disable 1 adds the storage without asking"))
-    };
-    let addresses = (portal.host.as_str(), portal.port_or_default()).to_socket_addrs().map_err(offline)?;
-    let mut last = std::io::Error::other("its name leads to no address");
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, PORTAL_TIMEOUT) {
-            Ok(_) => return Ok(()),
-            Err(error) => last = error,
-        }
-    }
-    Err(offline(last))
+    })
 }

@@ -1,13 +1,14 @@
 //! `thinvol iscsi`: targets and sessions.
 
 pub mod asking;
+pub mod by_way;
 mod discover;
-mod env;
+pub mod env;
 mod login;
 mod logout;
 mod rescan;
 mod sessions;
-mod shown;
+pub mod shown;
 mod supervise;
 
 use clap::{Args, Subcommand};

@@ -9,10 +9,14 @@ use super::status::pending;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::guests::Guests;
+use crate::cli::iscsi_storage::{Address, IscsiStorage};
 use crate::cli::lookup;
 use crate::cli::output::{Answer, columns};
 use crate::cli::resolve::Storage;
 use crate::config::names;
+use crate::config::schema::Content;
+use crate::iscsi::storage::units::Unit;
+use crate::iscsi::wwid::Wwid;
 use crate::lvm::model::Lv;
 use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
 use crate::thin::view::{View, VolumeView};
@@ -25,17 +29,22 @@ Examples:
   thinvol list local-lvm --vmid 100
   thinvol list local-lvm --content rootdir
   thinvol list pve/data --tree
+  thinvol list san                                 the LUNs of a storage of type iscsi
 
 JSON:
   {\"storage\", \"volumes\": [{\"volume\", \"format\": \"raw\", \"content\": \"images\" or \"rootdir\",
-     \"size\": number (bytes), \"mapped\": number (bytes) or null, \"vmid\": number or null, \"uuid\",
+     \"size\": number (bytes), \"mapped\": number (bytes) or null, \"vmid\": number or null,
+     \"uuid\": text or null (of a LUN),
      \"active\": boolean, \"created\": number (seconds since 1970) or null,
      \"depth\": number (of ancestors in the tree),
      \"parent\": {\"volume\": text or null, \"uuid\": text or null} or null,
-     \"snapshot\": text (its name) or null}],
+     \"snapshot\": text (its name) or null, \"wwid\"?: text (of a LUN) or null}],
    \"notes\": [text], \"warnings\": [text]}
 
 Snapshots are among the volumes with --tree only.";
+
+/// What disks are for.
+const IMAGES: &str = Content::Images.word();
 
 /// What `thinvol list` takes.
 #[derive(Debug, Args)]
@@ -75,12 +84,20 @@ struct Row {
     size: u64,
     mapped: Option<u64>,
     vmid: Option<u64>,
-    uuid: String,
+    uuid: Option<String>,
     active: bool,
     created: Option<u64>,
     depth: usize,
     parent: Option<ParentRef>,
     snapshot: Option<String>,
+    #[serde(flatten)]
+    of_lun: Option<OfLun>,
+}
+
+/// What only LUNs have.
+#[derive(Clone, Debug, Serialize)]
+struct OfLun {
+    wwid: Option<Wwid>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -157,6 +174,9 @@ impl ListArgs {
     /// # Errors
     /// If the argument is wrong, there is no such pool or the metadata cannot be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        if let Some(Address::Storage(storage)) = context.resolver.iscsi(&self.storage)? {
+            return self.luns(context, &storage);
+        }
         let storage = context.resolver.storage(&self.storage)?;
         let view = context.reader()?.view(&storage.vg)?;
         if !view.pools.iter().any(|pool| pool.name == storage.pool) {
@@ -169,6 +189,29 @@ impl ListArgs {
         let storage = storage.to_string();
         let warnings = [context.resolver.warnings(), view.warnings].concat();
         context.print(&Volumes { storage, volumes, notes, warnings, tree: self.tree })
+    }
+
+    /// The LUNs of a target. They belong to no guest.
+    fn luns(&self, context: &Context, storage: &IscsiStorage) -> Result<(), CliError> {
+        let seen = storage.look()?;
+        if !seen.is_active() {
+            return Err(storage.not_active());
+        }
+        let is_wanted = self.vmid.is_none() && self.content.as_deref().is_none_or(|c| c == IMAGES);
+        let mut volumes = Vec::new();
+        let mut warnings = context.resolver.warnings();
+        for unit in seen.units.iter().filter(|_| is_wanted) {
+            match storage.volume_id(unit) {
+                Some(volume) => volumes.push(lun_row(volume, unit)),
+                None => warnings.push(format!(
+                    "LUN {} ({}) is left out: it has no name in /dev/disk/by-id",
+                    unit.lun,
+                    unit.devices.join(", ")
+                )),
+            }
+        }
+        let storage = storage.id.to_string();
+        context.print(&Volumes { storage, volumes, notes: Vec::new(), warnings, tree: self.tree })
     }
 
     /// What to say of volumes that have no volume id.
@@ -222,6 +265,24 @@ fn is_live_snapshot(descent: Option<Descent<'_>>) -> bool {
     matches!(descent, Some(Descent { parent: Parent::Present(_), relation: Relation::Snapshot(_) }))
 }
 
+fn lun_row(volume: String, unit: &Unit) -> Row {
+    Row {
+        volume,
+        format: "raw",
+        content: IMAGES,
+        size: unit.size.get(),
+        mapped: None,
+        vmid: None,
+        uuid: None,
+        active: unit.is_running,
+        created: None,
+        depth: 0,
+        parent: None,
+        snapshot: None,
+        of_lun: Some(OfLun { wwid: unit.wwid.clone() }),
+    }
+}
+
 fn row(storage: &Storage, volume: &VolumeView, lv: &Lv, descent: Option<Descent<'_>>, depth: usize) -> Row {
     let parent = descent.map(|descent| match descent.parent {
         Parent::Present(lv) => ParentRef {
@@ -238,16 +299,17 @@ fn row(storage: &Storage, volume: &VolumeView, lv: &Lv, descent: Option<Descent<
     Row {
         volume: storage.volume(lv.name.clone()).to_string(),
         format: "raw",
-        content: "images",
+        content: IMAGES,
         size: volume.size.get(),
         mapped: volume.mapped.map(|mapped| mapped.get()),
         vmid: names::owner(&lv.name),
-        uuid: lv.id.to_string(),
+        uuid: Some(lv.id.to_string()),
         active: volume.active,
         created: lv.creation_time,
         depth,
         parent,
         snapshot,
+        of_lun: None,
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
+use crate::cli::iscsi_storage::Address;
 use crate::cli::lookup;
 use crate::cli::output::Answer;
 use crate::cli::resolve::Source;
@@ -16,6 +17,7 @@ const HELP: &str = "\
 Examples:
   thinvol path local-lvm:vm-100-disk-0             /dev/pve/vm-100-disk-0
   thinvol path pve/vm-100-disk-0@daily             /dev/pve/snap_vm-100-disk-0_daily
+  thinvol path san:0.0.1.scsi-36001405ab           /dev/disk/by-id/scsi-36001405ab
 
 JSON:
   {\"path\"}";
@@ -46,6 +48,9 @@ impl PathArgs {
     /// # Errors
     /// If the argument is wrong, or there is no such snapshot.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        if let Some(Address::Lun(_, lun)) = context.resolver.iscsi_anywhere(&self.volume)? {
+            return context.print(&DevicePath { path: lun.path() });
+        }
         let path = match context.resolver.source_anywhere(&self.volume)? {
             Source::Volume(volume) => format!("/dev/{}/{}", volume.vg, volume.lv),
             Source::Snapshot(snapshot) => {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
+use crate::cli::iscsi_storage::IscsiStorage;
 use crate::cli::lookup;
 use crate::cli::output::Answer;
 use crate::cli::resolve::Storage;
@@ -16,6 +17,7 @@ use crate::config::schema::{Content, Type};
 use crate::config::storage::{self, Kind};
 use crate::dm::status::PoolStatus;
 use crate::ids::{LvName, VgName};
+use crate::iscsi::storage::paths::TargetPath;
 use crate::thin::view::{PoolView, View};
 
 const HELP: &str = "\
@@ -32,7 +34,9 @@ JSON:
      \"active\": boolean or null (not known), \"pool\": text or null, \"content\": [text] or null,
      \"total\": number (bytes) or null, \"used\": number (bytes) or null,
      \"available\": number (bytes) or null, \"metadata_total\": number (bytes) or null,
-     \"metadata_used\": number (bytes) or null, \"kernel\": object or text (the pool's status) or null}],
+     \"metadata_used\": number (bytes) or null, \"kernel\": object or text (the pool's status) or null,
+     \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}] or null (of type iscsi),
+     \"luns\": number or null (of type iscsi)}],
    \"notes\": [text], \"warnings\": [text]}";
 
 /// What `thinvol status` takes.
@@ -76,6 +80,8 @@ struct Row {
     metadata_total: Option<u64>,
     metadata_used: Option<u64>,
     kernel: Option<PoolStatus>,
+    paths: Option<Vec<TargetPath>>,
+    luns: Option<usize>,
 }
 
 /// Bytes in a block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h`
@@ -96,6 +102,8 @@ impl Answer for Storages {
         for row in &self.storages {
             let (total, used, available) = match (row.total, row.used, row.available) {
                 (Some(total), Some(used), Some(available)) => (total, used, available),
+                // Of LUNs only the size is known, and none of it can be given to volumes.
+                (Some(total), None, None) if row.paths.is_some() => (total, 0, 0),
                 _ => (0, 0, 0),
             };
             let (status, share) = match row.active {
@@ -185,7 +193,8 @@ impl StatusArgs {
                     row = answer.pool_row(row, view, vg, pool);
                 }
                 Kind::Lvmthin { .. } => {}
-                Kind::Iscsi { .. } | Kind::Other { .. } if enabled => {
+                Kind::Iscsi { .. } if enabled => row = answer.target_row(row, context, storage),
+                Kind::Other { .. } if enabled => {
                     unhandled.push(format!("{} ({})", storage.id, storage.type_name()));
                 }
                 Kind::Iscsi { .. } | Kind::Other { .. } => {}
@@ -258,6 +267,35 @@ impl Storages {
         }
     }
 
+    /// The row of a target: its paths, and the sizes of its disks.
+    fn target_row(&mut self, row: Row, context: &Context, storage: &storage::Storage) -> Row {
+        let look = || {
+            let storage = IscsiStorage::of(&context.resolver, storage)?;
+            storage.map(|storage| storage.look()).transpose()
+        };
+        match look() {
+            Ok(None) => row,
+            Ok(Some(seen)) => {
+                let is_active = seen.is_active();
+                if !seen.sessions.is_empty() {
+                    self.warnings.extend(seen.troubles(&storage.id));
+                }
+                let total = seen.units.iter().map(|unit| unit.size.get()).fold(0, u64::saturating_add);
+                Row {
+                    active: Some(is_active),
+                    total: is_active.then_some(total),
+                    luns: Some(seen.units.len()),
+                    paths: Some(seen.paths),
+                    ..row
+                }
+            }
+            Err(error) => {
+                self.warnings.push(format!("storage '{}': {}", storage.id, error.one_line()));
+                Row { active: Some(false), ..row }
+            }
+        }
+    }
+
     fn pool_row(&mut self, row: Row, view: Option<&View>, vg: &VgName, pool: &LvName) -> Row {
         let seen = view.and_then(|view| view.pools.iter().find(|seen| seen.name == *pool));
         if seen.is_none() && view.is_some() {
@@ -311,6 +349,8 @@ fn row(storage: String, vg: &VgName, pool: &PoolView) -> Row {
         metadata_total: Some(pool.metadata_size.get()),
         metadata_used: working.map(|working| working.metadata.used.saturating_mul(METADATA_BLOCK_BYTES)),
         kernel: pool.status.clone(),
+        paths: None,
+        luns: None,
     }
 }
 

@@ -46,7 +46,7 @@ iscsi: san
 #[test]
 fn a_stock_file_has_nothing_wrong_with_it() {
     assert_eq!(said(STOCK), Vec::<String>::new());
-    assert_eq!(usable(STOCK), "local=(dir) local-lvm=pve/data san=iqn.2003-01.org.example:t1@10.0.0.1");
+    assert_eq!(usable(STOCK), "local=(dir) local-lvm=pve/data san=iqn.2003-01.org.example:t1@10.0.0.1:3260");
     let config = parse(STOCK);
     let san = config.storage(&StorageId::new("san").unwrap()).unwrap();
     assert!(san.content.is_empty());

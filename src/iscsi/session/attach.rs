@@ -19,6 +19,16 @@ pub struct LunWish {
     pub wwid: Option<Wwid>,
 }
 
+impl LunWish {
+    /// All LUNs, whatever they are.
+    pub const ALL: Self = Self { wanted: Some(Wanted::All), wwid: None };
+
+    /// Whether all LUNs are wanted.
+    pub fn scans_all(&self) -> bool {
+        self.wanted == Some(Wanted::All)
+    }
+}
+
 /// A session with its devices.
 #[derive(Debug)]
 pub struct Ready {

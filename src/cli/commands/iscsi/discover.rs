@@ -147,14 +147,7 @@ fn merge(targets: &mut BTreeMap<IscsiName, Target>, asked: &Portal, found: crate
 /// Portals that did not answer, as one error: that of a single portal keeps its hint.
 fn not_all(failed: &[Failed], all: usize) -> CliError {
     let code = if failed.len() < all { Code::Partial } else { failed[0].error.code };
-    let causes = failed.iter().map(|failed| {
-        let error = &failed.error;
-        std::iter::once(&error.message)
-            .chain(&error.causes)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(": ")
-    });
+    let causes = failed.iter().map(|failed| failed.error.one_line());
     let message = format!("{} of {all} portals did not answer", failed.len());
     CliError { causes: causes.collect(), hint: failed[0].error.hint.clone(), ..CliError::new(code, message) }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::by_way::log_in_by;
 use super::env::{TimeLimit, Via, env, unsupervised};
 use super::shown::{self, SessionShown};
 use crate::cli::context::Context;
@@ -15,15 +16,12 @@ use crate::cli::help::{iscsi_session, lun_changes};
 use crate::cli::output::Answer;
 use crate::iscsi::chap_file;
 use crate::iscsi::coexist::{Way, iscsid, why_native};
-use crate::iscsi::iscsiadm;
-use crate::iscsi::limit::Limit;
 use crate::iscsi::name::IscsiName;
-use crate::iscsi::netlink::control::ControlError;
 use crate::iscsi::portal::Portal;
-use crate::iscsi::session::attach::{LunWish, Ready, adopt, log_in};
+use crate::iscsi::session::attach::{LunWish, Ready};
 use crate::iscsi::session::env::Env;
 use crate::iscsi::session::error::SessionError;
-use crate::iscsi::session::establish::{How, list};
+use crate::iscsi::session::establish::How;
 use crate::iscsi::session::luns::{Change, Wanted};
 use crate::iscsi::session::parallel::in_parallel;
 use crate::iscsi::session::wish::Wish;
@@ -176,7 +174,7 @@ impl LoginArgs {
         })?;
         let results = in_parallel(
             &wishes,
-            |wish| self.one(&env, wish, &luns, &limit),
+            |wish| log_in_by(self.via, &env, wish, &luns, &limit),
             || {
                 if held_off.pending().is_some() {
                     limit.call_off();
@@ -254,46 +252,6 @@ impl LoginArgs {
             (_, false) => Some(Wanted::Only(some)),
         };
         Ok(LunWish { wanted, wwid })
-    }
-
-    /// One session, by the way that was asked for.
-    fn one(
-        &self,
-        env: &Env<'_>,
-        wish: &Wish,
-        luns: &LunWish,
-        limit: &Limit,
-    ) -> Result<(Ready, Way), CliError> {
-        if self.via != Via::Iscsiadm {
-            match log_in(env, wish, luns, limit) {
-                Err(SessionError::Control(ControlError::CreatorBusy { .. })) if self.via == Via::Auto => {}
-                result => return Ok((result?, Way::Native)),
-            }
-        }
-        if wish.credentials.is_some() {
-            return Err(CliError::new(
-                Code::Refused,
-                "iscsiadm takes secrets as arguments, which everybody can read",
-            )
-            .hint(
-                "set user and secret in the node record with an editor, and leave out the CHAP file here",
-            ));
-        }
-        if list(env)?.iter().any(|session| wish.is_met_by(session)) {
-            let ready = adopt(env, wish, luns, limit)?;
-            return Ok((Ready { how: How::AlreadyThere, ..ready }, Way::Iscsiadm));
-        }
-        let scan_all = luns.wanted == Some(Wanted::All);
-        iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, limit)?;
-        adopt(env, wish, luns, limit).map(|ready| (ready, Way::Iscsiadm)).map_err(|error| {
-            let error = CliError::from(error);
-            let ended =
-                iscsiadm::log_out(wish.target.as_str(), &wish.portal.to_string(), &self.limit.start());
-            match ended {
-                Ok(()) => error,
-                Err(ended) => error.caused_by(Some(&ended)),
-            }
-        })
     }
 
     /// Says which way was taken and why, and what is at stake.

@@ -5,24 +5,20 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
+use super::by_way::log_out_by;
 use super::env::{TimeLimit, Via, env};
 use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
 use crate::cli::output::Answer;
 use crate::iscsi::coexist::Way;
 use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::iscsiadm;
-use crate::iscsi::limit::Limit;
 use crate::iscsi::name::IscsiName;
 use crate::iscsi::portal::Portal;
-use crate::iscsi::registry::Record;
-use crate::iscsi::session::env::Env;
 use crate::iscsi::session::establish::list;
-use crate::iscsi::session::logout::{log_out, refuse_if_in_use};
 use crate::iscsi::session::parallel::in_parallel;
 use crate::iscsi::session::sweep::sweep;
 use crate::iscsi::session::wish::endpoint;
-use crate::iscsi::sysfs::{self, Session};
+use crate::iscsi::sysfs::Session;
 use crate::sys::signals::SignalsHeldOff;
 
 const HELP: &str = "\
@@ -114,7 +110,7 @@ impl LogoutArgs {
         })?;
         let results = in_parallel(
             &sessions,
-            |session| self.one(&env, session, own(session), &limit),
+            |session| log_out_by(self.via, &env, session, &limit),
             || {
                 if held_off.pending().is_some() {
                     limit.call_off();
@@ -139,45 +135,6 @@ impl LogoutArgs {
         }
         context.print(&answer)?;
         failure(failures, answer.sessions.len())
-    }
-
-    fn one(
-        &self,
-        env: &Env<'_>,
-        session: &Session,
-        record: Option<Record>,
-        limit: &Limit,
-    ) -> Result<Way, CliError> {
-        match (record, self.via) {
-            (Some(record), Via::Auto | Via::Native) => {
-                let _lock = env.registry.lock(&record.lock_name(), limit)?;
-                // While the lock was waited for, it may have been ended, or recovered.
-                let session = sysfs::session(&env.roots, session.sid);
-                let record = env.registry.record(record.sid);
-                if let (Some(session), Some(record)) = (session, record)
-                    && record.is_of(&session)
-                {
-                    log_out(env, &session, &record)?;
-                }
-                Ok(Way::Native)
-            }
-            (Some(_), Via::Iscsiadm) => Err(CliError::new(
-                Code::Refused,
-                format!("session {} is thinvol's: iscsiadm does not know it", session.sid),
-            )
-            .hint("leave out '--via iscsiadm'")),
-            (None, Via::Native) => Err(CliError::new(
-                Code::Refused,
-                format!("session {} belongs to another program, iscsid most likely", session.sid),
-            )
-            .hint("'--via auto' asks iscsiadm to end it")),
-            (None, Via::Auto | Via::Iscsiadm) => {
-                refuse_if_in_use(env, session)?;
-                let portal = session.portal.as_ref().map(ToString::to_string);
-                iscsiadm::log_out(&session.target, &portal.unwrap_or_default(), limit)?;
-                Ok(Way::Iscsiadm)
-            }
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::shown::{self, SessionShown};
 use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
 use crate::cli::help::{iscsi_session, lun_changes};
+use crate::cli::iscsi_storage::Address;
 use crate::cli::output::Answer;
 use crate::iscsi::limit::Limit;
 use crate::iscsi::session::attach::rescan;
@@ -24,6 +25,7 @@ const HELP: &str = concat!(
 Examples:
   thinvol iscsi rescan                                    all sessions
   thinvol iscsi rescan --target iqn.2025-01.test:a
+  thinvol iscsi rescan san                                a storage of type iscsi
 
 JSON:
   {\"sessions\": [{",
@@ -37,6 +39,9 @@ JSON:
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RescanArgs {
+    /// Only sessions to the targets of these storages of type iscsi
+    pub storages: Vec<String>,
+
     /// Only sessions to these targets
     #[arg(long = "target", value_name = "IQN")]
     pub targets: Vec<String>,
@@ -82,13 +87,12 @@ impl RescanArgs {
     /// # Errors
     /// The first failure.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let targets = self.targets(context)?;
         let env = env()?;
         let mut sessions = list(&env)?;
-        if !self.targets.is_empty() {
-            sessions.retain(|session| self.targets.contains(&session.target));
-            if let Some(target) =
-                self.targets.iter().find(|name| !sessions.iter().any(|s| s.target == **name))
-            {
+        if !targets.is_empty() {
+            sessions.retain(|session| targets.contains(&session.target));
+            if let Some(target) = targets.iter().find(|name| !sessions.iter().any(|s| s.target == **name)) {
                 return Err(CliError::new(Code::NotFound, format!("there is no session to {target}"))
                     .hint("'thinvol iscsi sessions' lists the sessions"));
             }
@@ -114,6 +118,23 @@ impl RescanArgs {
         }
         context.print(&answer)?;
         failure.map_or(Ok(()), Err)
+    }
+}
+
+impl RescanArgs {
+    /// The targets that are named, by themselves or by storages.
+    fn targets(&self, context: &Context) -> Result<Vec<String>, CliError> {
+        let mut targets = self.targets.clone();
+        for text in &self.storages {
+            match context.resolver.iscsi(text)? {
+                Some(Address::Storage(storage)) => targets.push(storage.target.to_string()),
+                _ => {
+                    return Err(CliError::usage(format!("'{text}' is no storage of type iscsi"))
+                        .hint("targets are given by --target; 'thinvol status' lists the storages"));
+                }
+            }
+        }
+        Ok(targets)
     }
 }
 

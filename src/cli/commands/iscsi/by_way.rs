@@ -1,0 +1,98 @@
+//! One session, made or ended by the way that was asked for: natively, or by iscsid.
+
+use std::time::Duration;
+
+use super::env::Via;
+use crate::cli::errors::{CliError, Code};
+use crate::iscsi::coexist::Way;
+use crate::iscsi::iscsiadm;
+use crate::iscsi::limit::Limit;
+use crate::iscsi::netlink::control::ControlError;
+use crate::iscsi::session::attach::{LunWish, Ready, adopt, log_in};
+use crate::iscsi::session::env::Env;
+use crate::iscsi::session::error::SessionError;
+use crate::iscsi::session::establish::{How, list};
+use crate::iscsi::session::logout::{log_out, refuse_if_in_use};
+use crate::iscsi::session::wish::Wish;
+use crate::iscsi::sysfs::{self, Session};
+
+/// How long it may take to undo a login by iscsiadm whose LUNs cannot be had.
+const UNDO: Duration = Duration::from_secs(30);
+
+/// Sees to it that there is a session with its LUNs, and says by which way.
+///
+/// # Errors
+/// If it cannot be had; what was made of it is taken down again.
+pub fn log_in_by(
+    via: Via,
+    env: &Env<'_>,
+    wish: &Wish,
+    luns: &LunWish,
+    limit: &Limit,
+) -> Result<(Ready, Way), CliError> {
+    if via != Via::Iscsiadm {
+        match log_in(env, wish, luns, limit) {
+            Err(SessionError::Control(ControlError::CreatorBusy { .. })) if via == Via::Auto => {}
+            result => return Ok((result?, Way::Native)),
+        }
+    }
+    if wish.credentials.is_some() {
+        return Err(CliError::new(
+            Code::Refused,
+            "iscsiadm takes secrets as arguments, which everybody can read",
+        )
+        .hint("set user and secret in the node record with an editor, and leave out the CHAP file here"));
+    }
+    if list(env)?.iter().any(|session| wish.is_met_by(session)) {
+        let ready = adopt(env, wish, luns, limit)?;
+        return Ok((Ready { how: How::AlreadyThere, ..ready }, Way::Iscsiadm));
+    }
+    let scan_all = luns.scans_all();
+    iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, limit)?;
+    adopt(env, wish, luns, limit).map(|ready| (ready, Way::Iscsiadm)).map_err(|error| {
+        let error = CliError::from(error);
+        let ended = iscsiadm::log_out(wish.target.as_str(), &wish.portal.to_string(), &Limit::new(UNDO));
+        match ended {
+            Ok(()) => error,
+            Err(ended) => error.caused_by(Some(&ended)),
+        }
+    })
+}
+
+/// Ends a session, and says by which way.
+///
+/// # Errors
+/// If it is in use, not to be ended by that way, or the kernel or iscsiadm do not end it.
+pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> Result<Way, CliError> {
+    let record = env.registry.record(session.sid).filter(|record| record.is_of(session));
+    match (record, via) {
+        (Some(record), Via::Auto | Via::Native) => {
+            let _lock = env.registry.lock(&record.lock_name(), limit)?;
+            // While the lock was waited for, it may have been ended, or recovered.
+            let session = sysfs::session(&env.roots, session.sid);
+            let record = env.registry.record(record.sid);
+            if let (Some(session), Some(record)) = (session, record)
+                && record.is_of(&session)
+            {
+                log_out(env, &session, &record)?;
+            }
+            Ok(Way::Native)
+        }
+        (Some(_), Via::Iscsiadm) => Err(CliError::new(
+            Code::Refused,
+            format!("session {} is thinvol's: iscsiadm does not know it", session.sid),
+        )
+        .hint("leave out '--via iscsiadm'")),
+        (None, Via::Native) => Err(CliError::new(
+            Code::Refused,
+            format!("session {} belongs to another program, iscsid most likely", session.sid),
+        )
+        .hint("'--via auto' asks iscsiadm to end it")),
+        (None, Via::Auto | Via::Iscsiadm) => {
+            refuse_if_in_use(env, session)?;
+            let portal = session.portal.as_ref().map(ToString::to_string);
+            iscsiadm::log_out(&session.target, &portal.unwrap_or_default(), limit)?;
+            Ok(Way::Iscsiadm)
+        }
+    }
+}

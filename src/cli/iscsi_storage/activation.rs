@@ -1,0 +1,354 @@
+//! Logging in to and out of the targets of storages.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{Address, IscsiStorage, Seen};
+use crate::cli::args::ChangeOptions;
+use crate::cli::commands::iscsi::by_way::{log_in_by, log_out_by};
+use crate::cli::commands::iscsi::env::{Via, env, unsupervised};
+use crate::cli::commands::iscsi::shown;
+use crate::cli::context::Context;
+use crate::cli::errors::{CliError, Code};
+use crate::cli::output::Answer;
+use crate::config::lun::LunVolname;
+use crate::iscsi::chap_file::Credentials;
+use crate::iscsi::discover::{Asker, discover};
+use crate::iscsi::limit::Limit;
+use crate::iscsi::portal::Portal;
+use crate::iscsi::session::attach::{LunWish, Ready};
+use crate::iscsi::session::env::Env;
+use crate::iscsi::session::logout::refuse_if_in_use;
+use crate::iscsi::session::parallel::in_parallel;
+use crate::iscsi::session::sweep::sweep;
+use crate::iscsi::session::wish::Wish;
+use crate::iscsi::settings::Settings;
+use crate::iscsi::storage::paths::TargetPath;
+use crate::sys::signals::SignalsHeldOff;
+
+/// How long the portal of a storage may take to list the target's portals; without the list, those that are known from
+/// before have to do.
+const LIST_WAIT: Duration = Duration::from_secs(10);
+
+/// The answer, in the form of all changing verbs.
+#[derive(Debug, Serialize)]
+struct Done {
+    executed: bool,
+    transactions: [(); 0],
+    storages: Vec<One>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct One {
+    storage: String,
+    target: String,
+    paths: Vec<TargetPath>,
+    luns: usize,
+    changes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<Vec<String>>,
+    #[serde(skip)]
+    said: String,
+}
+
+impl Answer for Done {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for one in &self.storages {
+            match &one.plan {
+                Some(plan) => plan.iter().try_for_each(|step| writeln!(out, "{step}"))?,
+                None => writeln!(out, "{}", one.said)?,
+            }
+            one.changes.iter().try_for_each(|change| writeln!(out, "  {change}"))?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// Addresses of storages and LUNs of type iscsi among texts; `None` if there are none. What was switched off while it
+/// was active may still be deactivated.
+///
+/// # Errors
+/// If there are others besides: what has to come first is for the user to say.
+pub fn only_iscsi(
+    context: &Context,
+    texts: &[String],
+    direction: Direction,
+) -> Result<Option<Vec<Address>>, CliError> {
+    let mut found = Vec::new();
+    for text in texts {
+        found.extend(match direction {
+            Direction::Up => context.resolver.iscsi(text)?,
+            Direction::Down => context.resolver.iscsi_anywhere(text)?,
+        });
+    }
+    match found.len() {
+        0 => Ok(None),
+        count if count == texts.len() => Ok(Some(found)),
+        _ => Err(CliError::usage(
+            "storages of type iscsi are activated and deactivated apart from volume groups",
+        )
+        .hint("volume groups on their disks come up after them and go before them: use two commands")),
+    }
+}
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Log in.
+    Up,
+    /// Log out.
+    Down,
+}
+
+/// Activates or deactivates storages, and makes sure that LUNs that are named belong to theirs.
+///
+/// # Errors
+/// If a storage has no path that works, a disk of it is in use, or a LUN is not one of its target. Those before it
+/// stay changed.
+pub fn run(
+    context: &Context,
+    addresses: &[Address],
+    change: &ChangeOptions,
+    direction: Direction,
+) -> Result<(), CliError> {
+    let site = Site { env: env()?, change, limit: Limit::new(change.lock_timeout()) };
+    let mut done = Done {
+        executed: !change.dry_run,
+        transactions: [],
+        storages: Vec::new(),
+        notes: Vec::new(),
+        warnings: context.resolver.warnings(),
+    };
+    let mut failure = None;
+    let mut seen: Vec<&IscsiStorage> = Vec::new();
+    for address in addresses {
+        let (Address::Storage(storage) | Address::Lun(storage, _)) = address;
+        let lun = if let Address::Lun(_, lun) = address { Some(lun) } else { None };
+        let result = match direction {
+            _ if direction == Direction::Down && lun.is_some() => {
+                done.notes.extend(lun.map(|lun| {
+                    format!("LUNs go with their storage: nothing is done for '{}:{lun}'", storage.id)
+                }));
+                Ok(())
+            }
+            Direction::Up if !seen.contains(&storage) => site.up(storage, &mut done),
+            Direction::Down if !seen.contains(&storage) => site.down(storage, &mut done),
+            _ => Ok(()),
+        };
+        seen.push(storage);
+        let checked = result.and_then(|()| match lun {
+            Some(lun) if direction == Direction::Up && !change.dry_run => check_lun(storage, lun),
+            _ => Ok(()),
+        });
+        if let Err(error) = checked {
+            failure = Some(error);
+            break;
+        }
+    }
+    match failure {
+        Some(error) if done.storages.is_empty() => Err(error),
+        Some(error) => {
+            context.print(&done)?;
+            Err(error.within(Code::Partial, "what is printed was done, and then this failed"))
+        }
+        None => context.print(&done),
+    }
+}
+
+/// Source of the words: pve-storage `PVE/Storage/ISCSIPlugin.pm` (`activate_volume`).
+fn check_lun(storage: &IscsiStorage, lun: &LunVolname) -> Result<(), CliError> {
+    let units = storage.look()?.units;
+    if units.iter().any(|unit| unit.by_id.as_deref() == Some(&lun.by_id) || unit.links.contains(&lun.by_id)) {
+        return Ok(());
+    }
+    let message = format!("volume '{}:{lun}' not part of target '{}'", storage.id, storage.target);
+    Err(CliError::new(Code::NotFound, message)
+        .hint(format!("'thinvol list {}' shows the LUNs of the storage", storage.id)))
+}
+
+/// What activation works with.
+struct Site<'a> {
+    env: Env<'static>,
+    change: &'a ChangeOptions,
+    limit: Limit,
+}
+
+impl Site<'_> {
+    /// Logs in at every portal of the target and attaches all LUNs.
+    fn up(&self, storage: &IscsiStorage, done: &mut Done) -> Result<(), CliError> {
+        let (chap_file, credentials) = storage.credentials()?.unzip();
+        done.warnings.extend(credentials.iter().flat_map(|read| read.warnings.iter().cloned()));
+        let portals = self.portals(storage, credentials.as_ref(), &mut done.warnings);
+        if self.change.dry_run {
+            let plan = portals
+                .iter()
+                .map(|portal| format!("log in to {} at {portal} unless that is done", storage.target));
+            done.storages.push(One::new(storage, &storage.look()?, Some(plan.collect())));
+            return Ok(());
+        }
+        let wish = |portal: &Portal| Wish {
+            target: storage.target.clone(),
+            portal: portal.clone(),
+            settings: Settings::default(),
+            chap: credentials.as_ref().and_then(|read| read.login.clone()),
+            credentials: chap_file.clone(),
+        };
+        let results = self.log_in(&portals.iter().map(wish).collect::<Vec<_>>())?;
+        let mut failures = Vec::new();
+        let mut changes = Vec::new();
+        for (portal, result) in portals.iter().zip(results) {
+            match result {
+                // Each path finds the same; the first one tells it.
+                Ok(ready) if changes.is_empty() => {
+                    changes.extend(ready.attached.changes.iter().map(shown::change));
+                }
+                Ok(_) => {}
+                Err(error) => failures.push((portal, error)),
+            }
+        }
+        if failures.len() == portals.len()
+            && let Some((portal, error)) = failures.pop()
+        {
+            let code = error.code;
+            return Err(error.within(code, format!("storage '{}' is not online: {portal} fails", storage.id)));
+        }
+        self.env.registry.put_portals(&storage.target, &portals)?;
+        let seen = storage.look()?;
+        let failed = |(portal, error): &(&Portal, CliError)| {
+            format!("storage '{}': no path by {portal}: {}", storage.id, error.one_line())
+        };
+        done.warnings.extend(failures.iter().map(failed));
+        if done.storages.is_empty() {
+            done.warnings.extend(unsupervised(&self.env)?);
+        }
+        done.storages.push(One { changes, ..One::new(storage, &seen, None) });
+        Ok(())
+    }
+
+    /// The portals of the target: those it lists, else those that are known, else the storage's own.
+    fn portals(
+        &self,
+        storage: &IscsiStorage,
+        credentials: Option<&Credentials>,
+        warnings: &mut Vec<String>,
+    ) -> Vec<Portal> {
+        let asker = Asker {
+            initiator: self.env.initiator.clone(),
+            chap: credentials.and_then(|read| read.discovery.clone()),
+        };
+        let limit = Limit::new(LIST_WAIT.min(self.limit.left()));
+        let listed = match discover(&storage.portal, &asker, &limit) {
+            Ok(answer) => {
+                let mine = answer.found.targets.into_iter().filter(|target| target.name == storage.target);
+                mine.flat_map(|target| target.addresses).map(|address| address.portal).collect()
+            }
+            Err(error) => {
+                let error = CliError::from_error(Code::Busy, &error);
+                warnings.push(format!(
+                    "storage '{}': its portal does not list the target's portals, so those known from before are \
+                     used: {}",
+                    storage.id,
+                    error.one_line()
+                ));
+                self.env.registry.portals(&storage.target)
+            }
+        };
+        let mut portals: Vec<Portal> = Vec::new();
+        for portal in listed {
+            if !portals.contains(&portal) {
+                portals.push(portal);
+            }
+        }
+        if portals.is_empty() {
+            portals.push(storage.portal.clone());
+        }
+        portals
+    }
+
+    fn log_in(&self, wishes: &[Wish]) -> Result<Vec<Result<Ready, CliError>>, CliError> {
+        let held_off = hold_off()?;
+        Ok(in_parallel(
+            wishes,
+            |wish| log_in_by(Via::Auto, &self.env, wish, &LunWish::ALL, &self.limit).map(|(ready, _)| ready),
+            || {
+                if held_off.pending().is_some() {
+                    self.limit.call_off();
+                }
+            },
+        ))
+    }
+
+    /// Logs out everywhere, if no disk is in use by any path.
+    fn down(&self, storage: &IscsiStorage, done: &mut Done) -> Result<(), CliError> {
+        sweep(&self.env)?;
+        let seen = storage.look()?;
+        if seen.sessions.is_empty() {
+            done.notes.push(format!("storage '{}': there is no session to {}", storage.id, storage.target));
+        }
+        if self.change.dry_run {
+            let plan = seen.sessions.iter().map(|session| {
+                let portal = session.portal.as_ref().map(ToString::to_string).unwrap_or_default();
+                format!("log out of {} at {portal} (session {})", storage.target, session.sid)
+            });
+            done.storages.push(One::new(storage, &seen, Some(plan.collect())));
+            return Ok(());
+        }
+        for session in &seen.sessions {
+            refuse_if_in_use(&self.env, session)?;
+        }
+        let held_off = hold_off()?;
+        let results = in_parallel(
+            &seen.sessions,
+            |session| log_out_by(Via::Auto, &self.env, session, &self.limit),
+            || {
+                if held_off.pending().is_some() {
+                    self.limit.call_off();
+                }
+            },
+        );
+        results.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.env.registry.remove_portals(&storage.target)?;
+        let one = One::new(storage, &storage.look()?, None);
+        done.storages.push(One { said: format!("deactivated '{}'", storage.id), ..one });
+        Ok(())
+    }
+}
+
+fn hold_off() -> Result<SignalsHeldOff, CliError> {
+    SignalsHeldOff::new()
+        .map_err(|errno| CliError::new(Code::Refused, "signals cannot be held off").caused_by(Some(&errno)))
+}
+
+impl One {
+    fn new(storage: &IscsiStorage, seen: &Seen, plan: Option<Vec<String>>) -> Self {
+        let luns = seen.units.len();
+        let said = format!(
+            "activated '{}': {} of {} paths up, {luns} {}",
+            storage.id,
+            seen.up(),
+            seen.paths.len(),
+            if luns == 1 { "LUN" } else { "LUNs" }
+        );
+        Self {
+            storage: storage.id.to_string(),
+            target: storage.target.to_string(),
+            paths: seen.paths.clone(),
+            luns,
+            changes: Vec::new(),
+            plan,
+            said,
+        }
+    }
+}
