@@ -12,7 +12,7 @@ use dm_tests::world::machine::pvs;
 use dm_tests::world::reader::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed, volumes};
 use dm_tests::world::state::told;
-use dm_tests::world::{World, device, lv};
+use dm_tests::world::{World, device, lv, tpool};
 use nix::errno::Errno;
 use thinvol::dm::kernel::Kernel as _;
 use thinvol::dm::sim::{Fault, FaultKind, When};
@@ -91,6 +91,9 @@ impl<'a> Case<'a> {
         fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
         at_rest(fork)?;
         devices_match(fork)?;
+        if fork.machine.kernel.held_devices(&tpool()).is_ok() {
+            return Err("a metadata snapshot stays after recovery".into());
+        }
         let now = Expect { volumes: volumes(&fork.metadata().vg), ..Expect::of(fork)? };
         match &result {
             Ok(_) if now == self.new => tally.done += 1,
@@ -122,9 +125,13 @@ fn report(what: &str, tally: &Tally) {
 }
 
 fn every_ioctl(changes: &[Change]) {
+    let cases: Vec<Case<'_>> = changes.iter().map(|change| Case::new(change, 1)).collect();
+    every_ioctl_of(&cases);
+}
+
+fn every_ioctl_of(cases: &[Case<'_>]) {
     let mut tally = Tally::default();
-    for change in changes {
-        let case = Case::new(change, 1);
+    for case in cases {
         for nth in 1..=case.cost().0 {
             for when in [When::Before, When::After] {
                 let fork = case.world.fork();
@@ -178,6 +185,37 @@ fn altering_batches_with_a_failing_ioctl() {
 #[test]
 fn changes_of_two_pools_with_a_failing_ioctl() {
     every_ioctl(&across_pools());
+}
+
+/// After a change that did not run through, the devices in a running pool are looked at before the next one, by a
+/// metadata snapshot; after a reader that was killed, its snapshot is released first. That can fail, too.
+#[test]
+fn changes_that_look_into_the_pool_first_with_a_failing_ioctl() {
+    let changes: Vec<Change> =
+        [creates(), snapshots(), removals(), alterations()].into_iter().flatten().collect();
+    let unclean = |case: &Case<'_>| case.world.machine.host.set(|host| host.clean.clear());
+    let killed_reader = |case: &Case<'_>| {
+        unclean(case);
+        let pools: Vec<_> = case.world.metadata().vg.pools().map(|(lv, _)| lv.id).collect();
+        case.world.machine.host.set(|host| host.reading.extend(pools));
+        // A stopped pool has none.
+        let _ = case.world.machine.kernel.message(&tpool(), "reserve_metadata_snap");
+    };
+    let prepare: [&dyn Fn(&Case<'_>); 2] = [&unclean, &killed_reader];
+    for prepare in prepare {
+        let cases: Vec<Case<'_>> = changes.iter().map(|change| Case::new(change, 1)).collect();
+        cases.iter().for_each(prepare);
+        let sent = |case: &Case<'_>| {
+            let fork = case.world.fork();
+            fork.machine.kernel.clear_log();
+            fork.run(case.requests).expect("it ran before");
+            let log: Vec<String> = fork.machine.kernel.log().iter().map(ToString::to_string).collect();
+            log.iter().filter(|call| call.contains("release_metadata_snap")).count()
+        };
+        let releases: usize = cases.iter().map(sent).sum();
+        assert!(releases >= 10, "the changes release {releases} metadata snapshots");
+        every_ioctl_of(&cases);
+    }
 }
 
 fn every_write(changes: &[Change], pvs: usize) {

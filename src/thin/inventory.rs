@@ -52,7 +52,9 @@ impl PoolReader for DiskReader<'_> {
     ) -> Result<Devices, RunningReadError> {
         let before = |error: PoolReadError| RunningReadError { why: error, still_held: false };
         let device = (self.open)(tmeta).map_err(|error| before(failed(error)))?;
-        kernel.message(tpool, "reserve_metadata_snap").map_err(|error| before(failed(error)))?;
+        kernel
+            .message(tpool, "reserve_metadata_snap")
+            .map_err(|error| RunningReadError::of_reserve(&error))?;
         let read = ThinMeta::open_held(Whole(device)).and_then(|mut meta| meta.details());
         kernel
             .message(tpool, "release_metadata_snap")

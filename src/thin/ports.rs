@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::dm::kernel::Kernel;
+use crate::dm::kernel::{DmError, Kernel};
 use crate::dm::name::DmName;
 use crate::ids::{DevNo, LvmUuid, ThinId, TransactionId};
 use crate::lvm::model::{ThinPool, Vg};
@@ -47,6 +48,18 @@ pub struct RunningReadError {
     pub why: PoolReadError,
     /// Whether the metadata snapshot they were read through may still be held.
     pub still_held: bool,
+}
+
+/// What the kernel answers to a reservation if a metadata snapshot is held already.
+/// Source: Linux `drivers/md/dm-thin-metadata.c` (`__reserve_metadata_snap`).
+const HELD_ALREADY: Errno = Errno::EBUSY;
+
+impl RunningReadError {
+    /// A metadata snapshot that was not to be had. Only if somebody else's is held it is certain that ours is not: any
+    /// other error may come from what follows the reservation.
+    pub fn of_reserve(error: &DmError) -> Self {
+        Self { why: PoolReadError(error.to_string()), still_held: error.errno != HELD_ALREADY }
+    }
 }
 
 /// Reads what a pool's own metadata holds.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use thinvol::dm::kernel::{DmError, Kernel};
+use thinvol::dm::kernel::Kernel;
 use thinvol::dm::name::DmName;
 use thinvol::dm::sim::{SimKernel, SimThinDevice};
 use thinvol::ids::{DevNo, LvmUuid, ThinId, TransactionId};
@@ -69,8 +69,9 @@ impl PoolReader for SimReader<'_> {
         tpool: &DmName,
         _: DevNo,
     ) -> Result<Devices, RunningReadError> {
-        let before = |error: DmError| RunningReadError { why: failed(error), still_held: false };
-        kernel.message(tpool, "reserve_metadata_snap").map_err(before)?;
+        kernel
+            .message(tpool, "reserve_metadata_snap")
+            .map_err(|error| RunningReadError::of_reserve(&error))?;
         let devices = self.kernel.thin_devices(tpool);
         kernel
             .message(tpool, "release_metadata_snap")
