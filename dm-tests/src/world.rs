@@ -34,6 +34,7 @@ use thinvol::units::{Bytes, Sectors};
 pub mod asks;
 pub mod changes;
 pub mod crashes;
+pub mod drawn;
 pub mod host;
 pub mod lvm2;
 pub mod machine;

@@ -2,11 +2,13 @@
 //! write and each flush, with every content that the disks may then have. thinvol brings each to the old volumes or the
 //! new ones, by `recover` and by any next change, crashed in turn or not; so does lvm2, by its own rules.
 
+use dm_tests::world::asks::Start::{Stopped, Used};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks,
     removals, snapshots,
 };
 use dm_tests::world::crashes::{Count, explore};
+use dm_tests::world::drawn;
 
 /// Explores the changes on `pvs` physical volumes; recovery is crashed `depth` times in a row.
 fn all(what: &str, changes: &[Change], pvs: usize, depth: usize) {
@@ -83,4 +85,20 @@ fn changes_of_two_pools_survive_every_crash() {
 fn halves(mut changes: Vec<Change>) -> (Vec<Change>, Vec<Change>) {
     let second = changes.split_off(changes.len() / 2);
     (changes, second)
+}
+
+/// How many batches are drawn unless `THINVOL_CRASH_BATCHES` says otherwise.
+const DRAWN: usize = 40;
+
+/// Batches of two to four requests of any kinds; one that is refused changes nothing, and another is drawn.
+#[test]
+fn drawn_batches_survive_every_crash() {
+    let count = std::env::var("THINVOL_CRASH_BATCHES").ok();
+    let count = count.map_or(DRAWN, |text| text.parse().expect("THINVOL_CRASH_BATCHES is a number"));
+    let starts = [Used, Used, Stopped].into_iter().cycle();
+    let drawn = (0..).zip(starts).map(|(seed, start)| (start, drawn::batch(seed)));
+    let granted = drawn.filter(|(start, requests)| start.world(1).plan(requests).is_ok());
+    let named = granted
+        .map(|(start, requests)| -> Change { (format!("{start:?}: {requests:?}").leak(), start, requests) });
+    all("drawn batches", &named.take(count).collect::<Vec<_>>(), 1, 1);
 }
