@@ -45,6 +45,7 @@ fn always() -> Vec<Case> {
         cases::iscsi_luns::CASES,
         cases::iscsi_storage::CASES,
         cases::iscsi_daemons::CASES,
+        cases::parity::CASES,
         cases::selftest::CASES,
     ]
     .concat()

@@ -20,19 +20,6 @@ pub const CASES: &[Case] = &[
 
 const DISK: &str = "vm-100-disk-0";
 
-/// What lvm2 says of one volume, in the order of `fields`.
-fn fact(ctx: &Ctx, volume: &str, fields: &str) -> Result<String> {
-    let line = format!("lvs --noheadings --units b --nosuffix -o {fields} {volume}");
-    Ok(ctx.lvm(&line)?.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-fn settled(ctx: &Ctx, vg: &str) -> Result<()> {
-    ctx.oracle(vg)?;
-    ctx.ok("udevadm settle")?;
-    ctx.reactivate(vg)?;
-    ctx.oracle(vg)
-}
-
 /// The size of the device in bytes, as its users see it.
 fn device_size(ctx: &Ctx, vg: &str, lv: &str) -> Result<String> {
     Ok(ctx.ok(&format!("blockdev --getsize64 {}", ctx.dev(vg, lv).display()))?.trim().to_owned())
@@ -58,14 +45,14 @@ fn grown_while_mounted(ctx: &Ctx) -> Result<()> {
     let said = ctx.thinvol_ok(&format!("resize {volume} 128M"))?;
     ensure!(said.contains(&format!("resized '{volume}'")), "{said}");
     ensure!(device_size(ctx, vg, DISK)? == "134217728");
-    ensure!(fact(ctx, &volume, "lv_size,lv_active")? == "134217728 active");
+    ensure!(ctx.fact(&volume, "lv_size,lv_active")? == "134217728 active");
     ctx.oracle(vg)?;
     ctx.ok(&format!("resize2fs {}", ctx.dev(vg, DISK).display()))?;
     ctx.ok(&format!("dd if=/dev/zero of={mount}/more bs=1M count=80 conv=fsync"))?;
     ensure!(ctx.sh(&format!("md5sum < {mount}/file"))?.stdout == before, "the file changed");
-    let seqno = fact(ctx, vg, "vg_seqno")?;
+    let seqno = ctx.fact(vg, "vg_seqno")?;
     ctx.thinvol_ok(&format!("resize {volume} 131072"))?;
-    ensure!(fact(ctx, vg, "vg_seqno")? == seqno, "the same size again has written metadata");
+    ensure!(ctx.fact(vg, "vg_seqno")? == seqno, "the same size again has written metadata");
     ctx.thinvol_ok(&format!("resize {volume} +1M"))?;
     ensure!(device_size(ctx, vg, DISK)? == "138412032", "not one extent more");
     let warned = ctx.thinvol(&format!("resize {volume} 2G"))?;
@@ -76,13 +63,13 @@ fn grown_while_mounted(ctx: &Ctx) -> Result<()> {
     ensure!(device_size(ctx, vg, DISK)? == (2100_u64 << 20).to_string());
     ctx.ok(&format!("umount {mount}"))?;
     ctx.ok(&format!("e2fsck -fn {}", ctx.dev(vg, DISK).display()))?;
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     ensure!(device_size(ctx, vg, DISK)? == (2100_u64 << 20).to_string());
     ctx.ok("udevadm settle")?;
     ctx.thinvol_ok(&format!("deactivate {volume}"))?;
     ctx.thinvol_ok(&format!("resize {volume} 2200M"))?;
-    ensure!(fact(ctx, &volume, "lv_size")? == (2200_u64 << 20).to_string());
-    settled(ctx, vg)
+    ensure!(ctx.fact(&volume, "lv_size")? == (2200_u64 << 20).to_string());
+    ctx.agreed(vg)
 }
 
 fn shrunk(ctx: &Ctx) -> Result<()> {
@@ -96,7 +83,7 @@ fn shrunk(ctx: &Ctx) -> Result<()> {
     ensure!(half.status == 2, "{half:?}");
     let used = ctx.thinvol(&format!("resize {volume} 32M --shrink --accept-data-loss"))?;
     ensure!(used.status == 4 && used.stderr.contains(&mount), "the mount is not named: {used:?}");
-    ensure!(fact(ctx, &volume, "lv_size")? == "67108864");
+    ensure!(ctx.fact(&volume, "lv_size")? == "67108864");
     ctx.ok(&format!("umount {mount}"))?;
     write(ctx, vg, DISK, 7)?;
     ctx.ok(&format!(
@@ -108,8 +95,8 @@ fn shrunk(ctx: &Ctx) -> Result<()> {
     let ran = ctx.thinvol(&format!("resize {volume} 32M --shrink --accept-data-loss"))?;
     ensure!(ran.status == 0 && ran.stderr.contains("stays in the pool"), "{ran:?}");
     ensure!(device_size(ctx, vg, DISK)? == "33554432" && sum(ctx, vg, DISK)? == kept);
-    ensure!(fact(ctx, &volume, "lv_size")? == "33554432");
-    settled(ctx, vg)?;
+    ensure!(ctx.fact(&volume, "lv_size")? == "33554432");
+    ctx.agreed(vg)?;
     ensure!(sum(ctx, vg, DISK)? == kept);
     ctx.thinvol_ok(&format!("snapshot {volume}@s"))?;
     let refused = ctx.thinvol(&format!("resize {vg}/snap_{DISK}_s 64M"))?;
@@ -117,7 +104,7 @@ fn shrunk(ctx: &Ctx) -> Result<()> {
         refused.status == 1 && refused.stderr.contains("resizing a snapshot is not supported"),
         "{refused:?}"
     );
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }
 
 fn renamed_while_open(ctx: &Ctx) -> Result<()> {
@@ -127,33 +114,33 @@ fn renamed_while_open(ctx: &Ctx) -> Result<()> {
     let (mount, before) = mounted(ctx, vg, DISK)?;
     ctx.thinvol_ok(&format!("snapshot {vg}/{DISK}@s1 {vg}/vm-100-disk-0_x@y"))?;
     ctx.ok(&format!("lvcreate -qq -pr -s -n snap_{DISK}_lvm2 {vg}/{DISK}"))?;
-    let uuid = fact(ctx, &format!("{vg}/{DISK}"), "lv_uuid")?;
+    let uuid = ctx.fact(&format!("{vg}/{DISK}"), "lv_uuid")?;
     ctx.thinvol_ok(&format!("rename {vg}/{DISK} vm-101-disk-0"))?;
     let (old, new) = (ctx.dev(vg, DISK), ctx.dev(vg, "vm-101-disk-0"));
     ensure!(new.exists() && !old.exists(), "the nodes on return");
     ensure!(
-        fact(ctx, &format!("{vg}/vm-101-disk-0"), "lv_uuid,lv_active,tags")?
+        ctx.fact(&format!("{vg}/vm-101-disk-0"), "lv_uuid,lv_active,tags")?
             == format!("{uuid} active pve-vm-101")
     );
-    let names = fact(ctx, vg, "lv_name")?;
+    let names = ctx.fact(vg, "lv_name")?;
     ensure!(
         names
             == "data snap_vm-100-disk-0_x_y snap_vm-101-disk-0_lvm2 snap_vm-101-disk-0_s1 vm-100-disk-0_x \
                 vm-101-disk-0",
         "{names}"
     );
-    ensure!(fact(ctx, &format!("{vg}/snap_vm-101-disk-0_s1"), "origin")? == "vm-101-disk-0");
+    ensure!(ctx.fact(&format!("{vg}/snap_vm-101-disk-0_s1"), "origin")? == "vm-101-disk-0");
     ctx.ok(&format!("dd if=/dev/zero of={mount}/more bs=1M count=4 conv=fsync"))?;
     ensure!(ctx.sh(&format!("md5sum < {mount}/file"))?.stdout == before, "the file changed");
     ctx.oracle(vg)?;
     ctx.ok(&format!("umount {mount}"))?;
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     ctx.thinvol_ok(&format!("rename {vg}/vm-101-disk-0 {DISK}"))?;
-    ensure!(fact(ctx, &format!("{vg}/{DISK}"), "tags")? == "pve-vm-100");
+    ensure!(ctx.fact(&format!("{vg}/{DISK}"), "tags")? == "pve-vm-100");
     ctx.thinvol_ok(&format!("delete-snapshot {vg}/{DISK}@s1 {vg}/{DISK}@lvm2"))?;
     let taken = ctx.thinvol(&format!("rename {vg}/{DISK} vm-100-disk-0_x"))?;
     ensure!(taken.status == 1 && taken.stderr.contains("already exists"), "{taken:?}");
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }
 
 fn rolled_back(ctx: &Ctx) -> Result<()> {
@@ -169,7 +156,7 @@ fn rolled_back(ctx: &Ctx) -> Result<()> {
     }
     ctx.thinvol_ok(&format!("resize {volume} 64M"))?;
     write(ctx, vg, DISK, 9)?;
-    let identity = fact(ctx, &volume, "lv_uuid,tags,lv_permissions,lv_autoactivation,lv_time")?;
+    let identity = ctx.fact(&volume, "lv_uuid,tags,lv_permissions,lv_autoactivation,lv_time")?;
     for state in [1_usize, 3, 2] {
         ctx.ok("udevadm settle")?;
         let said = ctx.thinvol_ok(&format!("rollback {volume}@s{state}"))?;
@@ -178,10 +165,10 @@ fn rolled_back(ctx: &Ctx) -> Result<()> {
         ensure!(ctx.dev(vg, DISK).exists(), "the node on return");
         ensure!(sum(ctx, vg, DISK)? == sums[state - 1], "not what s{state} holds");
         ensure!(
-            fact(ctx, &volume, "lv_uuid,tags,lv_permissions,lv_autoactivation,lv_time")? == identity,
+            ctx.fact(&volume, "lv_uuid,tags,lv_permissions,lv_autoactivation,lv_time")? == identity,
             "identity, flags or tags changed"
         );
-        ensure!(fact(ctx, &volume, "lv_size")? == "33554432", "not the snapshot's size");
+        ensure!(ctx.fact(&volume, "lv_size")? == "33554432", "not the snapshot's size");
         write(ctx, vg, DISK, 10)?;
         ctx.thinvol_ok(&format!("activate {volume}@s{state}"))?;
         ensure!(
@@ -189,7 +176,7 @@ fn rolled_back(ctx: &Ctx) -> Result<()> {
             "a write reached the snapshot"
         );
         ctx.ok("udevadm settle")?;
-        settled(ctx, vg)?;
+        ctx.agreed(vg)?;
     }
     let tree = ctx.thinvol_ok(&format!("list {vg}/data --tree"))?;
     ensure!((1..=3).all(|state| tree.contains(&format!("snapshot s{state}"))), "{tree}");
@@ -207,7 +194,7 @@ fn rolled_back(ctx: &Ctx) -> Result<()> {
     ctx.thinvol_ok(&format!("activate {volume}"))?;
     ensure!(sum(ctx, vg, DISK)? == then);
     ctx.thinvol_ok(&format!("delete-snapshot {volume}@s1 {volume}@s2 {volume}@s3"))?;
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     ensure!(sum(ctx, vg, DISK)? == then);
     Ok(())
 }
@@ -233,10 +220,10 @@ fn templates(ctx: &Ctx) -> Result<()> {
     ctx.thinvol_ok(&format!("template {volume}"))?;
     let base = format!("{vg}/base-9000-disk-0");
     // What lvrename, lvchange -pr -ky and lvchange -an leave behind.
-    let facts = fact(ctx, &base, "lv_attr,lv_skip_activation,lv_autoactivation")?;
+    let facts = ctx.fact(&base, "lv_attr,lv_skip_activation,lv_autoactivation")?;
     ensure!(facts == "Vri---tz-k skip activation", "{facts}");
     ensure!(!ctx.sh("dmsetup ls")?.stdout.contains("9000"), "its device is still there");
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     ctx.thinvol_ok(&format!("clone {base} 101"))?;
     ctx.thinvol_ok(&format!("clone {base} 102"))?;
     ensure!(sum(ctx, vg, "vm-101-disk-0")? == golden && sum(ctx, vg, "vm-102-disk-0")? == golden);
@@ -246,8 +233,8 @@ fn templates(ctx: &Ctx) -> Result<()> {
     let write =
         ctx.sh(&format!("dd if=/dev/zero of={} bs=4k count=1", ctx.dev(vg, "base-9000-disk-0").display()))?;
     ensure!(write.status != 0, "a template took a write");
-    let uuid = fact(ctx, &base, "lv_uuid")?;
-    ensure!(fact(ctx, &format!("{vg}/vm-101-disk-0"), "tags")?.contains(&uuid), "the clone does not name it");
+    let uuid = ctx.fact(&base, "lv_uuid")?;
+    ensure!(ctx.fact(&format!("{vg}/vm-101-disk-0"), "tags")?.contains(&uuid), "the clone does not name it");
     let info = ctx.thinvol_ok(&format!("info {base}"))?;
     ensure!(info.contains("vm-101-disk-0") && info.contains("vm-102-disk-0"), "{info}");
     let kept = ctx.thinvol(&format!("free {base}"))?;
@@ -256,7 +243,7 @@ fn templates(ctx: &Ctx) -> Result<()> {
     ctx.ok("udevadm settle")?;
     ctx.thinvol_ok(&format!("free --force {base}"))?;
     ensure!(sum(ctx, vg, "vm-102-disk-0")? == golden);
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     ensure!(sum(ctx, vg, "vm-102-disk-0")? == golden);
     Ok(())
 }
@@ -273,7 +260,7 @@ fn mixed_batch(ctx: &Ctx) -> Result<()> {
     write(ctx, vg, DISK, 20)?;
     let now = sum(ctx, vg, DISK)?;
     let second = sum(ctx, vg, "vm-100-disk-1")?;
-    let before: u32 = fact(ctx, vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
+    let before: u32 = ctx.fact(vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
     let lines = [
         format!("{{\"request\":\"snapshot\",\"snapshot\":\"{vg}/{DISK}@now\"}}"),
         format!("{{\"request\":\"rollback\",\"snapshot\":\"{vg}/{DISK}@then\"}}"),
@@ -289,7 +276,7 @@ fn mixed_batch(ctx: &Ctx) -> Result<()> {
     std::fs::write(&file, lines.join("\n"))?;
     ctx.ok("udevadm settle")?;
     ctx.thinvol_ok(&format!("batch {}", file.display()))?;
-    let after: u32 = fact(ctx, vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
+    let after: u32 = ctx.fact(vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
     ensure!(after - before == 2, "{} commits", after - before);
     let check = |ctx: &Ctx| -> Result<()> {
         ensure!(sum(ctx, vg, DISK)? == then, "not rolled back");
@@ -306,7 +293,7 @@ fn mixed_batch(ctx: &Ctx) -> Result<()> {
         Ok(())
     };
     check(ctx)?;
-    settled(ctx, vg)?;
+    ctx.agreed(vg)?;
     check(ctx)
 }
 
@@ -336,10 +323,10 @@ fn freed_with_discard(ctx: &Ctx) -> Result<()> {
     ctx.ok("udevadm settle")?;
     ctx.thinvol_ok(&format!("deactivate {volume}"))?;
     ctx.thinvol_ok(&format!("free --discard {volume}"))?;
-    ensure!(fact(ctx, vg, "lv_name")? == "data");
+    ensure!(ctx.fact(vg, "lv_name")? == "data");
     let left = blocks()?;
     ensure!(left + (40 << 11) < full, "the disk was not told: {full} blocks before, {left} after");
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }
 
 /// The names of one volume's snapshots can look like another's, and be as short as they like.
@@ -354,7 +341,7 @@ fn freed_with_snapshots(ctx: &Ctx) -> Result<()> {
     ctx.ok(&format!("lvcreate -qq -n snap_vm-200-d_x_z -pr -s {vg}/vm-200-d_x"))?;
     ctx.ok("udevadm settle")?;
     ctx.thinvol_ok(&format!("free --snapshots {vg}/vm-200-d"))?;
-    let left = fact(ctx, vg, "lv_name")?;
+    let left = ctx.fact(vg, "lv_name")?;
     ensure!(left == "data snap_vm-200-d_x_y snap_vm-200-d_x_z vm-200-d_x", "{left}");
-    settled(ctx, vg)
+    ctx.agreed(vg)
 }

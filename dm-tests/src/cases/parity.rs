@@ -5,38 +5,68 @@ use anyhow::{Context, Result, ensure};
 
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
-use crate::parity::operations::{BASES, Ends, Op, REFUSALS};
-use crate::parity::twins::Twins;
+use crate::parity::operations::bases::BASES;
+use crate::parity::operations::refusals::REFUSALS;
+use crate::parity::operations::snapshots::{ROLLBACK, SNAPSHOTS};
+use crate::parity::operations::{Ends, Op};
+use crate::parity::twins::{Both, Origins, Twins};
 
-/// The cases of this file; hundreds of lvm2's commands each.
+/// The cases of this file that always run.
+pub const CASES: &[Case] = &[Case {
+    name: "parity::rollback",
+    tier: Tier::Full,
+    limit_s: 300,
+    run: |ctx| live(ctx, ROLLBACK, Origins::Left),
+}];
+
+/// Those that take minutes.
 pub const LONG: &[Case] = &[
-    Case { name: "parity::templates", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, BASES) },
-    Case { name: "parity::refusals", tier: Tier::Full, limit_s: 600, run: |ctx| live(ctx, REFUSALS) },
+    Case {
+        name: "parity::snapshots",
+        tier: Tier::Full,
+        limit_s: 900,
+        run: |ctx| live(ctx, SNAPSHOTS, Origins::Compared),
+    },
+    Case {
+        name: "parity::templates",
+        tier: Tier::Full,
+        limit_s: 900,
+        run: |ctx| live(ctx, BASES, Origins::Compared),
+    },
+    Case {
+        name: "parity::refusals",
+        tier: Tier::Full,
+        limit_s: 900,
+        run: |ctx| live(ctx, REFUSALS, Origins::Compared),
+    },
 ];
 
 /// Does each operation on both sides and compares.
-fn live(ctx: &Ctx, operations: &[Op]) -> Result<()> {
-    let twins = Twins::new(ctx)?;
-    ensure!(!operations.is_empty(), "no operations");
+fn live(ctx: &Ctx, operations: &[Op], origins: Origins) -> Result<()> {
+    let twins = Twins::new(ctx, origins)?;
+    let mut seen = twins.seen()?;
     for operation in operations {
         println!("# {}", operation.name);
-        compare(&twins, operation).with_context(|| operation.name)?;
+        seen = compare(&twins, operation, &seen).with_context(|| operation.name)?;
     }
+    ensure!(!operations.is_empty(), "no operations");
     twins.agreed()
 }
 
-fn compare(twins: &Twins<'_>, operation: &Op) -> Result<()> {
-    let before = twins.thinvols()?;
+/// What lvm2 sees after one operation, the same on both sides.
+fn compare(twins: &Twins<'_>, operation: &Op, before: &Both) -> Result<Both> {
     let theirs = twins.as_proxmox_does(operation.proxmox)?;
     let ours = twins.as_thinvol_does(operation.thinvol)?;
     let done = operation.ends == Ends::Done;
     ensure!(theirs == done, "Proxmox VE's commands: success is {theirs}");
     ensure!(ours == done, "thinvol: success is {ours}");
-    let after = twins.thinvols()?;
+    let after = twins.seen()?;
     if !ours {
+        let (before, after) = (&before.thinvol, &after.thinvol);
         ensure!(before == after, "thinvol refused and changed\n{before:#?}\nto\n{after:#?}");
     }
-    let wanted = twins.proxmoxs()?;
-    ensure!(wanted == after, "Proxmox VE's side:\n{wanted:#?}\nthinvol's side:\n{after:#?}");
-    twins.same_data()
+    let Both { proxmox, thinvol } = &after;
+    ensure!(proxmox == thinvol, "Proxmox VE's side:\n{proxmox:#?}\nthinvol's side:\n{thinvol:#?}");
+    twins.same_data(&after)?;
+    Ok(after)
 }

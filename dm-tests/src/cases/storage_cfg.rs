@@ -69,9 +69,7 @@ impl<'a> Site<'a> {
 
     /// What lvm2 says of a volume.
     fn fact(&self, lv: &str, fields: &str) -> Result<String> {
-        let vg = self.vg;
-        let line = format!("lvs --noheadings --units b --nosuffix -o {fields} {vg}/{lv}");
-        Ok(self.ctx.lvm(&line)?.split_whitespace().collect::<Vec<_>>().join(" "))
+        self.ctx.fact(&format!("{}/{lv}", self.vg), fields)
     }
 
     fn agreed(&self) -> Result<()> {

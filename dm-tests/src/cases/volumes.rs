@@ -16,12 +16,6 @@ pub const CASES: &[Case] = &[
     Case { name: "volumes::shown", tier: Tier::Full, limit_s: 240, run: shown },
 ];
 
-/// What lvm2 says of one volume, in the order of `fields`.
-fn fact(ctx: &Ctx, volume: &str, fields: &str) -> Result<String> {
-    let line = format!("lvs --noheadings --units b --nosuffix -o {fields} {volume}");
-    Ok(ctx.lvm(&line)?.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
 fn first_of_a_new_pool(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     let said = ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 100M"))?;
@@ -29,16 +23,16 @@ fn first_of_a_new_pool(ctx: &Ctx) -> Result<()> {
     let node = ctx.dev(vg, "vm-100-disk-0");
     ensure!(node.exists(), "{} does not exist on return", node.display());
     let volume = format!("{vg}/vm-100-disk-0");
-    let facts = fact(ctx, &volume, "lv_size,lv_active,pool_lv,thin_id,lv_permissions")?;
+    let facts = ctx.fact(&volume, "lv_size,lv_active,pool_lv,thin_id,lv_permissions")?;
     ensure!(facts == "104857600 active data 1 writeable", "{facts}");
-    ensure!(fact(ctx, &format!("{vg}/data"), "transaction_id")? == "1");
+    ensure!(ctx.fact(&format!("{vg}/data"), "transaction_id")? == "1");
     let zeros = ctx.sh(&format!("cmp -n 104857600 {} /dev/zero && echo same", node.display()))?;
     ensure!(zeros.stdout.contains("same"), "a new volume does not read as zeros");
     ctx.agreed(vg)?;
     ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-2 4M"))?;
     let said = ctx.sh(&format!("thinvol alloc {vg}/data 100 '' 5M"))?.stdout;
     ensure!(said.contains("vm-100-disk-1"), "the first free name was not taken: {said}");
-    ensure!(fact(ctx, &format!("{vg}/vm-100-disk-1"), "lv_size")? == "8388608", "not rounded up to extents");
+    ensure!(ctx.fact(&format!("{vg}/vm-100-disk-1"), "lv_size")? == "8388608", "not rounded up to extents");
     ctx.agreed(vg)
 }
 
@@ -75,9 +69,9 @@ fn freed(ctx: &Ctx) -> Result<()> {
     let said = ctx.change(&format!("free {vg}/vm-100-disk-0 {vg}/vm-100-disk-1"))?;
     ensure!(said.contains(&format!("Removed volume '{vg}/vm-100-disk-0'")), "{said}");
     ensure!(!node.exists(), "the node of a freed volume stayed");
-    let left = fact(ctx, vg, "lv_name")?;
+    let left = ctx.fact(vg, "lv_name")?;
     ensure!(left == "data vm-100-disk-2 vm-100-disk-3", "{left}");
-    ensure!(fact(ctx, &format!("{vg}/data"), "data_percent")? == "0.00", "the freed data is still there");
+    ensure!(ctx.fact(&format!("{vg}/data"), "data_percent")? == "0.00", "the freed data is still there");
     ctx.agreed(vg)?;
     let again = ctx.thinvol(&format!("free {vg}/vm-100-disk-0"))?;
     ensure!(again.status == 0 && again.stderr.contains("does not exist"), "{again:?}");
@@ -155,16 +149,16 @@ fn on_many_layouts(ctx: &Ctx) -> Result<()> {
 fn many_in_one_batch(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 16M"))?;
-    let before: u32 = fact(ctx, vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
+    let before: u32 = ctx.fact(vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
     let line = format!(
         "for i in $(seq 40); do echo '{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"many-'$i'\",\
          \"size\":\"4M\",\"activate\":false}}'; done | thinvol batch -"
     );
     let ran = ctx.sh(&line)?;
     ensure!(ran.status == 0, "{}", ran.stderr);
-    let after: u32 = fact(ctx, vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
+    let after: u32 = ctx.fact(vg, "vg_seqno")?.split(' ').next().unwrap_or_default().parse()?;
     ensure!(after - before == 2, "{} commits for one batch", after - before);
-    let count = fact(ctx, vg, "lv_name")?.split(' ').filter(|name| name.starts_with("many-")).count();
+    let count = ctx.fact(vg, "lv_name")?.split(' ').filter(|name| name.starts_with("many-")).count();
     ensure!(count == 40, "{count} volumes");
     ctx.agreed(vg)?;
     let ran = ctx.sh(&format!("thinvol free $(seq -f {vg}/many-%g 40)"))?;
@@ -188,15 +182,15 @@ fn shown(ctx: &Ctx) -> Result<()> {
     ensure!(path.trim() == format!("/dev/{vg}/vm-100-disk-0"), "{path}");
     let status = ctx.thinvol_ok(&format!("status {vg}/data"))?;
     ensure!(status.contains("active") && status.contains("1048576"), "{status}");
-    let uuid = fact(ctx, &format!("{vg}/vm-100-disk-0"), "lv_uuid")?;
+    let uuid = ctx.fact(&format!("{vg}/vm-100-disk-0"), "lv_uuid")?;
     ensure!(ctx.thinvol_ok(&format!("info {vg}/vm-100-disk-0"))?.contains(&uuid));
-    let seqno = fact(ctx, vg, "vg_seqno")?;
+    let seqno = ctx.fact(vg, "vg_seqno")?;
     for verb in ["list", "status", "info"] {
         let json = ctx.thinvol_ok(&format!("{verb} {vg}/data --json"))?;
         serde_json::from_str::<serde_json::Value>(&json)?;
     }
     let plan = ctx.change(&format!("free {vg}/vm-100-disk-0 --dry-run"))?;
     ensure!(plan.contains("set_transaction_id") && plan.contains("delete"), "{plan}");
-    ensure!(fact(ctx, vg, "vg_seqno")? == seqno, "reading or planning has written metadata");
+    ensure!(ctx.fact(vg, "vg_seqno")? == seqno, "reading or planning has written metadata");
     ctx.oracle(vg)
 }

@@ -33,6 +33,12 @@ impl Ctx {
         Ok(())
     }
 
+    /// What lvm2 says of a volume, or of all in a volume group, in the order of `fields`; sizes in bytes.
+    pub fn fact(&self, of: &str, fields: &str) -> Result<String> {
+        let line = format!("lvs --noheadings --units b --nosuffix -o {fields} {of}");
+        Ok(self.lvm(&line)?.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+
     /// lvm2 agrees, and goes on to agree after a full stop and start.
     pub fn agreed(&self, vg: &str) -> Result<()> {
         self.oracle(vg)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::ctx::Ctx;
 
@@ -19,18 +19,39 @@ const OWN_TAGS: &str = "thinvol";
 /// Where `lv_attr` says whether the device is open: the users of the two sides come and go one after the other.
 const OPEN: std::ops::Range<usize> = 5..6;
 
+/// How much of each volume is compared: more than the operations write.
+const COMPARED_BYTES: u64 = 32 << 20;
+
 /// What lvm2 says of a volume, by its name.
 pub type Facts = BTreeMap<String, Vec<String>>;
+
+/// What lvm2 says of both sides.
+pub struct Both {
+    /// Of the side that Proxmox VE's commands made.
+    pub proxmox: Facts,
+    /// Of the side that thinvol made.
+    pub thinvol: Facts,
+}
+
+/// Whether what lvm2 calls a volume's origin must be the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// It must.
+    Compared,
+    /// It is left out.
+    Left,
+}
 
 /// The two groups.
 pub struct Twins<'a> {
     ctx: &'a Ctx,
     config: PathBuf,
+    origins: Origins,
 }
 
 impl<'a> Twins<'a> {
     /// Makes both by the commands that Proxmox VE's users know.
-    pub fn new(ctx: &'a Ctx) -> Result<Self> {
+    pub fn new(ctx: &'a Ctx, origins: Origins) -> Result<Self> {
         for vg in [PROXMOX, THINVOL] {
             let disk = ctx.disk(512 << 20)?;
             ctx.ok(&format!("vgcreate --yes --setautoactivation n {vg} {}", disk.name()))?;
@@ -42,7 +63,7 @@ impl<'a> Twins<'a> {
             &config,
             format!("lvmthin: twin\n\tthinpool data\n\tvgname {THINVOL}\n\tcontent images\n"),
         )?;
-        Ok(Self { ctx, config })
+        Ok(Self { ctx, config, origins })
     }
 
     /// Runs command lines with `{vg}` for the group's name, until one fails. Says whether all succeeded.
@@ -60,52 +81,48 @@ impl<'a> Twins<'a> {
     pub fn as_thinvol_does(&self, lines: &[&str]) -> Result<bool> {
         for line in lines {
             let line = match line.strip_prefix('!') {
-                Some(shell) => shell.replace("{vg}", THINVOL),
+                Some(shell) => shell.to_owned(),
                 None => format!("thinvol --config {} {line}", self.config.display()),
             };
-            if self.ctx.sh(&line)?.status != 0 {
+            if self.ctx.sh(&line.replace("{vg}", THINVOL))?.status != 0 {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// What lvm2 says of Proxmox VE's side.
-    pub fn proxmoxs(&self) -> Result<Facts> {
-        self.facts(PROXMOX)
-    }
-
-    /// What lvm2 says of thinvol's side.
-    pub fn thinvols(&self) -> Result<Facts> {
-        self.facts(THINVOL)
-    }
-
-    /// Name, size, attributes (kind, permission, activity, skip flag), pool, origin, autoactivation, and the tags that
-    /// are not thinvol's own.
-    fn facts(&self, vg: &str) -> Result<Facts> {
-        const FIELDS: &str = "lv_name,lv_size,lv_attr,pool_lv,origin,autoactivation,lv_tags";
+    /// What lvm2 says of both: name, size, attributes (kind, permission, activity, skip flag), pool, origin,
+    /// autoactivation, and the tags that are not thinvol's own.
+    pub fn seen(&self) -> Result<Both> {
+        const FIELDS: &str = "vg_name,lv_name,lv_size,lv_attr,pool_lv,origin,autoactivation,lv_tags";
         // An open device shows as one for as long as udev looks at it.
         self.ctx.ok("udevadm settle")?;
-        let said = self.ctx.lvm(&format!("lvs --noheadings --units b --separator | -o {FIELDS} {vg}"))?;
-        let mut facts = Facts::new();
+        let said = self
+            .ctx
+            .lvm(&format!("lvs --noheadings --units b --separator | -o {FIELDS} {PROXMOX} {THINVOL}"))?;
+        let mut both = Both { proxmox: Facts::new(), thinvol: Facts::new() };
         for line in said.lines() {
-            let mut fields: Vec<String> = line.trim().split('|').map(str::to_owned).collect();
-            let tags = fields.pop().with_context(|| format!("lvs said {line:?}"))?;
-            let tags: Vec<&str> = tags.split(',').filter(|tag| !tag.starts_with(OWN_TAGS)).collect();
-            fields.push(tags.join(","));
-            let attributes = fields.get_mut(2).with_context(|| format!("lvs said {line:?}"))?;
+            let fields: Vec<&str> = line.trim().split('|').collect();
+            let [vg, name, size, attributes, pool, origin, autoactivation, tags] = fields[..] else {
+                bail!("lvs said {line:?}");
+            };
+            let mut attributes = attributes.to_owned();
             attributes.replace_range(OPEN, "-");
-            facts.insert(fields.remove(0), fields);
+            let origin = if self.origins == Origins::Compared { origin } else { "" };
+            let tags: Vec<&str> = tags.split(',').filter(|tag| !tag.starts_with(OWN_TAGS)).collect();
+            let facts = [size, &attributes, pool, origin, autoactivation, &tags.join(",")].map(str::to_owned);
+            let side = if vg == PROXMOX { &mut both.proxmox } else { &mut both.thinvol };
+            side.insert(name.to_owned(), facts.to_vec());
         }
-        Ok(facts)
+        Ok(both)
     }
 
     /// Volumes active on both sides read the same.
-    pub fn same_data(&self) -> Result<()> {
-        for name in self.thinvols()?.keys() {
+    pub fn same_data(&self, seen: &Both) -> Result<()> {
+        for name in seen.thinvol.keys().filter(|name| *name != "data") {
             let (a, b) = (self.ctx.dev(PROXMOX, name), self.ctx.dev(THINVOL, name));
-            if name != "data" && a.exists() && b.exists() {
-                self.ctx.ok(&format!("cmp {} {}", a.display(), b.display()))?;
+            if a.exists() && b.exists() {
+                self.ctx.ok(&format!("cmp -n {COMPARED_BYTES} {} {}", a.display(), b.display()))?;
             }
         }
         Ok(())
@@ -116,7 +133,7 @@ impl<'a> Twins<'a> {
         self.ctx.oracle(THINVOL)?;
         self.ctx.reactivate(THINVOL)?;
         self.ctx.lvm(&format!("vgchange -ay {PROXMOX}"))?;
-        self.same_data()?;
+        self.same_data(&self.seen()?)?;
         let pool = |vg| self.ctx.lvm(&format!("lvs --noheadings -o data_percent,metadata_percent {vg}/data"));
         let (theirs, ours) = (pool(PROXMOX)?, pool(THINVOL)?);
         ensure!(theirs == ours, "the pools are filled differently: {theirs} and {ours}");
