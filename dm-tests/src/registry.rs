@@ -15,8 +15,14 @@ pub fn is_long(name: &str) -> bool {
 }
 
 fn long() -> Vec<Case> {
-    [cases::parity::LONG, cases::together::LONG, cases::iscsi_killed::LONG, cases::iscsi_daemons::LONG]
-        .concat()
+    [
+        cases::batch::LONG,
+        cases::parity::LONG,
+        cases::together::LONG,
+        cases::iscsi_killed::LONG,
+        cases::iscsi_daemons::LONG,
+    ]
+    .concat()
 }
 
 fn always() -> Vec<Case> {
@@ -35,6 +41,7 @@ fn always() -> Vec<Case> {
         cases::volumes::CASES,
         cases::snapshots::CASES,
         cases::altered::CASES,
+        cases::batch::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,
         cases::storage_cfg::CASES,

@@ -36,6 +36,8 @@ notes go to standard error; with --json they are in the answer instead.
 
 JSON of errors:
   {\"error\": {\"message\", \"causes\": [text], \"hint\": text or null, \"code\": number (the exit code),
+     \"lines\"?: [{\"line\": number, \"message\", \"causes\": [text], \"hint\": text or null,
+       \"code\": number}] (of a batch, if several are wrong),
      \"recovered\"?: [text] (mended before it went wrong), \"warnings\"?: [text]}}
 
 JSON of --version:
@@ -149,7 +151,8 @@ pub enum Command {
     /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Of a storage named by
     /// its id those of guests are listed, as Proxmox VE does; of a pool named as <vg>/<pool> volumes with other
     /// names follow without a VMID. Snapshots are left out, except with --tree, which shows which volume was
-    /// made from which. Of a storage of type iscsi the LUNs of its target are listed, each once.
+    /// made from which, and when a snapshot was taken. Of a storage of type iscsi the LUNs of its target are listed,
+    /// each once.
     List(list::ListArgs),
     /// Print the device path of a volume
     ///
@@ -211,11 +214,11 @@ pub enum Command {
     /// volume keeps its name, uuid, flags and tags, and gets the size it had. It may be active; one in use
     /// is refused, and who uses it is named.
     Rollback(rollback::RollbackArgs),
-    /// Create a volume with the content of a volume or snapshot
+    /// Create volumes with the content of a volume or snapshot
     ///
-    /// Creates a writable thin volume that shares its content with a volume or snapshot of the same pool
-    /// until either is written to, and activates it. What it was cloned from is recorded and may be removed
-    /// later without harm.
+    /// Creates writable thin volumes, one for each guest, that share their content with a volume or snapshot of
+    /// the same pool until either is written to, and activates them. What they were cloned from is recorded and
+    /// may be removed later without harm. Thousands are one transaction like one.
     Clone(clone::CloneArgs),
     /// Turn volumes into templates
     ///
@@ -239,7 +242,13 @@ pub enum Command {
     ///
     /// Carries out many requests as one transaction: all of a volume group or none, in the order given,
     /// with at most two metadata commits however many they are. Any legal LV name may be created. Snapshots
-    /// of all volumes of a batch show one instant. A volume to remove must exist.
+    /// of all volumes of a batch show one instant. A volume to remove must exist; its snapshots go with it if
+    /// it is named by a storage id, as with 'thinvol free'.
+    ///
+    /// If lines are wrong or refused, all of them are told, with their numbers, and nothing is changed. With
+    /// --keep-going the others are carried out, one transaction for each volume group, and the exit code is 5;
+    /// a line about the same volume as an earlier one that is left out is left out, too. A failure while a
+    /// transaction is made takes all of it back.
     Batch(batch::BatchArgs),
     /// Finish or clear what a crash left behind
     ///

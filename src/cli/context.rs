@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::args::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
 use super::errors::{CliError, Code};
+use super::meter::Meter;
 use super::output::{self, Answer};
 use super::resolve::Resolver;
 use crate::config::file::ConfigFile;
 use crate::thin::engine::{Engine, Options};
-use crate::thin::error::{EngineError, Kind};
+use crate::thin::error::{EngineError, Kind, RefusedRequest};
 use crate::thin::stamp::host_name;
 
 /// Where lvm2's configuration is unless `LVM_SYSTEM_DIR` says otherwise. Source: lvm2 `man/lvm.8_main`.
@@ -64,6 +65,7 @@ impl Context {
             lock_timeout: change.lock_timeout(),
             udev_sync: !change.no_udev_sync,
             dry_run: change.dry_run,
+            onlooker: Meter::on_terminal().filter(|_| !change.dry_run),
             command_line: self.command_line.clone(),
             system_dir: system_dir.map_or_else(|| PathBuf::from(LVM_SYSTEM_DIR), PathBuf::from),
         })?)
@@ -98,15 +100,27 @@ pub fn demand_root(is_root: bool) -> Result<(), CliError> {
 
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
-        let code = match error.kind() {
-            Kind::Refused => Code::Refused,
-            Kind::NotFound => Code::NotFound,
-            Kind::Busy => Code::Busy,
-            Kind::Partial => Code::Partial,
-            Kind::Corrupt => Code::Corrupt,
-            Kind::Unsupported => Code::Unsupported,
-        };
-        Self { hint: error.hint(), aside: Box::new(error.aside().clone()), ..Self::from_error(code, &error) }
+        let aside = Box::new(error.aside().clone());
+        Self { hint: error.hint(), aside, ..Self::from_error(error.kind().into(), &error) }
+    }
+}
+
+impl From<RefusedRequest> for CliError {
+    fn from(refused: RefusedRequest) -> Self {
+        Self { hint: refused.hint, ..Self::new(refused.kind.into(), refused.message) }
+    }
+}
+
+impl From<Kind> for Code {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Refused => Self::Refused,
+            Kind::NotFound => Self::NotFound,
+            Kind::Busy => Self::Busy,
+            Kind::Partial => Self::Partial,
+            Kind::Corrupt => Self::Corrupt,
+            Kind::Unsupported => Self::Unsupported,
+        }
     }
 }
 

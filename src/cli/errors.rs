@@ -53,9 +53,22 @@ pub struct CliError {
     pub hint: Option<String>,
     /// The exit code.
     pub code: Code,
+    /// The lines of the input that are wrong, if there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<BadLine>,
     /// What was mended and warned of before it went wrong.
     #[serde(flatten)]
     pub aside: Box<Aside>,
+}
+
+/// A line of the input that is wrong or was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BadLine {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What is wrong, and why.
+    #[serde(flatten)]
+    pub why: CliError,
 }
 
 #[derive(Serialize)]
@@ -66,7 +79,14 @@ struct Envelope<'a> {
 impl CliError {
     /// An error without cause or hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { message: message.into(), causes: Vec::new(), hint: None, code, aside: Box::default() }
+        Self {
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            code,
+            lines: Vec::new(),
+            aside: Box::default(),
+        }
     }
 
     /// An error of the command line or of its input.
@@ -101,7 +121,21 @@ impl CliError {
     #[must_use]
     pub fn within(self, code: Code, message: impl Into<String>) -> Self {
         let causes = std::iter::once(self.message).chain(self.causes).collect();
-        Self { message: message.into(), causes, hint: self.hint, code, aside: self.aside }
+        Self { causes, hint: self.hint, aside: self.aside, ..Self::new(code, message) }
+    }
+
+    /// One error for lines of the input of which nothing was done: each is a cause, up to a number that can be read,
+    /// and all are in the JSON form. They share their exit code, or it is that of a refusal.
+    pub fn of_lines(mut lines: Vec<BadLine>, total: usize) -> Self {
+        if lines.len() == 1
+            && let Some(BadLine { line, why }) = lines.pop()
+        {
+            return Self { message: format!("line {line}: {}", why.message), ..why };
+        }
+        let code = lines.first().map_or(Code::Refused, |first| first.why.code);
+        let code = if lines.iter().all(|line| line.why.code == code) { code } else { Code::Refused };
+        let message = format!("{} of {total} requests are refused; nothing was changed", lines.len());
+        Self { causes: BadLine::told(&lines), lines, ..Self::new(code, message) }
     }
 
     /// Its message and its causes in one line, for who tells of it as a part of something.
@@ -129,6 +163,16 @@ impl CliError {
             label(out, AnsiColor::Red, "caused by", cause)?;
         }
         self.hint.as_ref().map_or(Ok(()), |hint| label(out, AnsiColor::Green, "hint", hint))
+    }
+}
+
+impl BadLine {
+    /// The first lines in words, and how many more there are.
+    pub fn told(lines: &[Self]) -> Vec<String> {
+        const TOLD: usize = 20;
+        let told = lines.iter().take(TOLD).map(|bad| format!("line {}: {}", bad.line, bad.why.message));
+        let more = lines.len().checked_sub(TOLD).filter(|more| *more > 0);
+        told.chain(more.map(|more| format!("{more} more lines; --json lists them all"))).collect()
     }
 }
 

@@ -1,18 +1,32 @@
 //! Help that several commands share.
 
-/// The examples of a changing verb, followed by the JSON form that all changing verbs answer in.
+/// The examples of a changing verb, followed by the JSON form that all changing verbs answer in, with more in it if
+/// given. One whose requests are lines says of which line each result is, and which lines were left out.
 macro_rules! changing {
     ($examples:literal) => {
-        crate::cli::help::changing!($examples, "")
+        crate::cli::help::changing!($examples, "", "")
+    };
+    ($examples:literal, by line) => {
+        crate::cli::help::changing!(
+            $examples,
+            ", \"line\": number",
+            "\"failed\"?: [{\"line\": number, \"message\", \"causes\": [text], \"hint\": text or null,
+     \"code\": number}] (lines that were left out),\n   "
+        )
     };
     ($examples:literal, $more:literal) => {
+        crate::cli::help::changing!($examples, "", $more)
+    };
+    ($examples:literal, $line:literal, $more:literal) => {
         concat!(
             "Examples:\n  ",
             $examples,
             "\n\nJSON:\n",
             "  {\"executed\": boolean (false with --dry-run),\n",
             "   \"transactions\": [(one for each volume group)\n",
-            "     {\"vg\", \"done\": [{\"asked\", \"volume\", \"path\", \"what\"}], \"recovered\": [text],\n",
+            "     {\"vg\", \"done\": [{\"asked\", \"volume\", \"path\", \"what\"",
+            $line,
+            "}], \"recovered\": [text],\n",
             "      \"commits\": number (of metadata), \"ioctls\": {text: number},\n",
             "      \"frozen_us\": number (microseconds) or null, \"plan\"?: object (with --dry-run)}],\n   ",
             $more,

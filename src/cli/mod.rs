@@ -12,6 +12,7 @@ pub mod guests;
 mod help;
 pub mod iscsi_storage;
 pub mod lookup;
+mod meter;
 pub mod output;
 pub mod resolve;
 pub mod run;

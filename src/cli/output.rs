@@ -65,6 +65,12 @@ pub fn pairs(out: &mut dyn Write, pairs: &[(&str, String)]) -> io::Result<()> {
     pairs.iter().try_for_each(|(name, value)| writeln!(out, "{name:<width$}  {value}"))
 }
 
+/// A moment, given in seconds since 1970, in universal time.
+pub fn moment(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| seconds.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// Writes rows in columns, two blanks apart, those in `right` to the right; columns without content are left
 /// out.
 ///

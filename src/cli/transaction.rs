@@ -1,6 +1,8 @@
 //! Changing verbs: wishes sorted by volume group, resolved against what is there, carried out one
 //! transaction each.
 
+pub mod lines;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -9,10 +11,10 @@ use serde::Serialize;
 
 use super::args::ChangeOptions;
 use super::context::Context;
-use super::errors::{CliError, Code};
+use super::errors::{BadLine, CliError, Code};
 use super::output::Answer;
 use crate::dm::kernel::Verb;
-use crate::ids::{LvName, VgName};
+use crate::ids::VgName;
 use crate::lvm::model::Vg;
 use crate::thin::engine::{Engine, Report};
 use crate::thin::request::Request;
@@ -46,6 +48,9 @@ pub struct Changes {
     transactions: Vec<Transaction>,
     notes: Vec<String>,
     warnings: Vec<String>,
+    /// Lines of a batch that were left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed: Vec<BadLine>,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +73,8 @@ struct Item {
     volume: String,
     path: PathBuf,
     what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
 }
 
 impl Answer for Changes {
@@ -152,7 +159,7 @@ fn carry_out<T>(
             Ok(ask.requests())
         });
         match result {
-            Ok(report) => changes.take(name, ask, report)?,
+            Ok(report) => changes.take(name, ask, &[], report)?,
             Err(error) if dry_run || changes.transactions.is_empty() => return Err(error),
             Err(error) => {
                 let message = format!("volume group '{name}' failed; those before it were changed as asked");
@@ -170,7 +177,8 @@ impl Ask {
 }
 
 impl Changes {
-    fn take(&mut self, vg: &VgName, ask: Ask, report: Report) -> Result<(), CliError> {
+    /// Adds what became of the requests for a volume group; `lines` are those they came from, one for each, or none.
+    fn take(&mut self, vg: &VgName, ask: Ask, lines: &[usize], report: Report) -> Result<(), CliError> {
         self.notes.extend(ask.notes);
         self.warnings.extend(report.warnings);
         self.notes.extend(report.frozen_us.map(|frozen| {
@@ -192,10 +200,11 @@ impl Changes {
                 CliError::new(Code::Unsupported, "the plan cannot be shown as JSON").caused_by(Some(&error))
             })?;
         let done = report.done.into_iter().map(|done| Item {
-            asked: asked(&wanted, &done.name),
+            asked: wanted.get(done.request).map(|wanted| wanted.asked.clone()).unwrap_or_default(),
             volume: format!("{vg}/{}", done.name),
             path: done.path,
             what: done.what,
+            line: lines.get(done.request).copied(),
         });
         self.transactions.push(Transaction {
             vg: vg.to_string(),
@@ -209,26 +218,6 @@ impl Changes {
         });
         Ok(())
     }
-}
-
-/// What the user called a volume that something happened to: its own name there, or the volume group's.
-fn asked(wanted: &[Wanted], name: &LvName) -> String {
-    let by_name = wanted.iter().find(|wanted| match &wanted.request {
-        Request::Create { name: of, .. }
-        | Request::Snapshot { name: of, .. }
-        | Request::Remove { name: of }
-        | Request::Resize { name: of, .. }
-        | Request::Rename { to: of, .. }
-        | Request::Modify { name: of, .. }
-        | Request::Rollback { name: of, .. }
-        | Request::Activate { name: of, .. }
-        | Request::Deactivate { name: of } => of == name,
-        Request::ActivateAll { .. } | Request::DeactivateAll => false,
-    });
-    let of_all = wanted
-        .iter()
-        .find(|wanted| matches!(wanted.request, Request::ActivateAll { .. } | Request::DeactivateAll));
-    by_name.or(of_all).map(|wanted| wanted.asked.clone()).unwrap_or_default()
 }
 
 /// Sorts wishes by volume group, keeping the order within each.

@@ -1,7 +1,7 @@
 //! Names as Proxmox VE gives them: storage ids, volume ids `<storage>:<volname>`, volumes `vm-<VMID>-<name>` and, for
 //! templates, `base-<VMID>-<name>`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -193,22 +193,40 @@ pub fn owner(name: &LvName) -> Option<u64> {
     vmid.bytes().all(|byte| byte.is_ascii_digit()).then(|| vmid.parse().ok())?
 }
 
-/// The first unused `vm-<vmid>-disk-<n>`, holes first, as Proxmox VE picks it; `None` if all 1024 are used.
+/// The disk numbers that guests use.
 ///
 /// Numbers are taken from all names that hold `vm-<vmid>-disk-<n>` or `base-<vmid>-disk-<n>` anywhere, so that a
-/// snapshot keeps the number of its volume reserved: `names` are those of the whole volume group.
-pub fn next_free<'a>(names: impl Iterator<Item = &'a str>, vmid: u32) -> Option<LvName> {
-    let marks = [format!("vm-{vmid}-disk-"), format!("base-{vmid}-disk-")];
-    let mut used = BTreeSet::new();
-    for name in names {
-        for (at, mark) in marks.iter().flat_map(|mark| name.match_indices(mark.as_str())) {
-            let rest = &name[at + mark.len()..];
-            let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            used.extend(rest[..end].parse::<u32>());
+/// snapshot keeps the number of its volume reserved.
+#[derive(Debug, Default)]
+pub struct DiskNumbers<'a>(BTreeMap<&'a str, BTreeSet<u32>>);
+
+impl<'a> DiskNumbers<'a> {
+    /// Those that names use: all of the volume group.
+    pub fn of(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut numbers = Self::default();
+        for name in names {
+            for (at, mark) in ["vm-", "base-"].iter().flat_map(|mark| name.match_indices(mark)) {
+                let (vmid, rest) = digits(&name[at + mark.len()..]);
+                let number = rest.strip_prefix("-disk-").and_then(|rest| digits(rest).0.parse().ok());
+                if let Some(number) = number {
+                    numbers.0.entry(vmid).or_default().insert(number);
+                }
+            }
         }
+        numbers
     }
-    let number = (0..DISK_NUMBERS).find(|number| !used.contains(number))?;
-    LvName::new(&format!("vm-{vmid}-disk-{number}")).ok()
+
+    /// The first unused `vm-<vmid>-disk-<n>`, holes first, as Proxmox VE picks it; `None` if all 1024 are used.
+    pub fn next_free(&self, vmid: u32) -> Option<LvName> {
+        let used = self.0.get(vmid.to_string().as_str());
+        let number = (0..DISK_NUMBERS).find(|number| used.is_none_or(|used| !used.contains(number)))?;
+        LvName::new(&format!("vm-{vmid}-disk-{number}")).ok()
+    }
+}
+
+/// The digits at the start of a text, and what follows them.
+fn digits(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
 }
 
 #[cfg(test)]
@@ -217,7 +235,9 @@ mod tests {
 
     #[test]
     fn free_names_fill_holes_and_heed_snapshots_and_templates() {
-        let next = |names: &[&str]| next_free(names.iter().copied(), 100).map(|name| name.to_string());
+        let next = |names: &[&str]| {
+            DiskNumbers::of(names.iter().copied()).next_free(100).map(|name| name.to_string())
+        };
         assert_eq!(next(&[]).unwrap(), "vm-100-disk-0");
         assert_eq!(next(&["vm-100-disk-0", "vm-100-disk-2", "vm-1001-disk-1"]).unwrap(), "vm-100-disk-1");
         assert_eq!(next(&["base-100-disk-0", "snap_vm-100-disk-1_x"]).unwrap(), "vm-100-disk-2");

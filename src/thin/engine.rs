@@ -28,6 +28,7 @@ use crate::thin::observed::Policy;
 use crate::thin::opened::{Opened, open_device};
 use crate::thin::plan::Plan;
 use crate::thin::planner::{Repair, repair};
+use crate::thin::ports::Onlooker;
 use crate::thin::request::Request;
 use crate::thin::session::Session;
 use crate::thin::stamp::{host_name, new_uuid, stamp};
@@ -48,6 +49,8 @@ pub struct Options {
     pub udev_sync: bool,
     /// Whether to plan only.
     pub dry_run: bool,
+    /// Whoever is told how far a plan has come.
+    pub onlooker: Option<Arc<dyn Onlooker>>,
     /// What was asked for, for the header of the metadata.
     pub command_line: String,
     /// Where lvm.conf is.
@@ -146,7 +149,7 @@ impl Engine {
             options: conf.global.thin_check_options.clone(),
             limit: CHECK_LIMIT,
         };
-        let host = LinuxHost::new(Path::new(STATE_DIR), check);
+        let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(options.onlooker.clone());
         let scanner = Scanner::of_this_machine(conf.devices.clone());
         let backups = Backups::new(conf.backup.clone());
         Ok(Self { options, conf, kernel: Counting::new(kernel), host, scanner, backups })
@@ -208,7 +211,7 @@ impl Engine {
     /// Carries out the requests as one transaction, or only plans them; a crash's remains are mended first.
     ///
     /// # Errors
-    /// The request that is refused, or the step that failed.
+    /// The requests that are refused, or the step that failed.
     pub fn change(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
         self.change_with(vg, |_| Ok(requests.to_vec()))
     }
@@ -328,8 +331,8 @@ impl Engine {
         executed: bool,
         frozen_us: Option<u64>,
     ) -> Report {
-        let done = plan.outcomes.iter().enumerate().map(|(request, outcome)| Done {
-            request,
+        let done = plan.outcomes.iter().map(|outcome| Done {
+            request: outcome.request,
             name: outcome.name.clone(),
             uuid: outcome.uuid,
             path: PathBuf::from(format!("/dev/{vg}/{}", outcome.name)),

@@ -34,6 +34,22 @@ pub struct Aside {
     /// What the user should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The requests that are refused, if that is the failure.
+    #[serde(skip)]
+    pub refused: Vec<RefusedRequest>,
+}
+
+/// A request that is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRequest {
+    /// Its place among the requests.
+    pub request: usize,
+    /// What sort of failure it is.
+    pub kind: Kind,
+    /// What is refused and why.
+    pub message: String,
+    /// What the user can do about it.
+    pub hint: Option<String>,
 }
 
 /// A failure: what, why, and what to do.
@@ -105,14 +121,33 @@ impl StdError for EngineError {
 
 impl From<Refusal> for EngineError {
     fn from(refusal: Refusal) -> Self {
-        let kind = match refusal.kind {
-            RefusalKind::Rule => Kind::Refused,
-            RefusalKind::NotFound => Kind::NotFound,
-            RefusalKind::Busy => Kind::Busy,
-            RefusalKind::Corrupt => Kind::Corrupt,
-            RefusalKind::Unsupported => Kind::Unsupported,
-        };
-        Self { hint: refusal.hint, ..Self::new(kind, refusal.message) }
+        let refused =
+            std::iter::once(&refusal).chain(&refusal.others).filter_map(RefusedRequest::of).collect();
+        let aside = Box::new(Aside { refused, ..Aside::default() });
+        Self { hint: refusal.hint, aside, ..Self::new(refusal.kind.into(), refusal.message) }
+    }
+}
+
+impl RefusedRequest {
+    fn of(refusal: &Refusal) -> Option<Self> {
+        Some(Self {
+            request: refusal.request?,
+            kind: refusal.kind.into(),
+            message: refusal.message.clone(),
+            hint: refusal.hint.clone(),
+        })
+    }
+}
+
+impl From<RefusalKind> for Kind {
+    fn from(kind: RefusalKind) -> Self {
+        match kind {
+            RefusalKind::Rule => Self::Refused,
+            RefusalKind::NotFound => Self::NotFound,
+            RefusalKind::Busy => Self::Busy,
+            RefusalKind::Corrupt => Self::Corrupt,
+            RefusalKind::Unsupported => Self::Unsupported,
+        }
     }
 }
 

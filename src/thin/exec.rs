@@ -1,11 +1,14 @@
 //! The executor: runs a plan over the ports and decides nothing. The only place that knows of suspended devices.
 
+mod progress;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use thiserror::Error;
 
+use self::progress::Progress;
 use crate::dm::kernel::{DmError, Kernel, StatusFlush};
 use crate::dm::name::DmName;
 use crate::dm::status::{LineError, PoolStatus};
@@ -126,11 +129,15 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
         numbers: plan.numbers.clone(),
         undo: Vec::new(),
         returnable: true,
+        progress: Progress::of(plan),
         executed: Executed::default(),
     };
     for (place, planned) in plan.steps.iter().enumerate() {
         match run.step(&planned.step) {
-            Ok(()) => run.undo.extend(planned.undo.iter().rev().cloned()),
+            Ok(()) => {
+                run.undo.extend(planned.undo.iter().rev().cloned());
+                run.worked(Progress::left_of(&planned.step));
+            }
             Err(cause) => {
                 if let (Step::ReloadDevice(_), true) = (&planned.step, run.returnable) {
                     // It may have the new table all the same: the old one does no harm.
@@ -144,6 +151,8 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
         }
     }
     run.wait_for_udev();
+    run.progress.end();
+    run.progress.tell(run.ports.host);
     Ok(run.executed)
 }
 
@@ -201,10 +210,16 @@ struct Run<'r, 'p> {
     numbers: BTreeMap<DevRef, DevNo>,
     undo: Vec<Step>,
     returnable: bool,
+    progress: Progress,
     executed: Executed,
 }
 
 impl Run<'_, '_> {
+    fn worked(&mut self, pieces: usize) {
+        self.progress.add(pieces);
+        self.progress.tell(self.ports.host);
+    }
+
     fn step(&mut self, step: &Step) -> Result<(), StepError> {
         tracing::debug!(%step, "step");
         match step {
@@ -223,7 +238,11 @@ impl Run<'_, '_> {
             Step::Resume { name } => self.resume(name, Role::Visible),
             Step::ExpectPool { tpool, expect } => self.expect_pool(tpool, expect),
             Step::Freeze { origins, sends } => self.freeze(origins, sends),
-            Step::Send { sends } => sends.iter().try_for_each(|send| self.send(send)),
+            Step::Send { sends } => sends.iter().try_for_each(|send| {
+                self.send(send)?;
+                self.worked(1);
+                Ok(())
+            }),
             Step::SetTransaction { tpool, from, to } => {
                 Ok(self.ports.kernel.message(tpool, &format!("set_transaction_id {from} {to}"))?)
             }
@@ -371,6 +390,8 @@ impl Run<'_, '_> {
     /// Takes back what was done, unless the step that failed may have made the new state the one that counts. What the
     /// text still names, because it could not be taken back, stays: recovery leads on from there.
     fn fail(mut self, step: &Step, cause: StepError, only_devices: bool) -> ExecError {
+        self.progress.end();
+        self.progress.tell(self.ports.host);
         let mut failures = Vec::new();
         let decided = may_have_decided(step, &cause);
         if decided {

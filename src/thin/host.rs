@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::io::holders::holders;
 use crate::sys::guard::{Endangered, ResumeGuard};
 use crate::sys::memory::MemoryLocked;
 use crate::thin::exec::udev_flags;
-use crate::thin::ports::{CheckFailure, Guard, Host, MarkFailure};
+use crate::thin::ports::{CheckFailure, Guard, Host, MarkFailure, Onlooker};
 use crate::thin::stack::Role;
 
 /// Where marks are kept: gone after a reboot, when anything may have been left behind.
@@ -55,12 +56,19 @@ pub struct LinuxHost {
     state_dir: PathBuf,
     check: CheckPolicy,
     start: Instant,
+    onlooker: Option<Arc<dyn Onlooker>>,
 }
 
 impl LinuxHost {
     /// A host that keeps its marks in `state_dir`.
     pub fn new(state_dir: &Path, check: CheckPolicy) -> Self {
-        Self { state_dir: state_dir.to_owned(), check, start: Instant::now() }
+        Self { state_dir: state_dir.to_owned(), check, start: Instant::now(), onlooker: None }
+    }
+
+    /// The same with somebody who is told how far a plan has come.
+    #[must_use]
+    pub fn watched_by(self, onlooker: Option<Arc<dyn Onlooker>>) -> Self {
+        Self { onlooker, ..self }
     }
 
     fn mark(&self, what: &str, pool: &LvmUuid) -> PathBuf {
@@ -170,6 +178,12 @@ impl Host for LinuxHost {
 
     fn pause(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn progress(&self, done: usize, of: usize) {
+        if let Some(onlooker) = &self.onlooker {
+            onlooker.progress(done, of);
+        }
     }
 }
 

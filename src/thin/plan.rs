@@ -168,6 +168,8 @@ pub struct Planned {
 /// What a request comes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outcome {
+    /// The place of the request that it is of.
+    pub request: usize,
     /// The volume or pool it is about.
     pub name: LvName,
     /// Its identity, if it is a volume that exists or will.

@@ -179,4 +179,14 @@ pub trait Host {
 
     /// Sleeps.
     fn pause(&self, time: Duration);
+
+    /// Tells whoever watches that so many of the plan's pieces of work are done; at the end, `done` is `of`. Never
+    /// called while anything is suspended.
+    fn progress(&self, _done: usize, _of: usize) {}
+}
+
+/// Whoever is told how far a plan has come. It must not wait for anybody: a volume group is locked meanwhile.
+pub trait Onlooker: std::fmt::Debug + std::marker::Send + Sync {
+    /// So many pieces of work are done; at the end, `done` is `of`.
+    fn progress(&self, done: usize, of: usize);
 }

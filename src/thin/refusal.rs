@@ -32,12 +32,18 @@ pub struct Refusal {
     /// The device that is in use, when that is the reason: its holders can be looked up.
     #[serde(skip)]
     pub busy: Option<crate::ids::DevNo>,
+    /// Which request it is about, by its place in the batch.
+    #[serde(skip)]
+    pub request: Option<usize>,
+    /// What is refused of the same batch besides, in order of the requests.
+    #[serde(skip)]
+    pub others: Vec<Refusal>,
 }
 
 impl Refusal {
     /// A refusal of that kind.
     pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, busy: None }
+        Self { kind, message: message.into(), hint: None, busy: None, request: None, others: Vec::new() }
     }
 
     /// A rule forbids it.
@@ -49,6 +55,12 @@ impl Refusal {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// The same about one request of a batch.
+    #[must_use]
+    pub fn of_request(self, place: usize) -> Self {
+        Self { request: Some(place), ..self }
     }
 
     /// The same with the device that is in use.

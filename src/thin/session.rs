@@ -150,7 +150,7 @@ impl Session<'_> {
     /// Decides what the requests come to, without doing it. What [`Session::pending`] has looked at must cover them.
     ///
     /// # Errors
-    /// The request that is refused, and why.
+    /// The requests that are refused, and why.
     pub fn plan(&self, requests: &[Request]) -> Result<Plan, EngineError> {
         let mut observed = match &self.looked {
             Some(observed) => observed.clone(),
@@ -161,13 +161,19 @@ impl Session<'_> {
         plan(&self.metadata, &observed, requests).map_err(|refusal| self.refused(refusal))
     }
 
-    fn refused(&self, refusal: Refusal) -> EngineError {
-        let holders = refusal.busy.map(|dev| self.host.holders(dev)).unwrap_or_default();
-        let mut error = EngineError::from(refusal);
-        if !holders.is_empty() {
-            error = error.with_hint(format!("it is used by {}", holders.join(", ")));
+    /// The failure of refused requests, with the holders of what is in use. To look for them takes a while: of many,
+    /// only those of the first are named.
+    fn refused(&self, mut refusal: Refusal) -> EngineError {
+        const NAMED: usize = 20;
+        let mut others = std::mem::take(&mut refusal.others);
+        let all = std::iter::once(&mut refusal).chain(&mut others);
+        for (refusal, dev) in all.filter_map(|refusal| refusal.busy.map(|dev| (refusal, dev))).take(NAMED) {
+            let holders = self.host.holders(dev);
+            if !holders.is_empty() {
+                refusal.hint = Some(format!("it is used by {}", holders.join(", ")));
+            }
         }
-        error
+        Refusal { others, ..refusal }.into()
     }
 
     /// Runs a plan.

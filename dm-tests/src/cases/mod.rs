@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod altered;
+pub mod batch;
 pub mod dm_errno;
 pub mod dm_guard;
 pub mod dm_stack;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use thinvol::cli::commands::batch::{ask, wishes};
+use thinvol::cli::commands::batch::{lines, resolve};
 use thinvol::cli::resolve::Resolver;
 use thinvol::lvm::metadata::Metadata;
 use thinvol::thin::plan::{Message, Step};
@@ -20,14 +20,24 @@ static METADATA: LazyLock<Metadata> = LazyLock::new(|| large::metadata(VOLUMES))
 /// Reads requests and plans them: whatever they are, the plan keeps what every plan must keep.
 pub fn requests(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let Ok(wishes) = wishes(&text, &Resolver::over("")) else { return };
-    let of_ours = wishes.into_iter().filter(|(vg, _)| *vg == METADATA.vg.name);
-    let wishes: Vec<_> = of_ours.map(|(_, wish)| wish).collect();
-    let Ok(asked) = ask(&METADATA.vg, &wishes) else { return };
-    let requests: Vec<Request> = asked.wanted.into_iter().map(|wanted| wanted.request).collect();
+    let lines = lines(&text, &Resolver::over(""));
+    let Some(of_ours) = lines.by_vg.get(&METADATA.vg.name) else { return };
+    let resolved = resolve(&METADATA.vg, &of_ours.iter().collect::<Vec<_>>());
+    assert_eq!(resolved.lines.len(), resolved.wanted.len(), "each request has its line");
+    let requests: Vec<Request> = resolved.wanted.into_iter().map(|wanted| wanted.request).collect();
     let observed = large::observed(&METADATA, requests.len());
-    let Ok(plan) = plan(&METADATA, &observed, &requests) else { return };
-    assert_eq!(plan.outcomes.len(), requests.len(), "each request has its outcome");
+    let plan = match plan(&METADATA, &observed, &requests) {
+        Ok(plan) => plan,
+        Err(refusal) => {
+            let places = refusal.others.iter().chain([&refusal]).filter_map(|refusal| refusal.request);
+            return assert!(
+                places.into_iter().all(|place| place < requests.len()),
+                "a refusal of no request"
+            );
+        }
+    };
+    let places = plan.outcomes.iter().map(|outcome| outcome.request);
+    assert!(places.eq(0..requests.len()), "each request has its outcome");
     assert!(plan.commits() <= 2, "a batch takes more than two commits");
     let mut created = BTreeSet::new();
     let mut commits = 0;

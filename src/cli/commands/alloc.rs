@@ -8,7 +8,7 @@ use crate::cli::errors::{CliError, Code};
 use crate::cli::help::changing;
 use crate::cli::resolve::Volume;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::config::names;
+use crate::config::names::{self, DiskNumbers};
 use crate::ids::LvName;
 use crate::lvm::model::Vg;
 use crate::thin::request::Request;
@@ -76,7 +76,7 @@ impl AllocArgs {
         transact(context, &self.change, by_vg([(storage.vg.clone(), ())]), |vg, _| {
             let name = match &name {
                 Some(name) => name.clone(),
-                None => free_name(vg, self.vmid)?,
+                None => free_name(vg, &disk_numbers(vg), self.vmid)?,
             };
             Ok(Ask {
                 wanted: vec![self.wanted(&storage.pool, &storage.volume(name), size)],
@@ -102,15 +102,20 @@ impl AllocArgs {
 ///
 /// # Errors
 /// If all its disk numbers are taken.
-pub fn free_name(vg: &Vg, vmid: u32) -> Result<LvName, CliError> {
-    let live = vg.lvs.iter().map(|lv| lv.name.as_str());
-    names::next_free(live.chain(vg.historical_lvs.iter().map(String::as_str)), vmid).ok_or_else(|| {
+pub fn free_name(vg: &Vg, used: &DiskNumbers<'_>, vmid: u32) -> Result<LvName, CliError> {
+    used.next_free(vmid).ok_or_else(|| {
         CliError::new(
             Code::Refused,
             format!("unable to allocate an image name for VM {vmid} in volume group '{}'", vg.name),
         )
         .hint("all disk numbers are taken; give a name")
     })
+}
+
+/// The disk numbers in use in a volume group.
+pub fn disk_numbers(vg: &Vg) -> DiskNumbers<'_> {
+    let live = vg.lvs.iter().map(|lv| lv.name.as_str());
+    DiskNumbers::of(live.chain(vg.historical_lvs.iter().map(String::as_str)))
 }
 
 /// What becomes of a size that is not of whole extents.

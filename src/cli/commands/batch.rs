@@ -1,6 +1,7 @@
 //! `thinvol batch`: many requests as one transaction.
 
 mod line;
+mod names;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use self::line::Line;
+use self::line::Written;
+use self::names::of_unreadable;
 use super::activate::{Way, of_lv};
 use super::{alloc, clone, delete_snapshot, free, rename, resize, rollback, snapshot, template};
 use crate::cli::args::ChangeOptions;
@@ -19,7 +21,8 @@ use crate::cli::errors::CliError;
 use crate::cli::help::changing;
 use crate::cli::lookup;
 use crate::cli::resolve::{Resolver, Snapshot, Source, Storage, Volume};
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::cli::transaction::lines::{Line, Lines, Resolved, transact_lines};
+use crate::cli::transaction::{Wanted, by_vg};
 use crate::ids::{LvName, VgName};
 use crate::lvm::model::{Lv, SegmentKind, Vg};
 use crate::thin::lineage::Lineage;
@@ -31,6 +34,7 @@ const HELP: &str = changing!(
   thinvol batch requests.jsonl
   echo '{\"request\": \"remove\", \"volume\": \"pve/vm-100-disk-0\"}' | thinvol batch -
   thinvol batch --dry-run requests.jsonl           what would be done
+  thinvol batch --keep-going requests.jsonl        without the lines that are refused
 
 Requests, one JSON object on each line (empty lines are skipped; [default]):
   {\"request\": \"create\", \"pool\": \"<vg>/<pool>\", \"name\": \"<lv>\", \"size\": \"8G\" or bytes,
@@ -50,7 +54,8 @@ Requests, one JSON object on each line (empty lines are skipped; [default]):
   {\"request\": \"activate\" or \"deactivate\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\"}
 
 Requests take effect in their order: a name means the volume that has it by then. A volume may be changed,
-renamed, snapshotted and rolled back once each in one batch, but not changed and removed."
+renamed, snapshotted and rolled back once each in one batch, but not changed and removed.",
+    by line
 );
 
 /// What `thinvol batch` takes.
@@ -60,6 +65,10 @@ pub struct BatchArgs {
     /// The file with the requests, '-' for standard input
     pub file: PathBuf,
 
+    /// Leave out the lines that are refused, and carry out the others
+    #[arg(long)]
+    pub keep_going: bool,
+
     /// Options of every change.
     #[command(flatten)]
     pub change: ChangeOptions,
@@ -68,12 +77,9 @@ pub struct BatchArgs {
 /// The largest input that is read.
 const INPUT_MAX_BYTES: u64 = 64 << 20;
 
-/// A line of the batch with its addresses read.
+/// What a line asks for, with its addresses read.
 #[derive(Debug)]
-pub struct Wish {
-    line: usize,
-    what: What,
-}
+pub struct Wish(What);
 
 #[derive(Debug)]
 enum What {
@@ -130,8 +136,8 @@ impl BatchArgs {
     /// # Errors
     /// If the input cannot be read or is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let wishes = wishes(&self.read()?, &context.resolver)?;
-        transact(context, &self.change, by_vg(wishes), ask)
+        let lines = lines(&self.read()?, &context.resolver);
+        transact_lines(context, &self.change, lines, self.keep_going, resolve)
     }
 
     fn read(&self) -> Result<String, CliError> {
@@ -153,17 +159,12 @@ impl BatchArgs {
     }
 }
 
-fn at_line(line: usize, error: CliError) -> CliError {
-    let message = format!("line {line}: {}", error.message);
-    CliError { message, ..error }
-}
-
 impl What {
-    fn of(line: Line, resolver: &Resolver) -> Result<Self, CliError> {
+    fn of(line: Written, resolver: &Resolver) -> Result<Self, CliError> {
         let new_name =
             |text: &str| LvName::for_new_volume(text).map_err(|error| CliError::usage(error.to_string()));
         Ok(match line {
-            Line::Create { pool, name, size, activate, autoactivate, tags } => Self::Create {
+            Written::Create { pool, name, size, activate, autoactivate, tags } => Self::Create {
                 storage: resolver.storage(&pool)?,
                 name: new_name(&name)?,
                 size: size.sectors()?,
@@ -171,32 +172,34 @@ impl What {
                 autoactivate,
                 tags,
             },
-            Line::Snapshot { snapshot, writable } => {
+            Written::Snapshot { snapshot, writable } => {
                 Self::Snapshot { snapshot: resolver.snapshot(&snapshot)?, writable }
             }
-            Line::Clone { source, name, activate } => {
+            Written::Clone { source, name, activate } => {
                 Self::Clone { source: resolver.source(&source)?, name: new_name(&name)?, activate }
             }
-            Line::Remove { volume, snapshots, force } => {
+            Written::Remove { volume, snapshots, force } => {
                 Self::Remove { source: resolver.source(&volume)?, snapshots, force }
             }
-            Line::Resize { volume, size, shrink } => {
+            Written::Resize { volume, size, shrink } => {
                 Self::Resize { volume: resolver.volume(&volume)?, size: size.new_size()?, shrink }
             }
-            Line::Rename { volume, name } => {
+            Written::Rename { volume, name } => {
                 Self::Rename { volume: resolver.volume(&volume)?, name: new_name(&name)? }
             }
-            Line::Modify { volume, read_only, skip_activation, autoactivate, add_tags, remove_tags } => {
+            Written::Modify { volume, read_only, skip_activation, autoactivate, add_tags, remove_tags } => {
                 let attributes =
                     Attributes { read_only, skip_activation, autoactivate, add_tags, remove_tags };
                 Self::Modify { volume: resolver.volume(&volume)?, attributes }
             }
-            Line::Rollback { snapshot } => Self::Rollback { snapshot: resolver.snapshot(&snapshot)? },
-            Line::Template { volume } => Self::Template { volume: resolver.volume(&volume)? },
-            Line::Activate { volume } => {
+            Written::Rollback { snapshot } => Self::Rollback { snapshot: resolver.snapshot(&snapshot)? },
+            Written::Template { volume } => Self::Template { volume: resolver.volume(&volume)? },
+            Written::Activate { volume } => {
                 Self::Switch { source: resolver.source(&volume)?, way: Way::Up { auto: false } }
             }
-            Line::Deactivate { volume } => Self::Switch { source: resolver.source(&volume)?, way: Way::Down },
+            Written::Deactivate { volume } => {
+                Self::Switch { source: resolver.source(&volume)?, way: Way::Down }
+            }
         })
     }
 
@@ -228,49 +231,54 @@ impl What {
     }
 }
 
-/// Reads the lines of a batch: each with the volume group it is about.
-///
-/// # Errors
-/// The first line that is wrong, and why.
-pub fn wishes(text: &str, resolver: &Resolver) -> Result<Vec<(VgName, Wish)>, CliError> {
-    let mut wishes = Vec::new();
-    for (number, text) in text.lines().enumerate().filter(|(_, text)| !text.trim().is_empty()) {
-        let at = |error: CliError| at_line(number + 1, error);
-        let line = Line::parse(text).map_err(at)?;
-        let what = What::of(line, resolver).map_err(at)?;
-        wishes.push((what.vg().clone(), Wish { line: number + 1, what }));
+/// Reads the lines of a batch.
+pub fn lines(text: &str, resolver: &Resolver) -> Lines<Wish> {
+    let mut good = Vec::new();
+    let mut bad = BTreeMap::new();
+    let mut names = BTreeMap::new();
+    for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
+        let written = Written::parse(text);
+        names.insert(number, written.as_ref().map_or_else(|_| of_unreadable(text), Written::names));
+        match written.and_then(|line| What::of(line, resolver)) {
+            Ok(what) => good.push((what.vg().clone(), Line { number, what: Wish(what) })),
+            Err(error) => _ = bad.insert(number, error),
+        }
     }
-    Ok(wishes)
+    Lines { by_vg: by_vg(good), bad, names }
 }
 
 /// Turns the lines about one volume group into requests. Addresses mean what is there by then: after a line that
 /// renames something, the rest is resolved against the new names.
-///
-/// # Errors
-/// The first line that names something that is not there.
-pub fn ask(vg: &Vg, wishes: &[Wish]) -> Result<Ask, CliError> {
-    let going: BTreeSet<&LvName> = wishes.iter().filter_map(|wish| wish.what.removes()).collect();
+pub fn resolve(vg: &Vg, lines: &[&Line<Wish>]) -> Resolved {
+    let going: BTreeSet<&LvName> = lines.iter().filter_map(|line| line.what.0.removes()).collect();
     let mut now = Cow::Borrowed(vg);
     let mut made = Made::default();
-    let mut wanted: Vec<Wanted> = Vec::new();
-    let mut rest = wishes;
+    let mut resolved = Resolved::default();
+    let mut rest = lines;
     while !rest.is_empty() {
-        let until = rest.iter().position(|wish| wish.what.renames()).map_or(rest.len(), |at| at + 1);
+        let until = rest.iter().position(|line| line.what.0.renames()).map_or(rest.len(), |at| at + 1);
         let (before, after) = rest.split_at(until);
-        let start = wanted.len();
+        let start = resolved.wanted.len();
         let lineage = Lineage::of(&now);
         let mut batch = Batch { vg: &now, lineage: &lineage, made: &mut made, going: &going };
-        for wish in before {
-            wanted.extend(batch.wanted(&wish.what).map_err(|error| at_line(wish.line, error))?);
+        for line in before {
+            match batch.wanted(&line.what.0) {
+                Ok(wanted) => {
+                    resolved.lines.extend(wanted.iter().map(|_| line.number));
+                    resolved.wanted.extend(wanted);
+                }
+                Err(error) => _ = resolved.bad.insert(line.number, error),
+            }
         }
-        for wanted in &wanted[start..] {
+        for wanted in &resolved.wanted[start..] {
             if let Request::Rename { name, to } = &wanted.request {
                 give_name(now.to_mut(), name, to);
+                made.gone.remove(to);
             }
         }
         rest = after;
     }
-    Ok(Ask { wanted, notes: vec![] })
+    resolved
 }
 
 /// What the lines so far have made.
@@ -278,6 +286,8 @@ pub fn ask(vg: &Vg, wishes: &[Wish]) -> Result<Ask, CliError> {
 struct Made {
     volumes: BTreeSet<LvName>,
     snapshots: BTreeMap<Snapshot, LvName>,
+    /// What they have removed.
+    gone: BTreeSet<LvName>,
 }
 
 /// A batch on its way through: later lines may build on what earlier ones make.
@@ -320,8 +330,7 @@ impl Batch<'_> {
                 delete_snapshot::wanted(vg, lineage, address)?
             }
             What::Remove { source: Source::Volume(volume), snapshots, force } => {
-                let stays = |lv: &LvName| !self.going.contains(lv);
-                return free::wanted(vg, lineage, volume, *snapshots, *force, stays);
+                return self.removed(volume, *snapshots, *force);
             }
             What::Resize { volume, size, shrink } => resize::wanted(vg, lineage, volume, *size, *shrink)?,
             What::Rename { volume, name } => return rename::requests(vg, lineage, volume, name),
@@ -333,13 +342,33 @@ impl Batch<'_> {
             },
             What::Switch { source, way } => of_lv(&self.lv(source)?, source.to_string(), *way),
         };
-        if let Request::Create { name, .. } | Request::Snapshot { name, .. } = &wanted.request {
-            self.made.volumes.insert(name.clone());
-            if let What::Snapshot { snapshot, .. } = what {
-                self.made.snapshots.insert(snapshot.clone(), name.clone());
+        match &wanted.request {
+            Request::Create { name, .. } | Request::Snapshot { name, .. } => {
+                self.made.gone.remove(name);
+                self.made.volumes.insert(name.clone());
+                if let What::Snapshot { snapshot, .. } = what {
+                    self.made.snapshots.insert(snapshot.clone(), name.clone());
+                }
             }
+            Request::Remove { name } => _ = self.made.gone.insert(name.clone()),
+            _ => {}
         }
         Ok(vec![wanted])
+    }
+
+    /// The requests to remove a volume, with those of its snapshots that are to go and are still there.
+    fn removed(&mut self, volume: &Volume, snapshots: bool, force: bool) -> Result<Vec<Wanted>, CliError> {
+        let stays = |lv: &LvName| !self.going.contains(lv);
+        let snapshots = free::with_snapshots(volume, snapshots);
+        let mut wanted = free::wanted(self.vg, self.lineage, volume, snapshots, force, stays)?;
+        // The volume itself comes first; that it is gone already is the engine's to say.
+        let snapshots = wanted.split_off(1);
+        self.made.gone.insert(volume.lv.clone());
+        let gone = &mut self.made.gone;
+        wanted.extend(snapshots.into_iter().filter(
+            |wanted| !matches!(&wanted.request, Request::Remove { name } if !gone.insert(name.clone())),
+        ));
+        Ok(wanted)
     }
 
     /// The LV at an address, be it there or made by an earlier line.

@@ -1,8 +1,11 @@
 //! `thinvol clone`: a volume with the content of another.
 
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
 use clap::Args;
 
-use super::alloc::{free_name, vmid_parser};
+use super::alloc::{disk_numbers, free_name};
 use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
@@ -17,7 +20,8 @@ use crate::thin::request::Request;
 
 const HELP: &str = changing!(
     "\
-  thinvol clone local-lvm:base-9000-disk-0 101                 the next free vm-101-disk-<n>
+  thinvol clone local-lvm:base-9000-disk-0 101              the next free vm-101-disk-<n>
+  thinvol clone local-lvm:base-9000-disk-0 1001-2000        a thousand of them, in one transaction
   thinvol clone pve/vm-100-disk-0@golden 102 --name vm-102-disk-5
   thinvol clone --dry-run pve/vm-100-disk-0 103              what would be done"
 );
@@ -30,15 +34,15 @@ pub struct CloneArgs {
     #[arg(value_name = "VOLUME[@SNAPSHOT]")]
     pub source: String,
 
-    /// The guest the clone is for
-    #[arg(value_parser = vmid_parser())]
-    pub vmid: u32,
+    /// The guests the clones are for: ids, or ranges of them
+    #[arg(required = true, value_name = "VMID[-VMID]", value_parser = guests)]
+    pub vmids: Vec<RangeInclusive<u32>>,
 
-    /// The clone's name, 'vm-<VMID>-…'; else the next free 'vm-<VMID>-disk-<n>'
+    /// The clone's name, 'vm-<VMID>-…', if it is for one guest; else the next free 'vm-<VMID>-disk-<n>'
     #[arg(long)]
     pub name: Option<String>,
 
-    /// Leave the clone inactive
+    /// Leave the clones inactive
     #[arg(long)]
     pub inactive: bool,
 
@@ -48,24 +52,70 @@ pub struct CloneArgs {
 }
 
 impl CloneArgs {
-    /// Creates the clone.
+    /// Creates the clones.
     ///
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let source = context.resolver.source(&self.source)?;
+        let vmids = self.guests()?;
         let name = self.name.as_deref().filter(|name| !name.is_empty());
-        let name = name.map(|name| names::check(self.vmid, name)).transpose()?;
+        let name = match (name, vmids.as_slice()) {
+            (Some(name), [vmid]) => Some(names::check(*vmid, name)?),
+            (Some(_), _) => {
+                return Err(CliError::usage("one name is not enough for the clones of several guests"));
+            }
+            (None, _) => None,
+        };
         transact(context, &self.change, by_vg([(source.volume().vg.clone(), ())]), |vg, _| {
             let origin = lookup::source(vg, &Lineage::of(vg), &source)?;
-            let name = match &name {
-                Some(name) => name.clone(),
-                None => free_name(vg, self.vmid)?,
-            };
-            let clone = source.volume().sibling(name);
-            Ok(Ask { wanted: vec![wanted(&origin.name, &clone, !self.inactive)], notes: vec![] })
+            let used = disk_numbers(vg);
+            let asked = vmids.iter().map(|vmid| {
+                let name = name.clone().map_or_else(|| free_name(vg, &used, *vmid), Ok)?;
+                Ok(wanted(&origin.name, &source.volume().sibling(name), !self.inactive))
+            });
+            Ok(Ask { wanted: asked.collect::<Result<_, CliError>>()?, notes: vec![] })
         })
     }
+
+    fn guests(&self) -> Result<Vec<u32>, CliError> {
+        let count: u64 = self.vmids.iter().map(|range| u64::from(range.end() - range.start()) + 1).sum();
+        if count > GUESTS_MAX {
+            return Err(CliError::usage(format!(
+                "{count} guests are more than the {GUESTS_MAX} of one command"
+            )));
+        }
+        let vmids: Vec<u32> = self.vmids.iter().cloned().flatten().collect();
+        let mut known = HashSet::new();
+        match vmids.iter().find(|vmid| !known.insert(**vmid)) {
+            Some(twice) => Err(CliError::usage(format!("guest {twice} is named twice"))
+                .hint("one command makes one clone for each guest")),
+            None => Ok(vmids),
+        }
+    }
+}
+
+/// How many guests one command takes: more than the metadata area of a volume group has room for.
+const GUESTS_MAX: u64 = 100_000;
+
+/// Reads the id of a guest, or a range of ids.
+fn guests(text: &str) -> Result<RangeInclusive<u32>, String> {
+    let id = |text: &str| {
+        let id = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        id.filter(|id| names::VMIDS.contains(id)).ok_or_else(|| {
+            format!(
+                "'{text}' is not the id of a guest, from {} to {}",
+                names::VMIDS.start(),
+                names::VMIDS.end()
+            )
+        })
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (id(first)?, id(last)?);
+    if first > last {
+        return Err(format!("'{text}' ends before it begins"));
+    }
+    Ok(first..=last)
 }
 
 /// The request for that clone of that LV.
@@ -80,4 +130,34 @@ pub fn wanted(origin: &LvName, clone: &Volume, activate: bool) -> Wanted {
         autoactivate: false,
     };
     Wanted { request, said: format!("successfully created '{clone}'"), asked: clone.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_are_ids_and_ranges_of_them() {
+        assert_eq!(guests("101"), Ok(101..=101));
+        assert_eq!(guests("1001-2000"), Ok(1001..=2000));
+        for (text, why) in [
+            ("99", "'99' is not the id of a guest, from 100 to 999999999"),
+            ("1000000000", "'1000000000' is not the id"),
+            ("", "'' is not the id"),
+            ("+101", "'+101' is not the id"),
+            ("101-", "'' is not the id"),
+            ("200-101", "'200-101' ends before it begins"),
+            ("101-102-103", "'102-103' is not the id"),
+        ] {
+            assert!(guests(text).unwrap_err().starts_with(why), "{text}");
+        }
+        let of = |vmids: &[&str]| {
+            let vmids = vmids.iter().map(|text| guests(text).unwrap()).collect();
+            let change = ChangeOptions { dry_run: true, no_udev_sync: false, lock_timeout: 1 };
+            CloneArgs { source: String::new(), vmids, name: None, inactive: false, change }.guests()
+        };
+        assert_eq!(of(&["300", "101-103"]).unwrap(), [300, 101, 102, 103]);
+        assert_eq!(of(&["101-103", "102"]).unwrap_err().message, "guest 102 is named twice");
+        assert!(of(&["100-999999999"]).unwrap_err().message.contains("more than the 100000"));
+    }
 }

@@ -2,13 +2,14 @@
 
 use clap::Args;
 
+use super::snapshots;
 use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::help::changing;
 use crate::cli::lookup;
 use crate::cli::resolve::Snapshot;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::cli::transaction::Wanted;
 use crate::lvm::model::Vg;
 use crate::thin::lineage::Lineage;
 use crate::thin::request::Request;
@@ -40,18 +41,12 @@ impl DeleteSnapshotArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let mut snapshots = Vec::new();
-        for text in &self.snapshots {
-            let snapshot = context.resolver.snapshot(text)?;
+        for snapshot in snapshots::read(context, &self.snapshots)? {
             if !snapshots.contains(&snapshot) {
                 snapshots.push(snapshot);
             }
         }
-        let wishes = by_vg(snapshots.into_iter().map(|snapshot| (snapshot.volume.vg.clone(), snapshot)));
-        transact(context, &self.change, wishes, |vg, snapshots| {
-            let lineage = Lineage::of(vg);
-            let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot));
-            Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
-        })
+        snapshots::carry_out(context, &self.change, snapshots, wanted)
     }
 }
 

@@ -122,8 +122,7 @@ fn ask(vg: &Vg, volumes: &[Volume], snapshots: bool, force: bool) -> Result<Ask,
     for volume in volumes {
         if vg.lv(&volume.lv).is_some() {
             let stays = |lv: &LvName| !volumes.iter().any(|volume| volume.lv == *lv);
-            // As Proxmox VE does with a volume of its storages.
-            let snapshots = snapshots || volume.storage.is_some();
+            let snapshots = with_snapshots(volume, snapshots);
             for wanted in wanted(vg, &lineage, volume, snapshots, force, stays)? {
                 if !ask.wanted.iter().any(|asked| asked.request == wanted.request) {
                     ask.wanted.push(wanted);
@@ -134,6 +133,12 @@ fn ask(vg: &Vg, volumes: &[Volume], snapshots: bool, force: bool) -> Result<Ask,
         }
     }
     Ok(ask)
+}
+
+/// Whether a volume's snapshots go with it: if that is asked for, and as in Proxmox VE always where it is named by a
+/// storage.
+pub fn with_snapshots(volume: &Volume, asked: bool) -> bool {
+    asked || volume.storage.is_some()
 }
 
 /// The requests to remove a volume that exists, and its snapshots if they are to go. `stays` tells of a clone whether

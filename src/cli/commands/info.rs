@@ -9,7 +9,7 @@ use super::status::pending;
 use crate::cli::context::Context;
 use crate::cli::errors::CliError;
 use crate::cli::lookup;
-use crate::cli::output::{Answer, pairs};
+use crate::cli::output::{Answer, moment, pairs};
 use crate::cli::resolve::{Storage, Target};
 use crate::config::features::{Feature, State, features};
 use crate::config::schema::{Content, Type};
@@ -186,12 +186,6 @@ impl SnapshotFacts {
         let created = created.map(|created| format!(", {}", moment(created))).unwrap_or_default();
         format!("{name} ({volume}), {}{created}", Rounded(Bytes::new(*size)))
     }
-}
-
-/// A moment, in universal time.
-fn moment(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| seconds.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 impl PoolFacts {

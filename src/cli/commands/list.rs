@@ -11,7 +11,7 @@ use crate::cli::errors::CliError;
 use crate::cli::guests::Guests;
 use crate::cli::iscsi_storage::{Address, IscsiStorage};
 use crate::cli::lookup;
-use crate::cli::output::{Answer, columns};
+use crate::cli::output::{Answer, columns, moment};
 use crate::cli::resolve::Storage;
 use crate::config::names;
 use crate::config::schema::Content;
@@ -140,7 +140,7 @@ impl Volumes {
     }
 
     fn as_tree(&self, out: &mut dyn Write) -> io::Result<()> {
-        let rows: Vec<[String; 4]> = self
+        let rows: Vec<[String; 5]> = self
             .volumes
             .iter()
             .map(|row| {
@@ -161,10 +161,11 @@ impl Volumes {
                     Rounded(Bytes::new(row.size)).to_string(),
                     mapped,
                     relation,
+                    row.created.filter(|_| row.snapshot.is_some()).map(moment).unwrap_or_default(),
                 ]
             })
             .collect();
-        columns(out, &rows, [false, true, true, false])
+        columns(out, &rows, [false, true, true, false, false])
     }
 }
 

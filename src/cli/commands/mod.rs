@@ -20,5 +20,6 @@ pub mod rollback;
 pub mod scan;
 pub mod set;
 pub mod snapshot;
+pub mod snapshots;
 pub mod status;
 pub mod template;

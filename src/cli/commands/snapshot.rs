@@ -2,13 +2,14 @@
 
 use clap::Args;
 
+use super::snapshots;
 use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
 use crate::cli::help::changing;
 use crate::cli::lookup;
 use crate::cli::resolve::Snapshot;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::cli::transaction::Wanted;
 use crate::lvm::model::Vg;
 use crate::thin::lineage::{self, Lineage};
 use crate::thin::request::Request;
@@ -43,13 +44,9 @@ impl SnapshotArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let snapshots: Vec<Snapshot> =
-            self.snapshots.iter().map(|text| context.resolver.snapshot(text)).collect::<Result<_, _>>()?;
-        let wishes = by_vg(snapshots.into_iter().map(|snapshot| (snapshot.volume.vg.clone(), snapshot)));
-        transact(context, &self.change, wishes, |vg, snapshots| {
-            let lineage = Lineage::of(vg);
-            let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot, self.writable));
-            Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+        let snapshots = snapshots::read(context, &self.snapshots)?;
+        snapshots::carry_out(context, &self.change, snapshots, |vg, lineage, snapshot| {
+            wanted(vg, lineage, snapshot, self.writable)
         })
     }
 }

@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 
 use super::*;
-use crate::ids::Seqno;
+use crate::ids::{LvName, Seqno};
 use crate::thin::engine::Done;
 use crate::thin::lineage::fixture::vg;
 use crate::thin::plan::Plan;
@@ -28,22 +28,27 @@ impl Recorder {
         if fails == Some(name.as_str()) {
             return Err(CliError::new(Code::Busy, format!("{name} is busy")));
         }
-        let done = Done {
-            request: 0,
-            name: LvName::new("x").unwrap(),
-            uuid: None,
-            path: PathBuf::from(format!("/dev/{name}/x")),
-            what: "removed".into(),
-        };
-        Ok(Report {
-            plan: Plan::new(name.clone(), Seqno(1)),
-            done: if requests.is_empty() { vec![] } else { vec![done] },
-            warnings: vec![format!("warning of {name}")],
-            recovered: vec!["leftovers".into()],
-            executed: !self.dry_run,
-            frozen_us: None,
-            ioctls: BTreeMap::new(),
-        })
+        Ok(Report { executed: !self.dry_run, ..report(name, requests.len().min(1)) })
+    }
+}
+
+/// The report of a change that was made: of each request, that `x` was removed.
+pub(super) fn report(vg: &VgName, requests: usize) -> Report {
+    let done = |request| Done {
+        request,
+        name: LvName::new("x").unwrap(),
+        uuid: None,
+        path: PathBuf::from(format!("/dev/{vg}/x")),
+        what: "removed".into(),
+    };
+    Report {
+        plan: Plan::new(vg.clone(), Seqno(1)),
+        done: (0..requests).map(done).collect(),
+        warnings: vec![format!("warning of {vg}")],
+        recovered: vec!["leftovers".into()],
+        executed: true,
+        frozen_us: None,
+        ioctls: BTreeMap::new(),
     }
 }
 
@@ -136,16 +141,6 @@ fn a_failure_behind_a_change_is_work_done_in_part() {
     assert_eq!(text(&changes), "recovered: leftovers\nRemoved volume 'a/x'\n");
     let first = Recorder { fails: Some("a"), ..Recorder::default() };
     assert_eq!(remove(&first, &["a", "b"]).unwrap_err().code, Code::Busy);
-}
-
-#[test]
-fn what_happens_to_all_of_a_volume_group_was_asked_by_its_name() {
-    let wanted = |request, asked: &str| Wanted { request, asked: asked.into(), said: String::new() };
-    let name = LvName::new("x").unwrap();
-    let one = wanted(Request::Deactivate { name: name.clone() }, "pve/v@x");
-    let all = wanted(Request::DeactivateAll, "pve");
-    assert_eq!(asked(&[all.clone(), one], &name), "pve/v@x");
-    assert_eq!(asked(&[all], &name), "pve");
 }
 
 #[test]

@@ -165,7 +165,12 @@ impl Draft<'_> {
         self.removed.insert(name.clone());
         self.activate.remove(name);
         self.edits.push(Edit::RemoveLv(name.clone()));
-        self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "removed".into() });
+        self.outcomes.push(Outcome {
+            request: 0,
+            name: name.clone(),
+            uuid: Some(lv.id),
+            what: "removed".into(),
+        });
         Ok(())
     }
 
@@ -278,7 +283,12 @@ impl Draft<'_> {
             self.warnings.push(format!("{} is left inactive on this host: {why}", thin.name));
         }
         let activate = activate && refusal.is_none();
-        self.outcomes.push(Outcome { name: thin.name.clone(), uuid: Some(thin.id), what: what.to_owned() });
+        self.outcomes.push(Outcome {
+            request: 0,
+            name: thin.name.clone(),
+            uuid: Some(thin.id),
+            what: what.to_owned(),
+        });
         self.added.insert(thin.name.clone(), thin.pool.clone());
         self.promised.insert(thin.pool.clone());
         self.edits.push(Edit::AddThin(thin.clone()));

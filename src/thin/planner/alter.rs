@@ -76,7 +76,8 @@ impl<'a> Draft<'a> {
         self.renames.push(lv.name.clone());
         self.edits.push(Edit::RenameLv { from: name.clone(), to: to.clone() });
         self.words.push(format!("rename {name} to {to}"));
-        let outcome = Outcome { name: to.clone(), uuid: Some(lv.id), what: format!("renamed from {name}") };
+        let outcome =
+            Outcome { request: 0, name: to.clone(), uuid: Some(lv.id), what: format!("renamed from {name}") };
         self.outcomes.push(outcome);
         Ok(())
     }
@@ -164,7 +165,7 @@ impl<'a> Draft<'a> {
     fn outcome(&mut self, lv: &Lv, what: String) -> Result<(), Refusal> {
         let altered = self.altered.get(&lv.name).and_then(|altered| altered.name.clone());
         let name = altered.unwrap_or_else(|| lv.name.clone());
-        self.outcomes.push(Outcome { name, uuid: Some(lv.id), what });
+        self.outcomes.push(Outcome { request: 0, name, uuid: Some(lv.id), what });
         Ok(())
     }
 

@@ -36,7 +36,7 @@ impl Draft<'_> {
         }
         // The later of two requests about one device is the one that counts.
         self.deactivate.remove(&lv.name);
-        self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: what.into() });
+        self.outcomes.push(Outcome { request: 0, name: name.clone(), uuid: Some(lv.id), what: what.into() });
         Ok(())
     }
 
@@ -49,7 +49,12 @@ impl Draft<'_> {
         }
         self.deactivate.add(&lv.name);
         self.activate.remove(&lv.name);
-        self.outcomes.push(Outcome { name: name.clone(), uuid: Some(lv.id), what: "deactivated".into() });
+        self.outcomes.push(Outcome {
+            request: 0,
+            name: name.clone(),
+            uuid: Some(lv.id),
+            what: "deactivated".into(),
+        });
         Ok(())
     }
 

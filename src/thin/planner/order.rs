@@ -17,10 +17,11 @@ use crate::thin::stack::PoolStack;
 /// Decides everything that the requests come to, as one transaction.
 ///
 /// # Errors
-/// The first request that cannot be carried out, and why; nothing is planned then.
+/// All requests that cannot be carried out, and why; nothing is planned then. What builds on a refused request is
+/// refused, too.
 pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> Result<Plan, Refusal> {
     let mut draft = Draft::new(metadata, observed);
-    requests.iter().try_for_each(|request| draft.admit(request))?;
+    admit_all(&mut draft, requests)?;
     let removed: Vec<LvName> = draft.removed.iter().cloned().collect();
     removed.iter().for_each(|name| draft.say_what_stays(name));
     let mut sequence = Sequence::new(&draft);
@@ -34,6 +35,21 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     plan.outcomes = draft.outcomes;
     plan.warnings.extend(draft.warnings);
     Ok(plan)
+}
+
+/// Takes all requests in, or says of all that are refused why.
+fn admit_all(draft: &mut Draft<'_>, requests: &[Request]) -> Result<(), Refusal> {
+    let mut refused = Vec::new();
+    for (place, request) in requests.iter().enumerate() {
+        let before = draft.outcomes.len();
+        refused.extend(draft.admit(request).err().map(|refusal| refusal.of_request(place)));
+        draft.outcomes.iter_mut().skip(before).for_each(|outcome| outcome.request = place);
+    }
+    let mut refused = refused.into_iter();
+    match refused.next() {
+        Some(first) => Err(Refusal { others: refused.collect(), ..first }),
+        None => Ok(()),
+    }
 }
 
 /// A plan under construction.

@@ -11,7 +11,7 @@ use crate::units::{Bytes, Sectors};
 /// A request as it is written.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Line {
+pub(super) enum Written {
     Create {
         pool: String,
         name: String,
@@ -87,7 +87,7 @@ const fn yes() -> bool {
     true
 }
 
-impl Line {
+impl Written {
     pub(super) fn parse(text: &str) -> Result<Self, CliError> {
         serde_json::from_str(text).map_err(|error| {
             // The parser counts lines from the start of this one.

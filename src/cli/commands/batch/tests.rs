@@ -4,7 +4,7 @@ use crate::cli::fixture::view;
 use crate::thin::lineage::fixture::lv;
 
 fn read(text: &str) -> Result<What, CliError> {
-    What::of(Line::parse(text)?, &Resolver::over(""))
+    What::of(Written::parse(text)?, &Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n"))
 }
 
 #[test]
@@ -54,15 +54,28 @@ fn what_is_no_request_says_why() {
     }
 }
 
-fn asked(lines: &str) -> Result<Vec<Request>, CliError> {
+fn resolved(text: &str) -> Resolved {
     let view = view(vec![
         lv(1, "a", None, vec![]),
         lv(2, "a_b", None, vec![]),
         lv(3, "snap_a_b_c", Some("a_b"), vec![]),
+        lv(4, "vm-100-disk-0", None, vec![]),
+        lv(5, "snap_vm-100-disk-0_s", Some("vm-100-disk-0"), vec![]),
     ]);
-    let wishes: Vec<Wish> =
-        (1..).zip(lines.lines()).map(|(line, text)| Wish { line, what: read(text).unwrap() }).collect();
-    ask(&view.vg, &wishes).map(|ask| ask.wanted.into_iter().map(|wanted| wanted.request).collect())
+    let lines: Vec<Line<Wish>> = (1..)
+        .zip(text.lines())
+        .map(|(number, text)| Line { number, what: Wish(read(text).unwrap()) })
+        .collect();
+    resolve(&view.vg, &lines.iter().collect::<Vec<_>>())
+}
+
+/// The requests, or the first line that is wrong.
+fn asked(text: &str) -> Result<Vec<Request>, CliError> {
+    let Resolved { wanted, mut bad, .. } = resolved(text);
+    match bad.pop_first() {
+        Some((line, error)) => Err(CliError { message: format!("line {line}: {}", error.message), ..error }),
+        None => Ok(wanted.into_iter().map(|wanted| wanted.request).collect()),
+    }
 }
 
 fn origin_of(request: &Request) -> Option<&str> {
@@ -131,4 +144,32 @@ fn a_name_means_what_has_it_by_then() {
 
 fn name(text: &str) -> LvName {
     LvName::new(text).unwrap()
+}
+
+#[test]
+fn all_lines_that_are_wrong_are_found_and_the_others_are_resolved() {
+    let text = [
+        r#"{"request":"resize","volume":"pve/x","size":"1G"}"#,
+        r#"{"request":"rename","volume":"pve/a_b","name":"z"}"#,
+        r#"{"request":"resize","volume":"pve/a_b","size":"1G"}"#,
+        r#"{"request":"activate","volume":"pve/z"}"#,
+    ];
+    let resolved = resolved(&text.join("\n"));
+    let bad: Vec<(usize, &str)> =
+        resolved.bad.iter().map(|(line, error)| (*line, error.message.as_str())).collect();
+    assert_eq!(bad, [(1, "volume 'pve/x' does not exist"), (3, "volume 'pve/a_b' does not exist")]);
+    assert_eq!(resolved.lines, [2, 2, 4], "the snapshot follows its volume's name");
+    let lines = lines("{\n\n[]\n", &Resolver::over(""));
+    assert_eq!(lines.bad.keys().collect::<Vec<_>>(), [&1, &3]);
+}
+
+#[test]
+fn snapshots_of_a_volume_that_a_storage_names_go_with_it_once() {
+    let disk = || Request::Remove { name: name("vm-100-disk-0") };
+    let snap = || Request::Remove { name: name("snap_vm-100-disk-0_s") };
+    let removed = |volume: &str| format!(r#"{{"request":"remove","volume":"{volume}"}}"#);
+    assert_eq!(asked(&removed("st:vm-100-disk-0")).unwrap(), [disk(), snap()]);
+    assert_eq!(asked(&removed("pve/vm-100-disk-0")).unwrap(), [disk()]);
+    let both = [removed("st:vm-100-disk-0@s"), removed("st:vm-100-disk-0")].join("\n");
+    assert_eq!(asked(&both).unwrap(), [snap(), disk()]);
 }

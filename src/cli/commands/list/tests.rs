@@ -44,6 +44,20 @@ fn the_columns_are_those_of_pvesm_and_nothing_but_snapshots_is_left_out() {
 }
 
 #[test]
+fn the_tree_shows_when_a_snapshot_was_taken() {
+    let at = |lv: Lv, time| Lv { creation_time: Some(time), ..lv };
+    let lvs = vec![
+        at(lv(1, "vm-100-disk-0", None, vec![]), 1),
+        at(lv(2, "snap_vm-100-disk-0_s", None, vec![of(1), "thinvol.snap=s".into()]), 86_400),
+    ];
+    assert_eq!(
+        shown(true, None, lvs),
+        "pve/vm-100-disk-0           4 MiB\n  \
+           pve/snap_vm-100-disk-0_s  4 MiB  snapshot s  1970-01-02 00:00:00 UTC\n"
+    );
+}
+
+#[test]
 fn the_tree_shows_what_was_made_from_what() {
     assert_eq!(
         shown(true, None, family()),
