@@ -1,6 +1,8 @@
 //! Measures thinvol beside lvm2 in one boot: medians of wall time, and what one run costs in device-mapper
 //! ioctls, metadata commits and processes. Under emulation only the ratios mean something.
 
+mod proxmox;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -49,7 +51,13 @@ struct Cost {
 }
 
 /// Runs the bench in this machine, or only the works whose name contains one of `words`.
+/// With `proxmox` as the first word, beside the commands that Proxmox VE runs, at the numbers of volumes that follow.
 pub fn run(words: &[String]) -> Result<()> {
+    if let [first, sizes @ ..] = words
+        && first == "proxmox"
+    {
+        return proxmox::run(sizes);
+    }
     let ctx = Ctx::new(Path::new("/tmp/bench"))?;
     ctx.pool()?;
     println!(
