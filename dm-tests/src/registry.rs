@@ -16,6 +16,7 @@ pub fn is_long(name: &str) -> bool {
 
 fn long() -> Vec<Case> {
     [
+        cases::activation::LONG,
         cases::batch::LONG,
         cases::parity::LONG,
         cases::together::LONG,
@@ -44,6 +45,7 @@ fn always() -> Vec<Case> {
         cases::batch::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,
+        cases::pool_guards::CASES,
         cases::storage_cfg::CASES,
         cases::activation::CASES,
         cases::udev::CASES,

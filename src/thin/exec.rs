@@ -344,7 +344,9 @@ impl Run<'_, '_> {
         let text = lines.first().map_or("", |line| line.params.as_str());
         let status =
             PoolStatus::parse(text).map_err(|source| StepError::Status { device: tpool.clone(), source })?;
-        Ok(check_pool(tpool.as_str(), &status, expect)?)
+        // Users know the pool by its LV.
+        let shown = tpool.lvm_parts().map_or(tpool.to_string(), |parts| format!("{}/{}", parts.vg, parts.lv));
+        Ok(check_pool(&shown, &status, expect)?)
     }
 
     fn send(&mut self, send: &Send) -> Result<(), StepError> {

@@ -12,6 +12,11 @@ const METADATA_BLOCK_BYTES: u64 = 4096;
 /// Source: lvm2 `lib/metadata/thin_manip.c` (`thin_pool_metadata_min_threshold`).
 const METADATA_RESERVE_BYTES: u64 = 4 << 20;
 
+/// New volumes that share one more block of the trees that name them; each takes a block of its own besides, the root
+/// of its mappings. A leaf holds 126 volumes of the larger entry and is half full after it was split. Source: Linux
+/// `drivers/md/dm-thin-metadata.c` (`struct disk_device_details`), `persistent-data/dm-btree-internal.h`.
+const VOLUMES_PER_METADATA_LEAF: u64 = 32;
+
 /// Checks a pool's status against what it is wanted for. `pool` is how to call it.
 ///
 /// # Errors
@@ -28,8 +33,8 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
     if expect.purpose >= Purpose::Change {
         check_writable(pool, working)?;
     }
-    if expect.purpose >= Purpose::NewVolumes {
-        check_room(pool, working, expect.threshold_percent)?;
+    if let Purpose::NewVolumes(count) = expect.purpose {
+        check_room(pool, working, expect.threshold_percent, count)?;
     }
     Ok(())
 }
@@ -68,7 +73,9 @@ fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
     }
 }
 
-fn check_room(pool: &str, working: &PoolWorking, threshold: u32) -> Result<(), Refusal> {
+/// Checks that `count` volumes more have room for their data, which says nothing of what is written to them later, and
+/// their metadata: if it ran out between two messages, the kernel would leave the pool read-only.
+fn check_room(pool: &str, working: &PoolWorking, threshold: u32, count: u64) -> Result<(), Refusal> {
     if working.mode == PoolMode::OutOfDataSpace {
         return Err(Refusal::rule(format!("pool {pool} is full: no data space is left"))
             .hint(format!("free volumes, or extend it: 'lvextend -L +<size> {pool}'")));
@@ -84,12 +91,65 @@ fn check_room(pool: &str, working: &PoolWorking, threshold: u32) -> Result<(), R
         )));
     }
     let reserve = (METADATA_RESERVE_BYTES / METADATA_BLOCK_BYTES).min(working.metadata.total / 4);
-    if working.metadata.free() <= reserve || above(working.metadata.used, working.metadata.total) {
+    let wanted = count.saturating_add(count / VOLUMES_PER_METADATA_LEAF);
+    let left = working.metadata.free().saturating_sub(wanted);
+    if left <= reserve || above(working.metadata.used, working.metadata.total) {
+        let volumes = if count == 1 { "one new volume".to_owned() } else { format!("{count} new volumes") };
         return Err(Refusal::rule(format!(
-            "the metadata of pool {pool} is {} % full; new volumes would take the last of it",
+            "the metadata of pool {pool} is {} % full; {volumes} would take the last of it",
             working.metadata.percent()
         ))
         .hint(format!("'lvextend --poolmetadatasize +<size> {pool}' extends it while in use")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dm::status::PoolStatus;
+
+    /// A pool at transaction 7 with so many blocks of metadata in use, of 2048, and with these words at the end of its
+    /// status.
+    fn status(used: u64, words: &str) -> PoolStatus {
+        PoolStatus::parse(&format!("7 {used}/2048 100/1000 - {words}")).unwrap()
+    }
+
+    const WORKS: &str = "rw discard_passdown queue_if_no_space - 1024";
+
+    fn says(status: &PoolStatus, purpose: Purpose) -> Option<String> {
+        let expect = PoolExpectation { transaction_id: TransactionId(7), purpose, threshold_percent: 80 };
+        check_pool("pve/data", status, &expect).err().map(|refusal| refusal.to_string())
+    }
+
+    #[test]
+    fn each_purpose_asks_more() {
+        let suspect = status(10, "ro discard_passdown queue_if_no_space needs_check 1024");
+        assert_eq!(says(&suspect, Purpose::Activation), None);
+        assert!(says(&suspect, Purpose::Change).unwrap().contains("needs its metadata checked"));
+        let fixed = status(10, "ro discard_passdown queue_if_no_space - 1024");
+        assert!(says(&fixed, Purpose::Change).unwrap().contains("is read-only"));
+        let full = status(10, "out_of_data_space discard_passdown queue_if_no_space - 1024");
+        assert_eq!(says(&full, Purpose::Change), None);
+        assert!(says(&full, Purpose::NewVolumes(1)).unwrap().contains("is full"));
+        assert_eq!(says(&status(10, WORKS), Purpose::NewVolumes(1)), None);
+    }
+
+    /// Of 2048 blocks a quarter is kept: 1536 may be used, by a batch as by single volumes.
+    #[test]
+    fn a_batch_needs_room_in_the_metadata_for_all_of_it() {
+        for (used, count, room) in [
+            (1500, 1, true),
+            (1534, 1, true),
+            (1535, 1, false),
+            (1000, 500, true),
+            (1000, 520, false),
+            (0, 1500, false),
+        ] {
+            let said = says(&status(used, WORKS), Purpose::NewVolumes(count));
+            assert_eq!(said.is_none(), room, "{used} used, {count} new: {said:?}");
+        }
+        let said = says(&status(1000, WORKS), Purpose::NewVolumes(u64::MAX)).unwrap();
+        assert!(said.contains("new volumes would take the last of it"), "{said}");
+    }
 }

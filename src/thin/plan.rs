@@ -51,8 +51,8 @@ pub enum Purpose {
     Activation,
     /// To take messages.
     Change,
-    /// To take new volumes.
-    NewVolumes,
+    /// To take this many new volumes.
+    NewVolumes(u64),
 }
 
 /// What a pool must be like before anything is asked of it.
@@ -304,7 +304,7 @@ impl fmt::Display for Step {
                 let also = match expect.purpose {
                     Purpose::Activation => "",
                     Purpose::Change => ", writable",
-                    Purpose::NewVolumes => ", writable, with room for new volumes",
+                    Purpose::NewVolumes(_) => ", writable, with room for new volumes",
                 };
                 write!(f, "expect {tpool} at transaction {}{also}", expect.transaction_id)
             }

@@ -21,6 +21,10 @@ pub const CASES: &[Case] = &[
     Case { name: "activation::damaged_pool", tier: Tier::Full, limit_s: 300, run: damaged_pool },
 ];
 
+/// Cases of this file that take minutes.
+pub const LONG: &[Case] =
+    &[Case { name: "activation::lists_as_lvm2", tier: Tier::Full, limit_s: 400, run: lists_as_lvm2 }];
+
 /// A configuration directory for one run of both.
 struct Conf(PathBuf);
 
@@ -48,6 +52,45 @@ impl Conf {
 fn devices(ctx: &Ctx) -> Result<String> {
     ctx.ok("udevadm settle")?;
     Ok(ctx.sh("dmsetup info -c --noheadings --separator ' ' -o name,readonly --sort name")?.stdout)
+}
+
+/// The same devices appear by lvm2 and by thinvol, under each list.
+fn lists_as_lvm2(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    let conf = Conf::new(ctx)?;
+    ctx.ok(&format!("lvcreate -V 8M -T {vg}/data -n a --addtag fast"))?;
+    ctx.ok(&format!("lvcreate -V 8M -T {vg}/data -n b"))?;
+    ctx.ok(&format!("lvcreate -y -Wn -L 8M -n thick --setautoactivation n {vg}"))?;
+    ctx.lvm(&format!("vgchange -an {vg}"))?;
+    let settings = [
+        ("-ay", "", format!("volume_list = [ \"other\", \"{vg}/a\", \"{vg}/thick\" ]")),
+        ("-ay", "", "volume_list = [ \"@fast\" ]".to_owned()),
+        ("-ay", "", "volume_list = [ \"@*\" ] } tags { fast { }".to_owned()),
+        ("-ay", "", "} tags { slow { }".to_owned()),
+        ("-ay", "", format!("read_only_volume_list = [ \"{vg}/thick\", \"@slow\" ]")),
+        ("-aay", "--auto", format!("auto_activation_volume_list = [ \"{vg}/b\", \"{vg}/thick\" ]")),
+    ];
+    for (lvm2, ours, setting) in settings {
+        conf.set(&format!("activation {{ {setting} }}\n"))?;
+        let ran = conf.run(ctx, &format!("vgchange {lvm2} {vg}"))?;
+        ensure!(ran.status == 0, "{ran:?}");
+        let expected = devices(ctx)?;
+        ctx.lvm(&format!("vgchange -an {vg}"))?;
+        ctx.ok("udevadm settle")?;
+        let ran = conf.run(ctx, &format!("thinvol activate {ours} {vg}"))?;
+        ensure!(ran.status == 0, "{ran:?}");
+        let seen = devices(ctx)?;
+        ensure!(seen == expected, "with {setting}\nlvm2:\n{expected}\nthinvol:\n{seen}");
+        ctx.lvm(&format!("vgchange -an {vg}"))?;
+    }
+    conf.set("activation { volume_list = [ \"other\" ] }\n")?;
+    // Asked for by name lvm2 does nothing and says nothing; we do nothing and say so.
+    let ran = conf.run(ctx, &format!("lvchange -ay {vg}/a"))?;
+    ensure!(devices(ctx)?.contains("No devices"), "lvm2 activates what is not listed: {ran:?}");
+    let ran = conf.run(ctx, &format!("thinvol activate {vg}/a"))?;
+    ensure!(ran.status == 1 && ran.stderr.contains("activation/volume_list"), "{ran:?}");
+    ensure!(devices(ctx)?.contains("No devices"), "a refused activation left devices");
+    ctx.oracle(vg)
 }
 
 /// A new volume that is not listed exists and stays inactive; a pool that is not listed is not started for messages.

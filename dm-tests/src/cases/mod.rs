@@ -19,6 +19,7 @@ pub mod lvm_locks;
 pub mod lvm_scan;
 pub mod machine;
 pub mod parity;
+pub mod pool_guards;
 pub mod recovery;
 pub mod refusals;
 pub mod scripts;

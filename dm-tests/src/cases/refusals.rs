@@ -133,6 +133,18 @@ fn open_volume(ctx: &Ctx) -> Result<()> {
         refused(ctx, vg, &format!("{verb} {vg}/vm-100-a"), 4, &["in use", &holder])?;
     }
     drop(file);
+    let node = ctx.dev(vg, "vm-100-a").display().to_string();
+    ctx.ok(&format!("mke2fs -q -t ext4 {node}"))?;
+    let mounted = ctx.dir().join("mounted").display().to_string();
+    std::fs::create_dir_all(&mounted)?;
+    ctx.ok(&format!("mount {node} {mounted}"))?;
+    refused(ctx, vg, &format!("free {vg}/vm-100-a"), 4, &["in use", &format!("mounted on {mounted}")])?;
+    ctx.ok(&format!("umount {mounted}"))?;
+    let stacked = ctx.sh(&format!("dmsetup create on-top --table '0 8192 linear {node} 0'"))?;
+    ensure!(stacked.status == 0, "{stacked:?}");
+    refused(ctx, vg, &format!("free {vg}/vm-100-a"), 4, &["in use", "device on-top"])?;
+    ctx.ok("udevadm settle")?;
+    ctx.ok("dmsetup remove on-top")?;
     ctx.change(&format!("free {vg}/vm-100-a"))?;
     Ok(())
 }

@@ -123,7 +123,10 @@ impl<'d, 'a> Sequence<'d, 'a> {
 
     /// Checks a pool, or starts it; a never-used one is only started after the first commit (see [`Self::take_over`]).
     fn prepare(&mut self, name: &LvName, change: &PoolChange) -> Result<PoolStack, Refusal> {
-        let purpose = if change.new.is_empty() { Purpose::Change } else { Purpose::NewVolumes };
+        let purpose = match u64::try_from(change.new.len()).unwrap_or(u64::MAX) {
+            0 => Purpose::Change,
+            count => Purpose::NewVolumes(count),
+        };
         let (lv, pool) = self.draft.pool(name)?;
         if pool.transaction_id.0 == 0 {
             self.take_over(lv, pool, purpose)?;

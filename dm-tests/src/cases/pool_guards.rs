@@ -1,0 +1,138 @@
+//! Pools that take no more: what is asked of them is refused before anything is done to them.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result, ensure};
+use thinvol::bytes::{crc, le};
+
+use crate::case::{Case, Tier};
+use crate::ctx::Ctx;
+
+/// The cases of this file.
+pub const CASES: &[Case] = &[
+    Case { name: "pool_guards::metadata_without_room", tier: Tier::Full, limit_s: 240, run: no_room },
+    Case { name: "pool_guards::read_only", tier: Tier::Full, limit_s: 180, run: read_only },
+    Case { name: "pool_guards::needs_check", tier: Tier::Full, limit_s: 240, run: needs_check },
+];
+
+/// The command fails so and says that, and neither the metadata text nor the pool has changed.
+fn refused(ctx: &Ctx, line: &str, code: i32, words: &[&str]) -> Result<()> {
+    let state = || -> Result<(String, String)> {
+        let text = ctx.lvm(&format!("vgs --noheadings -o vg_seqno {}", ctx.vg()))?;
+        Ok((text, ctx.ok(&format!("dmsetup status {}-data-tpool", ctx.vg()))?))
+    };
+    let before = state()?;
+    let ran = ctx.sh(line)?;
+    ensure!(ran.status == code, "`{line}`: status {}, not {code}: {}", ran.status, ran.stderr);
+    for word in words {
+        ensure!(ran.stderr.contains(word), "`{line}` does not say '{word}': {}", ran.stderr);
+    }
+    ensure!(state()? == before, "`{line}` was refused and changed something");
+    Ok(())
+}
+
+/// A batch that the metadata has no room for would leave the pool read-only in its middle.
+fn no_room(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.volume_group(&[128 << 20], 512)?;
+    ctx.ok(&format!("lvcreate -y --type thin-pool -L 64M --poolmetadatasize 4M -n data {vg}"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 4M"))?;
+    let batch = |count: u32| -> Result<String> {
+        let file = ctx.dir().join(format!("batch-{count}"));
+        let line = |n| {
+            let volume =
+                format!("\"pool\":\"{vg}/data\",\"name\":\"v{n}\",\"size\":\"4M\",\"activate\":false");
+            format!("{{\"request\":\"create\",{volume}}}\n")
+        };
+        std::fs::write(&file, (0..count).map(line).collect::<String>())?;
+        Ok(format!("thinvol batch {}", file.display()))
+    };
+    refused(ctx, &batch(700)?, 1, &["the metadata of pool", "700 new volumes", "--poolmetadatasize"])?;
+    ctx.ok(&batch(500)?)?;
+    let used = ctx.lvm(&format!("lvs --noheadings -o metadata_percent {vg}/data"))?;
+    let used: f64 = used.trim().parse()?;
+    ensure!((55.0..75.0).contains(&used), "500 volumes take {used} % of 1024 blocks");
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
+    Ok(())
+}
+
+fn read_only(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    let tpool = format!("{vg}-data-tpool");
+    let table = ctx.ok(&format!("dmsetup table {tpool}"))?;
+    let words: Vec<&str> = table.split_whitespace().collect();
+    let (fixed, features) = words.split_at_checked(7).context("the pool's table is short")?;
+    let count: u32 = features.first().map_or(Ok(0), |count| count.parse())?;
+    let rest = features.get(1..).unwrap_or_default().join(" ");
+    let with = format!("{} {} {rest} read_only", fixed.join(" "), count + 1);
+    for line in [
+        format!("dmsetup suspend {tpool}"),
+        format!("dmsetup reload {tpool} --table '{with}'"),
+        format!("dmsetup resume {tpool}"),
+    ] {
+        let ran = ctx.sh(&line)?;
+        ensure!(ran.status == 0, "{ran:?}");
+    }
+    let hint = "metadata space";
+    refused(ctx, &format!("thinvol alloc {vg}/data 100 vm-100-disk-1 8M"), 1, &["is read-only", hint])?;
+    refused(ctx, &format!("thinvol snapshot {vg}/vm-100-disk-0@s"), 1, &["is read-only", hint])?;
+    refused(ctx, &format!("thinvol free {vg}/vm-100-disk-0"), 1, &["is read-only", hint])
+}
+
+/// The kernel has marked the metadata as suspect, and nobody has looked since.
+fn needs_check(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    ctx.ok("udevadm settle")?;
+    ctx.lvm(&format!("vgchange -an {vg}"))?;
+    mark_suspect(ctx, vg)?;
+    let unchecked = ctx.dir().join("lvm");
+    std::fs::create_dir_all(&unchecked)?;
+    std::fs::write(unchecked.join("lvm.conf"), "global { thin_check_executable = \"\" }\n")?;
+    let dir = format!("LVM_SYSTEM_DIR={}", unchecked.display());
+    let ran = ctx.sh(&format!("{dir} thinvol activate {vg}/vm-100-disk-0"))?;
+    ensure!(ran.status == 0, "{ran:?}");
+    let hint = "lvconvert --repair";
+    let alloc = format!("{dir} thinvol alloc {vg}/data 100 vm-100-disk-1 8M");
+    refused(ctx, &alloc, 6, &["needs its metadata checked", hint])?;
+    refused(
+        ctx,
+        &format!("{dir} thinvol free {vg}/vm-100-disk-0"),
+        6,
+        &["needs its metadata checked", hint],
+    )?;
+    ctx.ok("udevadm settle")?;
+    ctx.lvm(&format!("vgchange -an {vg}"))?;
+    // The check finds nothing, and clears the mark only if it is told to.
+    let ran = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-1 8M"))?;
+    ensure!(ran.status == 6 && ran.stderr.contains(&format!("lvconvert --repair {vg}/data")), "{ran:?}");
+    let options = "global { thin_check_options = [ \"-q\", \"--clear-needs-check-flag\" ] }\n";
+    std::fs::write(unchecked.join("lvm.conf"), options)?;
+    let ran = ctx.sh(&alloc)?;
+    ensure!(ran.status == 0, "{ran:?}");
+    ctx.agreed(vg)
+}
+
+/// Sets the flag in the superblock of a pool that is stopped.
+fn mark_suspect(ctx: &Ctx, vg: &str) -> Result<()> {
+    /// Source: Linux `drivers/md/dm-thin-metadata.c` (`SUPERBLOCK_CSUM_XOR`).
+    const SALT: u32 = 160_774;
+    ctx.ok(&format!("lvchange --yes -ay {vg}/data_tmeta"))?;
+    let table = ctx.ok(&format!("dmsetup table {vg}-data_tmeta"))?;
+    ctx.ok("udevadm settle")?;
+    ctx.lvm(&format!("lvchange -an {vg}/data_tmeta"))?;
+    let disk = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
+    let start: u64 = table.split_whitespace().last().context("the table is empty")?.parse()?;
+    let device = File::options().read(true).write(true).open(disk.trim())?;
+    let mut block = [0; 4096];
+    device.read_exact_at(&mut block, start * 512)?;
+    ensure!(le::u32(&block, 0)? == crc::crc32c(&block[4..]) ^ SALT, "this is not the superblock");
+    let flags = le::u32(&block, 4)?;
+    le::put_u32(&mut block, 4, flags | 1)?;
+    let sum = crc::crc32c(&block[4..]) ^ SALT;
+    le::put_u32(&mut block, 0, sum)?;
+    device.write_all_at(&block, start * 512)?;
+    device.sync_all()?;
+    Ok(())
+}
