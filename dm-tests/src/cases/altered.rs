@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::snapshots::{sum, write};
 use crate::case::{Case, Tier};
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Ran};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
@@ -15,6 +15,7 @@ pub const CASES: &[Case] = &[
     Case { name: "altered::templates", tier: Tier::Full, limit_s: 500, run: templates },
     Case { name: "altered::mixed_batch", tier: Tier::Full, limit_s: 400, run: mixed_batch },
     Case { name: "altered::freed_with_discard", tier: Tier::Full, limit_s: 400, run: freed_with_discard },
+    Case { name: "altered::cut_short", tier: Tier::Full, limit_s: 400, run: cut_short },
     Case { name: "altered::freed_with_snapshots", tier: Tier::Full, limit_s: 400, run: freed_with_snapshots },
 ];
 
@@ -343,5 +344,54 @@ fn freed_with_snapshots(ctx: &Ctx) -> Result<()> {
     ctx.thinvol_ok(&format!("free --snapshots {vg}/vm-200-d"))?;
     let left = ctx.fact(vg, "lv_name")?;
     ensure!(left == "data snap_vm-200-d_x_y snap_vm-200-d_x_z vm-200-d_x", "{left}");
+    ctx.agreed(vg)
+}
+
+/// What a crash between text and device leaves: lvm2 warns of the size and goes on, and recovery mends it.
+fn cut_short(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    let renamed = "vm-101-disk-0";
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 {DISK} 32M"))?;
+    ctx.ok("udevadm settle")?;
+    let dm = |lv: &str| format!("{vg}-{}", lv.replace('-', "--"));
+    let table = ctx.ok(&format!("dmsetup table {}", dm(DISK)))?;
+    ctx.thinvol_ok(&format!("rename {vg}/{DISK} {renamed}"))?;
+    ctx.thinvol_ok(&format!("resize {vg}/{renamed} 64M"))?;
+    ctx.ok("udevadm settle")?;
+    let shorten = format!("dmsetup load {0} --table '{1}' && dmsetup resume {0}", dm(renamed), table.trim());
+    let rename = format!("dmsetup rename {} {}", dm(renamed), dm(DISK));
+    // The text has the new name and size, the device the old ones.
+    ensure!(ctx.sh(&shorten)?.status == 0);
+    ctx.ok(&rename)?;
+    ctx.ok("udevadm settle")?;
+    let warns = |seen: &Ran| {
+        let warning = format!("Cannot find matching thin segment for {vg}/{renamed}");
+        seen.status == 0 && !seen.stderr.is_empty() && seen.stderr.lines().all(|line| line.contains(&warning))
+    };
+    ctx.lvm(&format!("vgck {vg}"))?;
+    ensure!(ctx.fact(&format!("{vg}/{renamed}"), "lv_active,lv_size")? == "active 67108864");
+    // Where the device's status is asked for.
+    let seen = ctx.sh(&format!("lvs --noheadings -o all {vg}/{renamed}"))?;
+    ensure!(warns(&seen), "{seen:?}");
+    let listed = ctx.thinvol(&format!("list {vg}/data"))?;
+    ensure!(listed.status == 0 && listed.stderr.contains("still has the name"), "{listed:?}");
+    ctx.thinvol_ok(&format!("recover {vg}"))?;
+    ensure!(ctx.dev(vg, renamed).exists() && !ctx.dev(vg, DISK).exists());
+    ensure!(device_size(ctx, vg, renamed)? == "67108864");
+    ctx.oracle(vg)?;
+    // The same from lvm2's own resize: its warning is about the state, not about who left it.
+    ctx.ok(&format!("lvextend -qq -L 96M {vg}/{renamed}"))?;
+    ctx.ok("udevadm settle")?;
+    ensure!(ctx.sh(&shorten)?.status == 0);
+    let seen = ctx.sh(&format!("lvs --noheadings -o all {vg}/{renamed}"))?;
+    ensure!(warns(&seen), "{seen:?}");
+    ctx.thinvol_ok(&format!("recover {vg}"))?;
+    ensure!(device_size(ctx, vg, renamed)? == "100663296");
+    // lvm2 takes a snapshot of a volume whose device has an old name, and gives it the new one.
+    ctx.ok(&rename)?;
+    ctx.ok("udevadm settle")?;
+    ctx.ok(&format!("lvcreate -qq -s -n after {vg}/{renamed}"))?;
+    ctx.thinvol_ok(&format!("recover {vg}"))?;
+    ensure!(ctx.sh("dmsetup ls")?.stdout.contains(&dm(renamed)));
     ctx.agreed(vg)
 }

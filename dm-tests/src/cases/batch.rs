@@ -82,7 +82,10 @@ fn bad_lines(ctx: &Ctx) -> Result<()> {
 }
 
 fn a_thousand_clones(ctx: &Ctx) -> Result<()> {
-    let vg = ctx.pool()?;
+    let vg = ctx.volume_group(&[2 << 30], 512)?;
+    ctx.ok(&format!("lvcreate --yes -L 1G -n data {vg}"))?;
+    // Room for a thousand volumes, and for what is written to them.
+    ctx.ok(&format!("lvconvert --yes --type thin-pool --poolmetadatasize 16M {vg}/data"))?;
     ctx.thinvol_ok(&format!("alloc {vg}/data 9000 vm-9000-disk-0 64M"))?;
     write(ctx, vg, "vm-9000-disk-0", 3)?;
     let content = sum(ctx, vg, "vm-9000-disk-0")?;

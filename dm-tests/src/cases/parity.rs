@@ -5,10 +5,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
+use crate::parity::operations::Op;
 use crate::parity::operations::bases::BASES;
 use crate::parity::operations::refusals::REFUSALS;
 use crate::parity::operations::snapshots::{ROLLBACK, SNAPSHOTS};
-use crate::parity::operations::{Ends, Op};
+use crate::parity::operations::volumes::CHANGES;
 use crate::parity::twins::{Both, Origins, Twins};
 
 /// The cases of this file that always run.
@@ -21,6 +22,12 @@ pub const CASES: &[Case] = &[Case {
 
 /// Those that take minutes.
 pub const LONG: &[Case] = &[
+    Case {
+        name: "parity::volumes",
+        tier: Tier::Full,
+        limit_s: 900,
+        run: |ctx| live(ctx, CHANGES, Origins::Compared),
+    },
     Case {
         name: "parity::snapshots",
         tier: Tier::Full,
@@ -57,9 +64,8 @@ fn live(ctx: &Ctx, operations: &[Op], origins: Origins) -> Result<()> {
 fn compare(twins: &Twins<'_>, operation: &Op, before: &Both) -> Result<Both> {
     let theirs = twins.as_proxmox_does(operation.proxmox)?;
     let ours = twins.as_thinvol_does(operation.thinvol)?;
-    let done = operation.ends == Ends::Done;
-    ensure!(theirs == done, "Proxmox VE's commands: success is {theirs}");
-    ensure!(ours == done, "thinvol: success is {ours}");
+    ensure!(theirs == operation.ends.proxmox(), "Proxmox VE's commands: success is {theirs}");
+    ensure!(ours == operation.ends.thinvol(), "thinvol: success is {ours}");
     let after = twins.seen()?;
     if !ours {
         let (before, after) = (&before.thinvol, &after.thinvol);

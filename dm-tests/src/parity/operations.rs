@@ -4,6 +4,7 @@
 pub mod bases;
 pub mod refusals;
 pub mod snapshots;
+pub mod volumes;
 
 /// How an operation ends on each side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,20 @@ pub enum Ends {
     Done,
     /// Both refuse it.
     Refused,
+    /// Proxmox VE refuses or fails; thinvol does it, or has nothing to do.
+    OnlyThinvol,
+}
+
+impl Ends {
+    /// Whether Proxmox VE's commands succeed.
+    pub fn proxmox(self) -> bool {
+        self == Self::Done
+    }
+
+    /// Whether thinvol succeeds.
+    pub fn thinvol(self) -> bool {
+        self != Self::Refused
+    }
 }
 
 /// One operation on both sides.
@@ -37,4 +52,12 @@ const fn refused(
     thinvol: &'static [&'static str],
 ) -> Op {
     Op { name, proxmox, thinvol, ends: Ends::Refused }
+}
+
+const fn only_thinvol(
+    name: &'static str,
+    proxmox: &'static [&'static str],
+    thinvol: &'static [&'static str],
+) -> Op {
+    Op { name, proxmox, thinvol, ends: Ends::OnlyThinvol }
 }
