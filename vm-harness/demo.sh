@@ -22,7 +22,7 @@ run truncate -s 2G /tmp/disk
 disk=$(losetup --find --show /tmp/disk)
 run vgcreate -qq pve "$disk"
 run lvcreate -qq -L 1G -n data pve
-run lvconvert -qq --yes --type thin-pool pve/data
+run lvconvert -qq --yes --type thin-pool --poolmetadatasize 16M pve/data
 
 say "thinvol makes a volume in it; lvm2 sees it at once"
 run thinvol alloc pve/data 100 vm-100-disk-0 256M
@@ -51,19 +51,31 @@ run lvremove -qq -y pve/vm-101-disk-0
 run thinvol list pve/data --tree
 lvs_says
 
-say "a hundred volumes in one transaction: two metadata commits, whatever the number"
-printf '$ %s\n' "for i in \$(seq 100); do echo '{\"request\":\"create\",\"pool\":\"pve/data\",\"name\":\"many-'\$i'\",\"size\":\"1G\",\"activate\":false}'; done | thinvol batch -"
+say "a template, and a thousand clones of it in one command: one transaction of two metadata commits"
+run thinvol alloc pve/data 9000 vm-9000-disk-0 256M
+run thinvol template pve/vm-9000-disk-0
 seqno=$(vgs --noheadings -o vg_seqno pve)
 begin=$(date +%s%N)
-for i in $(seq 100); do
-    echo "{\"request\":\"create\",\"pool\":\"pve/data\",\"name\":\"many-$i\",\"size\":\"1G\",\"activate\":false}"
-done | thinvol batch - >/dev/null 2>&1
-echo "100 volumes, $(($(vgs --noheadings -o vg_seqno pve) - seqno)) commits, $((($(date +%s%N) - begin) / 1000000)) ms"
+printf '$ %s\n' "thinvol clone --inactive pve/base-9000-disk-0 1001-2000"
+thinvol clone --inactive pve/base-9000-disk-0 1001-2000 >/tmp/clones 2>/dev/null
+echo "$(grep -c '^successfully created' /tmp/clones) clones, $(($(vgs --noheadings -o vg_seqno pve) - seqno)) commits, $((($(date +%s%N) - begin) / 1000000)) ms"
+[ "$(lvs --noheadings -o lv_name -S origin=base-9000-disk-0 pve | wc -l)" = 1000 ] || fail "lvm2 does not see a thousand clones"
 vgck pve
+
+say "many requests, of which some are wrong: all wrong lines are told, and nothing is changed, or the others are carried out"
+cat >/tmp/requests <<'REQUESTS'
+{"request": "create", "pool": "pve/data", "name": "vm-300-disk-0", "size": "1G", "activate": false}
+{"request": "resize", "volume": "pve/vm-999-disk-0", "size": "+8G"}
+{"request": "clone", "source": "pve/base-9000-disk-0", "name": "vm-1001-disk-0"}
+REQUESTS
+run cat /tmp/requests
+run thinvol batch /tmp/requests && fail "a batch with wrong lines was carried out"
+run thinvol batch --keep-going /tmp/requests && fail "wrong lines were not told"
+lvs --noheadings -o lv_name pve/vm-300-disk-0 >/dev/null
 
 say "everything goes again"
 # shellcheck disable=SC2046
-thinvol free $(seq -f pve/many-%g 100) >/dev/null
+thinvol free $(seq -f pve/vm-%g-disk-0 1001 2000) pve/base-9000-disk-0 pve/vm-300-disk-0 >/dev/null
 run thinvol delete-snapshot pve/vm-100-disk-0@monday pve/vm-102-disk-0@monday
 run thinvol free pve/vm-100-disk-0 pve/vm-102-disk-0
 run thinvol recover pve
