@@ -36,7 +36,8 @@ pub enum Action {
     },
     /// Measure thinvol beside lvm2 in one boot
     Bench {
-        /// Passed to the bench
+        /// Numbers of volumes in the group (`max`: as many as 16 MiB of metadata hold) and words: only works whose
+        /// name contains one of them [default: 10]
         arguments: Vec<String>,
     },
     /// Open a root shell in the machine, with thinvol, lvm2 and the pool pve/data ready

@@ -1,6 +1,6 @@
 //! Running commands. Each is printed with what it said, so that the output of a failed case tells the story.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -18,20 +18,20 @@ pub struct Ran {
     pub stderr: String,
 }
 
-impl Ctx {
-    /// Runs a program; any exit status will do.
-    pub fn run(&self, argv: &[&str]) -> Result<Ran> {
-        let (program, arguments) = argv.split_first().context("an empty command")?;
-        let output = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot start {program}"))?;
-        let ran = Ran {
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        };
+        }
+    }
+}
+
+impl Ctx {
+    /// Runs a program; any exit status will do.
+    pub fn run(&self, argv: &[&str]) -> Result<Ran> {
+        let ran = self.run_quietly(argv)?;
         println!("$ {}", argv.join(" "));
         print!("{}", ran.stdout);
         for line in ran.stderr.lines() {
@@ -41,6 +41,13 @@ impl Ctx {
             println!("status: {}", ran.status);
         }
         Ok(ran)
+    }
+
+    /// The same without a word, for commands that say much.
+    pub fn run_quietly(&self, argv: &[&str]) -> Result<Ran> {
+        let (program, arguments) = argv.split_first().context("an empty command")?;
+        let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+        Ok(Ran::of(output.with_context(|| format!("cannot start {program}"))?))
     }
 
     /// Runs a command line, split at white space, that must succeed; it may say things on standard error.
