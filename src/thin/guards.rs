@@ -12,9 +12,10 @@ const METADATA_BLOCK_BYTES: u64 = 4096;
 /// Source: lvm2 `lib/metadata/thin_manip.c` (`thin_pool_metadata_min_threshold`).
 const METADATA_RESERVE_BYTES: u64 = 4 << 20;
 
-/// New volumes that share one more block of the trees that name them; each takes a block of its own besides, the root
-/// of its mappings. A leaf holds 126 volumes of the larger entry and is half full after it was split. Source: Linux
-/// `drivers/md/dm-thin-metadata.c` (`struct disk_device_details`), `persistent-data/dm-btree-internal.h`.
+/// New volumes that share one more block of the trees that name them. An empty one takes a block of its own besides,
+/// the root of its mappings; a snapshot shares its origin's until either is written to. A leaf holds 126 volumes of the
+/// larger entry and is half full after it was split. Source: Linux `drivers/md/dm-thin-metadata.c`
+/// (`struct disk_device_details`, `__create_thin`, `__create_snap`), `persistent-data/dm-btree-internal.h`.
 const VOLUMES_PER_METADATA_LEAF: u64 = 32;
 
 /// Checks a pool's status against what it is wanted for. `pool` is how to call it.
@@ -33,8 +34,8 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
     if expect.purpose >= Purpose::Change {
         check_writable(pool, working)?;
     }
-    if let Purpose::NewVolumes(count) = expect.purpose {
-        check_room(pool, working, expect.threshold_percent, count)?;
+    if let Purpose::NewVolumes { empty, snapshots } = expect.purpose {
+        check_room(pool, working, expect.threshold_percent, (empty, snapshots))?;
     }
     Ok(())
 }
@@ -73,9 +74,15 @@ fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
     }
 }
 
-/// Checks that `count` volumes more have room for their data, which says nothing of what is written to them later, and
-/// their metadata: if it ran out between two messages, the kernel would leave the pool read-only.
-fn check_room(pool: &str, working: &PoolWorking, threshold: u32, count: u64) -> Result<(), Refusal> {
+/// Checks that the pool has room at all, and room in its metadata for so many empty volumes and snapshots more: if it
+/// ran out between two messages, the kernel would leave the pool read-only. What is written to them later is another
+/// matter.
+fn check_room(
+    pool: &str,
+    working: &PoolWorking,
+    threshold: u32,
+    (empty, snapshots): (u64, u64),
+) -> Result<(), Refusal> {
     if working.mode == PoolMode::OutOfDataSpace {
         return Err(Refusal::rule(format!("pool {pool} is full: no data space is left"))
             .hint(format!("free volumes, or extend it: 'lvextend -L +<size> {pool}'")));
@@ -91,7 +98,8 @@ fn check_room(pool: &str, working: &PoolWorking, threshold: u32, count: u64) -> 
         )));
     }
     let reserve = (METADATA_RESERVE_BYTES / METADATA_BLOCK_BYTES).min(working.metadata.total / 4);
-    let wanted = count.saturating_add(count / VOLUMES_PER_METADATA_LEAF);
+    let count = empty.saturating_add(snapshots);
+    let wanted = empty.saturating_add(count / VOLUMES_PER_METADATA_LEAF);
     let left = working.metadata.free().saturating_sub(wanted);
     if left <= reserve || above(working.metadata.used, working.metadata.total) {
         let volumes = if count == 1 { "one new volume".to_owned() } else { format!("{count} new volumes") };
@@ -117,6 +125,8 @@ mod tests {
 
     const WORKS: &str = "rw discard_passdown queue_if_no_space - 1024";
 
+    const ONE: Purpose = Purpose::NewVolumes { empty: 1, snapshots: 0 };
+
     fn says(status: &PoolStatus, purpose: Purpose) -> Option<String> {
         let expect = PoolExpectation { transaction_id: TransactionId(7), purpose, threshold_percent: 80 };
         check_pool("pve/data", status, &expect).err().map(|refusal| refusal.to_string())
@@ -131,25 +141,28 @@ mod tests {
         assert!(says(&fixed, Purpose::Change).unwrap().contains("is read-only"));
         let full = status(10, "out_of_data_space discard_passdown queue_if_no_space - 1024");
         assert_eq!(says(&full, Purpose::Change), None);
-        assert!(says(&full, Purpose::NewVolumes(1)).unwrap().contains("is full"));
-        assert_eq!(says(&status(10, WORKS), Purpose::NewVolumes(1)), None);
+        assert!(says(&full, ONE).unwrap().contains("is full"));
+        assert_eq!(says(&status(10, WORKS), ONE), None);
     }
 
     /// Of 2048 blocks a quarter is kept: 1536 may be used, by a batch as by single volumes.
     #[test]
     fn a_batch_needs_room_in_the_metadata_for_all_of_it() {
-        for (used, count, room) in [
-            (1500, 1, true),
-            (1534, 1, true),
-            (1535, 1, false),
-            (1000, 500, true),
-            (1000, 520, false),
-            (0, 1500, false),
+        for (used, empty, snapshots, room) in [
+            (1500, 1, 0, true),
+            (1534, 1, 0, true),
+            (1535, 1, 0, false),
+            (1000, 500, 0, true),
+            (1000, 520, 0, false),
+            (1000, 0, 1000, true),
+            (1535, 0, 1, true),
+            (1520, 0, 1000, false),
         ] {
-            let said = says(&status(used, WORKS), Purpose::NewVolumes(count));
-            assert_eq!(said.is_none(), room, "{used} used, {count} new: {said:?}");
+            let said = says(&status(used, WORKS), Purpose::NewVolumes { empty, snapshots });
+            assert_eq!(said.is_none(), room, "{used} used, {empty} empty, {snapshots} snapshots: {said:?}");
         }
-        let said = says(&status(1000, WORKS), Purpose::NewVolumes(u64::MAX)).unwrap();
+        let all = Purpose::NewVolumes { empty: u64::MAX, snapshots: u64::MAX };
+        let said = says(&status(1000, WORKS), all).unwrap();
         assert!(said.contains("new volumes would take the last of it"), "{said}");
     }
 }

@@ -51,8 +51,13 @@ pub enum Purpose {
     Activation,
     /// To take messages.
     Change,
-    /// To take this many new volumes.
-    NewVolumes(u64),
+    /// To take new volumes.
+    NewVolumes {
+        /// That start empty.
+        empty: u64,
+        /// That start as snapshots.
+        snapshots: u64,
+    },
 }
 
 /// What a pool must be like before anything is asked of it.
@@ -304,7 +309,7 @@ impl fmt::Display for Step {
                 let also = match expect.purpose {
                     Purpose::Activation => "",
                     Purpose::Change => ", writable",
-                    Purpose::NewVolumes(_) => ", writable, with room for new volumes",
+                    Purpose::NewVolumes { .. } => ", writable, with room for new volumes",
                 };
                 write!(f, "expect {tpool} at transaction {}{also}", expect.transaction_id)
             }

@@ -123,9 +123,13 @@ impl<'d, 'a> Sequence<'d, 'a> {
 
     /// Checks a pool, or starts it; a never-used one is only started after the first commit (see [`Self::take_over`]).
     fn prepare(&mut self, name: &LvName, change: &PoolChange) -> Result<PoolStack, Refusal> {
-        let purpose = match u64::try_from(change.new.len()).unwrap_or(u64::MAX) {
-            0 => Purpose::Change,
-            count => Purpose::NewVolumes(count),
+        let count = |empty| {
+            let new = change.new.iter().filter(|new| new.empty == empty);
+            u64::try_from(new.count()).unwrap_or(u64::MAX)
+        };
+        let purpose = match (count(true), count(false)) {
+            (0, 0) => Purpose::Change,
+            (empty, snapshots) => Purpose::NewVolumes { empty, snapshots },
         };
         let (lv, pool) = self.draft.pool(name)?;
         if pool.transaction_id.0 == 0 {
