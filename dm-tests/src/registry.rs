@@ -16,6 +16,8 @@ pub fn is_long(name: &str) -> bool {
 
 fn long() -> Vec<Case> {
     [
+        cases::altered::LONG,
+        cases::recovery::LONG,
         cases::activation::LONG,
         cases::batch::LONG,
         cases::parity::LONG,

@@ -32,8 +32,11 @@ pub const CASES: &[Case] = &[
         limit_s: 240,
         run: restored_old_metadata,
     },
-    Case { name: "recovery::killed_at_any_time", tier: Tier::Full, limit_s: 420, run: killed_at_any_time },
 ];
+
+/// Those that take minutes.
+pub const LONG: &[Case] =
+    &[Case { name: "recovery::killed_at_any_time", tier: Tier::Full, limit_s: 420, run: killed_at_any_time }];
 
 /// A pool with a volume and a snapshot, and its text as a file.
 fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {
