@@ -1,10 +1,13 @@
 //! What a case gets: commands that must succeed, disks, a volume group with a pool, and lvm2's opinion of it.
 
 mod command;
+mod conf;
 mod disks;
 pub mod iscsid;
 pub mod lio;
 mod oracle;
+mod pool_metadata;
+mod storages;
 mod volume_group;
 
 use std::path::{Path, PathBuf};
@@ -12,7 +15,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 pub use command::Ran;
+pub use conf::Conf;
 pub use disks::Disk;
+pub use storages::Storages;
 
 /// The environment variable that tells a case process that it runs on a host, not in a guest.
 pub const HOST_VARIABLE: &str = "THINVOL_TEST_HOST";

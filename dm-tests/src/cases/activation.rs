@@ -1,13 +1,10 @@
 //! What lvm.conf lets be activated and how pools are checked before: as lvm2 does it.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-
 use anyhow::{Result, ensure};
+use thinvol::bytes::le;
 
 use crate::case::{Case, Tier};
-use crate::ctx::{Ctx, Ran};
+use crate::ctx::{Conf, Ctx, Ran};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
@@ -24,29 +21,6 @@ pub const CASES: &[Case] = &[
 /// Cases of this file that take minutes.
 pub const LONG: &[Case] =
     &[Case { name: "activation::lists_as_lvm2", tier: Tier::Full, limit_s: 400, run: lists_as_lvm2 }];
-
-/// A configuration directory for one run of both.
-struct Conf(PathBuf);
-
-impl Conf {
-    fn new(ctx: &Ctx) -> Result<Self> {
-        let dir = ctx.dir().join("lvm");
-        std::fs::create_dir_all(&dir)?;
-        Ok(Self(dir))
-    }
-
-    fn set(&self, text: &str) -> Result<()> {
-        Ok(std::fs::write(self.0.join("lvm.conf"), text)?)
-    }
-
-    /// Runs a command line, lvm2's or thinvol's, with this configuration.
-    fn run(&self, ctx: &Ctx, line: &str) -> Result<Ran> {
-        let dir = format!("LVM_SYSTEM_DIR={}", self.0.display());
-        let mut argv = vec!["env", &dir];
-        argv.extend(line.split_whitespace());
-        ctx.run(&argv)
-    }
-}
 
 /// The devices there are, with their permissions.
 fn devices(ctx: &Ctx) -> Result<String> {
@@ -193,34 +167,20 @@ fn damaged_pool(ctx: &Ctx) -> Result<()> {
 
 /// Finds the leaf that maps the volume's chunks and spoils it.
 fn damage(ctx: &Ctx, vg: &str) -> Result<()> {
-    const BLOCK: usize = 4096;
-    ctx.ok(&format!("lvchange --yes -ay {vg}/data_tmeta"))?;
-    let table = ctx.ok(&format!("dmsetup table {vg}-data_tmeta"))?;
-    let disk = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
-    ctx.ok("udevadm settle")?;
-    ctx.lvm(&format!("lvchange -an {vg}/data_tmeta"))?;
-    let words: Vec<&str> = table.split_whitespace().collect();
-    let [_, length, "linear", _, start] = words.as_slice() else {
-        anyhow::bail!("the metadata is not on one stretch: {table}")
-    };
-    let (length, start): (u64, u64) = (length.parse()?, start.parse()?);
-    let device = File::options().read(true).write(true).open(disk.trim())?;
-    let mut block = [0; BLOCK];
-    // Source: Linux drivers/md/persistent-data/dm-btree-internal.h (struct node_header).
-    let word = |block: &[u8], at: usize| {
-        block.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
-    };
+    let metadata = ctx.pool_metadata(vg)?;
     let mut spoilt = 0;
-    for at in (0..length * 512).step_by(BLOCK) {
-        device.read_exact_at(&mut block, start * 512 + at)?;
-        let (leaf, entries, value_size) = (word(&block, 4) == 2, word(&block, 16), word(&block, 24));
+    for number in 0..metadata.blocks() {
+        let mut block = metadata.read(number)?;
+        // Source: Linux drivers/md/persistent-data/dm-btree-internal.h (struct node_header).
+        let (flags, place) = (le::u32(&block, 4)?, le::u32(&block, 8)?);
+        let (entries, value_size) = (le::u32(&block, 16)?, le::u32(&block, 24)?);
         // Two megabytes in chunks of 64 KiB; the tree of volumes has one entry, those of space maps other values.
-        if leaf && entries >= 32 && value_size == 8 && word(&block, 8) == u32::try_from(at / 4096)? {
-            device.write_all_at(&[0xa5; 8], start * 512 + at + 1000)?;
+        if flags == 2 && entries >= 32 && value_size == 8 && place == u32::try_from(number)? {
+            block[1000..1008].fill(0xa5);
+            metadata.write(number, &block)?;
             spoilt += 1;
         }
     }
-    device.sync_all()?;
     ensure!(spoilt > 0, "no leaf with the volume's chunks was found");
     Ok(())
 }

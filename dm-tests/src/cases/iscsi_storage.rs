@@ -1,14 +1,13 @@
 //! A storage of type iscsi, from its section to a pool on one of its disks.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
 use super::iscsi_sessions::{IQN, PORTAL, class, nothing_left, verified_io};
 use crate::case::{Case, Tier};
 use crate::ctx::lio::Target;
-use crate::ctx::{Ctx, Ran};
+use crate::ctx::{Ctx, Storages};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
@@ -23,48 +22,35 @@ const OTHER_PORTAL: &str = "127.0.0.1:3261";
 /// A configuration whose storage `san` is the target of the cases.
 struct Site<'a> {
     ctx: &'a Ctx,
-    config: PathBuf,
+    storages: Storages<'a>,
 }
 
 impl<'a> Site<'a> {
     /// Adds the storage as its user would.
     fn new(ctx: &'a Ctx) -> Result<Self> {
-        let site = Self { ctx, config: ctx.dir().join("storage.cfg") };
-        fs::write(&site.config, "dir: local\n\tpath /var/lib/vz\n")?;
-        site.ok(&format!("add iscsi san --portal 127.0.0.1 --target {IQN}"))?;
-        Ok(site)
-    }
-
-    fn line(&self, arguments: &str) -> String {
-        format!("--config {} {arguments}", self.config.display())
-    }
-
-    fn run(&self, arguments: &str) -> Result<Ran> {
-        self.ctx.thinvol(&self.line(arguments))
-    }
-
-    fn ok(&self, arguments: &str) -> Result<String> {
-        self.ctx.thinvol_ok(&self.line(arguments))
+        let storages = Storages::new(ctx, "dir: local\n\tpath /var/lib/vz\n")?;
+        storages.ok(&format!("add iscsi san --portal 127.0.0.1 --target {IQN}"))?;
+        Ok(Self { ctx, storages })
     }
 
     fn json(&self, arguments: &str) -> Result<serde_json::Value> {
-        self.ctx.thinvol_json(&self.line(arguments))
+        self.ctx.thinvol_json(&self.storages.line(arguments))
     }
 
     /// The device that the path of a volume leads to.
     fn device(&self, volume: &str) -> Result<String> {
-        Ok(fs::canonicalize(self.ok(&format!("path {volume}"))?.trim())?.display().to_string())
+        Ok(fs::canonicalize(self.storages.ok(&format!("path {volume}"))?.trim())?.display().to_string())
     }
 
     /// The row of the storage in `status`, with single blanks, and what is said besides.
     fn row(&self) -> Result<(String, String)> {
-        let ran = self.run("status")?;
+        let ran = self.storages.run("status")?;
         let row = ran.stdout.lines().find(|line| line.starts_with("san ")).unwrap_or_default();
         Ok((row.split_whitespace().collect::<Vec<_>>().join(" "), ran.stderr))
     }
 
     fn refused(&self, arguments: &str, code: i32, words: &[&str]) -> Result<()> {
-        let ran = self.run(arguments)?;
+        let ran = self.storages.run(arguments)?;
         ensure!(ran.status == code, "status {} instead of {code}: {ran:?}", ran.status);
         for word in words {
             ensure!(ran.stderr.contains(word), "{word:?} is not said: {}", ran.stderr);
@@ -82,7 +68,7 @@ fn life(ctx: &Ctx) -> Result<()> {
     ensure!(class("iscsi_session").is_empty(), "adding logs nobody in");
     ensure!(site.row()?.0 == "san iscsi inactive 0 0 0 0.00%", "{:?}", site.row()?);
     site.refused("list san", 1, &["storage 'san' is not active", "thinvol activate san"])?;
-    let plan = site.ok("activate san --dry-run")?;
+    let plan = site.storages.ok("activate san --dry-run")?;
     ensure!(
         plan.contains(PORTAL) && plan.contains(OTHER_PORTAL) && class("iscsi_session").is_empty(),
         "{plan}"
@@ -103,7 +89,7 @@ fn life(ctx: &Ctx) -> Result<()> {
         names[1],
         pad = names[0].len() - 5
     );
-    ensure!(site.ok("list san")? == expected, "not {expected:?}");
+    ensure!(site.storages.ok("list san")? == expected, "not {expected:?}");
     let status = site.json("status san")?;
     ensure!(
         status["storages"][0]["total"] == 80 << 20 && status["storages"][0]["active"] == true,
@@ -125,9 +111,9 @@ fn paths(site: &Site<'_>, target: &Target, volume: &str) -> Result<()> {
         "{shown}: {said}"
     );
     target.add_lun(5, &ctx.backstore("c", 16 << 20, 0x73)?)?;
-    let said = site.ok("iscsi rescan san")?;
+    let said = site.storages.ok("iscsi rescan san")?;
     ensure!(said.contains("LUN 5 is new"), "{said}");
-    let said = site.ok(&format!("activate {volume}"))?;
+    let said = site.storages.ok(&format!("activate {volume}"))?;
     ensure!(said.contains("2 of 2 paths up, 3 LUNs"), "{said}");
     site.refused("activate san:0.0.9.scsi-36", 5, &["volume 'san:0.0.9.scsi-36' not part of target"])?;
 
@@ -136,9 +122,9 @@ fn paths(site: &Site<'_>, target: &Target, volume: &str) -> Result<()> {
     site.refused("deactivate san", 4, &[&format!("process {}", std::process::id())])?;
     ensure!(class("iscsi_session").len() == 2);
     drop(used);
-    ensure!(site.ok("deactivate san")? == "deactivated 'san'\n");
+    ensure!(site.storages.ok("deactivate san")? == "deactivated 'san'\n");
     nothing_left()?;
-    let said = site.run("deactivate san")?;
+    let said = site.storages.run("deactivate san")?;
     ensure!(said.status == 0 && said.stderr.contains("there is no session"), "{said:?}");
     target.enable(false)?;
     site.refused("activate san", 4, &["storage 'san' is not online"])?;
@@ -167,32 +153,32 @@ fn pool_on_a_lun(ctx: &Ctx) -> Result<()> {
     let store = ctx.backstore("a", 256 << 20, 0x74)?;
     target.add_lun(1, &store)?;
     let site = Site::new(ctx)?;
-    site.ok("activate san")?;
+    site.storages.ok("activate san")?;
     let disk = format!("/dev/disk/by-id/scsi-3{}", store.wwid.trim_start_matches("naa."));
     ctx.ok(&format!("vgcreate --yes --setautoactivation n san-vg {disk}"))?;
     ctx.ok("lvcreate --yes -L 128M -T san-vg/data")?;
-    ensure!(site.ok("scan lvm")?.contains("san-vg"), "the volume group on the LUN is not found");
-    site.ok("add lvmthin thin --vgname san-vg --thinpool data")?;
-    ctx.sh(&format!("thinvol {}", site.line("alloc thin 100 '' 32M")))?;
+    ensure!(site.storages.ok("scan lvm")?.contains("san-vg"), "the volume group on the LUN is not found");
+    site.storages.ok("add lvmthin thin --vgname san-vg --thinpool data")?;
+    ctx.sh(&format!("thinvol {}", site.storages.line("alloc thin 100 '' 32M")))?;
     ctx.oracle("san-vg")?;
     verified_io(ctx, "/dev/san-vg/vm-100-disk-0")?;
-    site.ok("snapshot thin:vm-100-disk-0@s")?;
+    site.storages.ok("snapshot thin:vm-100-disk-0@s")?;
     ctx.oracle("san-vg")?;
     let sum = ctx.ok("sha256sum /dev/san-vg/vm-100-disk-0")?;
 
     // The session stays while the pool is there, and pool and data come back with it.
     site.refused("deactivate san", 4, &["in use by", "san--vg-data"])?;
     site.refused("deactivate san san-vg", 2, &["apart from volume groups"])?;
-    site.ok("deactivate san-vg")?;
-    site.ok("deactivate san")?;
+    site.storages.ok("deactivate san-vg")?;
+    site.storages.ok("deactivate san")?;
     nothing_left()?;
-    ensure!(!site.ok("scan lvm")?.contains("san-vg"), "the volume group is still found");
-    site.ok("activate san")?;
-    site.ok("activate thin:vm-100-disk-0")?;
+    ensure!(!site.storages.ok("scan lvm")?.contains("san-vg"), "the volume group is still found");
+    site.storages.ok("activate san")?;
+    site.storages.ok("activate thin:vm-100-disk-0")?;
     ensure!(ctx.ok("sha256sum /dev/san-vg/vm-100-disk-0")? == sum, "the data are others");
     ctx.oracle("san-vg")?;
-    site.ok("deactivate san-vg")?;
-    site.ok("deactivate san")?;
+    site.storages.ok("deactivate san-vg")?;
+    site.storages.ok("deactivate san")?;
     nothing_left()
 }
 
@@ -212,13 +198,13 @@ fn secrets(ctx: &Ctx) -> Result<()> {
     ctx.ok(&format!("chmod 644 {}", file.display()))?;
     site.refused("activate san", 1, &["is open to others", "chmod 600"])?;
     ctx.ok(&format!("chmod 600 {}", file.display()))?;
-    let said = site.run("activate san")?;
+    let said = site.storages.run("activate san")?;
     ensure!(said.status == 0 && !said.stderr.contains("does not list"), "{said:?}");
     // The secret is nowhere where others could see it.
     let shown = ctx
         .sh("cat /run/thinvol/iscsi/*.json /proc/[0-9]*/cmdline; cat /sys/class/iscsi_session/*/password")?;
     ensure!(!shown.stdout.contains("secretsecret1"), "a secret is shown");
-    site.ok("deactivate san")?;
+    site.storages.ok("deactivate san")?;
     nothing_left()?;
     fs::write(&file, "user = user1\nsecret = secretsecret2\n[discovery]\n")?;
     site.refused("activate san", 1, &["02/01"])?;

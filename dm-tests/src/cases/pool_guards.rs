@@ -1,13 +1,11 @@
 //! Pools that take no more: what is asked of them is refused before anything is done to them.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use anyhow::{Context, Result, ensure};
 use thinvol::bytes::{crc, le};
 
+use super::refusals::says_no;
 use crate::case::{Case, Tier};
-use crate::ctx::Ctx;
+use crate::ctx::{Conf, Ctx};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
@@ -23,11 +21,7 @@ fn refused(ctx: &Ctx, line: &str, code: i32, words: &[&str]) -> Result<()> {
         Ok((text, ctx.ok(&format!("dmsetup status {}-data-tpool", ctx.vg()))?))
     };
     let before = state()?;
-    let ran = ctx.sh(line)?;
-    ensure!(ran.status == code, "`{line}`: status {}, not {code}: {}", ran.status, ran.stderr);
-    for word in words {
-        ensure!(ran.stderr.contains(word), "`{line}` does not say '{word}': {}", ran.stderr);
-    }
+    says_no(ctx, line, code, words)?;
     ensure!(state()? == before, "`{line}` was refused and changed something");
     Ok(())
 }
@@ -87,18 +81,16 @@ fn needs_check(ctx: &Ctx) -> Result<()> {
     ctx.ok("udevadm settle")?;
     ctx.lvm(&format!("vgchange -an {vg}"))?;
     mark_suspect(ctx, vg)?;
-    let unchecked = ctx.dir().join("lvm");
-    std::fs::create_dir_all(&unchecked)?;
-    std::fs::write(unchecked.join("lvm.conf"), "global { thin_check_executable = \"\" }\n")?;
-    let dir = format!("LVM_SYSTEM_DIR={}", unchecked.display());
-    let ran = ctx.sh(&format!("{dir} thinvol activate {vg}/vm-100-disk-0"))?;
+    let conf = Conf::new(ctx)?;
+    conf.set("global { thin_check_executable = \"\" }\n")?;
+    let ran = conf.run(ctx, &format!("thinvol activate {vg}/vm-100-disk-0"))?;
     ensure!(ran.status == 0, "{ran:?}");
     let hint = "lvconvert --repair";
-    let alloc = format!("{dir} thinvol alloc {vg}/data 100 vm-100-disk-1 8M");
+    let alloc = conf.line(&format!("thinvol alloc {vg}/data 100 vm-100-disk-1 8M"));
     refused(ctx, &alloc, 6, &["needs its metadata checked", hint])?;
     refused(
         ctx,
-        &format!("{dir} thinvol free {vg}/vm-100-disk-0"),
+        &conf.line(&format!("thinvol free {vg}/vm-100-disk-0")),
         6,
         &["needs its metadata checked", hint],
     )?;
@@ -108,7 +100,7 @@ fn needs_check(ctx: &Ctx) -> Result<()> {
     let ran = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-1 8M"))?;
     ensure!(ran.status == 6 && ran.stderr.contains(&format!("lvconvert --repair {vg}/data")), "{ran:?}");
     let options = "global { thin_check_options = [ \"-q\", \"--clear-needs-check-flag\" ] }\n";
-    std::fs::write(unchecked.join("lvm.conf"), options)?;
+    conf.set(options)?;
     let ran = ctx.sh(&alloc)?;
     ensure!(ran.status == 0, "{ran:?}");
     ctx.agreed(vg)
@@ -118,21 +110,12 @@ fn needs_check(ctx: &Ctx) -> Result<()> {
 fn mark_suspect(ctx: &Ctx, vg: &str) -> Result<()> {
     /// Source: Linux `drivers/md/dm-thin-metadata.c` (`SUPERBLOCK_CSUM_XOR`).
     const SALT: u32 = 160_774;
-    ctx.ok(&format!("lvchange --yes -ay {vg}/data_tmeta"))?;
-    let table = ctx.ok(&format!("dmsetup table {vg}-data_tmeta"))?;
-    ctx.ok("udevadm settle")?;
-    ctx.lvm(&format!("lvchange -an {vg}/data_tmeta"))?;
-    let disk = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
-    let start: u64 = table.split_whitespace().last().context("the table is empty")?.parse()?;
-    let device = File::options().read(true).write(true).open(disk.trim())?;
-    let mut block = [0; 4096];
-    device.read_exact_at(&mut block, start * 512)?;
+    let metadata = ctx.pool_metadata(vg)?;
+    let mut block = metadata.read(0)?;
     ensure!(le::u32(&block, 0)? == crc::crc32c(&block[4..]) ^ SALT, "this is not the superblock");
     let flags = le::u32(&block, 4)?;
     le::put_u32(&mut block, 4, flags | 1)?;
     let sum = crc::crc32c(&block[4..]) ^ SALT;
     le::put_u32(&mut block, 0, sum)?;
-    device.write_all_at(&block, start * 512)?;
-    device.sync_all()?;
-    Ok(())
+    metadata.write(0, &block)
 }

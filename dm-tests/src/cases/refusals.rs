@@ -25,13 +25,19 @@ fn seqno(ctx: &Ctx, vg: &str) -> Result<String> {
 /// The command fails with that code and those words, and the metadata is as before.
 fn refused(ctx: &Ctx, vg: &str, line: &str, code: i32, words: &[&str]) -> Result<()> {
     let before = seqno(ctx, vg)?;
-    let ran = ctx.sh(&format!("thinvol {line}"))?;
+    says_no(ctx, &format!("thinvol {line}"), code, words)?;
+    ensure!(seqno(ctx, vg)? == before, "`{line}` was refused and changed the metadata");
+    Ok(())
+}
+
+/// The shell line fails with that code and those words.
+pub(super) fn says_no(ctx: &Ctx, line: &str, code: i32, words: &[&str]) -> Result<()> {
+    let ran = ctx.sh(line)?;
     ensure!(ran.status == code, "`{line}`: status {}, not {code}: {}", ran.status, ran.stderr);
     for word in words {
         ensure!(ran.stderr.contains(word), "`{line}` does not say '{word}': {}", ran.stderr);
     }
     ensure!(ran.stderr.contains("error:"), "{}", ran.stderr);
-    ensure!(seqno(ctx, vg)? == before, "`{line}` was refused and changed the metadata");
     Ok(())
 }
 

@@ -1,12 +1,12 @@
 //! A storage of `storage.cfg` from its first section to its last, with pvesm's verbs and words; lvm2 looks on.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::case::{Case, Skip, Tier};
-use crate::ctx::{Ctx, Ran};
+use crate::ctx::{Ctx, Ran, Storages};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
@@ -24,44 +24,29 @@ const OTHERS: &str = "# by hand\ndir: local\n\tpath /var/lib/vz\n\nfoo: keep\n\t
 struct Site<'a> {
     ctx: &'a Ctx,
     vg: &'static str,
-    config: PathBuf,
+    storages: Storages<'a>,
 }
 
 impl<'a> Site<'a> {
     /// A pool, and the configuration of it as `local-lvm`.
     fn new(ctx: &'a Ctx) -> Result<Self> {
         let vg = ctx.pool()?;
-        let config = ctx.dir().join("storage.cfg");
-        fs::write(&config, OTHERS)?;
-        let site = Self { ctx, vg, config };
-        let said = site.run(&format!("add lvmthin local-lvm --vgname {vg} --thinpool data"))?;
+        let storages = Storages::new(ctx, OTHERS)?;
+        let said = storages.run(&format!("add lvmthin local-lvm --vgname {vg} --thinpool data"))?;
         ensure!(said.status == 0 && said.stdout.is_empty() && said.stderr.is_empty(), "{said:?}");
-        Ok(site)
-    }
-
-    fn line(&self, arguments: &str) -> String {
-        format!("--config {} {arguments}", self.config.display())
-    }
-
-    /// Runs thinvol over the configuration.
-    fn run(&self, arguments: &str) -> Result<Ran> {
-        self.ctx.thinvol(&self.line(arguments))
-    }
-
-    fn ok(&self, arguments: &str) -> Result<String> {
-        self.ctx.thinvol_ok(&self.line(arguments))
+        Ok(Self { ctx, vg, storages })
     }
 
     /// Runs it by a shell, which knows empty arguments; it must succeed.
     fn shell(&self, arguments: &str) -> Result<Ran> {
-        let ran = self.ctx.sh(&format!("thinvol {}", self.line(arguments)))?;
+        let ran = self.ctx.sh(&format!("thinvol {}", self.storages.line(arguments)))?;
         ensure!(ran.status == 0, "{ran:?}");
         Ok(ran)
     }
 
     /// It must be refused with that exit code and a message that starts so.
     fn refused(&self, arguments: &str, code: i32, message: &str) -> Result<()> {
-        let ran = self.run(arguments)?;
+        let ran = self.storages.run(arguments)?;
         let expected = format!("error: {message}");
         ensure!(ran.status == code && ran.stderr.contains(&expected), "wanted {code} {expected}: {ran:?}");
         Ok(())
@@ -81,12 +66,12 @@ fn life(ctx: &Ctx) -> Result<()> {
     let site = Site::new(ctx)?;
     let vg = site.vg;
     let section = format!("\nlvmthin: local-lvm\n\tthinpool data\n\tvgname {vg}\n\n");
-    ensure!(fs::read_to_string(&site.config)? == format!("{OTHERS}{section}"));
+    ensure!(fs::read_to_string(site.storages.file())? == format!("{OTHERS}{section}"));
     let said = site.shell("alloc local-lvm 100 '' 64M")?.stdout;
     ensure!(said == "successfully created 'local-lvm:vm-100-disk-0'\n", "{said}");
     ensure!(site.fact("vm-100-disk-0", "lv_size,lv_active,pool_lv")? == "67108864 active data");
     site.agreed()?;
-    let rounded = site.run("alloc local-lvm 101 vm-101-disk-0 5000")?;
+    let rounded = site.storages.run("alloc local-lvm 101 vm-101-disk-0 5000")?;
     ensure!(
         rounded.stderr.contains("5000 KiB are rounded up to 2 extents of 4096 KiB: 8192 KiB"),
         "{rounded:?}"
@@ -95,16 +80,16 @@ fn life(ctx: &Ctx) -> Result<()> {
     site.agreed()?;
     ctx.ok(&format!("lvcreate -V 4M -T {vg}/data -n scratch"))?;
     fs::write(ctx.dir().join(".vmlist"), r#"{"ids":{"101":{"type":"lxc"},"100":{"type":"qemu"}}}"#)?;
-    let list = site.run("list local-lvm")?;
+    let list = site.storages.run("list local-lvm")?;
     let expected = "Volid                   Format  Type          Size VMID\n\
                     local-lvm:vm-100-disk-0 raw     images    67108864 100\n\
                     local-lvm:vm-101-disk-0 raw     rootdir    8388608 101\n";
     ensure!(list.stdout == expected && list.stderr.contains("1 volumes with other names"), "{list:?}");
-    let root = site.ok("list local-lvm --content rootdir")?;
+    let root = site.storages.ok("list local-lvm --content rootdir")?;
     ensure!(root.contains("vm-101-disk-0") && !root.contains("vm-100-disk-0"), "{root}");
-    ensure!(site.ok("path local-lvm:vm-100-disk-0")? == format!("/dev/{vg}/vm-100-disk-0\n"));
+    ensure!(site.storages.ok("path local-lvm:vm-100-disk-0")? == format!("/dev/{vg}/vm-100-disk-0\n"));
     snapshots_and_clones(&site)?;
-    let status = site.run("status")?;
+    let status = site.storages.run("status")?;
     let row = |name: &str| status.stdout.lines().find(|line| line.starts_with(&format!("{name} ")));
     ensure!(
         row("local-lvm").is_some_and(|row| row.contains("lvmthin     active         1048576")),
@@ -122,10 +107,10 @@ fn life(ctx: &Ctx) -> Result<()> {
         "info local-lvm",
         "info local-lvm:vm-102-disk-0",
     ] {
-        ctx.thinvol_json(&site.line(verb))?;
+        ctx.thinvol_json(&site.storages.line(verb))?;
     }
-    ensure!(site.run("remove local-lvm")?.stdout.is_empty());
-    ensure!(fs::read_to_string(&site.config)? == format!("{OTHERS}\n"));
+    ensure!(site.storages.run("remove local-lvm")?.stdout.is_empty());
+    ensure!(fs::read_to_string(site.storages.file())? == format!("{OTHERS}\n"));
     site.refused("list local-lvm", 3, "storage 'local-lvm' does not exist")?;
     ensure!(
         site.fact("vm-100-disk-0", "lv_size")? == "67108864",
@@ -136,28 +121,29 @@ fn life(ctx: &Ctx) -> Result<()> {
 
 fn snapshots_and_clones(site: &Site) -> Result<()> {
     let (ctx, vg) = (site.ctx, site.vg);
-    let said = site.ok("snapshot local-lvm:vm-100-disk-0@s1 local-lvm:vm-101-disk-0@s1")?;
+    let said = site.storages.ok("snapshot local-lvm:vm-100-disk-0@s1 local-lvm:vm-101-disk-0@s1")?;
     ensure!(said.contains(&format!("'local-lvm:vm-100-disk-0@s1' ('{vg}/snap_vm-100-disk-0_s1')")), "{said}");
     site.agreed()?;
-    let said = site.ok("clone local-lvm:vm-100-disk-0@s1 102")?;
+    let said = site.storages.ok("clone local-lvm:vm-100-disk-0@s1 102")?;
     ensure!(said == "successfully created 'local-lvm:vm-102-disk-0'\n", "{said}");
     ensure!(site.fact("vm-102-disk-0", "lv_size,lv_active")? == "67108864 active");
     site.agreed()?;
-    let tree = site.ok("list local-lvm --tree")?;
+    let tree = site.storages.ok("list local-lvm --tree")?;
     ensure!(
         tree.contains(&format!("  {vg}/snap_vm-100-disk-0_s1"))
             && tree.contains("    local-lvm:vm-102-disk-0"),
         "{tree}"
     );
-    site.ok("deactivate local-lvm:vm-102-disk-0")?;
+    site.storages.ok("deactivate local-lvm:vm-102-disk-0")?;
     ensure!(site.fact("vm-102-disk-0", "lv_active")? == "");
-    let answer = ctx.thinvol_json(&site.line("activate local-lvm:vm-102-disk-0 local-lvm"))?;
+    let answer = ctx.thinvol_json(&site.storages.line("activate local-lvm:vm-102-disk-0 local-lvm"))?;
     let asked = answer["transactions"][0]["done"][0]["asked"].as_str();
     ensure!(asked == Some("local-lvm:vm-102-disk-0"), "{answer}");
     ensure!(site.fact("vm-102-disk-0", "lv_active")? == "active");
-    let plan = ctx.thinvol_json(&site.line("delete-snapshot --dry-run local-lvm:vm-101-disk-0@s1"))?;
+    let plan =
+        ctx.thinvol_json(&site.storages.line("delete-snapshot --dry-run local-lvm:vm-101-disk-0@s1"))?;
     ensure!(plan["executed"] == false && plan["transactions"][0]["plan"].is_object(), "{plan}");
-    site.ok("delete-snapshot local-lvm:vm-101-disk-0@s1")?;
+    site.storages.ok("delete-snapshot local-lvm:vm-101-disk-0@s1")?;
     site.agreed()
 }
 
@@ -165,22 +151,22 @@ fn snapshots_and_clones(site: &Site) -> Result<()> {
 fn restrictions(ctx: &Ctx) -> Result<()> {
     let site = Site::new(ctx)?;
     let vg = site.vg;
-    site.ok("alloc local-lvm 100 vm-100-disk-0 8M")?;
-    site.ok("set local-lvm --disable 1")?;
+    site.storages.ok("alloc local-lvm 100 vm-100-disk-0 8M")?;
+    site.storages.ok("set local-lvm --disable 1")?;
     site.refused("alloc local-lvm 100 vm-100-disk-1 8M", 1, "storage 'local-lvm' is disabled")?;
     site.refused("free local-lvm:vm-100-disk-0", 1, "storage 'local-lvm' is disabled")?;
-    let status = site.ok("status")?;
+    let status = site.storages.ok("status")?;
     ensure!(status.contains("disabled               0               0               0      N/A"), "{status}");
-    ensure!(!site.ok("status --enabled")?.contains("local-lvm"));
-    ensure!(site.ok("path local-lvm:vm-100-disk-0")?.ends_with("vm-100-disk-0\n"));
-    let answer = ctx.thinvol_json(&site.line("set local-lvm --disable 0 --nodes elsewhere"))?;
-    let digest = ctx.ok(&format!("sha1sum {}", site.config.display()))?;
+    ensure!(!site.storages.ok("status --enabled")?.contains("local-lvm"));
+    ensure!(site.storages.ok("path local-lvm:vm-100-disk-0")?.ends_with("vm-100-disk-0\n"));
+    let answer = ctx.thinvol_json(&site.storages.line("set local-lvm --disable 0 --nodes elsewhere"))?;
+    let digest = ctx.ok(&format!("sha1sum {}", site.storages.file().display()))?;
     ensure!(answer["digest"].as_str().is_some_and(|is| digest.starts_with(is)), "{answer} {digest}");
     site.refused("alloc local-lvm 100 vm-100-disk-1 8M", 1, "storage 'local-lvm' is not available on node")?;
     let host = ctx.ok("uname -n")?;
     let node = host.trim().split('.').next().context("a host has a name")?;
-    site.ok(&format!("set local-lvm --nodes {node},elsewhere"))?;
-    site.ok("alloc local-lvm 100 vm-100-disk-1 8M")?;
+    site.storages.ok(&format!("set local-lvm --nodes {node},elsewhere"))?;
+    site.storages.ok("alloc local-lvm 100 vm-100-disk-1 8M")?;
     // Another pool of the same group: its volumes are not the storage's.
     ctx.ok(&format!("lvcreate -y -L 64M --type thin-pool -n other {vg}"))?;
     ctx.ok(&format!("lvcreate -V 8M -T {vg}/other -n vm-100-disk-9"))?;
@@ -195,23 +181,23 @@ fn freed_as_by_pvesm(ctx: &Ctx) -> Result<()> {
     let site = Site::new(ctx)?;
     let vg = site.vg;
     for name in ["vm-200-d", "vm-200-d_x"] {
-        site.ok(&format!("alloc local-lvm 200 {name} 8M"))?;
+        site.storages.ok(&format!("alloc local-lvm 200 {name} 8M"))?;
     }
     // One of ours, one of lvm2's with a name of one letter, and one whose name could be of either volume.
-    site.ok("snapshot local-lvm:vm-200-d@daily local-lvm:vm-200-d_x@y")?;
+    site.storages.ok("snapshot local-lvm:vm-200-d@daily local-lvm:vm-200-d_x@y")?;
     ctx.ok(&format!("lvcreate -n snap_vm-200-d_b -pr -s {vg}/vm-200-d"))?;
-    let plan = site.ok("free --dry-run local-lvm:vm-200-d")?;
+    let plan = site.storages.ok("free --dry-run local-lvm:vm-200-d")?;
     ensure!(plan.contains("snap_vm-200-d_daily") && !plan.contains("snap_vm-200-d_x_y"), "{plan}");
-    let said = site.ok("free local-lvm:vm-200-d")?;
+    let said = site.storages.ok("free local-lvm:vm-200-d")?;
     ensure!(said.contains("Removed volume 'local-lvm:vm-200-d'"), "{said}");
     let left = site.ctx.lvm(&format!("lvs --noheadings -o lv_name {vg}"))?;
     let left: Vec<&str> = left.split_whitespace().collect();
     ensure!(left == ["data", "snap_vm-200-d_x_y", "vm-200-d_x"], "{left:?}");
     site.agreed()?;
-    let again = site.run("free local-lvm:vm-200-d")?;
+    let again = site.storages.run("free local-lvm:vm-200-d")?;
     ensure!(again.status == 0 && again.stderr.contains("does not exist"), "{again:?}");
     // Named by its group, a volume goes alone.
-    site.ok(&format!("free {vg}/vm-200-d_x"))?;
+    site.storages.ok(&format!("free {vg}/vm-200-d_x"))?;
     ensure!(site.fact("snap_vm-200-d_x_y", "lv_size")? == "8388608");
     site.agreed()?;
     ctx.ok("udevadm settle")?;
@@ -221,7 +207,7 @@ fn freed_as_by_pvesm(ctx: &Ctx) -> Result<()> {
 
 fn added_if_there(ctx: &Ctx) -> Result<()> {
     let site = Site::new(ctx)?;
-    let (vg, before) = (site.vg, fs::read(&site.config)?);
+    let (vg, before) = (site.vg, fs::read(site.storages.file())?);
     ctx.ok(&format!("lvcreate -y -Wn -L 8M -n thick {vg}"))?;
     let no = "create storage failed: no such logical volume";
     site.refused("add lvmthin new --vgname nonvg --thinpool data", 3, &format!("{no} nonvg/data"))?;
@@ -236,10 +222,10 @@ fn added_if_there(ctx: &Ctx) -> Result<()> {
     site.refused(&format!("add lvmthin local-lvm --vgname {vg} --thinpool data"), 1, defined)?;
     let offline = "create storage failed: storage 'san' is not online";
     site.refused("add iscsi san --portal 127.0.0.1:1 --target iqn.2003-01.org.example:t", 1, offline)?;
-    ensure!(fs::read(&site.config)? == before, "a refused addition was written");
-    site.ok("add lvmthin later --vgname nonvg --thinpool data --disable 1")?;
-    site.ok("add lvmthin yonder --vgname nonvg --thinpool data --nodes elsewhere")?;
-    let status = site.run("status")?;
+    ensure!(fs::read(site.storages.file())? == before, "a refused addition was written");
+    site.storages.ok("add lvmthin later --vgname nonvg --thinpool data --disable 1")?;
+    site.storages.ok("add lvmthin yonder --vgname nonvg --thinpool data --nodes elsewhere")?;
+    let status = site.storages.run("status")?;
     ensure!(status.stdout.matches("disabled").count() == 2, "{status:?}");
     site.agreed()
 }
