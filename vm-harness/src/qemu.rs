@@ -80,11 +80,14 @@ impl Machine<'_> {
             Console::File(_) => "agent",
             Console::Terminal => "shell",
         };
-        // Randomised addresses, mitigations and the timer check only cost time here. A panic ends the
-        // machine.
+        // An emulator finds translated code again by its virtual address: where each process gets addresses of its
+        // own (norandmaps is off), it translates every program anew at each start, four times the work of running
+        // it. Clearing pages twice, mitigations, reading an emulated clock and checking it only cost time here, too.
+        // A panic ends the machine.
         format!(
-            "console=ttyS0 panic=-1 loglevel=4 mitigations=off nokaslr no_timer_check nowatchdog audit=0 \
-             net.ifnames=0 thinvol.tier={} thinvol.mode={mode}",
+            "console=ttyS0 panic=-1 loglevel=4 norandmaps nokaslr mitigations=off init_on_alloc=0 \
+             clocksource=tsc tsc=reliable no_timer_check nowatchdog audit=0 net.ifnames=0 thinvol.tier={} \
+             thinvol.mode={mode}",
             self.tier.name()
         )
     }
