@@ -22,6 +22,8 @@ fn long() -> Vec<Case> {
         cases::batch::LONG,
         cases::parity::LONG,
         cases::together::LONG,
+        cases::udev::LONG,
+        cases::iscsi_sessions::LONG,
         cases::iscsi_killed::LONG,
         cases::iscsi_daemons::LONG,
     ]

@@ -16,7 +16,17 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     };
     step(workspace, "cargo fmt --check", |log| log.run(&mut cargo(&["fmt", "--check"])))?;
     step(workspace, "cargo clippy", |log| {
-        log.run(&mut cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        log.run(&mut cargo(&[
+            "clippy",
+            "--locked",
+            "--workspace",
+            "--profile",
+            "guest",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
     })?;
     let closing = step(workspace, "cargo test", |log| {
         // The machine's profile: its dependencies are compiled once, and the tests that explore crashes are

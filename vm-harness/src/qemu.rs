@@ -47,7 +47,12 @@ impl Machine<'_> {
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", "q35"]);
         match self.accel {
             Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
-            Accel::Tcg => qemu.args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,la57=off"]),
+            Accel::Tcg => {
+                // One processor needs no atomic instructions: a fifth faster.
+                let threads = if self.processors == 1 { "single" } else { "multi" };
+                let tcg = format!("tcg,thread={threads},tb-size=512");
+                qemu.args(["-accel", &tcg, "-cpu", "max,la57=off"])
+            }
         };
         let memory = match self.tier {
             Tier::Fast => "1536",

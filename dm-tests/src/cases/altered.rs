@@ -9,7 +9,6 @@ use crate::ctx::{Ctx, Ran};
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "altered::grown_while_mounted", tier: Tier::Full, limit_s: 400, run: grown_while_mounted },
-    Case { name: "altered::shrunk", tier: Tier::Full, limit_s: 400, run: shrunk },
     Case { name: "altered::renamed_while_open", tier: Tier::Full, limit_s: 400, run: renamed_while_open },
     Case { name: "altered::templates", tier: Tier::Full, limit_s: 500, run: templates },
     Case { name: "altered::mixed_batch", tier: Tier::Full, limit_s: 400, run: mixed_batch },
@@ -19,8 +18,10 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Those that take minutes.
-pub const LONG: &[Case] =
-    &[Case { name: "altered::rolled_back", tier: Tier::Full, limit_s: 500, run: rolled_back }];
+pub const LONG: &[Case] = &[
+    Case { name: "altered::rolled_back", tier: Tier::Full, limit_s: 500, run: rolled_back },
+    Case { name: "altered::shrunk", tier: Tier::Full, limit_s: 400, run: shrunk },
+];
 
 const DISK: &str = "vm-100-disk-0";
 

@@ -15,15 +15,12 @@ use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
 
 /// The cases of this file.
-pub const CASES: &[Case] = &[
-    Case {
-        name: "iscsi_daemons::sessions_of_iscsid_stay_its_own",
-        tier: Tier::Full,
-        limit_s: 400,
-        run: theirs,
-    },
-    Case { name: "iscsi_daemons::io_waits_and_then_fails", tier: Tier::Full, limit_s: 300, run: timeout },
-];
+pub const CASES: &[Case] = &[Case {
+    name: "iscsi_daemons::sessions_of_iscsid_stay_its_own",
+    tier: Tier::Full,
+    limit_s: 400,
+    run: theirs,
+}];
 
 /// Those that wait for much.
 pub const LONG: &[Case] = &[
@@ -40,6 +37,7 @@ pub const LONG: &[Case] = &[
         run: back,
     },
     Case { name: "iscsi_daemons::the_supervisor_may_be_killed", tier: Tier::Full, limit_s: 400, run: killed },
+    Case { name: "iscsi_daemons::io_waits_and_then_fails", tier: Tier::Full, limit_s: 300, run: timeout },
 ];
 
 /// A supervisor that runs beside the case; it is killed when this is dropped.

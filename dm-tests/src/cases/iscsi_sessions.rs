@@ -26,7 +26,6 @@ pub const CASES: &[Case] = &[
         run: dead,
     },
     Case { name: "iscsi_sessions::digests_and_ipv6", tier: Tier::Full, limit_s: 240, run: digests },
-    Case { name: "iscsi_sessions::thirty_two_at_once", tier: Tier::Full, limit_s: 420, run: many },
     Case {
         name: "iscsi_sessions::another_network_namespace",
         tier: Tier::Full,
@@ -35,6 +34,10 @@ pub const CASES: &[Case] = &[
     },
     Case { name: "iscsi_sessions::several_portals", tier: Tier::Full, limit_s: 300, run: portals },
 ];
+
+/// Those that take longer.
+pub const LONG: &[Case] =
+    &[Case { name: "iscsi_sessions::thirty_two_at_once", tier: Tier::Full, limit_s: 420, run: many }];
 
 /// Where targets of cases listen.
 pub const PORTAL: &str = "127.0.0.1:3260";

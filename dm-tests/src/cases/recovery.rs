@@ -7,6 +7,15 @@ use crate::ctx::Ctx;
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
+    Case { name: "recovery::create_not_sent", tier: Tier::Full, limit_s: 240, run: create_not_sent },
+    Case { name: "recovery::orphan_of_a_snapshot", tier: Tier::Full, limit_s: 240, run: orphan },
+    Case { name: "recovery::device_left_suspended", tier: Tier::Full, limit_s: 240, run: left_suspended },
+    Case { name: "recovery::lagging_metadata_area", tier: Tier::Full, limit_s: 240, run: lagging_area },
+];
+
+/// Those that take minutes.
+pub const LONG: &[Case] = &[
+    Case { name: "recovery::killed_at_any_time", tier: Tier::Full, limit_s: 420, run: killed_at_any_time },
     Case {
         name: "recovery::messages_left_behind",
         tier: Tier::Full,
@@ -15,7 +24,6 @@ pub const CASES: &[Case] = &[
     },
     Case { name: "recovery::before_a_refusal", tier: Tier::Full, limit_s: 240, run: before_a_refusal },
     Case { name: "recovery::made_by_hand", tier: Tier::Full, limit_s: 240, run: made_by_hand },
-    Case { name: "recovery::create_not_sent", tier: Tier::Full, limit_s: 240, run: create_not_sent },
     Case {
         name: "recovery::snapshot_not_stepped",
         tier: Tier::Full,
@@ -23,9 +31,6 @@ pub const CASES: &[Case] = &[
         run: snapshot_not_stepped,
     },
     Case { name: "recovery::transaction_not_stepped", tier: Tier::Full, limit_s: 240, run: not_stepped },
-    Case { name: "recovery::orphan_of_a_snapshot", tier: Tier::Full, limit_s: 240, run: orphan },
-    Case { name: "recovery::device_left_suspended", tier: Tier::Full, limit_s: 240, run: left_suspended },
-    Case { name: "recovery::lagging_metadata_area", tier: Tier::Full, limit_s: 240, run: lagging_area },
     Case {
         name: "recovery::restored_old_metadata",
         tier: Tier::Full,
@@ -33,10 +38,6 @@ pub const CASES: &[Case] = &[
         run: restored_old_metadata,
     },
 ];
-
-/// Those that take minutes.
-pub const LONG: &[Case] =
-    &[Case { name: "recovery::killed_at_any_time", tier: Tier::Full, limit_s: 420, run: killed_at_any_time }];
 
 /// A pool with a volume and a snapshot, and its text as a file.
 fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {

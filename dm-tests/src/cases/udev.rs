@@ -14,9 +14,11 @@ use crate::ctx::Ctx;
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "udev::not_waited_for", tier: Tier::Full, limit_s: 240, run: not_waited_for },
-    Case { name: "udev::slow", tier: Tier::Full, limit_s: 300, run: slow },
     Case { name: "udev::not_there", tier: Tier::Full, limit_s: 300, run: not_there },
 ];
+
+/// Those that take longer.
+pub const LONG: &[Case] = &[Case { name: "udev::slow", tier: Tier::Full, limit_s: 300, run: slow }];
 
 fn only_in_a_guest(ctx: &Ctx) -> Result<()> {
     if ctx.on_host() {

@@ -1,6 +1,8 @@
-//! Running commands. Each is printed with what it said, so that the output of a failed case tells the story.
+//! Running commands. Each is printed with the time it took and what it said, so that the output of a failed case tells
+//! the story.
 
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -31,8 +33,9 @@ impl Ran {
 impl Ctx {
     /// Runs a program; any exit status will do.
     pub fn run(&self, argv: &[&str]) -> Result<Ran> {
+        let started = Instant::now();
         let ran = self.run_quietly(argv)?;
-        println!("$ {}", argv.join(" "));
+        println!("$ {} ({} ms)", argv.join(" "), started.elapsed().as_millis());
         print!("{}", ran.stdout);
         for line in ran.stderr.lines() {
             println!("stderr: {line}");
