@@ -1,8 +1,9 @@
-//! Block devices: the port, the real one, its double, and how to find them.
+//! Block devices: the port, the real one, its double, who uses them, and news of them.
 
 pub mod aligned;
 pub mod block;
 pub mod direct;
+pub mod events;
 pub mod holders;
 #[cfg(any(test, feature = "testing"))]
 pub mod mem;

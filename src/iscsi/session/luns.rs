@@ -11,14 +11,12 @@ use super::env::Env;
 use super::error::{Replaced, SessionError};
 use super::report_luns::reported_luns;
 use super::usage::{Claim, claim};
+use crate::io::events::BlockEvents;
 use crate::io::holders::Holder;
 use crate::iscsi::limit::Limit;
 use crate::iscsi::sysfs::{self, Lun, Session, scsi};
 use crate::iscsi::wwid::Wwid;
 use crate::units::Bytes;
-
-/// How often a device that is to appear is looked for.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a target may take to list its LUNs.
 const REPORT_WAIT: Duration = Duration::from_secs(10);
@@ -254,6 +252,7 @@ fn settled(
     limit: &Limit,
 ) -> Result<Vec<Lun>, SessionError> {
     let has_udev = env.roots.has_udev_db();
+    let events = BlockEvents::subscribe();
     loop {
         let luns: Vec<Lun> = sysfs::luns(&env.roots, session)
             .into_iter()
@@ -268,6 +267,7 @@ fn settled(
             None => format!("the block device of LUN {}", lun.address.lun),
             Some(disk) => format!("udev's work on {}", disk.path()),
         };
-        limit.nap(LOOK).map_err(|why| SessionError::GivenUp { what, why })?;
+        limit.check().map_err(|why| SessionError::GivenUp { what, why })?;
+        events.wait(limit.left());
     }
 }
