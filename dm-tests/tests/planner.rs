@@ -218,7 +218,7 @@ fn suspends_are_for_snapshots(plan: &Plan, world: &World) -> Result<(), TestCase
             Step::RemoveDevice(spec) => {
                 gone.insert(spec.name.clone());
             }
-            Step::Freeze { origins, sends } => {
+            Step::Freeze { origins, sends, .. } => {
                 prop_assert!(sends.iter().all(is_snapshot));
                 prop_assert_eq!(origins.iter().collect::<BTreeSet<_>>().len(), origins.len());
                 for origin in origins {

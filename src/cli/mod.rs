@@ -18,3 +18,4 @@ pub mod resolve;
 pub mod run;
 pub mod transaction;
 pub mod version;
+mod wipe;

@@ -200,6 +200,7 @@ impl Kernel for LinuxDm {
         let context = Context::new(Verb::Suspend, name.as_str());
         let flags = match how {
             Suspend::FlushAndFreeze => DmFlags::DM_SUSPEND,
+            Suspend::Flush => DmFlags::DM_SUSPEND | DmFlags::DM_SKIP_LOCKFS,
             Suspend::HoldBack => DmFlags::DM_SUSPEND | DmFlags::DM_NOFLUSH | DmFlags::DM_SKIP_LOCKFS,
         };
         // With DM_SUSPEND the crate makes no cookie and waits for nothing.

@@ -54,6 +54,8 @@ pub struct ListedDevice {
 pub enum Suspend {
     /// Freeze the file system, wait for I/O under way: a consistent state, as for a snapshot.
     FlushAndFreeze,
+    /// Wait for I/O under way and leave the file system alone (SKIP_LOCKFS): what a power failure would leave.
+    Flush,
     /// Hold I/O back as it is (NOFLUSH, SKIP_LOCKFS): for a table reload.
     HoldBack,
 }

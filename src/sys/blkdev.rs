@@ -10,6 +10,8 @@ mod ioctl {
     nix::ioctl_read_bad!(blksszget, nix::request_code_none!(0x12, 104), nix::libc::c_int);
     // BLKDISCARD carries no size either and reads two u64.
     nix::ioctl_write_ptr_bad!(blkdiscard, nix::request_code_none!(0x12, 119), [u64; 2]);
+    // Nor does BLKZEROOUT.
+    nix::ioctl_write_ptr_bad!(blkzeroout, nix::request_code_none!(0x12, 127), [u64; 2]);
 }
 
 /// The size of a block device in bytes (`BLKGETSIZE64`).
@@ -47,5 +49,17 @@ pub fn discard(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<()> {
     let range = [offset, length];
     // SAFETY: the descriptor is open for the call, and the kernel reads two u64 from a valid pointer.
     unsafe { ioctl::blkdiscard(fd.as_raw_fd(), &raw const range) }?;
+    Ok(())
+}
+
+/// Makes a range of bytes of a block device read as zeros (`BLKZEROOUT`); devices that cannot do so by themselves are
+/// written to.
+///
+/// # Errors
+/// The kernel's: `EINVAL` if the range is not of whole blocks, `ENOSPC` if a thin pool is full.
+pub fn zero(fd: BorrowedFd<'_>, offset: u64, length: u64) -> io::Result<()> {
+    let range = [offset, length];
+    // SAFETY: the descriptor is open for the call, and the kernel reads two u64 from a valid pointer.
+    unsafe { ioctl::blkzeroout(fd.as_raw_fd(), &raw const range) }?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use self::progress::Progress;
-use crate::dm::kernel::{DmError, Kernel, StatusFlush};
+use crate::dm::kernel::{DmError, Kernel, StatusFlush, Suspend};
 use crate::dm::name::DmName;
 use crate::dm::status::{LineError, PoolStatus};
 use crate::dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
@@ -237,7 +237,7 @@ impl Run<'_, '_> {
             Step::RemoveDevice(spec) => self.remove(spec),
             Step::Resume { name } => self.resume(name, Role::Visible),
             Step::ExpectPool { tpool, expect } => self.expect_pool(tpool, expect),
-            Step::Freeze { origins, sends } => self.freeze(origins, sends),
+            Step::Freeze { origins, how, sends } => self.freeze(origins, *how, sends),
             Step::Send { sends } => sends.iter().try_for_each(|send| {
                 self.send(send)?;
                 self.worked(1);
@@ -373,10 +373,10 @@ impl Run<'_, '_> {
         }));
     }
 
-    fn freeze(&mut self, origins: &[DmName], sends: &[Send]) -> Result<(), StepError> {
+    fn freeze(&mut self, origins: &[DmName], how: Suspend, sends: &[Send]) -> Result<(), StepError> {
         let (kernel, host) = (self.ports.kernel, self.ports.host);
         let (outcome, frozen) =
-            freeze_and(kernel, host, origins, || sends.iter().try_for_each(|send| self.send(send)))?;
+            freeze_and(kernel, host, origins, how, || sends.iter().try_for_each(|send| self.send(send)))?;
         self.executed.frozen = frozen.or(self.executed.frozen);
         outcome
     }

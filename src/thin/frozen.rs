@@ -36,8 +36,8 @@ pub enum FreezeError {
     },
 }
 
-/// Suspends all origins, does `work`, and resumes them, whatever happens in between. Returns what `work` answered and
-/// how long the window was open.
+/// Suspends all origins in this way, does `work`, and resumes them, whatever happens in between. Returns what `work`
+/// answered and how long the window was open.
 ///
 /// Inside the window there is nothing but `work`: no lock, no udev wait, no file or log I/O.
 /// 1. The guard process exists before the first suspend, so that SIGKILL at any later instant still leads to a resume.
@@ -54,6 +54,7 @@ pub fn freeze_and<T>(
     kernel: &dyn Kernel,
     host: &dyn Host,
     origins: &[DmName],
+    how: Suspend,
     work: impl FnOnce() -> T,
 ) -> Result<(T, Option<Duration>), FreezeError> {
     if origins.is_empty() {
@@ -63,7 +64,7 @@ pub fn freeze_and<T>(
     let start = host.now();
     let mut window = Window { kernel, suspended: Vec::with_capacity(origins.len()) };
     for origin in origins {
-        if let Err(error) = kernel.suspend(origin, Suspend::FlushAndFreeze) {
+        if let Err(error) = kernel.suspend(origin, how) {
             // It is not suspended, and this does nothing; if it is all the same, it must not stay so.
             let unneeded = kernel.resume(origin, udev_flags(Role::Visible).event(0));
             window.close()?;

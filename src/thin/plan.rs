@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use super::stack::{DevRef, DeviceSpec};
+use crate::dm::kernel::Suspend;
 use crate::dm::name::DmName;
 use crate::ids::{DevNo, LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
 use crate::lvm::metadata::Metadata;
@@ -119,6 +120,8 @@ pub enum Step {
     Freeze {
         /// Active origins, suspended together.
         origins: Vec<DmName>,
+        /// Whether file systems on them are frozen.
+        how: Suspend,
         /// What is sent meanwhile, in order.
         sends: Vec<Send>,
     },
@@ -313,9 +316,12 @@ impl fmt::Display for Step {
                 };
                 write!(f, "expect {tpool} at transaction {}{also}", expect.transaction_id)
             }
-            Self::Freeze { origins, sends } if origins.is_empty() => write!(f, "tell {}", messages(sends)),
-            Self::Freeze { origins, sends } => {
-                write!(f, "suspend {}; tell {}; resume", join(origins), messages(sends))
+            Self::Freeze { origins, sends, .. } if origins.is_empty() => {
+                write!(f, "tell {}", messages(sends))
+            }
+            Self::Freeze { origins, how, sends } => {
+                let also = if *how == Suspend::Flush { " without freezing file systems" } else { "" };
+                write!(f, "suspend {}{also}; tell {}; resume", join(origins), messages(sends))
             }
             Self::Send { sends } => write!(f, "tell {}", messages(sends)),
             Self::SetTransaction { tpool, from, to } => {

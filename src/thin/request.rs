@@ -40,6 +40,10 @@ pub enum Request {
         activate: bool,
         /// Whether lvm2 may activate it by itself at boot.
         autoactivate: bool,
+        /// Whether a file system on an active origin is brought into a clean state first, as lvm2 does. It waits for
+        /// the file system; without it the snapshot holds what a power failure would leave. File systems of a batch
+        /// are frozen if one of its snapshots asks for it.
+        freeze: bool,
     },
     /// Removes a thin volume and frees what only it uses.
     Remove {

@@ -33,6 +33,7 @@ pub fn snapshot(origin: &str, name: &str) -> Request {
         tags: Vec::new(),
         activate: false,
         autoactivate: true,
+        freeze: true,
     }
 }
 
@@ -46,6 +47,7 @@ pub fn clone(origin: &str, name: &str) -> Request {
         tags: Vec::new(),
         activate: true,
         autoactivate: true,
+        freeze: true,
     }
 }
 

@@ -363,6 +363,7 @@ fn request(words: &[&str]) -> Result<Request, String> {
             tags: Vec::new(),
             activate: options.contains(&"active"),
             autoactivate: !options.contains(&"no-auto"),
+            freeze: !options.contains(&"no-freeze"),
         },
         ["remove", old] => remove(old),
         ["resize", which, size, options @ ..] => {

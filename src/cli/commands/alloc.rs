@@ -6,19 +6,24 @@ use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
 use crate::cli::help::changing;
+use crate::cli::lookup;
 use crate::cli::resolve::Volume;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
+use crate::cli::transaction::{Ask, Changes, Wanted, by_vg, transact_and};
+use crate::cli::wipe::{Wipe, wipe};
 use crate::config::names::{self, DiskNumbers};
+use crate::dm::status::PoolStatus;
 use crate::ids::LvName;
 use crate::lvm::model::Vg;
+use crate::thin::engine::View;
 use crate::thin::request::Request;
 use crate::units::Sectors;
-use crate::units::size::{SizeError, Unit, parse_size};
+use crate::units::size::{Rounded, SizeError, Unit, parse_size};
 
 const HELP: &str = changing!(
     "\
   thinvol alloc local-lvm 100 '' 32G                   the next free vm-100-disk-<n>
   thinvol alloc pve/data 100 vm-100-cloudinit 4096     4096 KiB
+  thinvol alloc pve/data 100 vm-100-secret 8G --zero   overwritten with zeros, all its size taken
   thinvol alloc --dry-run pve/data 100 '' 1.5T         what would be done"
 );
 
@@ -44,8 +49,13 @@ pub struct AllocArgs {
     pub format: String,
 
     /// Leave the volume inactive
-    #[arg(long)]
+    #[arg(long, conflicts_with = "zero")]
     pub inactive: bool,
+
+    /// Overwrite all of the volume with zeros, which takes its whole size of the pool, and time. Only of use where the
+    /// pool does not zero new chunks: everywhere else a new volume reads as zeros, and costs nothing
+    #[arg(long)]
+    pub zero: bool,
 
     /// Options of every change.
     #[command(flatten)]
@@ -73,7 +83,14 @@ impl AllocArgs {
             "" => None,
             name => Some(names::check(self.vmid, name)?),
         };
-        transact(context, &self.change, by_vg([(storage.vg.clone(), ())]), |vg, _| {
+        if self.zero && self.change.no_udev_sync {
+            return Err(CliError::usage("--zero writes through the volume's device node, which udev makes")
+                .hint("leave out --no-udev-sync"));
+        }
+        if self.zero {
+            room(&context.reader()?.view(&storage.vg)?, &storage.pool, size)?;
+        }
+        let resolve = |vg: &Vg, _: &[()]| {
             let name = match &name {
                 Some(name) => name.clone(),
                 None => free_name(vg, &disk_numbers(vg), self.vmid)?,
@@ -82,6 +99,9 @@ impl AllocArgs {
                 wanted: vec![self.wanted(&storage.pool, &storage.volume(name), size)],
                 notes: rounded(vg, size),
             })
+        };
+        transact_and(context, &self.change, by_vg([(storage.vg.clone(), ())]), resolve, |changes| {
+            if self.zero { zero(context, changes) } else { Ok(()) }
         })
     }
 
@@ -96,6 +116,43 @@ impl AllocArgs {
         };
         Wanted { request, said: format!("successfully created '{volume}'"), asked: volume.to_string() }
     }
+}
+
+/// Zeroes the volumes that were made.
+fn zero(context: &Context, changes: &Changes) -> Result<(), CliError> {
+    let engine = context.reader()?;
+    for made in changes.volumes() {
+        let volume = context.resolver.volume(made)?;
+        let vg = engine.metadata(&volume.vg)?;
+        wipe(Wipe::Zero, lookup::volume(&vg, &volume)?, &volume, || engine.view(&volume.vg)).map_err(
+            |error| {
+                let told = format!("'{volume}' was created, but not all of it was zeroed");
+                error.within(Code::Partial, told).hint(format!("'thinvol free {volume}' removes it"))
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether a pool, if it runs, has room for all of a volume: a write without room would wait for some.
+fn room(view: &View, pool: &LvName, size: Sectors) -> Result<(), CliError> {
+    let Some(pool) = view.pools.iter().find(|seen| seen.name == *pool) else { return Ok(()) };
+    let Some(PoolStatus::Working(status)) = &pool.status else { return Ok(()) };
+    let chunks = status.data.total.saturating_sub(status.data.used);
+    let free = Sectors::new(chunks.saturating_mul(pool.chunk_size.get()));
+    if size <= free {
+        return Ok(());
+    }
+    let rounded = |size: Sectors| size.to_bytes().map(|bytes| Rounded(bytes).to_string()).unwrap_or_default();
+    let (wanted, left) = (rounded(size), rounded(free));
+    Err(CliError::new(
+        Code::Refused,
+        format!(
+            "pool '{}/{}' has {left} left, a zeroed volume takes all its {wanted}",
+            view.vg.name, pool.name
+        ),
+    )
+    .hint("leave out --zero, or extend the pool"))
 }
 
 /// The next free disk name of a guest.

@@ -14,6 +14,7 @@ use clap::Args;
 use self::line::Written;
 use self::names::of_unreadable;
 use super::activate::{Way, of_lv};
+use super::snapshot::How;
 use super::{alloc, clone, delete_snapshot, free, rename, resize, rollback, snapshot, template};
 use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
@@ -39,7 +40,8 @@ const HELP: &str = changing!(
 Requests, one JSON object on each line (empty lines are skipped; [default]):
   {\"request\": \"create\", \"pool\": \"<vg>/<pool>\", \"name\": \"<lv>\", \"size\": \"8G\" or bytes,
    \"activate\": [true], \"autoactivate\": [false], \"tags\": [none]}
-  {\"request\": \"snapshot\", \"snapshot\": \"<vg>/<lv>@<snapshot>\", \"writable\": [false]}
+  {\"request\": \"snapshot\", \"snapshot\": \"<vg>/<lv>@<snapshot>\", \"writable\": [false],
+   \"fsfreeze\": [true]}
   {\"request\": \"clone\", \"source\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\", \"name\": \"<lv>\",
    \"activate\": [true]}
   {\"request\": \"remove\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\",
@@ -93,7 +95,7 @@ enum What {
     },
     Snapshot {
         snapshot: Snapshot,
-        writable: bool,
+        how: How,
     },
     Clone {
         source: Source,
@@ -172,8 +174,8 @@ impl What {
                 autoactivate,
                 tags,
             },
-            Written::Snapshot { snapshot, writable } => {
-                Self::Snapshot { snapshot: resolver.snapshot(&snapshot)?, writable }
+            Written::Snapshot { snapshot, writable, fsfreeze: freeze } => {
+                Self::Snapshot { snapshot: resolver.snapshot(&snapshot)?, how: How { writable, freeze } }
             }
             Written::Clone { source, name, activate } => {
                 Self::Clone { source: resolver.source(&source)?, name: new_name(&name)?, activate }
@@ -315,14 +317,10 @@ impl Batch<'_> {
                 };
                 Wanted { request, said: format!("successfully created '{volume}'"), asked: volume }
             }
-            What::Snapshot { snapshot: address, writable }
-                if self.made.volumes.contains(&address.volume.lv) =>
-            {
-                snapshot::new_snapshot(vg, address, *writable)?
+            What::Snapshot { snapshot: address, how } if self.made.volumes.contains(&address.volume.lv) => {
+                snapshot::new_snapshot(vg, address, *how)?
             }
-            What::Snapshot { snapshot: address, writable } => {
-                snapshot::wanted(vg, lineage, address, *writable)?
-            }
+            What::Snapshot { snapshot: address, how } => snapshot::wanted(vg, lineage, address, *how)?,
             What::Clone { source, name, activate } => {
                 clone::wanted(&self.lv(source)?, &source.volume().sibling(name.clone()), *activate)
             }

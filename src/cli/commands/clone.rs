@@ -128,6 +128,7 @@ pub fn wanted(origin: &LvName, clone: &Volume, activate: bool) -> Wanted {
         tags: lineage::clone_tags(),
         activate,
         autoactivate: false,
+        freeze: true,
     };
     Wanted { request, said: format!("successfully created '{clone}'"), asked: clone.to_string() }
 }

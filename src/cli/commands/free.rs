@@ -1,12 +1,7 @@
 //! `thinvol free`: volumes go.
 
-mod discard;
-
-use std::path::PathBuf;
-
 use clap::Args;
 
-use self::discard::discard;
 use super::template::is_template;
 use crate::cli::args::ChangeOptions;
 use crate::cli::context::Context;
@@ -15,9 +10,9 @@ use crate::cli::help::changing;
 use crate::cli::lookup;
 use crate::cli::resolve::Volume;
 use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::ids::{DevNo, LvName};
-use crate::lvm::model::{Lv, Vg};
-use crate::thin::engine::View;
+use crate::cli::wipe::{Wipe, wipe};
+use crate::ids::LvName;
+use crate::lvm::model::Vg;
 use crate::thin::lineage::{Lineage, Relation};
 use crate::thin::request::Request;
 
@@ -94,26 +89,14 @@ impl FreeArgs {
                 let Some(lv) = vg.lv(&volume.lv).filter(|lv| lv.is_writable()) else { continue };
                 let request = Request::Activate { name: volume.lv.clone(), ignore_skip: true };
                 engine.change(&name, &[request])?;
-                let device = PathBuf::from(format!("/dev/{name}/{}", volume.lv));
-                discard(&device, &volume.to_string(), |dev| alone(&planning.view(&name)?, lv, dev, volume))?;
+                wipe(Wipe::Discard, lv, volume, || planning.view(&name)).map_err(|error| {
+                    let code = error.code;
+                    error.within(code, format!("'{volume}' could not be discarded; nothing was removed"))
+                })?;
             }
         }
         Ok(())
     }
-}
-
-/// Whether a device that this process has open is that of the volume, and nobody else has it open.
-fn alone(view: &View, lv: &Lv, dev: DevNo, volume: &Volume) -> Result<(), CliError> {
-    let seen = view.volumes.iter().find(|seen| seen.uuid == lv.id && seen.dev == Some(dev));
-    let seen = seen.ok_or_else(|| {
-        CliError::new(Code::Busy, format!("'{volume}' has just become another volume; nothing was removed"))
-    })?;
-    if seen.open_count > 1 {
-        let others = seen.open_count - 1;
-        return Err(CliError::new(Code::Busy, format!("'{volume}' is in use ({others} times open)"))
-            .hint("stop what uses it, then try again"));
-    }
-    Ok(())
 }
 
 fn ask(vg: &Vg, volumes: &[Volume], snapshots: bool, force: bool) -> Result<Ask, CliError> {

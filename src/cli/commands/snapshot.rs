@@ -18,6 +18,7 @@ const HELP: &str = changing!(
     "\
   thinvol snapshot local-lvm:vm-100-disk-0@before-upgrade
   thinvol snapshot pve/vm-100-disk-0@daily pve/vm-100-disk-1@daily     both at one instant
+  thinvol snapshot --no-fsfreeze pve/vm-100-disk-0@now                 of a mounted one, as it is
   thinvol snapshot --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
 
@@ -33,9 +34,23 @@ pub struct SnapshotArgs {
     #[arg(long)]
     pub writable: bool,
 
+    /// Do not wait until file systems that are mounted from the volumes on this host are in a clean state (fsfreeze):
+    /// the snapshots hold what a power failure would leave
+    #[arg(long)]
+    pub no_fsfreeze: bool,
+
     /// Options of every change.
     #[command(flatten)]
     pub change: ChangeOptions,
+}
+
+/// What a snapshot is to be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct How {
+    /// Whether it can be written to.
+    pub writable: bool,
+    /// Whether a mounted file system is brought into a clean state first.
+    pub freeze: bool,
 }
 
 impl SnapshotArgs {
@@ -46,7 +61,7 @@ impl SnapshotArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let snapshots = snapshots::read(context, &self.snapshots)?;
         snapshots::carry_out(context, &self.change, snapshots, |vg, lineage, snapshot| {
-            wanted(vg, lineage, snapshot, self.writable)
+            wanted(vg, lineage, snapshot, How { writable: self.writable, freeze: !self.no_fsfreeze })
         })
     }
 }
@@ -55,14 +70,9 @@ impl SnapshotArgs {
 ///
 /// # Errors
 /// If the volume does not exist, or its snapshot or the name for it does.
-pub fn wanted(
-    vg: &Vg,
-    lineage: &Lineage<'_>,
-    snapshot: &Snapshot,
-    writable: bool,
-) -> Result<Wanted, CliError> {
+pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot, how: How) -> Result<Wanted, CliError> {
     let volume = lookup::volume(vg, &snapshot.volume)?;
-    let wanted = new_snapshot(vg, snapshot, writable)?;
+    let wanted = new_snapshot(vg, snapshot, how)?;
     if let Ok(lv) = lineage.find_snapshot(volume, &snapshot.snap) {
         return Err(CliError::new(Code::Refused, format!("snapshot '{snapshot}' already exists")).hint(
             format!("it is '{0}/{1}'; 'thinvol delete-snapshot {snapshot}' removes it", vg.name, lv.name),
@@ -75,18 +85,19 @@ pub fn wanted(
 ///
 /// # Errors
 /// If the name for its LV is taken or not legal.
-pub fn new_snapshot(vg: &Vg, snapshot: &Snapshot, writable: bool) -> Result<Wanted, CliError> {
+pub fn new_snapshot(vg: &Vg, snapshot: &Snapshot, how: How) -> Result<Wanted, CliError> {
     let name = lineage::snapshot_lv_name(&snapshot.volume.lv, &snapshot.snap)
         .map_err(|error| lookup::explained(&vg.name, &error))?;
     let said = format!("created snapshot '{snapshot}' ('{}/{name}')", vg.name);
     let request = Request::Snapshot {
         origin: snapshot.volume.lv.clone(),
         name,
-        read_only: !writable,
+        read_only: !how.writable,
         skip_activation: true,
         tags: lineage::snapshot_tags(&snapshot.snap),
         activate: false,
         autoactivate: true,
+        freeze: how.freeze,
     };
     Ok(Wanted { request, asked: snapshot.to_string(), said })
 }

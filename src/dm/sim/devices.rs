@@ -180,7 +180,7 @@ impl World {
             return Ok(());
         }
         self.wait_for_pool(minor)?;
-        if how == Suspend::FlushAndFreeze
+        if how != Suspend::HoldBack
             && let Some(below) = self.suspended_below(minor)
         {
             let device = self.device(minor)?.name.clone();

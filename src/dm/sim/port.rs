@@ -86,6 +86,7 @@ impl Kernel for SimKernel {
     fn suspend(&self, name: &DmName, how: Suspend) -> Result<(), DmError> {
         let detail = match how {
             Suspend::FlushAndFreeze => "flush",
+            Suspend::Flush => "flush, nolockfs",
             Suspend::HoldBack => "noflush",
         };
         self.call(Verb::Suspend, name.as_str(), detail.to_owned(), |world| {

@@ -42,7 +42,16 @@ impl Draft<'_> {
                 };
                 self.create(pool, *size, &wanted)
             }
-            Request::Snapshot { origin, name, read_only, skip_activation, tags, activate, autoactivate } => {
+            Request::Snapshot {
+                origin,
+                name,
+                read_only,
+                skip_activation,
+                tags,
+                activate,
+                autoactivate,
+                freeze,
+            } => {
                 let wanted = Wanted {
                     name,
                     tags,
@@ -51,7 +60,7 @@ impl Draft<'_> {
                     autoactivate: *autoactivate,
                     activate: *activate,
                 };
-                self.snapshot(origin, &wanted)
+                self.snapshot(origin, &wanted, *freeze)
             }
             Request::Remove { name } => self.remove(name),
             Request::Resize { name, size, shrink } => self.resize(name, *size, *shrink),
@@ -90,23 +99,23 @@ impl Draft<'_> {
         })
     }
 
-    fn snapshot(&mut self, origin: &LvName, wanted: &Wanted<'_>) -> Result<(), Refusal> {
+    fn snapshot(&mut self, origin: &LvName, wanted: &Wanted<'_>, freeze: bool) -> Result<(), Refusal> {
         self.check_new_name(wanted.name)?;
         self.check_limit()?;
         let source = self.source(origin, "snapshot")?;
         let (_, pool) = self.pool(&source.pool)?;
-        let id = self.snap_of(&source)?;
+        let id = self.snap_of(&source, freeze)?;
         let thin =
             self.record((&source.pool, pool), source.extents, id, Some((origin, source.uuid)), wanted)?;
         self.add(thin, false, wanted.activate, &format!("snapshot of {origin}"))
     }
 
     /// Has the kernel make a thin device with the content of another, before the text names it. Returns its id.
-    pub(super) fn snap_of(&mut self, source: &Origin) -> Result<ThinId, Refusal> {
+    pub(super) fn snap_of(&mut self, source: &Origin, freeze: bool) -> Result<ThinId, Refusal> {
         let change = self.change(&source.pool)?;
         let ids = out_of_reach(&change.taken, 1);
         let id = self.take_id(&source.pool, ids)?;
-        let snap = Snap { id, origin: source.id, active: source.active.clone() };
+        let snap = Snap { id, origin: source.id, active: source.active.clone(), freeze };
         self.change(&source.pool)?.snaps.push(snap);
         Ok(id)
     }

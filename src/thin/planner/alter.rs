@@ -131,7 +131,7 @@ impl<'a> Draft<'a> {
         self.unused_device(lv)?;
         let before = self.extents(lv);
         let (_, pool) = self.pool(&thin.pool)?;
-        let id = self.snap_of(&source)?;
+        let id = self.snap_of(&source, true)?;
         self.change(&thin.pool)?.deletes.push(thin.device_id);
         let altered = self.alter(lv);
         altered.rolled_back = Some(id);

@@ -35,6 +35,8 @@ pub(super) struct Snap {
     pub origin: ThinId,
     /// The origin's device, if it is active and so has to be suspended.
     pub active: Option<DmName>,
+    /// Whether a file system on it is to be in a clean state.
+    pub freeze: bool,
 }
 
 /// A volume to be removed.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::altered::Reshaping;
 use super::draft::{Draft, PoolChange};
+use crate::dm::kernel::Suspend;
 use crate::dm::name::DmName;
 use crate::ids::{LvName, TransactionId};
 use crate::lvm::metadata::Metadata;
@@ -153,11 +154,12 @@ impl<'d, 'a> Sequence<'d, 'a> {
     }
 
     fn take_snapshots(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) -> Result<(), Refusal> {
-        let (mut origins, mut sends) = (Vec::new(), Vec::new());
+        let (mut origins, mut sends, mut freeze) = (Vec::new(), Vec::new(), false);
         for (name, change) in &self.draft.pools {
             for snap in &change.snaps {
                 // An origin that the same batch removes has lost its device above: nothing can write to it.
                 origins.extend(snap.active.clone().filter(|device| !self.freed.contains(device)));
+                freeze |= snap.freeze;
                 let message = Message::CreateSnap { id: snap.id, origin: snap.origin };
                 sends.push(Send { tpool: stacks[name].tpool.name.clone(), message, replay: false });
             }
@@ -167,7 +169,8 @@ impl<'d, 'a> Sequence<'d, 'a> {
         if sends.is_empty() {
             return Ok(());
         }
-        self.plan.push(Step::Freeze { origins, sends });
+        let how = if freeze { Suspend::FlushAndFreeze } else { Suspend::Flush };
+        self.plan.push(Step::Freeze { origins, how, sends });
         // The commit behind a message may have failed without a word: the text must not name what is not there.
         for (name, _) in self.draft.pools.iter().filter(|(_, change)| !change.snaps.is_empty()) {
             let expect = self.expectation(self.draft.pool(name)?.1.transaction_id, Purpose::Change);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::devices::refuse;
 use super::draft::Draft;
 use super::order::Sequence;
-use crate::dm::kernel::DeviceInfo;
+use crate::dm::kernel::{DeviceInfo, Suspend};
 use crate::dm::name::{DmName, DmUuid, Layer};
 use crate::ids::{LvName, ThinId, TransactionId};
 use crate::lvm::check::may_write;
@@ -286,7 +286,9 @@ impl Mending<'_, '_> {
         match (origins.is_empty(), replayed.is_empty()) {
             (_, true) => {}
             (true, false) => plan.push(Step::Send { sends: replayed }),
-            (false, false) => plan.push(Step::Freeze { origins, sends: replayed }),
+            (false, false) => {
+                plan.push(Step::Freeze { origins, how: Suspend::FlushAndFreeze, sends: replayed })
+            }
         }
         if !orphans.is_empty() {
             plan.push(Step::Send { sends: orphans.iter().map(|id| send(Message::Delete(*id))).collect() });

@@ -27,6 +27,8 @@ pub(super) enum Written {
         snapshot: String,
         #[serde(default)]
         writable: bool,
+        #[serde(default = "yes")]
+        fsfreeze: bool,
     },
     Clone {
         source: String,
