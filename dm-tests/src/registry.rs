@@ -26,6 +26,11 @@ fn long() -> Vec<Case> {
         cases::iscsi_sessions::LONG,
         cases::iscsi_killed::LONG,
         cases::iscsi_daemons::LONG,
+        cases::failing::LONG,
+        cases::contention::LONG,
+        cases::crashes::LONG,
+        cases::replay::LONG,
+        cases::random_scripts::LONG,
     ]
     .concat()
 }
@@ -38,6 +43,7 @@ fn always() -> Vec<Case> {
         cases::dm_guard::CASES,
         cases::machine::CASES,
         cases::scripts::CASES,
+        cases::random_scripts::CASES,
         cases::store::CASES,
         cases::lvm_locks::CASES,
         cases::lvm_scan::CASES,

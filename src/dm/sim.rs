@@ -33,7 +33,7 @@ mod tests;
 pub use faults::{Call, Fault, FaultKind, Violation, When};
 pub use metadata::{SimMapping, SimThinDevice};
 
-use devices::World;
+use devices::{World, dm_dev};
 
 /// The major number of the model's devices.
 pub const DM_MAJOR: u32 = 253;
@@ -85,10 +85,10 @@ impl SimKernel {
     /// Opens a device, as a mount does: it cannot be removed until [`SimKernel::close`].
     ///
     /// # Errors
-    /// ENXIO if there is none.
+    /// ENXIO if there is none, ENOENT before a table was loaded.
     pub fn open(&self, name: &DmName) -> Result<(), Errno> {
         let mut world = self.lock();
-        let minor = world.find(name)?;
+        let minor = world.node(name)?;
         world.device_mut(minor)?.openers += 1;
         Ok(())
     }
@@ -108,10 +108,11 @@ impl SimKernel {
     /// What one sector of a device holds; 0 if it was never written.
     ///
     /// # Errors
-    /// ENXIO, EIO, or EAGAIN where the kernel would hold the read back (which is recorded as a violation).
+    /// ENXIO, ENOENT before a table was loaded, EIO, or EAGAIN where the kernel would hold the read back (which is
+    /// recorded as a violation).
     pub fn read(&self, name: &DmName, sector: Sectors) -> Result<u64, Errno> {
         let mut world = self.lock();
-        let dev = world.dev_of(name)?;
+        let dev = dm_dev(world.node(name)?);
         world.read_at(dev, sector.get())
     }
 
@@ -119,21 +120,21 @@ impl SimKernel {
     /// metadata is committed: see [`SimKernel::flush`].
     ///
     /// # Errors
-    /// ENXIO, EIO, EPERM if it is read-only, ENOSPC, or EAGAIN where the kernel would hold the write back: a
-    /// suspended device (recorded as a violation) or a full pool that queues.
+    /// ENXIO, ENOENT before a table was loaded, EIO, EPERM if it is read-only, ENOSPC, or EAGAIN where the kernel
+    /// would hold the write back: a suspended device (recorded as a violation) or a full pool that queues.
     pub fn write(&self, name: &DmName, sector: Sectors, value: u64) -> Result<(), Errno> {
         let mut world = self.lock();
-        let dev = world.dev_of(name)?;
+        let dev = dm_dev(world.node(name)?);
         world.write_at(dev, sector.get(), value)
     }
 
     /// Flushes a device, as `fsync` does: commits the metadata of the pools below it.
     ///
     /// # Errors
-    /// ENXIO if there is no such device.
+    /// ENXIO if there is no such device, ENOENT before a table was loaded.
     pub fn flush(&self, name: &DmName) -> Result<(), Errno> {
         let mut world = self.lock();
-        let minor = world.find(name)?;
+        let minor = world.node(name)?;
         world.flush(minor)
     }
 

@@ -12,6 +12,7 @@ use vm_harness::score::Score;
 use crate::accel::{self, Accel};
 use crate::args::Action;
 use crate::cases::{self, Wish};
+use crate::cuts;
 use crate::guest::{self, Setup};
 use crate::image::Image;
 use crate::payload::{Payload, Profile};
@@ -38,6 +39,11 @@ pub fn run(action: Action) -> Result<ExitCode> {
             let mut argv = vec!["dm-tests", "bench"];
             argv.extend(arguments.iter().map(String::as_str));
             exit_code(script::run(&workspace, &setup, accel, &argv, BENCH_LIMIT_S)?)
+        }
+        Action::Cuts { cuts } => {
+            let (setup, accel) = prepare(&workspace, Profile::Guest, 1)?;
+            cuts::run(&workspace, &setup, accel, cuts)?;
+            Ok(ExitCode::SUCCESS)
         }
         Action::Shell => {
             let (setup, accel) = prepare(&workspace, Profile::Guest, 1)?;
@@ -84,6 +90,9 @@ fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, wish: Wish<'_>) -> Re
         let part = pool.run(&cases)?;
         println!("{} tier: {}", tier.name(), part.line());
         score.merge(part);
+    }
+    if wish.long && wish.filters.is_empty() {
+        cuts::run(workspace, &setup, accel, cuts::MANY)?;
     }
     eprintln!("all of it took {} s", started.elapsed().as_secs());
     skipped.iter().for_each(|what| println!("{what}"));

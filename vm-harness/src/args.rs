@@ -40,6 +40,12 @@ pub enum Action {
         /// name contains one of them [default: 10]
         arguments: Vec<String>,
     },
+    /// Cut the power of the machine at work, again and again, and check after each boot what was reported
+    Cuts {
+        /// How often
+        #[arg(default_value_t = crate::cuts::MANY)]
+        cuts: u32,
+    },
     /// Open a root shell in the machine, with thinvol, lvm2 and the pool pve/data ready
     Shell,
     /// Run a shell command line or a script in the full machine, and exit with its status

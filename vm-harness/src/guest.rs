@@ -65,6 +65,21 @@ impl Guest {
         accel: Accel,
         limit: Duration,
     ) -> Result<Self> {
+        Self::start(workspace, setup, (tier, accel), None, limit)
+    }
+
+    /// Boots a guest of the full tier with one more disk, which it may write to.
+    pub fn boot_with_disk(workspace: &Workspace, setup: &Setup, accel: Accel, disk: &Path) -> Result<Self> {
+        Self::start(workspace, setup, (Tier::Full, accel), Some(disk), BOOT_LIMIT)
+    }
+
+    fn start(
+        workspace: &Workspace,
+        setup: &Setup,
+        (tier, accel): (Tier, Accel),
+        disk: Option<&Path>,
+        limit: Duration,
+    ) -> Result<Self> {
         let run = workspace.run_folder()?;
         let run_name = run.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let console = workspace.logs().join(format!("console-{}-{run_name}.log", tier.name()));
@@ -78,6 +93,7 @@ impl Guest {
             payload: &payload,
             source: &workspace.root,
             out: &workspace.shared_out(),
+            disk,
             console: Console::File(&console),
         };
         let errors = fs::File::create(workspace.logs().join(format!("qemu-{run_name}.log")))?;
@@ -111,7 +127,8 @@ impl Guest {
         self.report(Duration::from_secs(limit_s) + grace)
     }
 
-    fn report(&mut self, limit: Duration) -> Result<Report, Silence> {
+    /// The next report, if one comes in time.
+    pub fn report(&mut self, limit: Duration) -> Result<Report, Silence> {
         let deadline = Instant::now() + limit;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -158,6 +175,7 @@ pub fn interactive(workspace: &Workspace, setup: &Setup, accel: Accel) -> Result
         payload: &payload,
         source: &workspace.root,
         out: &workspace.shared_out(),
+        disk: None,
         console: Console::Terminal,
     };
     let status = machine.command().status().context("cannot start qemu-system-x86_64")?;

@@ -7,6 +7,7 @@ mod args;
 mod cases;
 mod checks;
 mod cpio;
+mod cuts;
 mod guest;
 mod image;
 mod initramfs;

@@ -34,6 +34,8 @@ pub struct Machine<'a> {
     pub source: &'a Path,
     /// The folder seen as /out.
     pub out: &'a Path,
+    /// One more disk, kept in a file: what the guest was told is written is there when QEMU is killed.
+    pub disk: Option<&'a Path>,
     /// The console.
     pub console: Console<'a>,
 }
@@ -64,6 +66,9 @@ impl Machine<'_> {
         if self.tier == Tier::Full {
             qemu.arg("-drive").arg(join("if=virtio,format=raw,readonly=on,file=", &self.image.disk()));
             qemu.args(["-virtfs", &share("src", self.source, ",readonly=on")]);
+        }
+        if let Some(disk) = self.disk {
+            qemu.arg("-drive").arg(join("if=virtio,format=raw,cache=writeback,file=", disk));
         }
         qemu.args(["-virtfs", &share("payload", self.payload, ",readonly=on")]);
         qemu.args(["-virtfs", &share("out", self.out, "")]);

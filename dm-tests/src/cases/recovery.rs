@@ -94,7 +94,7 @@ fn recovered(ctx: &Ctx, vg: &str) -> Result<String> {
 }
 
 /// The pool holds exactly the devices the text knows.
-fn same_ids(ctx: &Ctx, vg: &str) -> Result<()> {
+pub(crate) fn same_ids(ctx: &Ctx, vg: &str) -> Result<()> {
     let text = ctx.lvm(&format!("lvs -a --noheadings -o thin_id -S pool_lv=data {vg}"))?;
     let mut known: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
     known.sort_unstable();

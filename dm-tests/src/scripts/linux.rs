@@ -1,7 +1,7 @@
 //! The real kernel as a machine for scripts: loop devices, and I/O to `/dev/dm-N`.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -39,13 +39,23 @@ impl<'a> LinuxMachine<'a> {
         Ok(PathBuf::from(format!("/dev/dm-{}", info.dev.minor)))
     }
 
+    fn is_read_only(&self, name: &DmName) -> bool {
+        let minor = self.kernel.info(name).ok().flatten().map(|info| info.dev.minor);
+        let ro = minor.and_then(|minor| fs::read_to_string(format!("/sys/class/block/dm-{minor}/ro")).ok());
+        ro.is_some_and(|text| text.trim() == "1")
+    }
+
     fn device(&self, name: &DmName, access: Access) -> Result<DirectFile, Errno> {
         DirectFile::open(&self.path(name)?, access).map_err(errno)
     }
 }
 
+/// What lies beyond the end of a device is not even asked for: the model's EIO.
 fn errno(error: io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::WriteZero => Errno::EIO,
+        _ => error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw),
+    }
 }
 
 fn offset(sector: Sectors) -> Result<u64, Errno> {
@@ -73,7 +83,11 @@ impl Machine for LinuxMachine<'_> {
         let device = self.device(name, Access::ReadWrite)?;
         let mut content = [0; 512];
         content[..8].copy_from_slice(&value.to_le_bytes());
-        device.write_at(offset(sector)?, &content).map_err(errno)
+        device.write_at(offset(sector)?, &content).map_err(|error| match errno(error) {
+            // The kernel looks whether it may write before it looks where to.
+            Errno::EIO if self.is_read_only(name) => Errno::EPERM,
+            other => other,
+        })
     }
 
     fn sync(&self, name: &DmName) -> Result<(), Errno> {

@@ -71,8 +71,10 @@ impl World {
         self.by_uuid.get(uuid).copied()
     }
 
-    pub(super) fn dev_of(&self, name: &DmName) -> Result<DevNo, Errno> {
-        self.find(name).map(dm_dev)
+    /// A device as its users open it: the kernel makes the block device when a table is loaded.
+    pub(super) fn node(&self, name: &DmName) -> Result<u32, Errno> {
+        let minor = self.find(name)?;
+        if self.device(minor)?.announced { Ok(minor) } else { Err(Errno::ENOENT) }
     }
 
     pub(super) fn device(&self, minor: u32) -> Result<&Device, Errno> {

@@ -1,0 +1,95 @@
+//! Work on a disk that outlives the machine: the harness cuts the power meanwhile, boots again, and asks whether what
+//! was reported is so. `vm-harness/src/cuts.rs` is the other half.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use vm_harness::power::{DISK, Journal, WORKING};
+
+use crate::cases::recovery::same_ids;
+use crate::ctx::Ctx;
+use crate::worker::{Tool, Worker};
+
+const VG: &str = "pve";
+
+/// How long it works at most: the power goes long before.
+const WORK: Duration = Duration::from_secs(120);
+
+/// A volume that nobody writes to after the first boot, and what is written to it then.
+const STEADY: &str = "vm-109-steady";
+const CONTENT: &str = "/src/Cargo.lock";
+
+/// Checks what an earlier run left, of which `journal` (a file) tells, then works until the power is cut.
+///
+/// # Errors
+/// What was reported and is not so.
+pub fn run(journal: &Path) -> Result<()> {
+    let ctx = Ctx::new(Path::new("/tmp/power"))?;
+    let journal: Journal = serde_json::from_str(&std::fs::read_to_string(journal)?)?;
+    if journal.cuts == 0 {
+        make(&ctx)?;
+    } else {
+        check(&ctx, &journal).with_context(|| format!("after cut {}", journal.cuts))?;
+    }
+    let series = format!("r{}", journal.cuts);
+    println!("{WORKING}");
+    let end = Instant::now() + WORK;
+    std::thread::scope(|scope| {
+        for (owner, tool) in [(101, Tool::Thinvol), (102, Tool::Thinvol), (103, Tool::Lvm2)] {
+            let mut worker = Worker::new(VG, owner, &series, tool, true);
+            scope.spawn(move || {
+                while Instant::now() < end {
+                    if let Err(error) = worker.step() {
+                        println!("worker {owner}: {error}");
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+fn make(ctx: &Ctx) -> Result<()> {
+    ctx.ok(&format!("vgcreate --yes --setautoactivation n {VG} {DISK}"))?;
+    ctx.ok(&format!("lvcreate --yes --type thin-pool -L 256M -n data {VG}"))?;
+    ctx.thinvol_ok(&format!("alloc {VG}/data 109 {STEADY} 16M"))?;
+    ctx.ok("udevadm settle")?;
+    ctx.ok(&format!("dd if={CONTENT} of=/dev/{VG}/{STEADY} bs=4k conv=fsync,notrunc")).map(drop)
+}
+
+/// lvm2 and thinvol take turns in being the first to see what a cut left.
+fn check(ctx: &Ctx, journal: &Journal) -> Result<()> {
+    if journal.cuts.is_multiple_of(2) {
+        ctx.ok(&format!("vgchange -ay {VG}"))?;
+        ctx.ok(&format!("lvcreate --yes -V 4M -T {VG}/data -n after"))?;
+        ctx.ok(&format!("lvremove --yes {VG}/after"))?;
+    }
+    ctx.thinvol_ok(&format!("recover {VG}"))?;
+    let again = ctx.thinvol_ok(&format!("recover {VG}"))?;
+    ensure!(again.contains("nothing to recover"), "{again}");
+    ctx.thinvol_ok(&format!("activate {VG}/{STEADY}"))?;
+    same_ids(ctx, VG)?;
+    ctx.ok("udevadm settle")?;
+    ctx.oracle(VG)?;
+    ctx.reactivate(VG)?;
+    let same = ctx.sh(&format!("cmp -n $(stat -c %s {CONTENT}) {CONTENT} /dev/{VG}/{STEADY}"))?;
+    ensure!(same.status == 0, "a volume that nobody wrote to holds something else: {}", same.stdout);
+    let names = ctx.lvm(&format!("lvs --noheadings -o lv_name {VG}"))?;
+    let names: Vec<&str> = names.split_whitespace().collect();
+    for name in &journal.there {
+        ensure!(names.contains(&name.as_str()), "{name} was reported and is lost");
+    }
+    for name in &journal.gone {
+        ensure!(!names.contains(&name.as_str()), "{name} was removed and is back");
+    }
+    println!("{} volumes are there that were reported, {} gone", journal.there.len(), journal.gone.len());
+    // Room for the next round.
+    let ours = names.iter().filter(|name| ![STEADY, "data"].contains(*name));
+    let ours: Vec<String> = ours.map(|name| format!("{VG}/{name}")).collect();
+    if !ours.is_empty() {
+        ctx.thinvol_ok(&format!("free {}", ours.join(" ")))?;
+    }
+    Ok(())
+}

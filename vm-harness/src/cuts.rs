@@ -1,0 +1,83 @@
+//! Cuts the power of a machine at work, boots it again on the same disk, and has it checked what was reported.
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use vm_harness::power::{Journal, WORKING, reported};
+use vm_harness::protocol::{Order, Report};
+
+use crate::accel::Accel;
+use crate::guest::{Guest, Setup, Silence};
+use crate::workspace::Workspace;
+
+/// Cuts of a run of all checks that takes its time.
+pub const MANY: u32 = 50;
+
+/// Size of the disk that outlives the machine.
+const DISK_BYTES: u64 = 1 << 30;
+
+/// How long checking may take before the work begins.
+const CHECK_LIMIT_S: u64 = 600;
+
+/// The power goes so long after the work has begun, in milliseconds: between the first and the sum of both.
+const SHORTEST_MS: u64 = 1500;
+const SPREAD_MS: u64 = 12_000;
+
+/// Boots `cuts` and one times; what the last cut left is checked, too.
+///
+/// # Errors
+/// What was reported and is not so, or a machine that does not come up.
+pub fn run(workspace: &Workspace, setup: &Setup, accel: Accel, cuts: u32) -> Result<()> {
+    let folder = workspace.run_folder()?;
+    let disk = folder.path().join("outlives.disk");
+    fs::File::create(&disk)?.set_len(DISK_BYTES)?;
+    let shared = format!("power-{}.json", std::process::id());
+    let journal_file = workspace.shared_out().join(&shared);
+    let mut journal = Journal::default();
+    let mut reports = 0;
+    for cut in 0..=cuts {
+        fs::File::create(&journal_file)?.write_all(serde_json::to_string(&journal)?.as_bytes())?;
+        let mut guest = Guest::boot_with_disk(workspace, setup, accel, &disk)?;
+        let argv = ["dm-tests", "power", &format!("/out/{shared}")].map(str::to_owned).to_vec();
+        guest.order(&Order::Exec { argv, limit_s: CHECK_LIMIT_S })?;
+        let printed = work(&mut guest, cut, cut == cuts)?;
+        // The power goes here: nothing is synced, no process is told.
+        drop(guest);
+        journal = reported(cut + 1, &printed);
+        reports += journal.there.len() + journal.gone.len();
+        if cut > 0 {
+            eprintln!("  ok    checked after cut {cut} of {cuts}");
+        }
+    }
+    fs::remove_file(&journal_file)?;
+    println!("power cuts: {cuts}, after which {reports} reported changes were so");
+    Ok(())
+}
+
+/// What the guest prints until its time is up; the last one only checks.
+fn work(guest: &mut Guest, cut: u32, is_last: bool) -> Result<String> {
+    let mut printed = String::new();
+    let mut end = Instant::now() + Duration::from_secs(CHECK_LIMIT_S);
+    let mut working = false;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match guest.report(left) {
+            Ok(Report::Output { text }) => printed.push_str(&text),
+            Ok(Report::Exit { code }) => bail!("the work ended with status {code}:\n{printed}"),
+            Ok(other) => bail!("the guest answered {other:?} to a program"),
+            Err(Silence::Hung) if working => return Ok(printed),
+            Err(silence) => bail!("{silence:?} before its time: {printed}\n{}", guest.last_words()),
+        }
+        if !working && printed.lines().any(|line| line == WORKING) {
+            if is_last {
+                return Ok(String::new());
+            }
+            working = true;
+            // Different moments, the same ones each time.
+            let delay = SHORTEST_MS + u64::from(cut).wrapping_mul(7919) % SPREAD_MS;
+            end = Instant::now() + Duration::from_millis(delay);
+        }
+    }
+}
