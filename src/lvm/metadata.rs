@@ -62,7 +62,10 @@ impl Metadata {
         let mut writer = Writer::new(&mut doc, self.vg.extent_size);
         writer.write_lvs(&self.vg, &draft)?;
         writer.stamp(seqno.0, stamp, GENERATOR)?;
-        let next = Self::parse(&doc.to_bytes()).map_err(|error| match error {
+        let text = doc.to_bytes();
+        // A tree of thousands of volumes takes megabytes: it goes before the next one is made.
+        drop(doc);
+        let next = Self::parse(&text).map_err(|error| match error {
             MetadataError::Text(error) => EditError::Text(error),
             MetadataError::Model(error) => EditError::Model(error),
         })?;
@@ -90,6 +93,7 @@ impl Metadata {
         let mut doc = self.doc.clone();
         Writer::new(&mut doc, self.vg.extent_size).stamp(seqno.0, stamp, GENERATOR)?;
         let text = doc.to_bytes_with(1);
+        drop(doc);
         let read = Document::parse(&text)?;
         if says_the_same(&self.doc, &read, seqno) {
             Ok((seqno, text))

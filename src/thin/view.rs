@@ -89,7 +89,16 @@ pub struct VolumeView {
     pub path: PathBuf,
 }
 
-/// Puts a view together. Each active thin volume costs one status ioctl.
+/// How much of a volume group is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Its pools: [`View::volumes`] is empty.
+    Pools,
+    /// Its volumes, too.
+    Volumes,
+}
+
+/// Puts a view together. Each active thin volume that is shown costs one status ioctl.
 ///
 /// # Errors
 /// If device-mapper does not answer.
@@ -97,12 +106,14 @@ pub fn view(
     vg: Vg,
     observed: &Observed,
     kernel: &dyn Kernel,
+    depth: Depth,
     mut warnings: Vec<String>,
     pending: Vec<String>,
 ) -> Result<View, DmError> {
     let pools: Vec<PoolView> = vg.pools().map(|(lv, pool)| pool_view(&vg, lv, pool, observed)).collect();
     let mut volumes = Vec::new();
-    for lv in vg.lvs.iter().filter(|lv| lv.is_visible() && lv.thin_pool().is_none()) {
+    let shown = |lv: &&Lv| depth == Depth::Volumes && lv.is_visible() && lv.thin_pool().is_none();
+    for lv in vg.lvs.iter().filter(shown) {
         volumes.push(volume_view(&vg, lv, observed, kernel)?);
     }
     warnings.extend(pools.iter().filter_map(|pool| {

@@ -88,7 +88,7 @@ impl AllocArgs {
                 .hint("leave out --no-udev-sync"));
         }
         if self.zero {
-            room(&context.reader()?.view(&storage.vg)?, &storage.pool, size)?;
+            room(&context.reader()?.view_pools(&storage.vg)?, &storage.pool, size)?;
         }
         let resolve = |vg: &Vg, _: &[()]| {
             let name = match &name {

@@ -200,7 +200,7 @@ impl ScanArgs {
             }
             What::Lvmthin { vg } => {
                 let vg = context.resolver.vg(vg)?;
-                let view = context.reader()?.view(&vg)?;
+                let view = context.reader()?.view_pools(&vg)?;
                 let mut pools: Vec<Pool> = view
                     .pools
                     .iter()

@@ -215,7 +215,7 @@ impl StatusArgs {
 
 fn pool_status(context: &Context, storage: &Storage) -> Result<Storages, CliError> {
     let mut answer = Storages::default();
-    let view = context.reader()?.view(&storage.vg)?;
+    let view = context.reader()?.view_pools(&storage.vg)?;
     if !view.pools.iter().any(|pool| pool.name == storage.pool) {
         return Err(lookup::no_pool(storage));
     }
@@ -228,7 +228,7 @@ fn all_pools(context: &Context) -> Result<Storages, CliError> {
     let engine = context.reader()?;
     let every = engine.every_vg()?;
     for vg in &every.vgs {
-        match engine.view(&vg.name) {
+        match engine.view_pools(&vg.name) {
             Ok(view) => answer.add(view, None),
             Err(error) => answer.warnings.push(unreadable(&vg.name, &CliError::from(error))),
         }
@@ -254,7 +254,7 @@ impl Storages {
 
     /// What a volume group is like, read once for all its storages; `None`, with a warning, if it cannot be read.
     fn look(&mut self, context: &Context, vg: &VgName) -> Result<Option<View>, CliError> {
-        match context.reader()?.view(vg) {
+        match context.reader()?.view_pools(vg) {
             Ok(view) => {
                 self.warnings.extend(view.warnings.iter().cloned());
                 self.notes.extend(pending(vg, &view.pending));

@@ -57,7 +57,9 @@ fn block_node(path: &Path) -> io::Result<Option<DevNo>> {
 pub fn read_small(path: &Path) -> Option<String> {
     /// More than any attribute or record that is looked at.
     const CAP: u64 = 1 << 18;
-    let mut bytes = Vec::new();
+    /// What most of them fit in: they are then read in two calls.
+    const USUAL: usize = 4096;
+    let mut bytes = Vec::with_capacity(USUAL);
     fs::File::open(path).ok()?.take(CAP).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
 }

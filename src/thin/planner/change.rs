@@ -36,6 +36,9 @@ impl Draft<'_> {
     pub(super) fn texts(&self) -> Result<Texts, Refusal> {
         may_write(self.vg(), &self.observed.policy.system_ids)
             .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
+        // First of all: while it is checked, the new texts need not be in memory too.
+        let revert = self.metadata.after_next(&self.observed.fresh.stamp);
+        let (revert_seqno, revert) = revert.map_err(|error| self.invalid(&error))?;
         let (mut first, mut second) = (self.edits.clone(), Vec::new());
         let mut next = BTreeMap::new();
         for (name, change) in &self.pools {
@@ -53,8 +56,6 @@ impl Draft<'_> {
                 Some(Commit::new(without, vec!["messages carried out".into()]))
             }
         };
-        let revert = self.metadata.after_next(&self.observed.fresh.stamp);
-        let (revert_seqno, revert) = revert.map_err(|error| self.invalid(&error))?;
         let (seqno, text, after) = (changed.vg.seqno, changed.to_disk(), Arc::new(changed));
         let mut first = Commit::of_text(seqno, text, self.words(&next));
         self.check_fits(first.bytes)?;
