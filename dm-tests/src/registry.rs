@@ -61,6 +61,7 @@ fn always() -> Vec<Case> {
         cases::udev::CASES,
         cases::iscsi_machine::CASES,
         cases::iscsi_sessions::CASES,
+        cases::iscsi_chap::CASES,
         cases::iscsi_luns::CASES,
         cases::iscsi_storage::CASES,
         cases::iscsi_daemons::CASES,

@@ -1,7 +1,12 @@
 //! Beside iscsid, and under the supervisor.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +34,12 @@ pub const LONG: &[Case] = &[
         tier: Tier::Full,
         limit_s: 400,
         run: beside,
+    },
+    Case {
+        name: "iscsi_daemons::an_iscsid_that_its_socket_starts",
+        tier: Tier::Full,
+        limit_s: 300,
+        run: activated,
     },
     Case {
         name: "iscsi_daemons::the_supervisor_brings_sessions_back",
@@ -123,6 +134,47 @@ fn beside(ctx: &Ctx) -> Result<()> {
     ctx.iscsi_logout()?;
     drop(again);
     nothing_left()
+}
+
+/// Where iscsid is started by its socket, thinvol does not wake it; woken by iscsiadm, it leaves our session alone.
+fn activated(ctx: &Ctx) -> Result<()> {
+    let store = ctx.backstore("a", 32 << 20, 0xf6)?;
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &store)?;
+    let address = SocketAddr::from_abstract_name("ISCSIADM_ABSTRACT_NAMESPACE")?;
+    let socket = UnixListener::bind_addr(&address)?;
+    socket.set_nonblocking(true)?;
+    let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
+    let note = answer["notes"][0].as_str().context("auto says which way it took")?;
+    ensure!(note.contains("started by its socket"), "{note}");
+    let woken = socket.accept();
+    ensure!(woken.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "iscsid was woken");
+    let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
+    let port = local_port(ctx)?;
+
+    // As a service manager does it: the daemon finds the socket as its fourth file, and its name in the environment.
+    socket.set_nonblocking(false)?;
+    let mut daemon = Command::new("sh")
+        .args(["-c", "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec iscsid -f"])
+        .stdin(Stdio::from(OwnedFd::from(socket)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let outcome = (|| {
+        ctx.ok(&format!("iscsiadm -m discovery -t sendtargets -p {PORTAL}"))?;
+        // What it finds at its start it takes over at once.
+        std::thread::sleep(Duration::from_secs(5));
+        ensure!(local_port(ctx)? == port, "iscsid has logged in anew");
+        verified_io(ctx, &disk)?;
+        ensure!(target.sessions()?.len() == 1, "{:?}", target.sessions()?);
+        ctx.iscsi_logout()?;
+        ctx.ok("iscsiadm -m node -o delete")?;
+        nothing_left()
+    })();
+    daemon.kill()?;
+    daemon.wait()?;
+    outcome
 }
 
 /// A session of iscsid's is used, never recovered nor ended natively.
