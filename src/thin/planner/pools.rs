@@ -167,7 +167,10 @@ impl Sequence<'_, '_> {
 
     fn deactivate_pool(&mut self, lv: &Lv, pool: &ThinPool) -> Result<(), Refusal> {
         let (stack, new) = self.draft.pool_stack(lv, pool)?;
-        if new {
+        if new && self.draft.pools.contains_key(&lv.name) {
+            // It has its layers by now, and perhaps its first volume on them.
+            self.users_of(&lv.name)?;
+        } else if new {
             let open = self.draft.observed.device(&stack.tpool.uuid);
             self.users.insert(lv.name.clone(), open.map_or(0, |device| device.open_count));
         } else if let Some(device) = self.draft.observed.device(&stack.pool.uuid) {
