@@ -9,11 +9,9 @@ use crate::ctx::{Ctx, Ran};
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "altered::grown_while_mounted", tier: Tier::Full, limit_s: 400, run: grown_while_mounted },
-    Case { name: "altered::renamed_while_open", tier: Tier::Full, limit_s: 400, run: renamed_while_open },
     Case { name: "altered::templates", tier: Tier::Full, limit_s: 500, run: templates },
     Case { name: "altered::mixed_batch", tier: Tier::Full, limit_s: 400, run: mixed_batch },
     Case { name: "altered::freed_with_discard", tier: Tier::Full, limit_s: 400, run: freed_with_discard },
-    Case { name: "altered::cut_short", tier: Tier::Full, limit_s: 400, run: cut_short },
     Case { name: "altered::freed_with_snapshots", tier: Tier::Full, limit_s: 400, run: freed_with_snapshots },
 ];
 
@@ -21,6 +19,8 @@ pub const CASES: &[Case] = &[
 pub const LONG: &[Case] = &[
     Case { name: "altered::rolled_back", tier: Tier::Full, limit_s: 500, run: rolled_back },
     Case { name: "altered::shrunk", tier: Tier::Full, limit_s: 400, run: shrunk },
+    Case { name: "altered::renamed_while_open", tier: Tier::Full, limit_s: 400, run: renamed_while_open },
+    Case { name: "altered::cut_short", tier: Tier::Full, limit_s: 400, run: cut_short },
 ];
 
 const DISK: &str = "vm-100-disk-0";

@@ -150,26 +150,26 @@ fn on_many_layouts(ctx: &Ctx) -> Result<()> {
 /// In a pool that does not zero chunks a volume shows what others left there, unless it is zeroed on request.
 fn zeroed_on_request(ctx: &Ctx) -> Result<()> {
     let vg = ctx.volume_group(&[256 << 20], 512)?;
-    ctx.ok(&format!("lvcreate -y --type thin-pool -L 64M --chunksize 256k -Zn -n data {vg}"))?;
+    ctx.ok(&format!("lvcreate -y --type thin-pool -L 20M --chunksize 256k -Zn -n data {vg}"))?;
     let node = ctx.dev(vg, "vm-100-a").display().to_string();
     let zeros_after_writes = |zero: &str| -> Result<bool> {
-        ctx.ok(&format!("thinvol alloc {vg}/data 100 vm-100-a 60M"))?;
-        ctx.ok(&format!("dd if=/dev/urandom of={node} bs=1M count=60 conv=fsync"))?;
+        ctx.ok(&format!("thinvol alloc {vg}/data 100 vm-100-a 16M"))?;
+        ctx.ok(&format!("dd if=/dev/urandom of={node} bs=1M count=16 conv=fsync"))?;
         ctx.change(&format!("free {vg}/vm-100-a"))?;
-        ctx.ok(&format!("thinvol alloc {vg}/data 100 vm-100-a 60M {zero}"))?;
+        ctx.ok(&format!("thinvol alloc {vg}/data 100 vm-100-a 16M {zero}"))?;
         // One block of each MiB, so that chunks are allocated and only partly written.
         let write =
             format!("dd if=/dev/zero of={node} bs=4k count=1 conv=notrunc oflag=direct seek=$((i * 256))");
-        let ran = ctx.sh(&format!("for i in $(seq 0 59); do {write} || exit 1; done"))?;
+        let ran = ctx.sh(&format!("for i in $(seq 0 15); do {write} || exit 1; done"))?;
         ensure!(ran.status == 0, "{}", ran.stderr);
-        let ran = ctx.sh(&format!("cmp -n {} {node} /dev/zero", 60 << 20))?;
+        let ran = ctx.sh(&format!("cmp -n {} {node} /dev/zero", 16 << 20))?;
         let percent = ctx.fact(&format!("{vg}/vm-100-a"), "data_percent")?;
         ensure!((percent == "100.00") != zero.is_empty(), "{zero} takes {percent} % of its size");
         ctx.change(&format!("free {vg}/vm-100-a"))?;
         Ok(ran.status == 0)
     };
     let large = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-b 128M --zero"))?;
-    ensure!(large.status == 1 && large.stderr.contains("has 64 MiB left"), "{large:?}");
+    ensure!(large.status == 1 && large.stderr.contains("has 20 MiB left"), "{large:?}");
     ensure!(!zeros_after_writes("")?, "the case cannot show what zeroing is for: nothing old was seen");
     ensure!(zeros_after_writes("--zero")?, "old data shows through in a zeroed volume");
     ctx.agreed(vg)
