@@ -1,5 +1,5 @@
 //! What a volume group of 5,000 volumes costs before anything is done with it: its text read, checked and written, and
-//! plans for it. `cargo bench -p dm-tests`.
+//! plans for it. `cargo bench -p dm-benches`.
 
 use std::hint::black_box;
 

@@ -16,6 +16,8 @@ pub fn is_long(name: &str) -> bool {
 
 fn long() -> Vec<Case> {
     [
+        cases::volumes::LONG,
+        cases::snapshots::LONG,
         cases::altered::LONG,
         cases::recovery::LONG,
         cases::activation::LONG,

@@ -31,7 +31,8 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     let closing = step(workspace, "cargo test", |log| {
         // The machine's profile: its dependencies are compiled once, and the tests that explore crashes are
         // several times faster than unoptimised.
-        let mut test = cargo(&["test", "--locked", "--workspace", "--profile", "guest"]);
+        let mut test =
+            cargo(&["test", "--locked", "--workspace", "--exclude", "dm-benches", "--profile", "guest"]);
         // `run` has unpacked tgtd: the tests that need it may not be skipped here.
         log.run(test.env("THINVOL_NEED_TGTD", "1"))?;
         Ok(closing_lines(&String::from_utf8_lossy(&std::fs::read(log.path())?)))

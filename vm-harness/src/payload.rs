@@ -48,7 +48,7 @@ impl Payload {
             let mut command = cargo_build(workspace, Profile::Guest);
             command.args(["--no-default-features", "--target", TARGET, "--package", "dm-tests"]);
             // Not optimised: what it does is to wait for others, and it is compiled in half the time.
-            command.args(["--config", "profile.guest.package.thinvol.opt-level=0"]);
+            command.args(["--config", "profile.guest.opt-level=0"]);
             log.run(command.env("RUSTFLAGS", "-C target-feature=+crt-static"))
         })?;
         step(workspace, "build thinvol", |log| match profile {
@@ -57,8 +57,8 @@ impl Payload {
             // library exports the doubles too, and is else the same.
             Profile::Guest => {
                 let mut command = cargo(workspace);
-                command.args(["test", "--no-run", "--locked", "--workspace", "--profile", "guest"]);
-                log.run(command.args(["--test", "cli"]))
+                command.args(["test", "--no-run", "--locked", "--workspace", "--exclude", "dm-benches"]);
+                log.run(command.args(["--profile", "guest", "--test", "cli"]))
             }
         })?;
         Ok(payload)

@@ -8,7 +8,6 @@ use crate::ctx::{Ctx, Ran};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
-    Case { name: "altered::grown_while_mounted", tier: Tier::Full, limit_s: 400, run: grown_while_mounted },
     Case { name: "altered::templates", tier: Tier::Full, limit_s: 500, run: templates },
     Case { name: "altered::mixed_batch", tier: Tier::Full, limit_s: 400, run: mixed_batch },
     Case { name: "altered::freed_with_discard", tier: Tier::Full, limit_s: 400, run: freed_with_discard },
@@ -21,6 +20,7 @@ pub const LONG: &[Case] = &[
     Case { name: "altered::shrunk", tier: Tier::Full, limit_s: 400, run: shrunk },
     Case { name: "altered::renamed_while_open", tier: Tier::Full, limit_s: 400, run: renamed_while_open },
     Case { name: "altered::cut_short", tier: Tier::Full, limit_s: 400, run: cut_short },
+    Case { name: "altered::grown_while_mounted", tier: Tier::Full, limit_s: 400, run: grown_while_mounted },
 ];
 
 const DISK: &str = "vm-100-disk-0";

@@ -9,12 +9,6 @@ use crate::ctx::Ctx;
 pub const CASES: &[Case] = &[
     Case { name: "snapshots::hold_the_moment", tier: Tier::Full, limit_s: 300, run: hold_the_moment },
     Case {
-        name: "snapshots::of_inactive_and_of_snapshots",
-        tier: Tier::Full,
-        limit_s: 300,
-        run: of_inactive,
-    },
-    Case {
         name: "snapshots::of_several_at_one_instant",
         tier: Tier::Full,
         limit_s: 300,
@@ -28,6 +22,14 @@ pub const CASES: &[Case] = &[
     },
     Case { name: "snapshots::belong_by_identity", tier: Tier::Full, limit_s: 300, run: belong_by_identity },
 ];
+
+/// Those that take longer.
+pub const LONG: &[Case] = &[Case {
+    name: "snapshots::of_inactive_and_of_snapshots",
+    tier: Tier::Full,
+    limit_s: 300,
+    run: of_inactive,
+}];
 
 /// Puts 8 MiB that only this seed gives at the start of a volume.
 pub(super) fn write(ctx: &Ctx, vg: &str, lv: &str, seed: u32) -> Result<()> {

@@ -11,10 +11,14 @@ pub const CASES: &[Case] = &[
     Case { name: "volumes::in_a_stopped_pool", tier: Tier::Full, limit_s: 240, run: in_a_stopped_pool },
     Case { name: "volumes::freed", tier: Tier::Full, limit_s: 240, run: freed },
     Case { name: "volumes::stacks_are_lvm2s", tier: Tier::Full, limit_s: 240, run: stacks_are_lvm2s },
-    Case { name: "volumes::on_many_layouts", tier: Tier::Full, limit_s: 300, run: on_many_layouts },
-    Case { name: "volumes::many_in_one_batch", tier: Tier::Full, limit_s: 240, run: many_in_one_batch },
     Case { name: "volumes::zeroed_on_request", tier: Tier::Full, limit_s: 240, run: zeroed_on_request },
     Case { name: "volumes::shown", tier: Tier::Full, limit_s: 240, run: shown },
+];
+
+/// Those that take longer.
+pub const LONG: &[Case] = &[
+    Case { name: "volumes::on_many_layouts", tier: Tier::Full, limit_s: 300, run: on_many_layouts },
+    Case { name: "volumes::many_in_one_batch", tier: Tier::Full, limit_s: 240, run: many_in_one_batch },
 ];
 
 fn first_of_a_new_pool(ctx: &Ctx) -> Result<()> {
@@ -155,16 +159,19 @@ fn zeroed_on_request(ctx: &Ctx) -> Result<()> {
     let zeros_after_writes = |zero: &str| -> Result<bool> {
         ctx.ok(&format!("thinvol alloc {vg}/data 100 vm-100-a 16M"))?;
         ctx.ok(&format!("dd if=/dev/urandom of={node} bs=1M count=16 conv=fsync"))?;
+        // udev looks at what was written to.
+        ctx.ok("udevadm settle")?;
         ctx.change(&format!("free {vg}/vm-100-a"))?;
         ctx.ok(&format!("thinvol alloc {vg}/data 100 vm-100-a 16M {zero}"))?;
-        // One block of each MiB, so that chunks are allocated and only partly written.
-        let write =
-            format!("dd if=/dev/zero of={node} bs=4k count=1 conv=notrunc oflag=direct seek=$((i * 256))");
-        let ran = ctx.sh(&format!("for i in $(seq 0 15); do {write} || exit 1; done"))?;
-        ensure!(ran.status == 0, "{}", ran.stderr);
-        let ran = ctx.sh(&format!("cmp -n {} {node} /dev/zero", 16 << 20))?;
         let percent = ctx.fact(&format!("{vg}/vm-100-a"), "data_percent")?;
         ensure!((percent == "100.00") != zero.is_empty(), "{zero} takes {percent} % of its size");
+        // One block of each chunk, so that chunks are allocated and only partly written.
+        let write =
+            format!("dd if=/dev/zero of={node} bs=4k count=1 conv=notrunc oflag=direct seek=$((i * 64))");
+        let ran = ctx.sh(&format!("for i in $(seq 0 63); do {write} || exit 1; done"))?;
+        ensure!(ran.status == 0, "{}", ran.stderr);
+        let ran = ctx.sh(&format!("cmp -n {} {node} /dev/zero", 16 << 20))?;
+        ctx.ok("udevadm settle")?;
         ctx.change(&format!("free {vg}/vm-100-a"))?;
         Ok(ran.status == 0)
     };
