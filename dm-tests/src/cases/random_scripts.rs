@@ -14,9 +14,6 @@ use crate::scripts::runner::transcript;
 /// The cases of this file.
 pub const CASES: &[Case] = &[case("random_scripts::first_seeds", 120, |ctx| agree(ctx, 0..4))];
 
-/// Those that take minutes.
-pub const LONG: &[Case] = &[case("random_scripts::many_seeds", 3600, |ctx| agree(ctx, 4..100))];
-
 /// Lines of a script.
 const LINES: usize = 250;
 
