@@ -9,30 +9,14 @@ use crate::workspace::Workspace;
 
 /// Runs them all; the first that fails ends it. Returns what could not be checked here, in words.
 pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
-    let cargo = |arguments: &[&str]| {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(&workspace.root).args(arguments);
-        command
-    };
-    step(workspace, "cargo fmt --check", |log| log.run(&mut cargo(&["fmt", "--check"])))?;
+    step(workspace, "cargo fmt --check", |log| log.run(workspace.cargo().args(["fmt", "--check"])))?;
     step(workspace, "cargo clippy", |log| {
-        log.run(&mut cargo(&[
-            "clippy",
-            "--locked",
-            "--workspace",
-            "--profile",
-            "guest",
-            "--all-targets",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        let mut clippy = workspace.cargo();
+        clippy.args(["clippy", "--locked", "--workspace", "--profile", "guest", "--all-targets"]);
+        log.run(clippy.args(["--", "-D", "warnings"]))
     })?;
     let closing = step(workspace, "cargo test", |log| {
-        // The machine's profile: its dependencies are compiled once, and the tests that explore crashes are
-        // several times faster than unoptimised.
-        let mut test =
-            cargo(&["test", "--locked", "--workspace", "--exclude", "dm-benches", "--profile", "guest"]);
+        let mut test = workspace.cargo_test();
         // `run` has unpacked tgtd: the tests that need it may not be skipped here.
         log.run(test.env("THINVOL_NEED_TGTD", "1"))?;
         Ok(closing_lines(&String::from_utf8_lossy(&std::fs::read(log.path())?)))
@@ -43,7 +27,7 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     if deny.is_ok_and(|status| status.success()) {
         // Advisories need a repository from the network; the rest is decided by Cargo.lock alone.
         step(workspace, "cargo deny", |log| {
-            log.run(&mut cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))
+            log.run(workspace.cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
         })?;
         return Ok(None);
     }

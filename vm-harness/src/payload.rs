@@ -55,11 +55,7 @@ impl Payload {
             Profile::Release => log.run(&mut cargo_build(workspace, profile)),
             // The one that the tests of the command line run: it is compiled already, where those have run. Its
             // library exports the doubles too, and is else the same.
-            Profile::Guest => {
-                let mut command = cargo(workspace);
-                command.args(["test", "--no-run", "--locked", "--workspace", "--exclude", "dm-benches"]);
-                log.run(command.args(["--profile", "guest", "--test", "cli"]))
-            }
+            Profile::Guest => log.run(workspace.cargo_test().args(["--no-run", "--test", "cli"])),
         })?;
         Ok(payload)
     }
@@ -89,15 +85,7 @@ impl Payload {
 }
 
 fn cargo_build(workspace: &Workspace, profile: Profile) -> Command {
-    let mut command = cargo(workspace);
+    let mut command = workspace.cargo();
     command.args(["build", "--locked", "--package", "thinvol", "--profile", profile.name()]);
-    command
-}
-
-fn cargo(workspace: &Workspace) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(&workspace.root);
-    // Set for the harness by cargo when run through it; they would only cause rebuilds.
-    command.env_remove("RUSTFLAGS");
     command
 }

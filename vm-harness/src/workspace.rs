@@ -1,6 +1,7 @@
 //! Where things are kept.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -66,6 +67,22 @@ impl Workspace {
         let path = self.target.join(format!("vm/run/{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         Ok(RunFolder { path })
+    }
+
+    /// Cargo at work on this source tree. Set for the harness by cargo when run through it, RUSTFLAGS would only cause
+    /// rebuilds.
+    pub fn cargo(&self) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.root).env_remove("RUSTFLAGS");
+        command
+    }
+
+    /// Cargo compiling and running tests, always of the same packages in the same profile, so that nothing is compiled
+    /// twice. It is the machine's profile: the tests that explore crashes are several times faster than unoptimised.
+    pub fn cargo_test(&self) -> Command {
+        let mut command = self.cargo();
+        command.args(["test", "--locked", "--workspace", "--exclude", "dm-benches", "--profile", "guest"]);
+        command
     }
 }
 

@@ -14,7 +14,7 @@ pub const CASES: &[Case] = &[
     Case { name: "altered::freed_with_snapshots", tier: Tier::Full, limit_s: 400, run: freed_with_snapshots },
 ];
 
-/// Those that take minutes.
+/// Those that take longer.
 pub const LONG: &[Case] = &[
     Case { name: "altered::rolled_back", tier: Tier::Full, limit_s: 500, run: rolled_back },
     Case { name: "altered::shrunk", tier: Tier::Full, limit_s: 400, run: shrunk },

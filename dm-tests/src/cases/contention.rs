@@ -84,8 +84,7 @@ fn settle(ctx: &Ctx, vg: &str) -> Result<()> {
     ctx.thinvol_ok(&format!("recover {vg}"))?;
     let again = ctx.thinvol_ok(&format!("recover {vg}"))?;
     ensure!(again.contains("nothing to recover"), "{again}");
-    let suspended = ctx.ok("dmsetup info -c --noheadings -o suspended")?;
-    ensure!(!suspended.contains("Suspended"), "a device is left suspended");
+    ctx.nothing_suspended()?;
     // A killed process cannot remove the semaphore it waited on, lvm2's as little as ours.
     ctx.ok("dmsetup udevcomplete_all --yes")?;
     ctx.ok("udevadm settle")?;

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 
 use crate::case::{Case, Tier};
-use crate::ctx::{Ctx, Disk};
+use crate::ctx::{Conf, Ctx, Disk, Ran};
 
 /// The cases of this file: they take long.
 pub const LONG: &[Case] = &[
@@ -82,12 +82,6 @@ fn group_on(ctx: &Ctx, devices: &[&str]) -> Result<&'static str> {
     Ok(vg)
 }
 
-fn nothing_suspended(ctx: &Ctx) -> Result<()> {
-    let suspended = ctx.ok("dmsetup info -c --noheadings -o name,suspended")?;
-    ensure!(!suspended.contains("Suspended"), "left suspended: {suspended}");
-    Ok(())
-}
-
 fn names(ctx: &Ctx, vg: &str) -> Result<Vec<String>> {
     let names = ctx.ok(&format!("lvs --noheadings -o lv_name {vg}"))?;
     Ok(names.split_whitespace().map(str::to_owned).collect())
@@ -102,10 +96,10 @@ fn disk_refuses_writes(ctx: &Ctx) -> Result<()> {
     let ran = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-1 8M"))?;
     ensure!(ran.status == 1 && ran.stderr.contains("nothing was changed"), "{ran:?}");
     ensure!(ran.stderr.contains("Input/output error"), "{}", ran.stderr);
-    nothing_suspended(ctx)?;
+    ctx.nothing_suspended()?;
     let ran = ctx.thinvol(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
     ensure!(ran.status != 0 && ran.stderr.contains("error:"), "{ran:?}");
-    nothing_suspended(ctx)?;
+    ctx.nothing_suspended()?;
     front.heal()?;
     ensure!(names(ctx, vg)? == before, "the volumes are {:?}", names(ctx, vg)?);
     // The pool has stopped taking changes: it says so, and is as good as before when it has been checked.
@@ -132,7 +126,7 @@ fn one_disk_of_two(ctx: &Ctx) -> Result<()> {
     let ran = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-1 8M"))?;
     // The text does not go to an area that takes no writes: nothing has pointed to it yet.
     ensure!(ran.status == 1 && ran.stderr.contains("nothing was changed"), "{ran:?}");
-    nothing_suspended(ctx)?;
+    ctx.nothing_suspended()?;
     second.die()?;
     let ran = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-1 8M"))?;
     ensure!(ran.status != 0 && ran.stderr.contains("missing"), "{ran:?}");
@@ -216,19 +210,17 @@ fn check_of_the_pool(ctx: &Ctx) -> Result<()> {
     ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
     ctx.ok("udevadm settle")?;
     ctx.lvm(&format!("vgchange -an {vg}"))?;
-    let dir = ctx.dir().join("lvm");
-    std::fs::create_dir_all(&dir)?;
-    let with = |program: &str| -> Result<String> {
-        let conf = format!("global {{\n thin_check_executable = \"{program}\"\n}}\n");
-        std::fs::write(dir.join("lvm.conf"), conf)?;
-        Ok(format!("LVM_SYSTEM_DIR={} thinvol activate {vg}/vm-100-disk-0", dir.display()))
+    let conf = Conf::new(ctx)?;
+    let activate = |program: &str| -> Result<Ran> {
+        conf.set(&format!("global {{\n thin_check_executable = \"{program}\"\n}}\n"))?;
+        conf.run(ctx, &format!("thinvol activate {vg}/vm-100-disk-0"))
     };
-    let ran = ctx.sh(&with("/bin/false")?)?;
+    let ran = activate("/bin/false")?;
     ensure!(ran.status == 6 && ran.stderr.contains("did not pass its check"), "{ran:?}");
     ensure!(ran.stderr.contains("lvconvert --repair"), "{}", ran.stderr);
     let left = ctx.ok("dmsetup ls")?;
     ensure!(!left.contains(vg), "devices stay of a pool that did not pass: {left}");
-    let ran = ctx.sh(&with("/nonexistent/thin_check")?)?;
+    let ran = activate("/nonexistent/thin_check")?;
     ensure!(ran.status == 0 && ran.stderr.contains("was not checked"), "{ran:?}");
     ctx.ok("udevadm settle")?;
     ctx.oracle(vg)?;

@@ -13,7 +13,7 @@ pub const CASES: &[Case] = &[
     Case { name: "recovery::lagging_metadata_area", tier: Tier::Full, limit_s: 240, run: lagging_area },
 ];
 
-/// Those that take minutes.
+/// Those that take longer.
 pub const LONG: &[Case] = &[
     Case { name: "recovery::killed_at_any_time", tier: Tier::Full, limit_s: 420, run: killed_at_any_time },
     Case {

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::case::{Case, Tier};
-use crate::ctx::Ctx;
+use crate::ctx::{Conf, Ctx};
 use crate::loopdev;
 
 /// The cases of this file: they take minutes.
@@ -42,13 +42,11 @@ struct Entry {
     data_at: u64,
 }
 
-/// What the machine uses while the disk is cut: only the device on top may be taken for a physical volume.
+/// What commands begin with while the disk is cut: only the device on top may be taken for a physical volume.
 fn only(ctx: &Ctx, device: &str) -> Result<String> {
-    let dir = ctx.dir().join("lvm");
-    std::fs::create_dir_all(&dir)?;
-    let conf = format!("devices {{\n global_filter = [ \"a|^{device}$|\", \"r|.*|\" ]\n}}\n");
-    std::fs::write(dir.join("lvm.conf"), conf)?;
-    Ok(format!("LVM_SYSTEM_DIR={} ", dir.display()))
+    let conf = Conf::new(ctx)?;
+    conf.set(&format!("devices {{\n global_filter = [ \"a|^{device}$|\", \"r|.*|\" ]\n}}\n"))?;
+    Ok(conf.line(""))
 }
 
 fn must(ctx: &Ctx, line: &str) -> Result<String> {

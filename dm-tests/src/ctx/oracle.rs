@@ -39,6 +39,13 @@ impl Ctx {
         Ok(self.lvm(&line)?.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
+    /// No device is left suspended.
+    pub fn nothing_suspended(&self) -> Result<()> {
+        let suspended = self.ok("dmsetup info -c --noheadings -o name,suspended")?;
+        anyhow::ensure!(!suspended.contains("Suspended"), "left suspended: {suspended}");
+        Ok(())
+    }
+
     /// lvm2 agrees, and goes on to agree after a full stop and start.
     pub fn agreed(&self, vg: &str) -> Result<()> {
         self.oracle(vg)?;
