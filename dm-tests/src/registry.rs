@@ -32,6 +32,7 @@ fn long() -> Vec<Case> {
         cases::contention::LONG,
         cases::crashes::LONG,
         cases::replay::LONG,
+        cases::random_scripts::LONG,
     ]
     .concat()
 }

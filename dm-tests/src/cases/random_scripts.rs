@@ -14,6 +14,9 @@ use crate::scripts::runner::transcript;
 /// The cases of this file.
 pub const CASES: &[Case] = &[case("random_scripts::first_seeds", 120, |ctx| agree(ctx, 0..4))];
 
+/// Those that run where they are named.
+pub const LONG: &[Case] = &[case("random_scripts::many_seeds", 1200, |ctx| agree(ctx, 4..100))];
+
 /// Lines of a script.
 const LINES: usize = 250;
 

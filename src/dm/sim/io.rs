@@ -102,6 +102,12 @@ impl World {
         }
     }
 
+    /// What the block layer looks at before a request gets to the device, suspended or not: that there is such a
+    /// sector.
+    fn must_exist(&self, dev: DevNo, sector: u64) -> Result<(), Errno> {
+        if sector < self.size_of(dev) { Ok(()) } else { Err(Errno::EIO) }
+    }
+
     /// I/O to a suspended device waits for ever as far as the model is concerned.
     fn must_flow(&mut self, minor: u32) -> Result<(), Errno> {
         let device = self.device(minor)?;
@@ -114,6 +120,7 @@ impl World {
     }
 
     pub(super) fn read_at(&mut self, dev: DevNo, sector: u64) -> Result<u64, Errno> {
+        self.must_exist(dev, sector)?;
         let (mut dev, mut sector) = (dev, sector);
         while let Some(minor) = Self::minor_of(dev) {
             self.must_flow(minor)?;
@@ -134,6 +141,13 @@ impl World {
     }
 
     pub(super) fn write_at(&mut self, dev: DevNo, sector: u64, value: u64) -> Result<(), Errno> {
+        // Whether it may be written comes before where to.
+        if let Some(minor) = Self::minor_of(dev)
+            && self.device(minor)?.read_only
+        {
+            return Err(Errno::EPERM);
+        }
+        self.must_exist(dev, sector)?;
         let (mut dev, mut sector) = (dev, sector);
         while let Some(minor) = Self::minor_of(dev) {
             self.must_flow(minor)?;
