@@ -22,7 +22,7 @@ use thinvol::lvm::store::assess::VgRef;
 use thinvol::lvm::store::issue::StoreIssue;
 use thinvol::lvm::store::vg::VgStore;
 use thinvol::thin::error::{EngineError, Kind};
-use thinvol::thin::exec::Executed;
+use thinvol::thin::exec::{BUSY_WAIT, Executed};
 use thinvol::thin::observe::Scope;
 use thinvol::thin::observed::Policy;
 use thinvol::thin::plan::Plan;
@@ -218,6 +218,7 @@ impl World {
                 stamp: stamp(),
                 new_uuid: &|| -> LvmUuid { machine.new_uuid() },
                 looked: None,
+                busy_wait: BUSY_WAIT,
             },
             &lock,
         );

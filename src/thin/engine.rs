@@ -20,6 +20,7 @@ use crate::lvm::model::Vg;
 use crate::lvm::scan::{FoundVg, Scanner};
 use crate::lvm::volume_list::VolumeLists;
 use crate::sys::signals::SignalsHeldOff;
+use crate::thin::exec::BUSY_WAIT;
 use crate::thin::host::{CheckPolicy, LinuxHost, STATE_DIR};
 use crate::thin::inventory::DiskReader;
 use crate::thin::kept::Kept;
@@ -416,12 +417,17 @@ impl Engine {
             stamp,
             new_uuid: &new_uuid,
             looked: None,
+            busy_wait: self.busy_wait(),
         });
         (result, kept.close())
     }
 
     fn udev_sync(&self) -> bool {
         self.options.udev_sync && self.conf.activation.udev_sync
+    }
+
+    fn busy_wait(&self) -> Duration {
+        if self.conf.activation.retry_deactivation { BUSY_WAIT } else { Duration::ZERO }
     }
 
     /// What to say where nobody answers for udev.

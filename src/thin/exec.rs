@@ -23,7 +23,8 @@ use crate::thin::refusal::Refusal;
 use crate::thin::stack::{DevRef, DeviceSpec, Role};
 
 /// How long a device that udev or a dying process still holds open is waited for before it counts as busy.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Source: lvm2 `lib/activate/activate.c` (`lv_check_not_in_use`: 25 times 200 ms).
+pub const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// How often it is tried meanwhile.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::dm::name::DmName;
 use crate::ids::{DevNo, LvmUuid};
-use crate::io::holders::holders;
+use crate::io::holders::{Holder, holders};
 use crate::sys::guard::{Endangered, ResumeGuard};
 use crate::sys::memory::MemoryLocked;
 use crate::thin::exec::udev_flags;
@@ -166,6 +166,10 @@ impl Host for LinuxHost {
             guard: ResumeGuard::arm(DM_CONTROL, &endangered, FREEZE_LIMIT)?,
             _memory: memory,
         }))
+    }
+
+    fn is_held_for_good(&self, dev: DevNo) -> bool {
+        holders(dev).iter().any(|holder| !matches!(holder, Holder::Process(_)))
     }
 
     fn holders(&self, dev: DevNo) -> Vec<String> {

@@ -171,6 +171,9 @@ pub trait Host {
     /// If it cannot be started.
     fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>>;
 
+    /// Whether what keeps a device open stays until somebody ends it: a mount, swap, another device.
+    fn is_held_for_good(&self, dev: DevNo) -> bool;
+
     /// Who keeps a device open, in words.
     fn holders(&self, dev: DevNo) -> Vec<String>;
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -28,6 +29,9 @@ use crate::units::Bytes;
 /// What the kernel answers to a release if no metadata snapshot is held.
 /// Source: Linux `drivers/md/dm-thin-metadata.c` (`__release_metadata_snap`).
 const NOTHING_HELD: Errno = Errno::EINVAL;
+
+/// How often a device that somebody has open is looked at again.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a session works on and with.
 pub struct Session<'a> {
@@ -57,6 +61,8 @@ pub struct Session<'a> {
     pub new_uuid: &'a dyn Fn() -> LvmUuid,
     /// What was seen last, if nothing was done since: the plan that follows needs no second look.
     pub looked: Option<Observed>,
+    /// How long a device is waited for that udev or a dying process still holds open.
+    pub busy_wait: Duration,
 }
 
 impl Session<'_> {
@@ -152,13 +158,28 @@ impl Session<'_> {
     /// # Errors
     /// The requests that are refused, and why.
     pub fn plan(&self, requests: &[Request]) -> Result<Plan, EngineError> {
-        let mut observed = match &self.looked {
-            Some(observed) => observed.clone(),
-            None => self.look(&Scope::of(&self.metadata.vg, requests))?,
-        };
-        observed.fresh =
-            Fresh { uuids: requests.iter().map(|_| (self.new_uuid)()).collect(), stamp: self.stamp.clone() };
-        plan(&self.metadata, &observed, requests).map_err(|refusal| self.refused(refusal))
+        let look = || self.look(&Scope::of(&self.metadata.vg, requests));
+        let mut observed = self.looked.clone().map_or_else(look, Ok)?;
+        let deadline = self.host.now() + self.busy_wait;
+        loop {
+            let uuids = requests.iter().map(|_| (self.new_uuid)()).collect();
+            observed.fresh = Fresh { uuids, stamp: self.stamp.clone() };
+            match plan(&self.metadata, &observed, requests) {
+                Ok(plan) => return Ok(plan),
+                Err(refusal) if self.host.now() < deadline && self.may_pass(&refusal) => {
+                    self.host.pause(LOOK_PAUSE);
+                    observed = look()?;
+                }
+                Err(refusal) => return Err(self.refused(refusal)),
+            }
+        }
+    }
+
+    /// Whether all that is wrong is that devices are open, and by nothing that stays until somebody ends it: udev looks
+    /// into each device that was written to, and a process that is ending may not have let go yet.
+    fn may_pass(&self, refusal: &Refusal) -> bool {
+        let mut all = std::iter::once(refusal).chain(&refusal.others);
+        all.all(|refusal| refusal.busy.is_some_and(|dev| !self.host.is_held_for_good(dev)))
     }
 
     /// The failure of refused requests, with the holders of what is in use. To look for them takes a while: of many,

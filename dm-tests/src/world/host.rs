@@ -33,6 +33,8 @@ pub struct HostState {
     pub checks: usize,
     /// The clock.
     pub clock: Duration,
+    /// A device that a process has open, and when it lets go of it. Any other is held for good.
+    pub lets_go: Option<(DmName, Duration)>,
 }
 
 /// The host.
@@ -147,6 +149,10 @@ impl Host for SimHost {
         Ok(Box::new(SimGuard { kernel: Rc::clone(&self.kernel), state: Rc::clone(&self.state) }))
     }
 
+    fn is_held_for_good(&self, _: DevNo) -> bool {
+        self.state.borrow().lets_go.is_none()
+    }
+
     fn holders(&self, dev: DevNo) -> Vec<String> {
         vec![format!("a process that has {dev} open")]
     }
@@ -159,6 +165,12 @@ impl Host for SimHost {
 
     fn pause(&self, time: Duration) {
         self.kernel.waits_for("a busy device");
-        self.state.borrow_mut().clock += time;
+        let mut state = self.state.borrow_mut();
+        state.clock += time;
+        let now = state.clock;
+        if let Some((name, _)) = state.lets_go.take_if(|(_, at)| *at <= now) {
+            // It may be gone by now, which is a way to let go of it.
+            let _ = self.kernel.close(&name);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! anew.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use thinvol::dm::kernel::{Kernel as _, UdevEvent};
 use thinvol::dm::name::{DmName, DmUuid, Layer};
@@ -94,6 +95,11 @@ impl Player {
             }
             ("write", [volume, sector, value]) => self.world.write(volume, number(sector)?, number(value)?),
             ("open", [name]) => did(kernel.open(&device(name)))?,
+            ("open", [name, "for", millis]) => {
+                did(kernel.open(&device(name)))?;
+                let millis = Duration::from_millis(number(millis)?);
+                machine.host.set(|host| host.lets_go = Some((device(name), host.clock + millis)));
+            }
             ("close", [name]) => did(kernel.close(&device(name)))?,
             ("reboot", []) => self.world = World::on(machine.rebooted()),
             ("threshold", [percent]) => {
