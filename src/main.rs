@@ -1,5 +1,7 @@
 //! The `thinvol` command.
 
+mod udev_events;
+
 fn main() -> std::process::ExitCode {
-    thinvol::cli::run::run(std::env::args_os())
+    thinvol::cli::run::run(std::env::args_os(), Some(udev_events::subscribe))
 }

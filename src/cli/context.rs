@@ -9,6 +9,7 @@ use super::meter::Meter;
 use super::output::{self, Answer};
 use super::resolve::Resolver;
 use crate::config::file::ConfigFile;
+use crate::io::events::{self, Subscribe};
 use crate::thin::engine::{Engine, Options};
 use crate::thin::error::{EngineError, Kind, RefusedRequest};
 use crate::thin::stamp::host_name;
@@ -25,21 +26,29 @@ pub struct Context {
     pub resolver: Resolver,
     /// What was typed, for the description that LVM metadata carries.
     command_line: String,
+    events: Option<Subscribe>,
 }
 
 impl Context {
     /// The surroundings of a run with these arguments, the program's name among them, over the configuration that is
-    /// named or the usual one. `on_iscsi` is what to say where a pool is wanted and a storage is one of iSCSI.
+    /// named or the usual one. `on_iscsi` is what to say where a pool is wanted and a storage is one of iSCSI;
+    /// `events`, how to hear of block devices, if the program does.
     pub fn new(
         json: bool,
         config: Option<&Path>,
         on_iscsi: Option<&'static str>,
         arguments: &[OsString],
+        events: Option<Subscribe>,
     ) -> Self {
         let typed: Vec<_> = arguments.iter().skip(1).map(|argument| argument.to_string_lossy()).collect();
         let command_line = format!("thinvol {}", typed.join(" "));
         let resolver = Resolver::new(ConfigFile::choose(config), node_name(&host_name()), on_iscsi);
-        Self { json, resolver, command_line }
+        Self { json, resolver, command_line, events }
+    }
+
+    /// How to hear of block devices; pauses, if the program does not.
+    pub fn events(&self) -> Subscribe {
+        self.events.unwrap_or(events::pauses)
     }
 
     /// An engine for a verb that only reads.

@@ -11,9 +11,11 @@ use super::args::{Cli, Command};
 use super::context::Context;
 use super::errors::{CliError, Code};
 use super::version::Version;
+use crate::io::events::Subscribe;
 
-/// Runs the command with these arguments, the program's name first.
-pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+/// Runs the command with these arguments, the program's name first. `events` is how it hears of block devices, if it
+/// does.
+pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
@@ -21,9 +23,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     start_log(cli.global.verbose);
     let words = cli.command.as_ref().and_then(on_iscsi);
-    let context = Context::new(cli.global.json, cli.global.config.as_deref(), words, &arguments);
+    let context = Context::new(cli.global.json, cli.global.config.as_deref(), words, &arguments, events);
     let result = match &cli.command {
-        _ if cli.version => context.print(&Version::of_this_build()),
+        _ if cli.version => context.print(&Version::of_this_build(events.is_some())),
         Some(command) => dispatch(command, &context),
         None => Err(CliError::usage("no command is given").hint("'thinvol --help' lists the commands")),
     };

@@ -52,12 +52,12 @@ impl From<Type> for StorageType {
 }
 
 impl Version {
-    /// The facts of this build.
-    pub fn of_this_build() -> Self {
+    /// The facts of this build; `udev` says whether it hears udev's news.
+    pub fn of_this_build(udev: bool) -> Self {
         Self {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
-            udev: cfg!(feature = "udev"),
+            udev,
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             lvm2_at_least: "2.03.16",
             proxmox_ve: ProxmoxVe { pve_storage: "9.1.7", api_version: 15, api_age: 6 },

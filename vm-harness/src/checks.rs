@@ -16,9 +16,10 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
         log.run(clippy.args(["--", "-D", "warnings"]))
     })?;
     let closing = step(workspace, "cargo test", |log| {
-        let mut test = workspace.cargo_test();
-        // `run` has unpacked tgtd: the tests that need it may not be skipped here.
-        log.run(test.env("THINVOL_NEED_TGTD", "1"))?;
+        for mut test in workspace.all_tests() {
+            // `run` has unpacked tgtd: the tests that need it may not be skipped here.
+            log.run(test.env("THINVOL_NEED_TGTD", "1"))?;
+        }
         Ok(closing_lines(&String::from_utf8_lossy(&std::fs::read(log.path())?)))
     })?;
     println!("{closing}");

@@ -9,9 +9,6 @@ use anyhow::{Context, Result};
 use crate::progress::step;
 use crate::workspace::Workspace;
 
-/// The target triple; naming it keeps crt-static away from build scripts and procedural macros.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
-
 /// Cargo profile of the thinvol that runs in the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
@@ -32,60 +29,54 @@ impl Profile {
 
 /// The built binaries.
 pub struct Payload {
-    static_folder: PathBuf,
-    dynamic_folder: PathBuf,
+    folder: PathBuf,
 }
 
 impl Payload {
-    /// Builds everything a guest needs: the agent and a thinvol without udev, both static, and the thinvol
-    /// that is shipped.
+    /// Builds everything a guest needs: the agent, which is linked statically, and the thinvol that is shipped. Copies
+    /// are kept: the next tests that are compiled take the places of these binaries.
     pub fn build(workspace: &Workspace, profile: Profile) -> Result<Self> {
-        let payload = Payload {
-            static_folder: workspace.target.join(TARGET).join(Profile::Guest.name()),
-            dynamic_folder: workspace.target.join(profile.name()),
-        };
-        step(workspace, "build the agent and a static thinvol", |log| {
-            let mut command = cargo_build(workspace, Profile::Guest);
-            command.args(["--no-default-features", "--target", TARGET, "--package", "dm-tests"]);
-            // Not optimised: what it does is to wait for others, and it is compiled in half the time.
-            command.args(["--config", "profile.guest.opt-level=0"]);
-            log.run(command.env("RUSTFLAGS", "-C target-feature=+crt-static"))
-        })?;
+        let payload = Payload { folder: workspace.target.join("vm/payload") };
+        fs::create_dir_all(&payload.folder)?;
         step(workspace, "build thinvol", |log| match profile {
-            Profile::Release => log.run(&mut cargo_build(workspace, profile)),
+            Profile::Release => log.run(&mut cargo("build", workspace, "thinvol", profile)),
             // The one that the tests of the command line run: it is compiled already, where those have run. Its
             // library exports the doubles too, and is else the same.
-            Profile::Guest => log.run(workspace.cargo_test().args(["--no-run", "--test", "cli"])),
+            Profile::Guest => log.run(workspace.integration_tests().args(["--no-run", "--test", "cli"])),
         })?;
+        copy(&workspace.target.join(profile.name()).join("thinvol"), &payload.folder.join("thinvol"))?;
+        step(workspace, "link the agent", |log| {
+            let mut command = cargo("rustc", workspace, "dm-tests", Profile::Guest);
+            // For the last link alone: all that is linked together is what the tests have been compiled with.
+            log.run(command.args(["--bin", "dm-tests", "--", "-C", "target-feature=+crt-static"]))
+        })?;
+        copy(&workspace.target.join(Profile::Guest.name()).join("dm-tests"), &payload.agent())?;
         Ok(payload)
     }
 
-    /// The static `dm-tests`.
+    /// The static `dm-tests`, which is a `thinvol` without udev too, under that name.
     pub fn agent(&self) -> PathBuf {
-        self.static_folder.join("dm-tests")
-    }
-
-    /// The static `thinvol`.
-    pub fn static_thinvol(&self) -> PathBuf {
-        self.static_folder.join("thinvol")
+        self.folder.join("dm-tests")
     }
 
     /// Puts binaries and scripts where the guest finds them as /payload.
     pub fn stage(&self, workspace: &Workspace, folder: &Path) -> Result<()> {
-        let copy = |from: PathBuf, name: &str| {
-            fs::copy(&from, folder.join(name)).with_context(|| format!("cannot copy {}", from.display()))
-        };
-        copy(self.agent(), "dm-tests")?;
-        copy(self.dynamic_folder.join("thinvol"), "thinvol")?;
+        for binary in ["dm-tests", "thinvol"] {
+            copy(&self.folder.join(binary), &folder.join(binary))?;
+        }
         for script in ["init", "shell", "pool"] {
-            copy(workspace.harness_file("guest").join(script), script)?;
+            copy(&workspace.harness_file("guest").join(script), &folder.join(script))?;
         }
         Ok(())
     }
 }
 
-fn cargo_build(workspace: &Workspace, profile: Profile) -> Command {
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display())).map(drop)
+}
+
+fn cargo(verb: &str, workspace: &Workspace, package: &str, profile: Profile) -> Command {
     let mut command = workspace.cargo();
-    command.args(["build", "--locked", "--package", "thinvol", "--profile", profile.name()]);
+    command.args([verb, "--locked", "--package", package, "--profile", profile.name()]);
     command
 }

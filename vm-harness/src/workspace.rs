@@ -77,12 +77,30 @@ impl Workspace {
         command
     }
 
-    /// Cargo compiling and running tests, always of the same packages in the same profile, so that nothing is compiled
-    /// twice. It is the machine's profile: the tests that explore crashes are several times faster than unoptimised.
-    pub fn cargo_test(&self) -> Command {
+    /// Cargo compiling and running tests in the machine's profile: what they share with the machine is compiled once.
+    fn cargo_test(&self) -> Command {
         let mut command = self.cargo();
-        command.args(["test", "--locked", "--workspace", "--exclude", "dm-benches", "--profile", "guest"]);
+        command.args(["test", "--locked", "--profile", "guest"]);
         command
+    }
+
+    /// The tests outside of the libraries, and the program that they run. They explore crashes, for which the library
+    /// has to be optimised.
+    pub fn integration_tests(&self) -> Command {
+        let mut command = self.cargo_test();
+        command.args(["--workspace", "--exclude", "dm-benches"]);
+        command
+    }
+
+    /// All tests. Those inside the library take seconds however they are compiled, but minutes to optimise.
+    pub fn all_tests(&self) -> [Command; 3] {
+        let [mut outside, mut inside, mut of_tests] =
+            [self.integration_tests(), self.cargo_test(), self.cargo_test()];
+        outside.args(["--bins", "--test", "*"]);
+        inside.args(["--package", "thinvol", "--package", "vm-harness", "--lib"]);
+        inside.args(["--config", "profile.guest.package.thinvol.opt-level=0"]);
+        of_tests.args(["--package", "dm-tests", "--lib"]);
+        [outside, inside, of_tests]
     }
 }
 

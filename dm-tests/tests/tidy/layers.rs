@@ -102,7 +102,8 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (53, "thin::engine", false),
     // L6: the command.
     (60, "cli", false),
-    (70, "main", false),
+    (70, "udev_events", false),
+    (71, "main", false),
 ];
 
 /// What pure code may not mention.

@@ -73,7 +73,7 @@ impl IscsiArgs {
             What::Logout(args) => args.run(context),
             What::Sessions(args) => args.run(context),
             What::Rescan(args) => args.run(context),
-            What::Supervise(args) => args.run(),
+            What::Supervise(args) => args.run(context),
         }
     }
 }

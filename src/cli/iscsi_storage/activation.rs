@@ -123,7 +123,7 @@ pub fn run(
     change: &ChangeOptions,
     direction: Direction,
 ) -> Result<(), CliError> {
-    let site = Site { env: env()?, change, limit: Limit::new(change.lock_timeout()) };
+    let site = Site { env: env(context)?, change, limit: Limit::new(change.lock_timeout()) };
     let mut done = Done {
         executed: !change.dry_run,
         transactions: [],

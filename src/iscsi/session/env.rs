@@ -1,5 +1,6 @@
 //! What the work on sessions rests on: the kernel, the network, sysfs, the registry.
 
+use crate::io::events::Subscribe;
 use crate::iscsi::name::IscsiName;
 use crate::iscsi::netlink::control::{Control, ControlError};
 use crate::iscsi::registry::Registry;
@@ -21,4 +22,6 @@ pub struct Env<'a> {
     pub registry: Registry,
     /// This machine's name as an initiator.
     pub initiator: IscsiName,
+    /// How to hear of block devices.
+    pub events: Subscribe,
 }

@@ -11,7 +11,6 @@ use super::env::Env;
 use super::error::{Replaced, SessionError};
 use super::report_luns::reported_luns;
 use super::usage::{Claim, claim};
-use crate::io::events::BlockEvents;
 use crate::io::holders::Holder;
 use crate::iscsi::limit::Limit;
 use crate::iscsi::sysfs::{self, Lun, Session, scsi};
@@ -252,7 +251,7 @@ fn settled(
     limit: &Limit,
 ) -> Result<Vec<Lun>, SessionError> {
     let has_udev = env.roots.has_udev_db();
-    let events = BlockEvents::subscribe();
+    let events = (env.events)();
     loop {
         let luns: Vec<Lun> = sysfs::luns(&env.roots, session)
             .into_iter()

@@ -17,6 +17,7 @@ use super::logout::log_out;
 use super::recover::recover;
 use super::sweep::sweep;
 use super::wish::Wish;
+use crate::io::events::pauses;
 use crate::iscsi::connection::{Connection, ConnectionError, Ended};
 use crate::iscsi::interface::message::SessionId;
 use crate::iscsi::limit::Limit;
@@ -106,6 +107,7 @@ impl Machine {
             roots: Roots { sys: root("sys"), run: root("run"), dev: root("dev"), ..Roots::default() },
             registry: Registry::open(&root("registry")).unwrap(),
             initiator: "iqn.2025-01.test:init".parse().unwrap(),
+            events: pauses,
         }
     }
 

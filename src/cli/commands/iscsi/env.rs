@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::cli::context::demand_root;
+use crate::cli::context::{Context, demand_root};
 use crate::cli::errors::{CliError, Code};
 use crate::iscsi::initiator::{INITIATOR_FILE, initiator};
 use crate::iscsi::iscsiadm::IscsiadmError;
@@ -51,7 +51,7 @@ impl TimeLimit {
 ///
 /// # Errors
 /// If this process is not root's, the machine has no initiator name, or the registry cannot be made.
-pub fn env() -> Result<Env<'static>, CliError> {
+pub fn env(context: &Context) -> Result<Env<'static>, CliError> {
     demand_root(nix::unistd::Uid::effective().is_root())?;
     let name = initiator(Path::new(INITIATOR_FILE)).map_err(|error| {
         CliError::from_error(Code::Refused, &error)
@@ -63,6 +63,7 @@ pub fn env() -> Result<Env<'static>, CliError> {
         roots: Roots::default(),
         registry: Registry::open(Path::new(REGISTRY))?,
         initiator: name,
+        events: context.events(),
     })
 }
 

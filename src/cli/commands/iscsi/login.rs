@@ -167,7 +167,7 @@ impl LoginArgs {
         let luns = self.lun_wish()?;
         let mut warnings = Vec::new();
         let wishes = self.wishes(&mut warnings)?;
-        let env = env()?;
+        let env = env(context)?;
         let limit = self.limit.start();
         let held_off = SignalsHeldOff::new().map_err(|errno| {
             CliError::new(Code::Refused, "signals cannot be held off").caused_by(Some(&errno))

@@ -93,7 +93,7 @@ impl LogoutArgs {
             self.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(usage)?;
         let portals: Vec<Portal> =
             self.portals.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(usage)?;
-        let env = env()?;
+        let env = env(context)?;
         sweep(&env)?;
         let own = |session: &Session| env.registry.record(session.sid).filter(|record| record.is_of(session));
         let is_meant = |session: &Session| {

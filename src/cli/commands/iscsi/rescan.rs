@@ -88,7 +88,7 @@ impl RescanArgs {
     /// The first failure.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let targets = self.targets(context)?;
-        let env = env()?;
+        let env = env(context)?;
         let mut sessions = list(&env)?;
         if !targets.is_empty() {
             sessions.retain(|session| targets.contains(&session.target));

@@ -79,7 +79,7 @@ impl SessionsArgs {
     /// # Errors
     /// If they cannot be listed, or something half made cannot be removed.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let env = env()?;
+        let env = env(context)?;
         let mut notes = Vec::new();
         if self.clean {
             notes.extend(sweep(&env)?.into_iter().map(|swept| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::env::env;
+use crate::cli::context::Context;
 use crate::cli::errors::{CliError, Code};
 use crate::iscsi::netlink::socket::{Listen, Netlink};
 use crate::iscsi::session::error::SessionError;
@@ -29,8 +30,8 @@ impl SuperviseArgs {
     ///
     /// # Errors
     /// If there is a supervisor already, or the kernel cannot be listened to.
-    pub fn run(&self) -> Result<(), CliError> {
-        let env = Arc::new(env()?);
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let env = Arc::new(env(context)?);
         let kernel = Netlink::open(Listen::Events).map_err(SessionError::from)?;
         // Its own memory may be on a disk that it has to bring back.
         let _locked = MemoryLocked::new();
