@@ -249,10 +249,10 @@ impl World {
         Err(Errno::EIO)
     }
 
-    /// Commits the pools below a device.
+    /// Commits the pools below a device. One without a table has nowhere to send a flush.
     pub(super) fn flush(&mut self, minor: u32) -> Result<(), Errno> {
-        let live = self.device(minor)?.live.iter();
-        let below: Vec<DevNo> = live.flat_map(super::targets::Loaded::devices).collect();
+        let live = self.device(minor)?.live.as_ref().ok_or(Errno::EIO)?;
+        let below: Vec<DevNo> = live.devices().collect();
         for lower in below.into_iter().filter_map(Self::minor_of) {
             if self.pools.contains_key(&lower) {
                 self.commit(lower);

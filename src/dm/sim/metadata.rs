@@ -96,6 +96,15 @@ pub(super) struct Metadata {
     pub(super) devices: BTreeMap<u32, ThinDevice>,
 }
 
+impl Metadata {
+    /// The chunks that its devices and those it holds map, some more than once.
+    fn mapped(&self) -> impl Iterator<Item = u64> {
+        let held = self.superblock.held.iter().flat_map(|held| held.devices.values());
+        let devices = self.devices.values().chain(held);
+        devices.flat_map(|device| device.mappings.values()).map(|mapping| mapping.block)
+    }
+}
+
 /// Both states of a pool's metadata: on disk, and in the kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -142,11 +151,13 @@ impl Store {
 
     /// The chunks that cannot be given out: mapped now, mapped as of the last commit, or held.
     pub(super) fn used_blocks(&self) -> Blocks {
-        let states = [&self.working, &self.committed];
-        let held = states.iter().filter_map(|state| state.superblock.held.as_ref());
-        let trees = states.iter().map(|state| &state.devices).chain(held.map(|held| &*held.devices));
-        let devices = trees.flat_map(BTreeMap::values);
-        devices.flat_map(|device| device.mappings.values()).map(|mapping| mapping.block).collect()
+        self.working.mapped().chain(self.committed.mapped()).collect()
+    }
+
+    /// How many chunks a status counts as used: not those that this transaction has freed, though they are not used
+    /// again before it is committed.
+    pub(super) fn allocated(&self) -> usize {
+        self.working.mapped().collect::<Blocks>().len()
     }
 
     /// An estimate of the metadata blocks in use; the kernel's own number depends on the history of its

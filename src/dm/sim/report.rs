@@ -105,7 +105,7 @@ impl World {
             superblock.transaction_id,
             store.metadata_used(),
             superblock.metadata_blocks,
-            store.used_blocks().len(),
+            store.allocated(),
             superblock.data_blocks,
         ))
     }
