@@ -5,6 +5,7 @@
 mod bare;
 mod budgets;
 mod group;
+mod iscsi;
 mod measure;
 mod proxmox;
 mod works;
@@ -32,12 +33,15 @@ enum Size {
 
 /// Runs the bench in this machine. Arguments: numbers of volumes (or `max`), and words: only works whose name contains
 /// one of them. With `proxmox` as the first word, beside the commands that Proxmox VE runs, at the numbers of volumes
-/// that follow.
+/// that follow. With `iscsi` as the only word, sessions beside iscsiadm.
 pub fn run(arguments: &[String]) -> Result<()> {
     if let [first, sizes @ ..] = arguments
         && first == "proxmox"
     {
         return proxmox::run(sizes);
+    }
+    if arguments == ["iscsi"] {
+        return iscsi::run();
     }
     let (mut sizes, mut words) = (Vec::new(), Vec::new());
     for argument in arguments {

@@ -7,6 +7,7 @@ pub mod iscsid;
 pub mod lio;
 mod oracle;
 mod pool_metadata;
+pub mod relay;
 mod storages;
 mod volume_group;
 

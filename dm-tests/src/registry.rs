@@ -28,6 +28,7 @@ fn long() -> Vec<Case> {
         cases::iscsi_sessions::LONG,
         cases::iscsi_killed::LONG,
         cases::iscsi_daemons::LONG,
+        cases::iscsi_asked::LONG,
         cases::failing::LONG,
         cases::contention::LONG,
         cases::crashes::LONG,

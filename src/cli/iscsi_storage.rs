@@ -9,6 +9,7 @@ use super::errors::{CliError, Code};
 use super::resolve::Resolver;
 use crate::config::lun::LunVolname;
 use crate::config::names::{StorageId, VolumeId};
+use crate::config::schema::Content;
 use crate::config::storage::{self, Kind};
 use crate::iscsi::chap_file::{self, ChapFileError, Credentials};
 use crate::iscsi::name::IscsiName;
@@ -34,6 +35,8 @@ pub struct IscsiStorage {
     pub portal: Portal,
     /// Its target.
     pub target: IscsiName,
+    /// Whether its LUNs are disks of guests. Otherwise they are for others, as for a volume group.
+    pub holds_images: bool,
     /// Where its CHAP users and secrets are, if it has any.
     chap_file: PathBuf,
 }
@@ -95,7 +98,13 @@ impl IscsiStorage {
         let chap_file = std::path::absolute(folder.join(CHAP_FOLDER).join(file)).map_err(|error| {
             CliError::new(Code::Refused, "the configuration's folder means nothing").caused_by(Some(&error))
         })?;
-        Ok(Some(Self { id: storage.id.clone(), portal: portal.clone(), target, chap_file }))
+        Ok(Some(Self {
+            id: storage.id.clone(),
+            portal: portal.clone(),
+            target,
+            holds_images: storage.content.contains(&Content::Images),
+            chap_file,
+        }))
     }
 
     /// Its CHAP file, read; `None` if it has none.

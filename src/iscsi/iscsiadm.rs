@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::interface::message::SessionId;
 use super::limit::{GivenUp, Limit};
 use super::name::IscsiName;
 use super::portal::Portal;
@@ -25,7 +26,9 @@ const MAX_TEXT: u64 = 8 << 10;
 mod status {
     pub const OK: i32 = 0;
     pub const SESSION_EXISTS: i32 = 15;
+    pub const NO_SUCH_SESSION: i32 = 2;
     pub const NO_OBJECTS: i32 = 21;
+    pub const NOT_IN_SYSFS: i32 = 22;
 }
 
 /// Why iscsiadm did not do it.
@@ -77,6 +80,7 @@ fn meaning(status: i32) -> &'static str {
         19 => "the target refuses for good",
         20 => "iscsid is not running",
         21 => "it knows no such target or portal",
+        22 => "it does not find it in sysfs",
         24 => "the target does not accept user and secret",
         28 => "it is busy",
         29 => "it is to be tried again",
@@ -115,12 +119,16 @@ pub fn log_in(
     run(&node, &["--login"], "log in", &[status::SESSION_EXISTS], limit)
 }
 
-/// Logs out of a session of iscsid's. That there is none is fine.
+/// Logs out of a session of iscsid's. That there is none any more is fine, in whatever words: whether it is gone is for
+/// the caller to see. The session is named by its number: it can be ended
+/// also when iscsid has no record of its target any more.
 ///
 /// # Errors
 /// If iscsiadm fails.
-pub fn log_out(target: &str, portal: &str, limit: &Limit) -> Result<(), IscsiadmError> {
-    run(&["-m", "node", "-T", target, "-p", portal], &["--logout"], "log out", &[status::NO_OBJECTS], limit)
+pub fn log_out(session: SessionId, limit: &Limit) -> Result<(), IscsiadmError> {
+    let session = session.to_string();
+    let gone = [status::NO_SUCH_SESSION, status::NO_OBJECTS, status::NOT_IN_SYSFS];
+    run(&["-m", "session", "-r", &session], &["--logout"], "log out", &gone, limit)
 }
 
 /// Runs iscsiadm within the limit; it is killed when that is over.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::os::unix::process::CommandExt;
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, socket};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -42,6 +43,12 @@ pub const LONG: &[Case] = &[
         run: activated,
     },
     Case {
+        name: "iscsi_daemons::where_somebody_holds_the_address",
+        tier: Tier::Full,
+        limit_s: 300,
+        run: address_held,
+    },
+    Case {
         name: "iscsi_daemons::the_supervisor_brings_sessions_back",
         tier: Tier::Full,
         limit_s: 400,
@@ -52,10 +59,11 @@ pub const LONG: &[Case] = &[
 ];
 
 /// A supervisor that runs beside the case; it is killed when this is dropped.
-struct Supervisor(Child);
+pub struct Supervisor(Child);
 
 impl Supervisor {
-    fn start(ctx: &Ctx) -> Result<Self> {
+    /// Starts it, and waits until it supervises.
+    pub fn start(ctx: &Ctx) -> Result<Self> {
         let log = fs::OpenOptions::new().create(true).append(true).open(ctx.dir().join("supervisor.log"))?;
         println!("$ thinvol iscsi supervise -v &");
         let child = Command::new("thinvol")
@@ -91,9 +99,9 @@ impl Drop for Supervisor {
     }
 }
 
-/// The local port of the one connection there is to the target: another one means another login.
-fn local_port(ctx: &Ctx) -> Result<String> {
-    let shown = ctx.ok("ss -Htn state established dport = :3260")?;
+/// The local port of the one connection there is to that port: another one means another login.
+pub fn local_port(ctx: &Ctx, to: u16) -> Result<String> {
+    let shown = ctx.ok(&format!("ss -Htn state established dport = :{to}"))?;
     let port = |line: &str| line.split_whitespace().nth(2).map(str::to_owned);
     let mut ports: Vec<String> = shown.lines().filter_map(port).collect();
     match (ports.pop(), ports.is_empty()) {
@@ -112,7 +120,7 @@ fn beside(ctx: &Ctx) -> Result<()> {
     let note = answer["notes"][0].as_str().context("auto says which way it took")?;
     ensure!(note.contains("natively") && note.contains(&daemon.pid().to_string()), "{note}");
     let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
-    let port = local_port(ctx)?;
+    let port = local_port(ctx, 3260)?;
     // iscsiadm sees it, and sees that it is there.
     ensure!(ctx.ok("iscsiadm -m session")?.contains(IQN));
     ctx.ok(&format!("iscsiadm -m discovery -t sendtargets -p {PORTAL}"))?;
@@ -123,7 +131,7 @@ fn beside(ctx: &Ctx) -> Result<()> {
     let again = ctx.iscsid()?;
     // What it finds at its start it takes over at once.
     std::thread::sleep(Duration::from_secs(5));
-    ensure!(local_port(ctx)? == port, "iscsid has logged in anew");
+    ensure!(local_port(ctx, 3260)? == port, "iscsid has logged in anew");
     verified_io(ctx, &disk)?;
     ensure!(target.sessions()?.len() == 1, "{:?}", target.sessions()?);
     // Through iscsid, it is there already.
@@ -150,7 +158,7 @@ fn activated(ctx: &Ctx) -> Result<()> {
     let woken = socket.accept();
     ensure!(woken.is_err_and(|error| error.kind() == ErrorKind::WouldBlock), "iscsid was woken");
     let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
-    let port = local_port(ctx)?;
+    let port = local_port(ctx, 3260)?;
 
     // As a service manager does it: the daemon finds the socket as its fourth file, and its name in the environment.
     socket.set_nonblocking(false)?;
@@ -165,7 +173,7 @@ fn activated(ctx: &Ctx) -> Result<()> {
         ctx.ok(&format!("iscsiadm -m discovery -t sendtargets -p {PORTAL}"))?;
         // What it finds at its start it takes over at once.
         std::thread::sleep(Duration::from_secs(5));
-        ensure!(local_port(ctx)? == port, "iscsid has logged in anew");
+        ensure!(local_port(ctx, 3260)? == port, "iscsid has logged in anew");
         verified_io(ctx, &disk)?;
         ensure!(target.sessions()?.len() == 1, "{:?}", target.sessions()?);
         ctx.iscsi_logout()?;
@@ -199,10 +207,56 @@ fn theirs(ctx: &Ctx) -> Result<()> {
     let ran = ctx.thinvol(&format!("iscsi logout --target {IQN} {PATIENT}"))?;
     ensure!(ran.status == 4 && ran.stderr.contains(&std::process::id().to_string()), "{ran:?}");
     drop(used);
+    // Also where its record of the node is gone.
+    ctx.ok("rm -r /etc/iscsi/nodes")?;
     let ran = ctx.thinvol_ok(&format!("iscsi logout --json --target {IQN} {PATIENT}"))?;
     ensure!(ran.contains("\"via\": \"iscsiadm\""), "{ran}");
-    ctx.ok(&format!("iscsiadm -m node -T {IQN} -o delete"))?;
+    ensure!(class("iscsi_session").is_empty());
+
+    // Somebody else ends it at the same moment: iscsiadm says that there is no such session, which is what was wanted.
+    ctx.thinvol_ok(&format!("{login} --via iscsiadm"))?;
+    let twice = ctx.dir().join("iscsiadm");
+    fs::write(
+        &twice,
+        "#!/bin/sh\n/sbin/iscsiadm \"$@\"\n/sbin/iscsiadm \"$@\"\ncode=$?\necho ended with $code >&2\nexit $code\n",
+    )?;
+    ctx.ok(&format!("chmod 755 {}", twice.display()))?;
+    let path = format!("PATH={}:$PATH", ctx.dir().display());
+    let ran = ctx.sh(&format!("{path} thinvol -vv iscsi logout --target {IQN} {PATIENT}"))?;
+    ensure!(ran.status == 0 && ran.stderr.contains("status=22"), "{ran:?}");
     drop(daemon);
+    nothing_left()
+}
+
+/// Another program holds the address from which native sessions are made: auto goes by iscsid and says why, and native
+/// says what is wrong.
+fn address_held(ctx: &Ctx) -> Result<()> {
+    let store = ctx.backstore("a", 32 << 20, 0xf7)?;
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &store)?;
+    let daemon = ctx.iscsid()?;
+    let holder =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkISCSI)?;
+    bind(holder.as_raw_fd(), &NetlinkAddr::new(u32::MAX, 0))?;
+    let login = format!("iscsi login {PATIENT} --portal {PORTAL} --target {IQN}");
+    let ran = ctx.thinvol(&format!("{login} --via native"))?;
+    ensure!(ran.status == 4 && ran.stderr.contains("--via iscsiadm goes another way"), "{ran:?}");
+    nothing_left()?;
+    let answer: Value = serde_json::from_str(&ctx.thinvol_ok(&format!("{login} --json"))?)?;
+    ensure!(text(&answer, "/sessions/0/via")? == "iscsiadm", "{answer}");
+    ensure!(text(&answer, "/notes/0")?.contains("another program holds the address"), "{answer}");
+    verified_io(ctx, text(&answer, "/sessions/0/luns/0/device")?)?;
+    ctx.thinvol_ok(&format!("iscsi logout --target {IQN} {PATIENT}"))?;
+    nothing_left()?;
+    // Without iscsid there is no other way.
+    drop(daemon);
+    ctx.ok("rm -r /etc/iscsi/nodes")?;
+    let ran = ctx.thinvol(&login)?;
+    ensure!(ran.status != 0 && ran.stderr.contains("iscsiadm did not"), "{ran:?}");
+    nothing_left()?;
+    drop(holder);
+    ctx.thinvol_ok(&login)?;
+    ctx.iscsi_logout()?;
     nothing_left()
 }
 
@@ -272,12 +326,12 @@ fn killed(ctx: &Ctx) -> Result<()> {
     let mut supervisor = Supervisor::start(ctx)?;
     let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
     let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
-    let port = local_port(ctx)?;
+    let port = local_port(ctx, 3260)?;
     supervisor.signal(Signal::SIGKILL)?;
     verified_io(ctx, &disk)?;
-    ensure!(local_port(ctx)? == port, "the session was disturbed");
+    ensure!(local_port(ctx, 3260)? == port, "the session was disturbed");
     let mut supervisor = Supervisor::start(ctx)?;
-    ensure!(local_port(ctx)? == port, "the session was disturbed");
+    ensure!(local_port(ctx, 3260)? == port, "the session was disturbed");
     // Killed while it tries to bring a session back.
     target.enable(false)?;
     wait_for_state("FAILED")?;

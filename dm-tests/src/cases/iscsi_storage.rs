@@ -13,6 +13,7 @@ use crate::ctx::{Ctx, Storages};
 pub const CASES: &[Case] = &[
     Case { name: "iscsi_storage::life", tier: Tier::Full, limit_s: 300, run: life },
     Case { name: "iscsi_storage::a_pool_on_a_lun", tier: Tier::Full, limit_s: 300, run: pool_on_a_lun },
+    Case { name: "iscsi_storage::switches", tier: Tier::Full, limit_s: 240, run: switches },
     Case { name: "iscsi_storage::secrets", tier: Tier::Full, limit_s: 240, run: secrets },
 ];
 
@@ -178,6 +179,41 @@ fn pool_on_a_lun(ctx: &Ctx) -> Result<()> {
     ensure!(ctx.ok("sha256sum /dev/san-vg/vm-100-disk-0")? == sum, "the data are others");
     ctx.oracle("san-vg")?;
     site.storages.ok("deactivate san-vg")?;
+    site.storages.ok("deactivate san")?;
+    nothing_left()
+}
+
+/// What `content`, `nodes` and `disable` of a section keep from being done.
+fn switches(ctx: &Ctx) -> Result<()> {
+    let target = ctx.target(IQN, &[PORTAL])?;
+    let store = ctx.backstore("a", 16 << 20, 0x76)?;
+    target.add_lun(0, &store)?;
+    let site = Site::new(ctx)?;
+    let lun = format!("san:0.0.0.scsi-3{}", store.wwid.trim_start_matches("naa."));
+    site.storages.ok("set san --nodes elsewhere")?;
+    site.refused("activate san", 1, &["storage 'san' is not available on node"])?;
+    site.storages.ok("set san --delete nodes --disable 1")?;
+    site.refused("activate san", 1, &["storage 'san' is disabled"])?;
+    ensure!(site.row()?.0 == "san iscsi disabled 0 0 0 N/A", "{:?}", site.row()?);
+    nothing_left()?;
+
+    // A target whose LUNs are for volume groups: its LUNs are no disks of guests, but they are there.
+    site.storages.ok("set san --disable 0 --content none")?;
+    site.storages.ok("activate san")?;
+    let listed = site.storages.run("list san")?;
+    ensure!(listed.status == 0 && listed.stdout.lines().count() == 1, "{listed:?}");
+    ensure!(listed.stderr.contains("1 LUNs are left out"), "{listed:?}");
+    ensure!(site.row()?.0.starts_with("san iscsi active 16384 "), "{:?}", site.row()?);
+    verified_io(ctx, &site.device(&lun)?)?;
+    ensure!(!site.storages.ok("status --content images")?.contains("san"));
+    site.storages.ok("set san --content images")?;
+    ensure!(site.storages.ok("list san")?.contains(&lun));
+
+    // What is switched off while it is active can still be deactivated, and nothing else can be done with it.
+    site.storages.ok("set san --disable 1")?;
+    site.refused("list san", 1, &["storage 'san' is disabled"])?;
+    site.refused("iscsi rescan san", 1, &["storage 'san' is disabled"])?;
+    ensure!(class("iscsi_session").len() == 1);
     site.storages.ok("deactivate san")?;
     nothing_left()
 }

@@ -200,8 +200,15 @@ impl ListArgs {
         }
         let is_wanted = self.vmid.is_none() && self.content.as_deref().is_none_or(|c| c == IMAGES);
         let mut volumes = Vec::new();
+        let mut notes = Vec::new();
         let mut warnings = context.resolver.warnings();
-        for unit in seen.units.iter().filter(|_| is_wanted) {
+        if !storage.holds_images && !seen.units.is_empty() {
+            let (id, count) = (&storage.id, seen.units.len());
+            notes.push(format!(
+                "{count} LUNs are left out: the content of storage '{id}' is none; 'thinvol iscsi sessions' shows them"
+            ));
+        }
+        for unit in seen.units.iter().filter(|_| is_wanted && storage.holds_images) {
             match storage.volume_id(unit) {
                 Some(volume) => volumes.push(lun_row(volume, unit)),
                 None => warnings.push(format!(
@@ -212,7 +219,7 @@ impl ListArgs {
             }
         }
         let storage = storage.id.to_string();
-        context.print(&Volumes { storage, volumes, notes: Vec::new(), warnings, tree: self.tree })
+        context.print(&Volumes { storage, volumes, notes, warnings, tree: self.tree })
     }
 
     /// What to say of volumes that have no volume id.

@@ -51,12 +51,24 @@ pub fn log_in_by(
     iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, limit)?;
     adopt(env, wish, luns, limit).map(|ready| (ready, Way::Iscsiadm)).map_err(|error| {
         let error = CliError::from(error);
-        let ended = iscsiadm::log_out(wish.target.as_str(), &wish.portal.to_string(), &Limit::new(UNDO));
-        match ended {
+        match undo(env, wish) {
             Ok(()) => error,
-            Err(ended) => error.caused_by(Some(&ended)),
+            Err(ended) => {
+                let mut error = error;
+                error.causes.push(ended.message);
+                error
+            }
         }
     })
+}
+
+/// Ends the session that iscsid has made.
+fn undo(env: &Env<'_>, wish: &Wish) -> Result<(), CliError> {
+    let limit = Limit::new(UNDO);
+    for session in list(env)?.iter().filter(|session| wish.is_met_by(session)) {
+        iscsiadm::log_out(session.sid, &limit)?;
+    }
+    Ok(())
 }
 
 /// Ends a session, and says by which way.
@@ -90,9 +102,15 @@ pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> 
         .hint("'--via auto' asks iscsiadm to end it")),
         (None, Via::Auto | Via::Iscsiadm) => {
             refuse_if_in_use(env, session)?;
-            let portal = session.portal.as_ref().map(ToString::to_string);
-            iscsiadm::log_out(&session.target, &portal.unwrap_or_default(), limit)?;
-            Ok(Way::Iscsiadm)
+            iscsiadm::log_out(session.sid, limit)?;
+            match sysfs::session(&env.roots, session.sid).filter(|now| now.target == session.target) {
+                None => Ok(Way::Iscsiadm),
+                Some(_) => Err(CliError::new(
+                    Code::Partial,
+                    format!("iscsiadm says that session {} is ended, but it is there", session.sid),
+                )
+                .hint(format!("'iscsiadm -m session -r {} -P 3' shows its state", session.sid))),
+            }
         }
     }
 }
