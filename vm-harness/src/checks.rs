@@ -1,28 +1,29 @@
 //! The checks that need no machine: format, lints, unit tests, licences.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::progress::step;
 use crate::workspace::Workspace;
 
-/// Runs them all; the first that fails ends it. Returns what could not be checked here, in words.
+/// Cargo lets one at a time compile. This is how long after the tests that take longest to run the rest begins, which
+/// is compiled while they run.
+const HEAD_START: Duration = Duration::from_secs(2);
+
+/// Runs them all. Returns what could not be checked here, in words.
 pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     step(workspace, "cargo fmt --check", |log| log.run(workspace.cargo().args(["fmt", "--check"])))?;
-    step(workspace, "cargo clippy", |log| {
-        let mut clippy = workspace.cargo();
-        clippy.args(["clippy", "--locked", "--workspace", "--profile", "guest", "--all-targets"]);
-        log.run(clippy.args(["--", "-D", "warnings"]))
-    })?;
-    let closing = step(workspace, "cargo test", |log| {
-        for mut test in workspace.all_tests() {
-            // `run` has unpacked tgtd: the tests that need it may not be skipped here.
-            log.run(test.env("THINVOL_NEED_TGTD", "1"))?;
-        }
-        Ok(closing_lines(&String::from_utf8_lossy(&std::fs::read(log.path())?)))
-    })?;
-    println!("{closing}");
+    let [outside, inside, of_tests] = workspace.all_tests();
+    let (long, rest) = std::thread::scope(|scope| {
+        let long = scope.spawn(|| test(workspace, "cargo test", [outside]));
+        std::thread::sleep(HEAD_START);
+        let rest = test(workspace, "cargo test --lib", [inside, of_tests])
+            .and_then(|closing| clippy(workspace).map(|()| closing));
+        (long.join().unwrap_or_else(|_| Err(anyhow!("a thread of the harness panicked"))), rest)
+    });
+    println!("{}\n{}", long?, rest?);
     let deny =
         Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if deny.is_ok_and(|status| status.success()) {
@@ -37,6 +38,25 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
         "SKIPPED: licences, sources and versions of the dependencies (deny.toml): cargo-deny is not installed; \
          'cargo install --locked cargo-deny' installs it",
     ))
+}
+
+fn clippy(workspace: &Workspace) -> Result<()> {
+    step(workspace, "cargo clippy", |log| {
+        let mut clippy = workspace.cargo();
+        clippy.args(["clippy", "--locked", "--workspace", "--profile", "guest", "--all-targets"]);
+        log.run(clippy.args(["--", "-D", "warnings"]))
+    })
+}
+
+/// Runs tests; returns their closing lines.
+fn test<const N: usize>(workspace: &Workspace, name: &str, commands: [Command; N]) -> Result<String> {
+    step(workspace, name, |log| {
+        for mut test in commands {
+            // `run` has unpacked tgtd: the tests that need it may not be skipped here.
+            log.run(test.env("THINVOL_NEED_TGTD", "1"))?;
+        }
+        Ok(closing_lines(&String::from_utf8_lossy(&std::fs::read(log.path())?)))
+    })
 }
 
 /// What each test binary said it is and how it ended.

@@ -97,7 +97,7 @@ impl Ticker {
             std::thread::spawn(move || {
                 let started = Instant::now();
                 while stopped.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
-                    eprint!("\r  ...   {name} ({} s)", started.elapsed().as_secs());
+                    eprint!("\r\x1b[K  ...   {name} ({} s)", started.elapsed().as_secs());
                 }
                 eprint!("\r\x1b[K");
             })
