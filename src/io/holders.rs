@@ -57,6 +57,14 @@ pub struct Process {
     pub comm: String,
 }
 
+impl Process {
+    /// Whether it is udev's: then it is done in a moment. Source: systemd `src/udev/udevd.c` and `udev-manager.c`,
+    /// which name the daemon and its workers.
+    pub fn is_of_udev(&self) -> bool {
+        ["systemd-udevd", "(udev-worker)", "udevd", "systemd-udevd-w"].contains(&self.comm.as_str())
+    }
+}
+
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.comm.as_str() {

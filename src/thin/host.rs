@@ -169,7 +169,10 @@ impl Host for LinuxHost {
     }
 
     fn is_held_for_good(&self, dev: DevNo) -> bool {
-        holders(dev).iter().any(|holder| !matches!(holder, Holder::Process(_)))
+        holders(dev).iter().any(|holder| match holder {
+            Holder::Process(process) => !process.is_of_udev(),
+            Holder::Device { .. } | Holder::Mount { .. } | Holder::Swap | Holder::Loop { .. } => true,
+        })
     }
 
     fn holders(&self, dev: DevNo) -> Vec<String> {

@@ -171,7 +171,7 @@ pub trait Host {
     /// If it cannot be started.
     fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>>;
 
-    /// Whether what keeps a device open stays until somebody ends it: a mount, swap, another device.
+    /// Whether something else than udev is seen to keep a device open: it stays so until somebody ends it.
     fn is_held_for_good(&self, dev: DevNo) -> bool;
 
     /// Who keeps a device open, in words.

@@ -61,7 +61,7 @@ pub struct Session<'a> {
     pub new_uuid: &'a dyn Fn() -> LvmUuid,
     /// What was seen last, if nothing was done since: the plan that follows needs no second look.
     pub looked: Option<Observed>,
-    /// How long a device is waited for that udev or a dying process still holds open.
+    /// How long a device is waited for that udev, or nobody to be seen, holds open.
     pub busy_wait: Duration,
 }
 
@@ -175,8 +175,8 @@ impl Session<'_> {
         }
     }
 
-    /// Whether all that is wrong is that devices are open, and by nothing that stays until somebody ends it: udev looks
-    /// into each device that was written to, and a process that is ending may not have let go yet.
+    /// Whether all that is wrong is that devices are open, and by nobody who would have to be asked: udev looks into
+    /// each device that was written to.
     fn may_pass(&self, refusal: &Refusal) -> bool {
         let mut all = std::iter::once(refusal).chain(&refusal.others);
         all.all(|refusal| refusal.busy.is_some_and(|dev| !self.host.is_held_for_good(dev)))
