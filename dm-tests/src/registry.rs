@@ -34,6 +34,7 @@ fn long() -> Vec<Case> {
         cases::crashes::LONG,
         cases::replay::LONG,
         cases::random_scripts::LONG,
+        cases::generated::LONG,
     ]
     .concat()
 }

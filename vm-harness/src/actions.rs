@@ -6,8 +6,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use vm_harness::protocol::Tier;
-use vm_harness::score::Score;
 
 use crate::accel::{self, Accel};
 use crate::args::Action;
@@ -84,13 +82,7 @@ fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, wish: Wish<'_>) -> Re
     let jobs = jobs.map_or_else(default_jobs, NonZeroUsize::get);
     let (setup, accel) = prepare(workspace, Profile::Guest, jobs)?;
     let cases = cases::list(&setup.payload, wish)?;
-    let mut score = Score::default();
-    for tier in [Tier::Fast, Tier::Full] {
-        let pool = Pool { workspace, setup: &setup, accel, tier, jobs };
-        let part = pool.run(&cases)?;
-        println!("{} tier: {}", tier.name(), part.line());
-        score.merge(part);
-    }
+    let score = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
     if wish.long && wish.filters.is_empty() {
         cuts::run(workspace, &setup, accel, cuts::MANY)?;
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
+use crate::image::Image;
 use crate::progress::step;
 use crate::workspace::Workspace;
 
@@ -12,12 +13,14 @@ use crate::workspace::Workspace;
 /// is compiled while they run.
 const HEAD_START: Duration = Duration::from_secs(2);
 
-/// Runs them all. Returns what could not be checked here, in words.
+/// Runs them all, and makes the machine's image meanwhile. Returns what could not be checked here, in words.
 pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     step(workspace, "cargo fmt --check", |log| log.run(workspace.cargo().args(["fmt", "--check"])))?;
     let [outside, inside, of_tests] = workspace.all_tests();
     let (long, rest) = std::thread::scope(|scope| {
         let long = scope.spawn(|| test(workspace, "cargo test", [outside]));
+        // What goes wrong with it is said when it is needed.
+        scope.spawn(|| Image::get(workspace).map(drop));
         std::thread::sleep(HEAD_START);
         let rest = test(workspace, "cargo test --lib", [inside, of_tests])
             .and_then(|closing| clippy(workspace).map(|()| closing));

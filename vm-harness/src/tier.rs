@@ -1,5 +1,5 @@
-//! Runs the cases of one tier in a few guests at once. Each guest takes the next case when it is done with one;
-//! one that a case has left unusable is replaced.
+//! Runs cases in a few guests at once. Each guest takes the next case when it is done with one; one that a case has
+//! left unusable, or that is not of the tier of what is left to do, is replaced.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -15,7 +15,7 @@ use crate::accel::Accel;
 use crate::guest::{GRACE, Guest, Setup, Silence};
 use crate::workspace::Workspace;
 
-/// What all guests of a tier are made from.
+/// What all guests are made from.
 pub struct Pool<'a> {
     /// Where things are kept.
     pub workspace: &'a Workspace,
@@ -23,18 +23,15 @@ pub struct Pool<'a> {
     pub setup: &'a Setup,
     /// Emulation or KVM.
     pub accel: Accel,
-    /// The tier.
-    pub tier: Tier,
     /// Guests at the same time, at most.
     pub jobs: usize,
 }
 
 impl Pool<'_> {
-    /// Runs those of `cases` that are of this tier; prints how they ended, in the order they are declared in.
+    /// Runs `cases`; prints how they ended, tier by tier, in the order they are declared in.
     pub fn run(&self, cases: &[CaseInfo]) -> Result<Score> {
-        let cases: Vec<&CaseInfo> = cases.iter().filter(|case| case.tier == self.tier).collect();
         let count = self.jobs.min(cases.len());
-        let queue = Queue::new(&cases);
+        let queue = Queue::new(cases);
         let (sender, receiver) = channel();
         let ends: Vec<Result<()>> = std::thread::scope(|scope| {
             let worker = |number| {
@@ -52,18 +49,23 @@ impl Pool<'_> {
         let mut results: Vec<(usize, CaseResult)> = receiver.iter().collect();
         results.sort_by_key(|(place, _)| *place);
         let mut score = Score::default();
-        for (_, result) in &results {
-            score.add(result);
+        for tier in [Tier::Fast, Tier::Full] {
+            let mut part = Score::default();
+            for (_, result) in results.iter().filter(|(place, _)| cases[*place].tier == tier) {
+                part.add(result);
+            }
+            println!("{} tier: {}", tier.name(), part.line());
+            score.merge(part);
         }
         ends.into_iter().collect::<Result<()>>()?;
         Ok(score)
     }
 
     /// Boots in the thread that will use the guest: QEMU is killed when the thread that started it ends.
-    fn boot(&self, number: usize) -> Result<Guest> {
-        let name = format!("boot {} machine {number}", self.tier.name());
+    fn boot(&self, number: usize, tier: Tier) -> Result<Guest> {
+        let name = format!("boot {} machine {number}", tier.name());
         let started = Instant::now();
-        let guest = Guest::boot(self.workspace, self.setup, self.tier, self.accel)
+        let guest = Guest::boot(self.workspace, self.setup, tier, self.accel)
             .with_context(|| format!("step failed: {name}"))?;
         eprintln!("  ok    {name} ({:.1} s)", started.elapsed().as_secs_f32());
         Ok(guest)
@@ -71,18 +73,19 @@ impl Pool<'_> {
 
     /// One guest after the other takes cases from the queue until none is left.
     fn work(&self, number: usize, queue: &Queue, results: &Sender<(usize, CaseResult)>) -> Result<()> {
-        let mut guest = None;
+        let mut guest: Option<(Tier, Guest)> = None;
         while let Some((place, case)) = queue.next() {
-            let mut running = match guest.take() {
-                Some(guest) => guest,
-                None => self.boot(number).inspect_err(|_| queue.stop())?,
+            // One of the other tier ends here.
+            let mut running = match guest.take().filter(|(tier, _)| *tier == case.tier) {
+                Some((_, guest)) => guest,
+                None => self.boot(number, case.tier).inspect_err(|_| queue.stop())?,
             };
             let result = judge(case, run_one(&mut running, case).inspect_err(|_| queue.stop())?);
             let what = word(&result.outcome);
             let seconds = result.ms / 1000;
-            eprintln!("  {what:<5} {} ({seconds} s, {} machine {number})", case.name, self.tier.name());
+            eprintln!("  {what:<5} {} ({seconds} s, {} machine {number})", case.name, case.tier.name());
             if result.clean {
-                guest = Some(running);
+                guest = Some((case.tier, running));
             } else {
                 eprintln!("        it left the machine unusable; what is left to do runs in a new one");
             }
@@ -100,16 +103,17 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The cases that wait for a guest: those that may take longest come first, so that the guests end together.
+/// The cases that wait for a guest: one tier after the other, and of each those that may take longest first, so that
+/// the guests end together.
 struct Queue<'a> {
     order: Vec<(usize, &'a CaseInfo)>,
     taken: AtomicUsize,
 }
 
 impl<'a> Queue<'a> {
-    fn new(cases: &[&'a CaseInfo]) -> Self {
-        let mut order: Vec<(usize, &CaseInfo)> = cases.iter().copied().enumerate().collect();
-        order.sort_by_key(|(_, case)| std::cmp::Reverse(case.limit_s));
+    fn new(cases: &'a [CaseInfo]) -> Self {
+        let mut order: Vec<(usize, &CaseInfo)> = cases.iter().enumerate().collect();
+        order.sort_by_key(|(_, case)| (case.tier == Tier::Full, std::cmp::Reverse(case.limit_s)));
         Queue { order, taken: AtomicUsize::new(0) }
     }
 
@@ -166,18 +170,23 @@ mod tests {
     use super::Queue;
 
     #[test]
-    fn the_longest_goes_first_and_keeps_its_place() {
-        let case = |name: &str, limit_s| CaseInfo {
+    fn one_tier_after_the_other_and_the_longest_first() {
+        let case = |name: &str, tier, limit_s| CaseInfo {
             name: name.to_owned(),
-            tier: Tier::Full,
+            tier,
             limit_s,
             long: false,
             must: None,
         };
-        let cases = [case("a", 60), case("b", 600), case("c", 60)];
-        let queue = Queue::new(&cases.iter().collect::<Vec<_>>());
+        let cases = [
+            case("a", Tier::Full, 60),
+            case("b", Tier::Full, 600),
+            case("c", Tier::Fast, 60),
+            case("d", Tier::Full, 60),
+        ];
+        let queue = Queue::new(&cases);
         let next = || queue.next().map(|(place, case)| (place, case.name.as_str()));
-        assert_eq!([next(), next()], [Some((1, "b")), Some((0, "a"))]);
+        assert_eq!([next(), next(), next()], [Some((2, "c")), Some((1, "b")), Some((0, "a"))]);
         queue.stop();
         assert_eq!(next(), None);
     }

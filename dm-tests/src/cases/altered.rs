@@ -8,7 +8,6 @@ use crate::ctx::{Ctx, Ran};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
-    Case { name: "altered::templates", tier: Tier::Full, limit_s: 500, run: templates },
     Case { name: "altered::mixed_batch", tier: Tier::Full, limit_s: 400, run: mixed_batch },
     Case { name: "altered::freed_with_discard", tier: Tier::Full, limit_s: 400, run: freed_with_discard },
     Case { name: "altered::freed_with_snapshots", tier: Tier::Full, limit_s: 400, run: freed_with_snapshots },
@@ -16,6 +15,7 @@ pub const CASES: &[Case] = &[
 
 /// Those that take longer.
 pub const LONG: &[Case] = &[
+    Case { name: "altered::templates", tier: Tier::Full, limit_s: 500, run: templates },
     Case { name: "altered::rolled_back", tier: Tier::Full, limit_s: 500, run: rolled_back },
     Case { name: "altered::shrunk", tier: Tier::Full, limit_s: 400, run: shrunk },
     Case { name: "altered::renamed_while_open", tier: Tier::Full, limit_s: 400, run: renamed_while_open },

@@ -20,23 +20,29 @@ pub const CASES: &[Case] = &[Case {
     name: "generated::groups_read_by_lvm2",
     tier: Tier::Full,
     limit_s: 400,
-    run: groups_read_by_lvm2,
+    run: |ctx| groups_read_by_lvm2(ctx, 0x9e37_79b9_7f4a_7c15, 5),
 }];
 
-/// Commits of each kind of disk.
-const ROUNDS: u64 = 10;
+/// Those that take longer.
+pub const LONG: &[Case] = &[Case {
+    name: "generated::many_groups_read_by_lvm2",
+    tier: Tier::Full,
+    limit_s: 900,
+    run: |ctx| groups_read_by_lvm2(ctx, 0xd1b5_4a32_d192_ed03, 40),
+}];
 
 /// The most changes in one commit.
 const EDITS: u64 = 12;
 
-fn groups_read_by_lvm2(ctx: &Ctx) -> Result<()> {
+/// So many commits, drawn from that seed.
+fn groups_read_by_lvm2(ctx: &Ctx, seed: u64, rounds: u64) -> Result<()> {
     let vg = ctx.volume_group(&[256 << 20, 64 << 20], 512)?;
     ctx.ok(&format!("lvcreate -y --type thin-pool -L 64M -n data {vg}"))?;
     ctx.ok(&format!("lvcreate -V 8M -T {vg}/data -n seed"))?;
     ctx.lvm(&format!("vgchange -an {vg}"))?;
     let disks = ctx.lvm(&format!("pvs --noheadings -o pv_name -S vg_name={vg}"))?;
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    for round in 0..ROUNDS {
+    let mut random = Random(seed);
+    for round in 0..rounds {
         let devices = disks.split_whitespace().map(|disk| -> Result<Box<dyn BlockDev>> {
             Ok(Box::new(DirectFile::open(disk.as_ref(), Access::ReadWrite)?))
         });

@@ -11,12 +11,12 @@ pub const CASES: &[Case] = &[
     Case { name: "volumes::in_a_stopped_pool", tier: Tier::Full, limit_s: 240, run: in_a_stopped_pool },
     Case { name: "volumes::freed", tier: Tier::Full, limit_s: 240, run: freed },
     Case { name: "volumes::stacks_are_lvm2s", tier: Tier::Full, limit_s: 240, run: stacks_are_lvm2s },
-    Case { name: "volumes::zeroed_on_request", tier: Tier::Full, limit_s: 240, run: zeroed_on_request },
     Case { name: "volumes::shown", tier: Tier::Full, limit_s: 240, run: shown },
 ];
 
 /// Those that take longer.
 pub const LONG: &[Case] = &[
+    Case { name: "volumes::zeroed_on_request", tier: Tier::Full, limit_s: 240, run: zeroed_on_request },
     Case { name: "volumes::on_many_layouts", tier: Tier::Full, limit_s: 300, run: on_many_layouts },
     Case { name: "volumes::many_in_one_batch", tier: Tier::Full, limit_s: 240, run: many_in_one_batch },
 ];
