@@ -52,7 +52,7 @@ pub(super) fn sum(ctx: &Ctx, vg: &str, lv: &str) -> Result<String> {
 
 fn hold_the_moment(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 12M"))?;
     write(ctx, vg, "vm-100-disk-0", 1)?;
     let then = sum(ctx, vg, "vm-100-disk-0")?;
     ctx.change(&format!("snapshot {vg}/vm-100-disk-0@s1"))?;
