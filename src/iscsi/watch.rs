@@ -15,15 +15,15 @@ const WAITS_MS: [u64; 7] = [0, 100, 250, 500, 1000, 2000, 5000];
 /// The wait after a failure that a repetition alone does not mend: the target refuses.
 const REFUSED_WAIT: Duration = Duration::from_secs(30);
 
-/// What is to be done about a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is to be done about a session; the later ones are more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
-    /// Give it a new connection.
-    Recover,
-    /// Say goodbye first: the target has asked for that. Then give it a new connection.
-    Relogin,
     /// Look for changes of its LUNs.
     Rescan,
+    /// Say goodbye first: the target has asked for that. Then give it a new connection.
+    Relogin,
+    /// Give it a new connection.
+    Recover,
 }
 
 /// How a task ended.
@@ -52,6 +52,8 @@ struct Care {
     place: Place,
     /// Tries that failed.
     failures: u32,
+    /// What is to be done after it.
+    next: Option<Task>,
 }
 
 /// The sessions that need something.
@@ -61,14 +63,25 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Takes up a task for a session, at once. What is planned or under way already stays, unless the new task is
-    /// more: a lost connection outdoes everything.
+    /// Takes up a task for a session, at once. What is under way goes on; of what is planned, a lost connection comes
+    /// before all else, and LUNs are looked for when there is a connection.
     pub fn take_up(&mut self, sid: SessionId, task: Task, now: Duration) {
-        let care = self.sessions.entry(sid).or_insert(Care { task, place: Place::Waiting(now), failures: 0 });
-        if let Place::Waiting(_) = care.place
-            && care.task != Task::Recover
-        {
-            care.task = if task == Task::Rescan { care.task } else { task };
+        let Some(care) = self.sessions.get_mut(&sid) else {
+            self.sessions.insert(sid, Care { task, place: Place::Waiting(now), failures: 0, next: None });
+            return;
+        };
+        let later = match care.place {
+            Place::Working => task,
+            Place::Waiting(_) => {
+                let less = care.task.min(task);
+                care.task = care.task.max(task);
+                less
+            }
+        };
+        let is_looking = care.place == Place::Working && care.task == Task::Rescan;
+        // While a connection is replaced, what is heard of one is about the old one; LUNs are another matter.
+        if is_looking || (later == Task::Rescan && care.task != Task::Rescan) {
+            care.next = care.next.max(Some(later));
         }
     }
 
@@ -113,7 +126,10 @@ impl Watch {
     pub fn ended(&mut self, sid: SessionId, outcome: Outcome, now: Duration, lot: u64) -> u32 {
         let Some(care) = self.sessions.get_mut(&sid) else { return 0 };
         if outcome == Outcome::Done || care.task == Task::Rescan {
-            self.sessions.remove(&sid);
+            match care.next.take() {
+                Some(task) => *care = Care { task, place: Place::Waiting(now), failures: 0, next: None },
+                None => drop(self.sessions.remove(&sid)),
+            }
             return 0;
         }
         care.failures = care.failures.saturating_add(1);
@@ -149,6 +165,40 @@ mod tests {
 
     fn ms(count: u64) -> Duration {
         Duration::from_millis(count)
+    }
+
+    #[test]
+    fn what_is_heard_while_something_is_done_is_done_after_it() {
+        let started = |first: Task| {
+            let mut watch = Watch::default();
+            watch.take_up(ONE, first, ms(0));
+            assert_eq!(watch.start_due(ms(0)), [(ONE, first)]);
+            watch
+        };
+        for (first, heard, then) in [
+            (Task::Rescan, vec![Task::Relogin], Some(Task::Relogin)),
+            (Task::Rescan, vec![Task::Recover, Task::Rescan], Some(Task::Recover)),
+            (Task::Rescan, vec![Task::Rescan], Some(Task::Rescan)),
+            (Task::Recover, vec![Task::Rescan], Some(Task::Rescan)),
+            (Task::Relogin, vec![Task::Recover, Task::Rescan], Some(Task::Rescan)),
+            (Task::Relogin, vec![Task::Relogin, Task::Recover], None),
+        ] {
+            let mut watch = started(first);
+            heard.iter().for_each(|task| watch.take_up(ONE, *task, ms(1)));
+            assert!(watch.start_due(ms(1)).is_empty(), "one at a time");
+            watch.ended(ONE, Outcome::Done, ms(2), 0);
+            let due: Vec<Task> = watch.start_due(ms(2)).into_iter().map(|(_, task)| task).collect();
+            assert_eq!(due, Vec::from_iter(then), "{first:?}, then {heard:?}");
+        }
+        // A look that waits is not lost when the connection is, and comes when there is one.
+        let mut watch = Watch::default();
+        watch.take_up(ONE, Task::Rescan, ms(0));
+        watch.take_up(ONE, Task::Recover, ms(0));
+        assert_eq!(watch.start_due(ms(0)), [(ONE, Task::Recover)]);
+        watch.ended(ONE, Outcome::Failed, ms(1), 0);
+        assert_eq!(watch.start_due(ms(5000)), [(ONE, Task::Recover)]);
+        watch.ended(ONE, Outcome::Done, ms(5001), 0);
+        assert_eq!(watch.start_due(ms(5001)), [(ONE, Task::Rescan)]);
     }
 
     #[test]

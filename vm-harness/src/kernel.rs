@@ -58,6 +58,7 @@ const ON_DISK: &[&str] = &[
     "scsi_debug",
     "sd_mod",
     "sg",
+    "sha3_generic",
     "target_core_file",
     "target_core_iblock",
     "target_core_mod",
