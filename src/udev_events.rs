@@ -7,9 +7,6 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use thinvol::io::events::{BlockEvents, pauses};
 
-/// A pause after a signal, or where the socket does not work.
-const FAILED_PAUSE: Duration = Duration::from_millis(10);
-
 /// The longest wait for news. Whoever waits looks at the device itself after it: news can be lost.
 const LONGEST: Duration = Duration::from_millis(100);
 
@@ -38,7 +35,7 @@ impl BlockEvents for UdevEvents {
             Ok(1..) => self.0.iter().for_each(drop),
             Ok(_) => {}
             // A signal, or a socket that does not work: without a pause this would never rest.
-            Err(_) => std::thread::sleep(FAILED_PAUSE.min(at_most)),
+            Err(_) => pauses().wait(at_most),
         }
     }
 }

@@ -117,6 +117,14 @@ impl CliError {
         self
     }
 
+    /// The same with what went wrong besides, as further causes.
+    #[must_use]
+    pub fn along_with(mut self, other: Self) -> Self {
+        self.causes.push(other.message);
+        self.causes.extend(other.causes);
+        self
+    }
+
     /// The same as the cause of a wider error, which keeps its hint.
     #[must_use]
     pub fn within(self, code: Code, message: impl Into<String>) -> Self {

@@ -25,8 +25,8 @@ const MAX_TEXT: u64 = 8 << 10;
 /// What iscsiadm says with its exit status. Source: open-iscsi `include/iscsi_err.h`.
 mod status {
     pub const OK: i32 = 0;
-    pub const SESSION_EXISTS: i32 = 15;
     pub const NO_SUCH_SESSION: i32 = 2;
+    pub const SESSION_EXISTS: i32 = 15;
     pub const NO_OBJECTS: i32 = 21;
     pub const NOT_IN_SYSFS: i32 = 22;
 }
@@ -120,8 +120,8 @@ pub fn log_in(
 }
 
 /// Logs out of a session of iscsid's. That there is none any more is fine, in whatever words: whether it is gone is for
-/// the caller to see. The session is named by its number: it can be ended
-/// also when iscsid has no record of its target any more.
+/// the caller to see. The session is named by its number: it can be ended also when iscsid has no record of its target
+/// any more.
 ///
 /// # Errors
 /// If iscsiadm fails.

@@ -56,6 +56,13 @@ struct Care {
     next: Option<Task>,
 }
 
+impl Care {
+    /// A task to be started now.
+    fn new(task: Task, now: Duration) -> Self {
+        Self { task, place: Place::Waiting(now), failures: 0, next: None }
+    }
+}
+
 /// The sessions that need something.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -66,10 +73,7 @@ impl Watch {
     /// Takes up a task for a session, at once. What is under way goes on; of what is planned, a lost connection comes
     /// before all else, and LUNs are looked for when there is a connection.
     pub fn take_up(&mut self, sid: SessionId, task: Task, now: Duration) {
-        let Some(care) = self.sessions.get_mut(&sid) else {
-            self.sessions.insert(sid, Care { task, place: Place::Waiting(now), failures: 0, next: None });
-            return;
-        };
+        let care = self.sessions.entry(sid).or_insert(Care::new(task, now));
         let later = match care.place {
             Place::Working => task,
             Place::Waiting(_) => {
@@ -127,7 +131,7 @@ impl Watch {
         let Some(care) = self.sessions.get_mut(&sid) else { return 0 };
         if outcome == Outcome::Done || care.task == Task::Rescan {
             match care.next.take() {
-                Some(task) => *care = Care { task, place: Place::Waiting(now), failures: 0, next: None },
+                Some(task) => *care = Care::new(task, now),
                 None => drop(self.sessions.remove(&sid)),
             }
             return 0;

@@ -14,7 +14,7 @@ use crate::io::holders::{Holder, holders};
 use crate::sys::guard::{Endangered, ResumeGuard};
 use crate::sys::memory::MemoryLocked;
 use crate::thin::exec::udev_flags;
-use crate::thin::ports::{CheckFailure, Guard, Host, MarkFailure, Onlooker};
+use crate::thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure, Onlooker};
 use crate::thin::stack::Role;
 
 /// Where marks are kept: gone after a reboot, when anything may have been left behind.
@@ -168,15 +168,13 @@ impl Host for LinuxHost {
         }))
     }
 
-    fn is_held_for_good(&self, dev: DevNo) -> bool {
-        holders(dev).iter().any(|holder| match holder {
+    fn holders(&self, dev: DevNo) -> Holders {
+        let found = holders(dev);
+        let stays = |holder: &Holder| match holder {
             Holder::Process(process) => !process.is_of_udev(),
             Holder::Device { .. } | Holder::Mount { .. } | Holder::Swap | Holder::Loop { .. } => true,
-        })
-    }
-
-    fn holders(&self, dev: DevNo) -> Vec<String> {
-        holders(dev).iter().map(ToString::to_string).collect()
+        };
+        Holders { names: found.iter().map(ToString::to_string).collect(), stay: found.iter().any(stays) }
     }
 
     fn now(&self) -> Duration {

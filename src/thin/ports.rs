@@ -171,11 +171,8 @@ pub trait Host {
     /// If it cannot be started.
     fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>>;
 
-    /// Whether something else than udev is seen to keep a device open: it stays so until somebody ends it.
-    fn is_held_for_good(&self, dev: DevNo) -> bool;
-
-    /// Who keeps a device open, in words.
-    fn holders(&self, dev: DevNo) -> Vec<String>;
+    /// Who keeps a device open.
+    fn holders(&self, dev: DevNo) -> Holders;
 
     /// A monotonic clock.
     fn now(&self) -> Duration;
@@ -186,6 +183,15 @@ pub trait Host {
     /// Tells whoever watches that so many of the plan's pieces of work are done; at the end, `done` is `of`. Never
     /// called while anything is suspended.
     fn progress(&self, _done: usize, _of: usize) {}
+}
+
+/// Who keeps a device open, as far as can be seen.
+#[derive(Clone, Debug, Default)]
+pub struct Holders {
+    /// They, in words.
+    pub names: Vec<String>,
+    /// Whether another than udev is among them: it stays until somebody ends it.
+    pub stay: bool,
 }
 
 /// Whoever is told how far a plan has come. It must not wait for anybody: a volume group is locked meanwhile.

@@ -166,35 +166,34 @@ impl Session<'_> {
             observed.fresh = Fresh { uuids, stamp: self.stamp.clone() };
             match plan(&self.metadata, &observed, requests) {
                 Ok(plan) => return Ok(plan),
-                Err(refusal) if self.host.now() < deadline && self.may_pass(&refusal) => {
+                Err(mut refusal) => {
+                    if !self.may_pass(&mut refusal) || self.host.now() >= deadline {
+                        return Err(refusal.into());
+                    }
                     self.host.pause(LOOK_PAUSE);
                     observed = look()?;
                 }
-                Err(refusal) => return Err(self.refused(refusal)),
             }
         }
     }
 
-    /// Whether all that is wrong is that devices are open, and by nobody who would have to be asked: udev looks into
-    /// each device that was written to.
-    fn may_pass(&self, refusal: &Refusal) -> bool {
-        let mut all = std::iter::once(refusal).chain(&refusal.others);
-        all.all(|refusal| refusal.busy.is_some_and(|dev| !self.host.is_held_for_good(dev)))
-    }
-
-    /// The failure of refused requests, with the holders of what is in use. To look for them takes a while: of many,
-    /// only those of the first are named.
-    fn refused(&self, mut refusal: Refusal) -> EngineError {
+    /// Names the holders of what is in use, and says whether all that is wrong is that devices are open, and by nobody
+    /// who would have to be asked: udev looks into each device that was written to. To look for holders takes a while:
+    /// of many, only those of the first are.
+    fn may_pass(&self, refusal: &mut Refusal) -> bool {
         const NAMED: usize = 20;
         let mut others = std::mem::take(&mut refusal.others);
-        let all = std::iter::once(&mut refusal).chain(&mut others);
+        let mut may_pass = std::iter::once(&*refusal).chain(&others).all(|refusal| refusal.busy.is_some());
+        let all = std::iter::once(&mut *refusal).chain(&mut others);
         for (refusal, dev) in all.filter_map(|refusal| refusal.busy.map(|dev| (refusal, dev))).take(NAMED) {
             let holders = self.host.holders(dev);
-            if !holders.is_empty() {
-                refusal.hint = Some(format!("it is used by {}", holders.join(", ")));
+            may_pass &= !holders.stay;
+            if !holders.names.is_empty() {
+                refusal.hint = Some(format!("it is used by {}", holders.names.join(", ")));
             }
         }
-        Refusal { others, ..refusal }.into()
+        refusal.others = others;
+        may_pass
     }
 
     /// Runs a plan.

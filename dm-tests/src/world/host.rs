@@ -12,7 +12,7 @@ use thinvol::dm::kernel::{Kernel as _, UdevEvent};
 use thinvol::dm::name::DmName;
 use thinvol::dm::sim::SimKernel;
 use thinvol::ids::{DevNo, LvmUuid};
-use thinvol::thin::ports::{CheckFailure, Guard, Host, MarkFailure};
+use thinvol::thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure};
 
 /// What the host remembers and how it behaves.
 #[derive(Clone, Debug, Default)]
@@ -149,12 +149,9 @@ impl Host for SimHost {
         Ok(Box::new(SimGuard { kernel: Rc::clone(&self.kernel), state: Rc::clone(&self.state) }))
     }
 
-    fn is_held_for_good(&self, _: DevNo) -> bool {
-        self.state.borrow().lets_go.is_none()
-    }
-
-    fn holders(&self, dev: DevNo) -> Vec<String> {
-        vec![format!("a process that has {dev} open")]
+    fn holders(&self, dev: DevNo) -> Holders {
+        let names = vec![format!("a process that has {dev} open")];
+        Holders { names, stay: self.state.borrow().lets_go.is_none() }
     }
 
     fn now(&self) -> Duration {

@@ -198,7 +198,9 @@ impl ListArgs {
         if !seen.is_active() {
             return Err(storage.not_active());
         }
-        let is_wanted = self.vmid.is_none() && self.content.as_deref().is_none_or(|c| c == IMAGES);
+        let is_wanted = storage.holds_images
+            && self.vmid.is_none()
+            && self.content.as_deref().is_none_or(|content| content == IMAGES);
         let mut volumes = Vec::new();
         let mut notes = Vec::new();
         let mut warnings = context.resolver.warnings();
@@ -208,7 +210,7 @@ impl ListArgs {
                 "{count} LUNs are left out: the content of storage '{id}' is none; 'thinvol iscsi sessions' shows them"
             ));
         }
-        for unit in seen.units.iter().filter(|_| is_wanted && storage.holds_images) {
+        for unit in seen.units.iter().filter(|_| is_wanted) {
             match storage.volume_id(unit) {
                 Some(volume) => volumes.push(lun_row(volume, unit)),
                 None => warnings.push(format!(

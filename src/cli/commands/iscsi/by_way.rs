@@ -53,11 +53,7 @@ pub fn log_in_by(
         let error = CliError::from(error);
         match undo(env, wish) {
             Ok(()) => error,
-            Err(ended) => {
-                let mut error = error;
-                error.causes.push(ended.message);
-                error
-            }
+            Err(ended) => error.along_with(ended),
         }
     })
 }

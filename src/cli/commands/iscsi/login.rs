@@ -303,8 +303,7 @@ fn failure(answer: LoggedIn) -> Result<(), CliError> {
     let message = format!("{count} of {} sessions cannot be had", done + count);
     let mut error = first.within(code, message);
     for more in failed {
-        error.causes.push(more.message);
-        error.causes.extend(more.causes);
+        error = error.along_with(more);
     }
     Err(error)
 }

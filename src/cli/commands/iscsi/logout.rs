@@ -148,8 +148,7 @@ fn failure(failures: Vec<CliError>, done: usize) -> Result<(), CliError> {
     let code = if done == 0 { first.code } else { Code::Partial };
     let mut error = first.within(code, format!("{count} of {} sessions are still there", done + count));
     for more in failures {
-        error.causes.push(more.message);
-        error.causes.extend(more.causes);
+        error = error.along_with(more);
     }
     Err(error)
 }
