@@ -1,7 +1,7 @@
 //! A small machine for tests of the engine: doubles at the bottom (`dm::sim`, `io::mem`, a host in memory), the shipped
 //! code above them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -217,6 +217,7 @@ impl World {
                 policy: self.policy.clone(),
                 stamp: stamp(),
                 new_uuid: &|| -> LvmUuid { machine.new_uuid() },
+                listed: Cell::default(),
                 looked: None,
                 busy_wait: BUSY_WAIT,
             },

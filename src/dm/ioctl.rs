@@ -89,11 +89,13 @@ impl LinuxDm {
     /// # Errors
     /// If it is absent or not permitted.
     pub fn open() -> Result<Self, OpenError> {
-        // The crate turns the cause into text, so ask first in a way that keeps it.
-        File::open(CONTROL_NODE).map_err(OpenError::from_io)?;
-        let dm =
-            DM::new().map_err(|error| OpenError::Other { source: io::Error::other(error.to_string()) })?;
-        Ok(Self { dm })
+        match DM::new() {
+            Ok(dm) => Ok(Self { dm }),
+            // The crate turns the cause into text: ask again in a way that keeps it.
+            Err(error) => Err(File::open(CONTROL_NODE).map_or_else(OpenError::from_io, |_| {
+                OpenError::Other { source: io::Error::other(error.to_string()) }
+            })),
+        }
     }
 
     fn info_of(&self, id: &DevId<'_>, shown: &str) -> Result<Option<DeviceInfo>, DmError> {

@@ -191,6 +191,11 @@ impl DmUuid {
         Self(format!("{LVM_UUID_PREFIX}{}{}{}", vg.compact(), lv.compact(), layer.uuid_suffix()))
     }
 
+    /// Whether it is one of LVM's, so that the device is an LV or a layer of one.
+    pub fn is_lvms(&self) -> bool {
+        self.0.starts_with(LVM_UUID_PREFIX)
+    }
+
     /// The uuid as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -65,10 +65,9 @@ impl Metadata {
         let text = doc.to_bytes();
         // A tree of thousands of volumes takes megabytes: it goes before the next one is made.
         drop(doc);
-        let next = Self::parse(&text).map_err(|error| match error {
-            MetadataError::Text(error) => EditError::Text(error),
-            MetadataError::Model(error) => EditError::Model(error),
-        })?;
+        let doc = Document::parse(&text)?;
+        let vg = Vg::from_next_document(&doc, (&self.doc, &self.vg))?;
+        let next = Self { doc, vg };
         differs(&self.vg, &next.vg, &draft).map_or(Ok(()), |what| Err(EditError::Miswritten(what)))?;
         if next.vg.seqno != seqno {
             return Err(EditError::Miswritten("the sequence number".into()));

@@ -10,6 +10,7 @@
 //! 2 and 3 only spare reads: when they leave a group incomplete, in doubt or unfound, the next one is asked. No lock is
 //! taken: whoever changes a group reads it again under its lock.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -135,12 +136,14 @@ pub struct Scanner {
     roots: Roots,
     conf: DevicesConf,
     explicit: Option<Vec<PathBuf>>,
+    /// The kernel's names of devices that are known to be LVs.
+    lvs: HashSet<String>,
 }
 
 impl Scanner {
     /// A scanner of the devices below `roots`, by the rules of `lvm.conf`.
     pub fn new(roots: Roots, conf: DevicesConf) -> Self {
-        Self { roots, conf, explicit: None }
+        Self { roots, conf, explicit: None, lvs: HashSet::new() }
     }
 
     /// A scanner of this machine's devices.
@@ -153,6 +156,12 @@ impl Scanner {
     pub fn only(mut self, devices: Vec<PathBuf>) -> Self {
         self.explicit = Some(devices);
         self
+    }
+
+    /// Knows these devices as LVs: it spares a look at each of them, and a host may have thousands.
+    #[must_use]
+    pub fn knowing_lvs(self, lvs: impl IntoIterator<Item = DevNo>) -> Self {
+        Self { lvs: lvs.into_iter().map(|no| format!("dm-{}", no.minor)).collect(), ..self }
     }
 
     /// Finds one volume group by name. Missing and duplicate PVs are part of the answer.

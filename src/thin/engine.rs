@@ -1,5 +1,6 @@
 //! The whole run: find the volume group, lock it, read it, and hand it to a session; afterwards the backup files.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -416,6 +417,7 @@ impl Engine {
             policy: self.policy(),
             stamp,
             new_uuid: &new_uuid,
+            listed: Cell::new(opened.listed.take()),
             looked: None,
             busy_wait: self.busy_wait(),
         });
@@ -456,7 +458,7 @@ impl Engine {
     }
 
     fn read(&self, vg: &VgName, access: Access) -> Result<Opened, EngineError> {
-        Opened::read(&self.scanner, vg, access)
+        Opened::read(&self.scanner, &self.kernel, vg, access)
     }
 }
 

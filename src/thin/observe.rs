@@ -147,12 +147,12 @@ impl Scope {
 }
 
 impl Observer<'_> {
-    /// Looks at what is in scope. Policy, fresh values and the metadata areas' state are the caller's to fill in.
+    /// Looks at what is in scope, given all devices there are. Policy, fresh values and the metadata areas' state are
+    /// the caller's to fill in.
     ///
     /// # Errors
     /// If device-mapper does not answer.
-    pub fn look(&self, scope: &Scope) -> Result<Observed, ObserveError> {
-        let listed = self.kernel.list()?;
+    pub fn look(&self, scope: &Scope, listed: Vec<ListedDevice>) -> Result<Observed, ObserveError> {
         let mut observed = Observed::default();
         for pv in &self.vg.pvs {
             if let Some(dev) = self.pvs.get(&pv.id) {

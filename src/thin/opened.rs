@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::dm::kernel::{Kernel, ListedDevice};
+use crate::dm::name::DmUuid;
 use crate::ids::{DevNo, LvmUuid, VgName};
 use crate::io::block::BlockDev;
 use crate::io::direct::{Access, DirectFile};
@@ -26,6 +28,8 @@ pub struct Opened {
     pub pvs: BTreeMap<LvmUuid, DevNo>,
     /// The devices it was read from.
     pub devices: Vec<(PathBuf, DevNo)>,
+    /// All devices of device-mapper when it was read.
+    pub listed: Option<Vec<ListedDevice>>,
 }
 
 impl Opened {
@@ -33,7 +37,17 @@ impl Opened {
     ///
     /// # Errors
     /// If it is not there, is there twice, or its metadata breaks a rule: then nothing of it is trusted.
-    pub fn read(scanner: &Scanner, vg: &VgName, access: Access) -> Result<Self, EngineError> {
+    pub fn read(
+        scanner: &Scanner,
+        kernel: &dyn Kernel,
+        vg: &VgName,
+        access: Access,
+    ) -> Result<Self, EngineError> {
+        let listed = kernel
+            .list()
+            .map_err(|error| EngineError::caused(Kind::Refused, "device-mapper does not answer", error))?;
+        let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
+        let scanner = scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev));
         let found = scanner.find_vg(vg).map_err(|error| match error {
             ScanError::NotFound { .. } => {
                 EngineError::caused(Kind::NotFound, format!("volume group {vg} was not found"), error)
@@ -78,7 +92,7 @@ impl Opened {
         }
         let pvs = found.pvs.iter().map(|pv| (pv.id, pv.no)).collect();
         let devices = found.pvs.iter().map(|pv| (pv.path.clone(), pv.no)).collect();
-        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices })
+        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices, listed: Some(listed) })
     }
 
     /// What is not as it should be and stays so.

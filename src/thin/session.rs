@@ -1,13 +1,14 @@
 //! One volume group, open under its lock: look, recover, plan, execute. The same code runs over the real ports and the
 //! doubles.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::dm::kernel::Kernel;
+use crate::dm::kernel::{Kernel, ListedDevice};
 use crate::dm::name::{DmUuid, Layer};
 use crate::dm::udev::UdevSync;
 use crate::ids::{DevNo, LvName, LvmUuid, VgName};
@@ -59,6 +60,9 @@ pub struct Session<'a> {
     pub stamp: Stamp,
     /// Makes new UUIDs.
     pub new_uuid: &'a dyn Fn() -> LvmUuid,
+    /// All devices of device-mapper, if they were listed under the lock and nothing was done since: the first look
+    /// takes them.
+    pub listed: Cell<Option<Vec<ListedDevice>>>,
     /// What was seen last, if nothing was done since: the plan that follows needs no second look.
     pub looked: Option<Observed>,
     /// How long a device is waited for that udev, or nobody to be seen, holds open.
@@ -74,7 +78,9 @@ impl Session<'_> {
         let vg = &self.metadata.vg;
         let observer =
             Observer { kernel: self.kernel, host: self.host, vg, pvs: &self.pvs, reader: self.reader };
-        let mut observed = observer.look(scope).map_err(|error| match error {
+        let listed = self.listed.take().map_or_else(|| self.kernel.list(), Ok);
+        let observed = listed.map_err(ObserveError::from).and_then(|listed| observer.look(scope, listed));
+        let mut observed = observed.map_err(|error| match error {
             ObserveError::Dm(error) => {
                 EngineError::caused(Kind::Refused, "device-mapper does not answer", error)
             }

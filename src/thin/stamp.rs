@@ -13,15 +13,19 @@ pub fn host_name() -> String {
 /// The header of metadata written now, on behalf of that command line.
 pub fn stamp(command_line: &str) -> Stamp {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let uname = nix::sys::utsname::uname().map(|name| {
-        let words = [name.sysname(), name.nodename(), name.release(), name.version(), name.machine()];
-        words.map(|word| word.to_string_lossy().into_owned()).join(" ")
-    });
+    let (host, uname) = nix::sys::utsname::uname().map_or_else(
+        |_| Default::default(),
+        |name| {
+            let words = [name.sysname(), name.nodename(), name.release(), name.version(), name.machine()];
+            let words = words.map(|word| word.to_string_lossy().into_owned());
+            (words[1].clone(), words.join(" "))
+        },
+    );
     let now = i64::try_from(time).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     Stamp {
         description: format!("Write from {command_line}."),
-        host: host_name(),
-        uname: uname.unwrap_or_default(),
+        host,
+        uname,
         time,
         time_text: now.map(|now| now.strftime("%a %b %e %H:%M:%S %Y UTC").to_string()).unwrap_or_default(),
     }

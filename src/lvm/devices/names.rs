@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::roots::Roots;
 use super::sysfs::Device;
+use super::udev_db::UdevRecord;
 use crate::ids::DevNo;
 
 /// How deep directories below `/dev` are looked into, and how many entries in all.
@@ -60,29 +61,51 @@ impl Names {
         Self::Walked(names)
     }
 
-    /// All names of a device that lead to it, the preferred one first; none if it has no node.
-    pub fn of(&self, roots: &Roots, device: &Device) -> Vec<PathBuf> {
-        let mut names = match self {
-            Self::Walked(names) => names.get(&device.no).cloned().unwrap_or_default(),
-            Self::Udev => {
-                let links = roots.udev_record(device.no).map(|record| record.links).unwrap_or_default();
-                let mapped = device.dm.as_ref().map(|dm| Path::new("mapper").join(&dm.name));
-                let mut names: Vec<PathBuf> = links
-                    .into_iter()
-                    .chain(mapped)
-                    .chain([PathBuf::from(&device.kernel_name)])
-                    .filter(|name| name.components().all(|part| matches!(part, Component::Normal(_))))
-                    .map(|name| roots.dev.join(name))
-                    .collect();
-                // A link that several devices claim leads to one of them only.
-                names.retain(|name| roots.node_number(name) == Some(device.no));
-                names
-            }
-        };
+    /// All names of a device that lead to it, the preferred one first; none if it has no node. `record` is what udev
+    /// knows of it.
+    pub fn of(&self, roots: &Roots, device: &Device, record: Option<&UdevRecord>) -> Vec<PathBuf> {
+        let mut names = self.claimed(roots, device, record);
         names.sort();
         names.dedup();
+        names.retain(|name| self.lead_to(roots, device, name));
         names.sort_by(|a, b| compare(&roots.dev, a, b));
         names
+    }
+
+    /// The preferred name of a device; `None` if it has no node. This looks at few of the others.
+    pub fn preferred(&self, roots: &Roots, device: &Device, record: Option<&UdevRecord>) -> Option<PathBuf> {
+        let mut names = self.claimed(roots, device, record);
+        loop {
+            let first = (0..names.len()).min_by(|a, b| compare(&roots.dev, &names[*a], &names[*b]))?;
+            let name = names.swap_remove(first);
+            if self.lead_to(roots, device, &name) {
+                return Some(name);
+            }
+        }
+    }
+
+    /// The names that a device should have, in no order. Its own come first: most others are told to be
+    /// less preferred by their place alone.
+    fn claimed(&self, roots: &Roots, device: &Device, record: Option<&UdevRecord>) -> Vec<PathBuf> {
+        match self {
+            Self::Walked(names) => names.get(&device.no).cloned().unwrap_or_default(),
+            Self::Udev => {
+                let links = record.map(|record| record.links.as_slice()).unwrap_or_default();
+                let mapped = device.dm.as_ref().map(|dm| Path::new("mapper").join(&dm.name));
+                let own = [Some(PathBuf::from(&device.kernel_name)), mapped];
+                own.into_iter()
+                    .flatten()
+                    .chain(links.iter().cloned())
+                    .filter(|name| name.components().all(|part| matches!(part, Component::Normal(_))))
+                    .map(|name| roots.dev.join(name))
+                    .collect()
+            }
+        }
+    }
+
+    /// A link that several devices claim leads to one of them only. What was walked was looked at then.
+    fn lead_to(&self, roots: &Roots, device: &Device, name: &Path) -> bool {
+        matches!(self, Self::Walked(_)) || roots.node_number(name) == Some(device.no)
     }
 }
 

@@ -53,6 +53,16 @@ fn block_node(path: &Path) -> io::Result<Option<DevNo>> {
     Ok(Some(DevNo { major: narrow(major(file.rdev()))?, minor: narrow(minor(file.rdev()))? }))
 }
 
+/// Reads an attribute in sysfs, without the line end; `None` if it cannot be read. The kernel makes an attribute as a
+/// whole, of at most a page, when it is read from its start: one call gets it all. Source: Linux
+/// `Documentation/filesystems/sysfs.rst`.
+pub fn read_attribute(path: &Path) -> Option<String> {
+    const PAGE: usize = 4096;
+    let mut page = [0; PAGE];
+    let length = fs::File::open(path).ok()?.read(&mut page).ok()?;
+    Some(String::from_utf8_lossy(&page[..length]).trim_end_matches('\n').to_owned())
+}
+
 /// Reads a small file of the kernel or of udev, without the line end; `None` if it cannot be read.
 pub fn read_small(path: &Path) -> Option<String> {
     /// More than any attribute or record that is looked at.

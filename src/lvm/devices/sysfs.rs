@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::roots::{Roots, read_small};
+use super::roots::{Roots, read_attribute};
 use crate::ids::DevNo;
 use crate::units::Sectors;
 
@@ -75,6 +75,16 @@ impl Roots {
 
     /// Looks at one block device; `None` if it is gone or says nothing usable.
     pub fn device(&self, kernel_name: &str) -> Option<Device> {
+        self.device_of_size(kernel_name, self.size(kernel_name)?)
+    }
+
+    /// The size of a device; zero if nothing is behind it, `None` if it is gone.
+    pub fn size(&self, kernel_name: &str) -> Option<Sectors> {
+        Some(Sectors::new(self.attribute(kernel_name, "size")?.parse().ok()?))
+    }
+
+    /// Looks at the rest of a block device whose size is known; `None` if it is gone or says nothing usable.
+    pub fn device_of_size(&self, kernel_name: &str, size: Sectors) -> Option<Device> {
         let uevent = self.attribute(kernel_name, "uevent")?;
         let value = |key: &str| {
             uevent.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned)
@@ -89,7 +99,7 @@ impl Roots {
         });
         Some(Device {
             no,
-            size: Sectors::new(self.attribute(kernel_name, "size")?.parse().ok()?),
+            size,
             partition: if is_partition { number("PARTN") } else { None },
             disk: if is_partition { self.parent_disk(kernel_name) } else { None },
             dm,
@@ -106,7 +116,7 @@ impl Roots {
 
     /// An attribute of a device; `None` if it has none of that name, or an empty one.
     pub fn attribute(&self, kernel_name: &str, attribute: &str) -> Option<String> {
-        read_small(&self.block_dir(kernel_name).join(attribute)).filter(|text| !text.is_empty())
+        read_attribute(&self.block_dir(kernel_name).join(attribute)).filter(|text| !text.is_empty())
     }
 
     /// The attribute of a device, or else of the disk that it is a partition of.

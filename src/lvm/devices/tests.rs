@@ -11,7 +11,9 @@ use super::used_file::{IdType, UsedDevices};
 
 fn names(machine: &FakeMachine, source: &Names, device: &str) -> Vec<String> {
     let device = machine.roots.device(device).unwrap();
-    let names = source.of(&machine.roots, &device);
+    let record = machine.roots.udev_record(device.no);
+    let names = source.of(&machine.roots, &device, record.as_ref());
+    assert_eq!(source.preferred(&machine.roots, &device, record.as_ref()), names.first().cloned());
     names.iter().map(|name| name.strip_prefix(&machine.roots.dev).unwrap().display().to_string()).collect()
 }
 

@@ -115,7 +115,11 @@ impl UsedDevice {
         let special = device.dm.is_some() || types.is_md(device) || types.is_loop(device);
         let found = match &self.id_type {
             IdType::DevName => {
-                return names.of(roots, device).iter().any(|name| name.as_os_str() == id_name.as_str());
+                let record = roots.udev_record(device.no);
+                return names
+                    .of(roots, device, record.as_ref())
+                    .iter()
+                    .any(|name| name.as_os_str() == id_name.as_str());
             }
             IdType::SysWwid if !special => roots
                 .disk_attribute(device, "device/wwid")

@@ -133,7 +133,7 @@ impl<'a> Writer<'a> {
             let text = new.count.to_string();
             self.set_field(node, "extent_count", Some(&text), "start_extent")?;
             if let (Layout::File, Some(field)) = (self.layout, self.field(node, "extent_count")) {
-                let gap = comment_gap(&format!("extent_count = {text}"), self.depth(node));
+                let gap = comment_gap("extent_count = ".len() + text.len(), self.depth(node));
                 let comment = extents_comment(new.count, self.extent_size);
                 self.doc.set_comment(field, &format!("{gap}{comment}"))?;
             }
@@ -262,7 +262,7 @@ impl<'a> Writer<'a> {
             lines.line(&format!("tags = {}", list(&lv.tags)));
         }
         if let (Some(time), Some(host)) = (lv.creation_time, &lv.creation_host) {
-            lines.commented(&format!("creation_time = {time}"), &time_comment(time));
+            lines.commented(&["creation_time = ", &time.to_string()], &time_comment(time));
             lines.line(&format!("creation_host = {}", quote(host)));
         }
         lines.line(&format!("segment_count = {}", lv.segments.len()));
@@ -271,7 +271,7 @@ impl<'a> Writer<'a> {
             lines.open(&format!("segment{}", number + 1));
             lines.line(&format!("start_extent = {}", segment.start));
             let comment = extents_comment(segment.count, self.extent_size);
-            lines.commented(&format!("extent_count = {}", segment.count), &comment);
+            lines.commented(&["extent_count = ", &segment.count.to_string()], &comment);
             lines.blank();
             if let SegmentKind::Thin(thin) = &segment.kind {
                 thin_fields(&mut lines, thin);

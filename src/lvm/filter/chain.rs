@@ -1,5 +1,6 @@
 //! The checks that need no look inside a device, in the order of their cost.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::pattern::{PatternError, Patterns, Verdict};
@@ -10,7 +11,9 @@ use crate::lvm::devices::names::Names;
 use crate::lvm::devices::roots::Roots;
 use crate::lvm::devices::sysfs::{Device, LVM_UUID_PREFIX};
 use crate::lvm::devices::types::DeviceTypes;
+use crate::lvm::devices::udev_db::UdevRecord;
 use crate::lvm::devices::used_file::UsedDevices;
+use crate::units::Sectors;
 
 /// Length of `LVM-` and the uuids of VG and LV: an internal layer has more. Source: lvm2
 /// `lib/activate/dev_manager.c` (`_is_usable_uuid`).
@@ -30,13 +33,15 @@ pub struct Chain<'a> {
     global_filter: Patterns,
     /// The devices file, if it is in use; the patterns are not, then.
     used: Option<UsedDevices>,
+    /// The kernel's names of devices that are known to be LVs.
+    lvs: &'a HashSet<String>,
 }
 
 /// What the checks say of a device.
 #[derive(Clone, Debug)]
 pub enum Checked {
-    /// It is an LV, which is not for us; nothing else was looked at.
-    Lv,
+    /// It may not be used, for a reason for which lvm2's hints do not count it either; nothing else was looked at.
+    Passed(Skip),
     /// It may not be used, for this reason.
     Skipped(Device, Skip),
     /// It may be used.
@@ -48,14 +53,16 @@ pub enum Checked {
 pub struct Candidate {
     /// The device.
     pub device: Device,
-    /// Its names, the preferred one first.
-    pub names: Vec<PathBuf>,
+    /// The name to open it by.
+    pub path: PathBuf,
+    /// What udev knows of it.
+    pub record: Option<UdevRecord>,
 }
 
 impl Candidate {
-    /// The name to open it by.
-    pub fn path(&self) -> &Path {
-        &self.names[0]
+    /// What it holds instead of a PV, if udev found that out.
+    pub fn holds_other(&self) -> Option<&str> {
+        self.record.as_ref().and_then(UdevRecord::holds_other)
     }
 }
 
@@ -68,6 +75,7 @@ impl<'a> Chain<'a> {
         roots: &'a Roots,
         conf: &'a DevicesConf,
         used: Option<UsedDevices>,
+        lvs: &'a HashSet<String>,
     ) -> Result<Self, PatternError> {
         let patterns = |list: &Option<Vec<String>>| Patterns::parse(list.as_deref().unwrap_or_default());
         let wwids = conf.multipath_wwids_file.as_ref().filter(|_| conf.multipath_component_detection);
@@ -80,6 +88,7 @@ impl<'a> Chain<'a> {
             filter: patterns(&conf.filter)?,
             global_filter: patterns(&conf.global_filter)?,
             used,
+            lvs,
         })
     }
 
@@ -105,51 +114,49 @@ impl<'a> Chain<'a> {
 
     /// Decides about the device of that kernel name; `None` if it is gone.
     pub fn check(&self, kernel_name: &str) -> Option<Checked> {
-        // A host may have thousands of active LVs: one look at each is enough.
+        // A host may have thousands of active LVs, and loop devices with nothing behind them: one look is enough.
         let uuid = || self.roots.attribute(kernel_name, "dm/uuid");
-        if kernel_name.starts_with("dm-")
-            && !self.conf.scan_lvs
-            && uuid().is_some_and(|uuid| uuid.starts_with(LVM_UUID_PREFIX))
-        {
-            return Some(Checked::Lv);
+        let is_lv =
+            || self.lvs.contains(kernel_name) || uuid().is_some_and(|uuid| uuid.starts_with(LVM_UUID_PREFIX));
+        if kernel_name.starts_with("dm-") && !self.conf.scan_lvs && is_lv() {
+            return Some(Checked::Passed(Skip::Lv));
         }
-        let device = self.roots.device(kernel_name)?;
+        let size = self.roots.size(kernel_name)?;
+        if size == Sectors::ZERO {
+            return Some(Checked::Passed(Skip::NoMedium));
+        }
+        let device = self.roots.device_of_size(kernel_name, size)?;
         Some(match self.passes(&device) {
-            Ok(names) => Checked::Candidate(Candidate { device, names }),
+            Ok((path, record)) => Checked::Candidate(Candidate { device, path, record }),
             Err(skip) => Checked::Skipped(device, skip),
         })
     }
 
-    /// The names of a device that may be used.
-    ///
-    /// # Errors
-    /// The reason why it may not.
-    pub fn passes(&self, device: &Device) -> Result<Vec<PathBuf>, Skip> {
+    /// The name to open a device by that may be used, and udev's record of it.
+    fn passes(&self, device: &Device) -> Result<(PathBuf, Option<UdevRecord>), Skip> {
         self.device_mapper(device)?;
         if !self.types.is_known(device.no.major) {
             return Err(Skip::Type { major: device.no.major });
         }
-        self.size(device)?;
-        let mut names = self.names.of(self.roots, device);
-        if names.is_empty() {
-            return Err(Skip::NoNode);
+        let sectors = device.size.get();
+        if sectors < self.conf.pv_min_size_kib.saturating_mul(2) {
+            return Err(Skip::TooSmall { sectors });
         }
-        self.allowed(device, &mut names)?;
+        let record = self.roots.udev_record(device.no);
+        let path = self.allowed(device, record.as_ref())?;
         self.not_on_lv(device)?;
-        self.not_a_component(device)?;
-        Ok(names)
+        self.not_a_component(device, record.as_ref())?;
+        Ok((path, record))
     }
 
-    /// Whether this device belongs to the set that lvm2's hints file stands for. Source: lvm2 `lib/label/hints.c`
-    /// (`_dev_in_hint_hash`).
+    /// Whether a device that was looked at and may not be used belongs to the set that lvm2's hints file stands for,
+    /// and by which name. Source: lvm2 `lib/label/hints.c` (`_dev_in_hint_hash`).
     pub fn counts_for_hints(&self, device: &Device) -> Option<PathBuf> {
         let lv = device.is_lv() && !self.conf.scan_lvs;
-        if lv || !self.types.is_known(device.no.major) || device.size.get() == 0 {
+        if lv || !self.types.is_known(device.no.major) {
             return None;
         }
-        let mut names = self.names.of(self.roots, device);
-        self.patterns(&mut names).ok()?;
-        names.into_iter().next()
+        self.accepted(device, self.roots.udev_record(device.no).as_ref()).ok()
     }
 
     fn device_mapper(&self, device: &Device) -> Result<(), Skip> {
@@ -170,29 +177,23 @@ impl<'a> Chain<'a> {
         if dm.suspended { Err(Skip::Suspended) } else { Ok(()) }
     }
 
-    fn size(&self, device: &Device) -> Result<(), Skip> {
-        let sectors = device.size.get();
-        if sectors == 0 {
-            return Err(Skip::NoMedium);
-        }
-        if sectors < self.conf.pv_min_size_kib.saturating_mul(2) {
-            Err(Skip::TooSmall { sectors })
-        } else {
-            Ok(())
-        }
-    }
-
-    fn allowed(&self, device: &Device, names: &mut [PathBuf]) -> Result<(), Skip> {
-        let Some(used) = &self.used else { return self.patterns(names) };
+    /// The name to use, if the devices file or else the patterns allow the device.
+    fn allowed(&self, device: &Device, record: Option<&UdevRecord>) -> Result<PathBuf, Skip> {
+        let Some(used) = &self.used else { return self.accepted(device, record) };
+        let path = self.names.preferred(self.roots, device, record).ok_or(Skip::NoNode)?;
         let listed =
             used.entries.iter().any(|entry| entry.matches(self.roots, &self.types, &self.names, device));
-        if listed { Ok(()) } else { Err(Skip::NotInDevicesFile) }
+        if listed { Ok(path) } else { Err(Skip::NotInDevicesFile) }
     }
 
-    /// Asks both lists of patterns, and puts an accepted name first, as lvm2 does.
-    fn patterns(&self, names: &mut [PathBuf]) -> Result<(), Skip> {
+    /// Asks both lists of patterns. An accepted name comes before the preferred one, as in lvm2.
+    fn accepted(&self, device: &Device, record: Option<&UdevRecord>) -> Result<PathBuf, Skip> {
+        if self.global_filter.is_empty() && self.filter.is_empty() {
+            return self.names.preferred(self.roots, device, record).ok_or(Skip::NoNode);
+        }
+        let mut names = self.names.of(self.roots, device, record);
         for (patterns, is_global) in [(&self.global_filter, true), (&self.filter, false)] {
-            match patterns.verdict(names) {
+            match patterns.verdict(&names) {
                 Verdict::Accepted(Some(name)) => {
                     if let Some(at) = names.iter().position(|other| *other == name) {
                         names[..=at].rotate_right(1);
@@ -205,7 +206,7 @@ impl<'a> Chain<'a> {
                 Verdict::Rejected { name, pattern } => return Err(Skip::Filter { name, pattern }),
             }
         }
-        Ok(())
+        names.into_iter().next().ok_or(Skip::NoNode)
     }
 
     /// lvm2 skips LVs, but not the partitions that kpartx makes on them, nor loop devices on them. What is on those
@@ -240,7 +241,7 @@ impl<'a> Chain<'a> {
         }
     }
 
-    fn not_a_component(&self, device: &Device) -> Result<(), Skip> {
+    fn not_a_component(&self, device: &Device, record: Option<&UdevRecord>) -> Result<(), Skip> {
         if self.conf.multipath_component_detection && (self.types.is_scsi(device) || device.is_nvme()) {
             let of = |device: String| Err(Skip::MultipathPath { device });
             if let Some(holder) = self.roots.multipath_holder(device) {
@@ -255,22 +256,19 @@ impl<'a> Chain<'a> {
         {
             return Err(Skip::MdMember { evidence: format!("{array} stands on it") });
         }
-        self.ask_udev(device)
+        self.ask_udev(device, record)
     }
 
     fn md_holder(&self, device: &Device) -> Option<String> {
-        let holders = self.roots.holders(&device.kernel_name);
-        holders
-            .into_iter()
-            .find(|holder| self.roots.device(holder).is_some_and(|above| self.types.is_md(&above)))
+        let is_md = |holder: &String| self.roots.device(holder).is_some_and(|above| self.types.is_md(&above));
+        // What stands on a PV are LVs as a rule, which need no look at each.
+        let mut others = self.roots.holders(&device.kernel_name).into_iter();
+        others.find(|holder| !holder.starts_with("dm-") && is_md(holder))
     }
 
     /// What lvm2 asks udev if `devices/external_device_info_source` says so.
-    fn ask_udev(&self, device: &Device) -> Result<(), Skip> {
-        if !self.conf.info_from_udev {
-            return Ok(());
-        }
-        let Some(record) = self.roots.udev_record(device.no) else { return Ok(()) };
+    fn ask_udev(&self, device: &Device, record: Option<&UdevRecord>) -> Result<(), Skip> {
+        let Some(record) = record.filter(|_| self.conf.info_from_udev) else { return Ok(()) };
         let kind = record.property("ID_FS_TYPE").unwrap_or_default();
         if self.conf.multipath_component_detection
             && (kind == "mpath_member" || record.property("DM_MULTIPATH_DEVICE_PATH") == Some("1"))

@@ -50,6 +50,11 @@ pub enum Verdict {
 }
 
 impl Patterns {
+    /// Whether there are none: every name passes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Compiles a list such as `["a|^/dev/sd|", "r|.*|"]`.
     ///
     /// # Errors

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use proptest::prelude::{prop_assert, proptest};
@@ -102,11 +103,11 @@ fn outcome(machine: &FakeMachine, text: &str, used: Option<UsedDevices>) -> Vec<
     let mut conf = conf(text);
     conf.scan = vec![machine.roots.dev.clone()];
     conf.multipath_wwids_file = Some(machine.roots.etc.join("wwids"));
-    let chain = Chain::new(&machine.roots, &conf, used).unwrap();
+    let lvs = HashSet::new();
+    let chain = Chain::new(&machine.roots, &conf, used, &lvs).unwrap();
     let show = |name: &String| match chain.check(name).unwrap() {
-        Checked::Lv => "lv".to_owned(),
         Checked::Candidate(_) => String::new(),
-        Checked::Skipped(_, skip) => {
+        Checked::Passed(skip) | Checked::Skipped(_, skip) => {
             serde_json::to_value(skip).unwrap()["reason"].as_str().unwrap().to_owned()
         }
     };

@@ -90,6 +90,9 @@ impl Relayout<'_> {
 
     /// Blank lines and comment lines before a node.
     fn lead(&mut self, text: &str) {
+        if text.bytes().filter(|byte| *byte == b'\n').count() < 2 {
+            return;
+        }
         // The first piece ends the line before, the last one is the node's own indentation.
         let mut pieces: Vec<&str> = text.split('\n').skip(1).collect();
         pieces.pop();
@@ -105,18 +108,18 @@ impl Relayout<'_> {
         let text = String::from_utf8_lossy(self.doc.value_text(id).unwrap_or_default());
         let op = self.doc.op_text(id);
         let op = if op.contains('\n') { " = " } else { &*op };
-        let start = format!("{}{op}", self.doc.key_text(id));
+        let name = self.doc.key_text(id);
         let comment = self.known_comment(section, key, id);
         let comment = comment.map_or_else(|| self.doc.comment(id), Cow::Owned);
         let spread = text.contains('\n') && !holds_line_ends(self.doc.value(id).as_ref());
         if !spread {
-            return self.lines.commented(&(start + &text), &comment);
+            return self.lines.commented(&[&name, op, &text], &comment);
         }
         let mut pieces: Vec<&str> = text.split('\n').map(str::trim).collect();
         let last = pieces.pop().unwrap_or_default();
         for (number, piece) in pieces.into_iter().enumerate() {
             if number == 0 {
-                self.lines.line(&format!("{start}{piece}"));
+                self.lines.commented(&[&name, op, piece], "");
                 self.lines.indent();
             } else {
                 self.lines.line(piece);

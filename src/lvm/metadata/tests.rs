@@ -417,6 +417,7 @@ proptest! {
             prop_assert!(sound, "{:?}", next);
             if let (Ok(next), Ok(other)) = (next, other) {
                 prop_assert_eq!(&next.vg, &other.vg);
+                prop_assert_eq!(&next.vg, &Metadata::parse(&next.to_disk()).unwrap().vg);
                 for (id, record) in records(&on_disk) {
                     let lv = |metadata: &Metadata| metadata.vg.lvs.iter().find(|lv| lv.id == id).cloned();
                     if lv(&on_disk) == lv(&next) {

@@ -1,12 +1,13 @@
 //! From the text tree to the typed model. Field names: lvm2 `lib/format_text/export.c` and `import_vsn1.c`.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 
 use thiserror::Error;
 
 use super::segment;
-use super::{Lv, Pv, Vg};
+use super::{Lv, Pv, Segment, SegmentKind, Vg};
 use crate::ids::{IdError, LvName, LvmUuid, Seqno};
 use crate::lvm::text::{Document, FieldError, Section};
 use crate::units::{Extents, Sectors};
@@ -34,23 +35,63 @@ impl Vg {
     /// If the text is no LVM2 metadata, or a field that is needed is missing, of the wrong kind or out of
     /// range.
     pub fn from_document(doc: &Document) -> Result<Self, ModelError> {
-        let root = doc.root();
-        let header = |error: FieldError| ModelError::NotMetadata(error.to_string());
-        let contents = root.str("contents").map_err(header)?;
-        if contents != CONTENTS {
-            return Err(ModelError::NotMetadata(format!("its contents are '{contents}', not '{CONTENTS}'")));
-        }
-        let version = root.u64("version").map_err(header)?;
-        if version != VERSION {
-            return Err(ModelError::NotMetadata(format!("its format version is {version}, not {VERSION}")));
-        }
-        let vg = root.sections().next();
-        let vg = vg.ok_or_else(|| ModelError::NotMetadata("it has no volume group".into()))?;
-        Ok(volume_group(vg)?)
+        read(doc, &Known::default())
+    }
+
+    /// Reads the next text of a volume group, most of which was read before: an LV of whose text not a byte has changed
+    /// is what it was.
+    ///
+    /// # Errors
+    /// As [`Vg::from_document`].
+    pub fn from_next_document(doc: &Document, before: (&Document, &Self)) -> Result<Self, ModelError> {
+        read(doc, &Known::of(before.0, before.1))
     }
 }
 
-fn volume_group(vg: Section<'_>) -> Result<Vg, FieldError> {
+/// LVs that were read before, with their text.
+#[derive(Default)]
+struct Known<'a>(HashMap<&'a str, (Cow<'a, [u8]>, &'a Lv)>);
+
+impl<'a> Known<'a> {
+    /// All but those of which the rest of the text tells what they are: of a kind that is not known, the words that are
+    /// names of LVs.
+    fn of(doc: &'a Document, vg: &'a Vg) -> Self {
+        let sections = vg_section(doc).and_then(|vg| vg.section("logical_volumes")).map(|lvs| lvs.sections());
+        let is_opaque = |segment: &Segment| matches!(segment.kind, SegmentKind::Opaque { .. });
+        let known =
+            sections.into_iter().flatten().zip(&vg.lvs).filter(|(section, lv)| {
+                section.name() == lv.name.as_str() && !lv.segments.iter().any(is_opaque)
+            });
+        Self(known.map(|(section, lv)| (lv.name.as_str(), (doc.node_text(section.id()), lv))).collect())
+    }
+
+    fn find(&self, doc: &Document, section: Section<'_>) -> Option<&'a Lv> {
+        let (text, lv) = self.0.get(&*section.name())?;
+        (*text == doc.node_text(section.id())).then_some(*lv)
+    }
+}
+
+fn vg_section(doc: &Document) -> Option<Section<'_>> {
+    doc.root().sections().next()
+}
+
+fn read(doc: &Document, known: &Known<'_>) -> Result<Vg, ModelError> {
+    let root = doc.root();
+    let header = |error: FieldError| ModelError::NotMetadata(error.to_string());
+    let contents = root.str("contents").map_err(header)?;
+    if contents != CONTENTS {
+        return Err(ModelError::NotMetadata(format!("its contents are '{contents}', not '{CONTENTS}'")));
+    }
+    let version = root.u64("version").map_err(header)?;
+    if version != VERSION {
+        return Err(ModelError::NotMetadata(format!("its format version is {version}, not {VERSION}")));
+    }
+    let vg = vg_section(doc);
+    let vg = vg.ok_or_else(|| ModelError::NotMetadata("it has no volume group".into()))?;
+    Ok(volume_group(doc, vg, known)?)
+}
+
+fn volume_group(doc: &Document, vg: Section<'_>, known: &Known<'_>) -> Result<Vg, FieldError> {
     no_duplicates(vg)?;
     let extent_size = Sectors::new(u64::from(u32_of(vg, "extent_size")?));
     let pvs = vg.section("physical_volumes").ok_or_else(|| vg.error("physical_volumes", "it is missing"))?;
@@ -61,6 +102,9 @@ fn volume_group(vg: Section<'_>) -> Result<Vg, FieldError> {
     let history = vg.section("historical_logical_volumes");
     let history = history.map(|lvs| lvs.sections().collect::<Vec<_>>()).unwrap_or_default();
     let lock_type = vg.opt_str("lock_type")?.map(|kind| kind.into_owned());
+    let read_lv = |lv: &Section<'_>| {
+        known.find(doc, *lv).map_or_else(|| logical_volume(*lv, &names), |known| Ok(known.clone()))
+    };
     Ok(Vg {
         name: named(vg)?,
         id: parsed(vg, "id")?,
@@ -74,7 +118,7 @@ fn volume_group(vg: Section<'_>) -> Result<Vg, FieldError> {
         max_lv: vg.opt_u64("max_lv")?.unwrap_or(0),
         metadata_copies: vg.opt_u64("metadata_copies")?.unwrap_or(0),
         pvs,
-        lvs: lvs.iter().map(|lv| logical_volume(*lv, &names)).collect::<Result<_, _>>()?,
+        lvs: lvs.iter().map(read_lv).collect::<Result<_, _>>()?,
         historical_lvs: history.into_iter().map(historical_name).collect::<Result<_, _>>()?,
     })
 }

@@ -67,6 +67,25 @@ fn unknown_segments_are_opaque_with_their_references() {
 }
 
 #[test]
+fn the_next_text_is_read_as_if_nothing_were_known() {
+    let raid = "type = \"raid1+NEW\"\nraids = [\n\"pool_tmeta\", \"else\"\n]";
+    let before = DISK.replacen("type = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", 0\n]", raid, 1);
+    let known = Document::parse(before.as_bytes()).unwrap();
+    let vg = Vg::from_document(&known).unwrap();
+    // A volume gets another name, a size, nothing; and another becomes one that an unknown segment speaks of.
+    for (from, to) in
+        [("\nt1 {", "\nelse {"), ("device_id = 1\n", "device_id = 9\n"), ("seqno = 6", "seqno = 7")]
+    {
+        let next = Document::parse(before.replacen(from, to, 1).as_bytes()).unwrap();
+        let read = Vg::from_next_document(&next, (&known, &vg)).unwrap();
+        assert_eq!(read, Vg::from_document(&next).unwrap(), "{to}");
+        assert_ne!(read, vg, "{to}");
+    }
+    let broken = Document::parse(before.replacen("device_id = 1\n", "", 1).as_bytes()).unwrap();
+    assert_eq!(Vg::from_next_document(&broken, (&known, &vg)), Vg::from_document(&broken));
+}
+
+#[test]
 fn cropped_pools_are_pools() {
     let text = DISK.replace("\"thin-pool\"", "\"thin-pool+CROP_METADATA\"");
     let text = text.replace("zero_new_blocks = 1", "crop_metadata = 1");

@@ -49,7 +49,7 @@ impl<'a> Run<'a> {
 
     pub(super) fn survey(mut self, wanted: Option<&VgName>) -> Result<Survey, ScanError> {
         let conf = self.conf.clone();
-        let chain = Chain::new(&self.scanner.roots, &conf, self.used.clone())?;
+        let chain = Chain::new(&self.scanner.roots, &conf, self.used.clone(), &self.scanner.lvs)?;
         let listing = self.list(&chain)?;
         if let Some(source) = self.fixed_source() {
             return Ok(self.answer(&chain, &listing, &BTreeSet::new(), source));
@@ -57,7 +57,7 @@ impl<'a> Run<'a> {
         if let Some(survey) = self.by_hints(&chain, &listing, wanted) {
             return Ok(survey);
         }
-        let left_out = self.held_by_others(&listing);
+        let left_out = Self::held_by_others(&listing);
         let survey = self.answer(&chain, &listing, &left_out, Source::Udev);
         if left_out.is_empty() {
             return Ok(Survey { source: Source::All, ..survey });
@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
             match chain.check(&name) {
                 Some(Checked::Candidate(candidate)) => listing.candidates.push(candidate),
                 Some(Checked::Skipped(device, skip)) => listing.skipped.push((name, Some(device), skip)),
-                Some(Checked::Lv) => listing.skipped.push((name, None, Skip::Lv)),
+                Some(Checked::Passed(skip)) => listing.skipped.push((name, None, skip)),
                 None => {}
             }
         }
@@ -105,9 +105,10 @@ impl<'a> Run<'a> {
             return None;
         }
         let hints = Hints::read(&self.scanner.roots.run)?;
-        let mut counted: Vec<(DevNo, PathBuf)> = Vec::new();
-        let looked_at = listing.skipped.iter().filter_map(|(_, device, _)| device.as_ref());
-        for device in listing.candidates.iter().map(|candidate| &candidate.device).chain(looked_at) {
+        let candidates = listing.candidates.iter();
+        let mut counted: Vec<(DevNo, PathBuf)> =
+            candidates.map(|candidate| (candidate.device.no, candidate.path.clone())).collect();
+        for device in listing.skipped.iter().filter_map(|(_, device, _)| device.as_ref()) {
             counted.extend(chain.counts_for_hints(device).map(|name| (device.no, name)));
         }
         let devices = counted.iter().map(|(no, path)| (*no, path.as_path()));
@@ -116,7 +117,7 @@ impl<'a> Run<'a> {
         }
         let listed: BTreeMap<PathBuf, _> =
             hints.of_vg(wanted).map(|hint| (hint.path.clone(), hint.pv_id)).collect();
-        let is_listed = |candidate: &&Candidate| listed.contains_key(candidate.path());
+        let is_listed = |candidate: &&Candidate| listed.contains_key(&candidate.path);
         if listing.candidates.iter().filter(is_listed).count() != listed.len() {
             return None;
         }
@@ -129,18 +130,16 @@ impl<'a> Run<'a> {
         let survey = self.answer(chain, listing, &left_out, Source::Hints);
         let as_hinted = |candidate: &Candidate| {
             let read = self.read.get(&candidate.device.no).and_then(|read| read.as_ref().ok());
-            read.map(|pv| &pv.found.id) == listed.get(candidate.path())
+            read.map(|pv| &pv.found.id) == listed.get(&candidate.path)
         };
         let confirmed = listing.candidates.iter().filter(is_listed).all(as_hinted);
         (confirmed && is_settled(&survey, wanted)).then_some(survey)
     }
 
     /// Devices on which udev found something that is no PV.
-    fn held_by_others(&self, listing: &Listing) -> BTreeSet<DevNo> {
-        let roots = &self.scanner.roots;
-        let other = |no: DevNo| roots.udev_record(no).is_some_and(|record| record.holds_other().is_some());
-        let numbers = listing.candidates.iter().map(|candidate| candidate.device.no);
-        numbers.filter(|no| other(*no)).collect()
+    fn held_by_others(listing: &Listing) -> BTreeSet<DevNo> {
+        let others = listing.candidates.iter().filter(|candidate| candidate.holds_other().is_some());
+        others.map(|candidate| candidate.device.no).collect()
     }
 
     /// Reads all candidates but those left out, and tells what they make up.
@@ -162,10 +161,11 @@ impl<'a> Run<'a> {
         let unseen = listing.skipped.iter().map(|(device, _, reason)| (device, reason.clone()));
         let mut skipped: Vec<(&String, Skip)> = unseen.collect();
         let mut pvs = Vec::new();
-        for Candidate { device, .. } in &listing.candidates {
+        for candidate in &listing.candidates {
+            let Candidate { device, .. } = candidate;
             match self.read.get(&device.no) {
                 _ if left_out.contains(&device.no) => {
-                    skipped.push((&device.kernel_name, self.left_out_reason(device.no, source)));
+                    skipped.push((&device.kernel_name, left_out_reason(candidate, source)));
                 }
                 Some(Ok(pv)) => pvs.push(pv),
                 Some(Err(reason)) => skipped.push((&device.kernel_name, reason.clone())),
@@ -189,25 +189,17 @@ impl<'a> Run<'a> {
             if chain.types().is_md(&candidate.device) || !suspect::is_suspect(pv, &texts, checks) {
                 continue;
             }
-            let device = self.scanner.open_device(candidate.path(), no, Access::ReadOnly).map_err(unreadable);
+            let device = self.scanner.open_device(&candidate.path, no, Access::ReadOnly).map_err(unreadable);
             if let Err(skip) = device.and_then(|device| md_at_end(device.as_ref())) {
                 self.read.insert(no, Err(skip));
             }
         }
     }
 
-    fn left_out_reason(&self, no: DevNo, source: Source) -> Skip {
-        let record = self.scanner.roots.udev_record(no).filter(|_| source != Source::Hints);
-        match record.as_ref().and_then(|record| record.holds_other()) {
-            Some(kind) => Skip::HoldsOther { kind: kind.to_owned() },
-            None => Skip::NotHinted,
-        }
-    }
-
     fn probe(&mut self, chain: &Chain<'_>, candidate: &Candidate) -> Result<ReadPv, Skip> {
         let roots = &self.scanner.roots;
         let device = &candidate.device;
-        let opened = self.scanner.open_device(candidate.path(), device.no, Access::ReadOnly);
+        let opened = self.scanner.open_device(&candidate.path, device.no, Access::ReadOnly);
         let read = probe(roots, chain, candidate, opened.map_err(unreadable)?, &mut self.pool)?;
         self.check_entry(chain, candidate, read.label.pv_id)?;
         let on_top = roots.holders(&device.kernel_name);
@@ -216,7 +208,7 @@ impl<'a> Run<'a> {
         };
         let found = FoundPv {
             id: read.label.pv_id,
-            path: candidate.path().to_owned(),
+            path: candidate.path.clone(),
             no: device.no,
             size: device.size,
             read_only: roots.attribute(&device.kernel_name, "ro").as_deref() == Some("1"),
@@ -252,6 +244,13 @@ impl<'a> Run<'a> {
             )),
             _ => None,
         })
+    }
+}
+
+fn left_out_reason(candidate: &Candidate, source: Source) -> Skip {
+    match candidate.holds_other().filter(|_| source != Source::Hints) {
+        Some(kind) => Skip::HoldsOther { kind: kind.to_owned() },
+        None => Skip::NotHinted,
     }
 }
 

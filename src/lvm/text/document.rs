@@ -162,21 +162,34 @@ impl Document {
         Cow::Borrowed(self.bytes(Span::new(node.lead.start(), node.trail.end())))
     }
 
-    /// Sections nest at most 32 deep, so this recursion is bounded.
+    /// What was not changed lies in one piece and is copied as one.
     fn write_node(&self, id: NodeId, out: &mut Vec<u8>) {
+        let mut pending = Span::EMPTY;
+        self.spans(id, &mut |span: Span| {
+            if span.start == pending.end {
+                pending.end = span.end;
+            } else if span.start != span.end {
+                out.extend_from_slice(self.bytes(pending));
+                pending = span;
+            }
+        });
+        out.extend_from_slice(self.bytes(pending));
+    }
+
+    /// The pieces of a node's text in order. Sections nest at most 32 deep, so this recursion is bounded.
+    fn spans(&self, id: NodeId, put: &mut impl FnMut(Span)) {
         let node = self.node(id);
-        let mut put = |span: Span| out.extend_from_slice(self.bytes(span));
         put(node.lead);
         put(node.key);
         put(node.op);
         match &node.body {
             Body::Assignment { value } => put(*value),
             Body::Section { children, close } => {
-                children.iter().for_each(|child| self.write_node(*child, out));
-                out.extend_from_slice(self.bytes(*close));
+                children.iter().for_each(|child| self.spans(*child, put));
+                put(*close);
             }
         }
-        out.extend_from_slice(self.bytes(node.trail));
+        put(node.trail);
     }
 
     /// How many NUL bytes end the text.

@@ -42,12 +42,13 @@ impl Lines {
         self.out.push('\n');
     }
 
-    /// Writes a line with a comment, which the layout on disk leaves out.
-    pub(crate) fn commented(&mut self, text: &str, comment: &str) {
+    /// Writes a line of several pieces with a comment, which the layout on disk leaves out.
+    pub(crate) fn commented(&mut self, text: &[&str], comment: &str) {
         self.start();
-        self.out.push_str(text);
+        text.iter().for_each(|piece| self.out.push_str(piece));
         if self.layout == Layout::File && !comment.is_empty() {
-            self.out.push_str(&comment_gap(text, self.indent));
+            let length = text.iter().map(|piece| piece.len()).sum();
+            self.out.push_str(comment_gap(length, self.indent));
             self.out.push_str(comment);
         }
         self.out.push('\n');
@@ -55,7 +56,7 @@ impl Lines {
 
     /// Writes `name {` and indents what follows.
     pub(crate) fn open(&mut self, name: &str) {
-        self.line(&format!("{name} {{"));
+        self.commented(&[name, " {"], "");
         self.indent += 1;
     }
 
@@ -90,10 +91,11 @@ impl Lines {
     }
 }
 
-/// The tabs between a line's text and its comment.
-pub(crate) fn comment_gap(text: &str, indent: usize) -> String {
-    let stop = (text.len() + TAB * indent.min(MAX_INDENT)) / TAB + 1;
-    "\t".repeat(COMMENT_TAB.saturating_sub(stop).max(1))
+/// The tabs between a line's text, of so many bytes, and its comment.
+pub(crate) fn comment_gap(length: usize, indent: usize) -> &'static str {
+    const TABS: &str = "\t\t\t\t\t\t";
+    let stop = (length + TAB * indent.min(MAX_INDENT)) / TAB + 1;
+    &TABS[..COMMENT_TAB.saturating_sub(stop).max(1)]
 }
 
 /// The comment behind a size: `# 4 Megabytes`.
