@@ -74,14 +74,24 @@ fn copies(dir: PathBuf) -> Seen {
     copies
 }
 
-/// Commits these states, of which the areas take `taken`; returns the copies before and after, and what was warned of.
+/// Commits these states, of which the areas take `taken`; returns the copies before and after. A plan ends with each
+/// state at rest.
 fn kept(start: &Metadata, states: &[Metadata], taken: usize) -> (Seen, Seen) {
     let dir = tempfile::tempdir().expect("a folder");
     let backups = Backups::new(conf(dir.path()));
     let mut areas = Areas(Cell::new(taken));
     let mut kept = Kept::new(&mut areas, &backups, "thinvol free pve/x", stamp(), start);
     for (place, state) in states.iter().enumerate() {
-        assert_eq!(kept.commit(&commit(state)).is_ok(), place < taken);
+        let commit = commit(state);
+        assert_eq!(kept.commit(&commit).is_ok(), place < taken);
+        if commit.metadata.is_some() && place < taken {
+            kept.keep_copy();
+            assert_eq!(
+                copies(dir.path().join("backup")),
+                [said(state.vg.seqno.0, "after")],
+                "while udev works"
+            );
+        }
     }
     assert_eq!(kept.close(), Vec::<String>::new());
     (copies(dir.path().join("archive")), copies(dir.path().join("backup")))

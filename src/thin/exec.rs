@@ -151,6 +151,8 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
             }
         }
     }
+    // udev has its work since the last resume: the copy is made meanwhile.
+    run.ports.store.keep_copy();
     run.wait_for_udev();
     run.progress.end();
     run.progress.tell(run.ports.host);

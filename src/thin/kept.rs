@@ -23,6 +23,8 @@ pub struct Kept<'a> {
     before: &'a Metadata,
     /// The last commit of ours.
     last: Option<Commit>,
+    /// Whether there is a copy of it.
+    is_copied: bool,
     warnings: Vec<String>,
 }
 
@@ -35,26 +37,22 @@ impl<'a> Kept<'a> {
         stamp: Stamp,
         before: &'a Metadata,
     ) -> Self {
-        Self { areas, backups, command_line, stamp, before, last: None, warnings: Vec::new() }
+        Self {
+            areas,
+            backups,
+            command_line,
+            stamp,
+            before,
+            last: None,
+            is_copied: false,
+            warnings: Vec::new(),
+        }
     }
 
-    /// Keeps the state after the last commit, if there was any. Returns what went wrong with copies: a copy that cannot
-    /// be written is no reason to fail a change.
+    /// Keeps the state after the last commit, if there was any and no copy was made. Returns what went wrong with copies:
+    /// a copy that cannot be written is no reason to fail a change.
     pub fn close(mut self) -> Vec<String> {
-        let last = match self.last.take() {
-            None => None,
-            Some(Commit { metadata: Some(metadata), .. }) => Some(Ok(metadata)),
-            // The change stopped in between, or was taken back.
-            Some(Commit { text, .. }) => Some(Metadata::parse(&text).map(Arc::new)),
-        };
-        match last {
-            None => {}
-            Some(Ok(last)) => {
-                let kept = self.backups.backup(&last.vg.name, &self.copy(&last, true));
-                self.note(kept);
-            }
-            Some(Err(error)) => self.warnings.push(in_words(&error)),
-        }
+        self.keep_copy();
         self.warnings
     }
 
@@ -83,7 +81,24 @@ impl MetadataStore for Kept<'_> {
             self.note(kept);
         }
         let behind = self.areas.commit(commit)?;
-        self.last = Some(commit.clone());
+        (self.last, self.is_copied) = (Some(commit.clone()), false);
         Ok(behind)
+    }
+
+    fn keep_copy(&mut self) {
+        let Some(last) = self.last.as_ref().filter(|_| !self.is_copied) else { return };
+        let state = match &last.metadata {
+            Some(metadata) => Ok(Arc::clone(metadata)),
+            // The change stopped in between, or was taken back.
+            None => Metadata::parse(&last.text).map(Arc::new),
+        };
+        self.is_copied = true;
+        match state {
+            Ok(state) => {
+                let kept = self.backups.backup(&state.vg.name, &self.copy(&state, true));
+                self.note(kept);
+            }
+            Err(error) => self.warnings.push(in_words(&error)),
+        }
     }
 }

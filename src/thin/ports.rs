@@ -22,6 +22,9 @@ pub trait MetadataStore {
     /// # Errors
     /// If no area took it, or it is not known whether one did.
     fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure>;
+
+    /// Keeps a copy of what was committed last, where copies are kept. A plan that is done but for waiting says so.
+    fn keep_copy(&mut self) {}
 }
 
 /// A commit that failed.
