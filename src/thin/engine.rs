@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::dm::ioctl::LinuxDm;
-use crate::dm::kernel::{Counting, Verb};
+use crate::dm::kernel::{Counting, Kernel, ListedDevice, Verb};
+use crate::dm::name::DmUuid;
 use crate::dm::udev::{Places, for_this_machine, missing};
 use crate::ids::{LvName, LvmUuid, VgName};
 use crate::io::direct::Access;
 use crate::lvm::backup::Backups;
-use crate::lvm::check::may_write;
 use crate::lvm::conf::{HostIds, LvmConf, tag_file};
 use crate::lvm::lock::{GlobalLock, LockError, LockMode, VgLock, VgReadLock};
 use crate::lvm::model::Vg;
@@ -173,7 +173,7 @@ impl Engine {
                 EngineError::caused(Kind::Refused, "the list of volume groups cannot be locked", error)
             }
         })?;
-        let found = self.scanner.find_all().map_err(|error| {
+        let found = self.scanner_beside(&self.listed()?).find_all().map_err(|error| {
             EngineError::caused(Kind::Refused, "volume groups cannot be looked for", error)
         })?;
         Ok(EveryVg { vgs: found.iter().map(VgSummary::from).collect(), _lock: lock })
@@ -247,7 +247,7 @@ impl Engine {
         let mut warnings = opened.warnings();
         warnings.extend(self.without_udev());
         let requests = make(&opened.metadata.vg)?;
-        if let Some(refusal) = self.foreign(&opened) {
+        if let Some(refusal) = opened.foreign(&self.system_ids()) {
             return Err(refusal.into());
         }
         let mut recovered = Vec::new();
@@ -305,7 +305,7 @@ impl Engine {
             let _lock = self.lock_for_read(vg)?;
             let mut opened = self.read(vg, Access::ReadOnly)?;
             let mut warnings = opened.warnings();
-            if let Some(refusal) = self.foreign(&opened) {
+            if let Some(refusal) = opened.foreign(&self.system_ids()) {
                 return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
             }
             let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
@@ -316,7 +316,7 @@ impl Engine {
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = opened.warnings();
-        if let Some(refusal) = self.foreign(&opened) {
+        if let Some(refusal) = opened.foreign(&self.system_ids()) {
             return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
         }
         warnings.extend(self.without_udev());
@@ -355,19 +355,6 @@ impl Engine {
         let done = done.collect();
         let ioctls = self.kernel.counts();
         Report { plan, done, warnings: Vec::new(), recovered, executed, frozen_us, ioctls }
-    }
-
-    /// Why nothing of a volume group may be touched, not even its devices: another host may be using it, or which of
-    /// its disks are the right ones is not clear.
-    fn foreign(&self, opened: &Opened) -> Option<EngineError> {
-        if let Err(no) = may_write(&opened.metadata.vg, &self.system_ids()) {
-            return Some(EngineError::new(Kind::Unsupported, no.message).with_hint(no.hint));
-        }
-        let in_doubt = opened.store.issues().iter().find(|issue| issue.forbids_commit())?;
-        Some(
-            EngineError::new(Kind::Unsupported, format!("the volume group cannot be changed: {in_doubt}"))
-                .with_hint("make its physical volumes complete and unambiguous first"),
-        )
     }
 
     /// The lock of whoever changes something, if lvm.conf lets anybody do so.
@@ -458,7 +445,21 @@ impl Engine {
     }
 
     fn read(&self, vg: &VgName, access: Access) -> Result<Opened, EngineError> {
-        Opened::read(&self.scanner, &self.kernel, vg, access)
+        let listed = self.listed()?;
+        let opened = Opened::read(&self.scanner_beside(&listed), vg, access)?;
+        Ok(Opened { listed: Some(listed), ..opened })
+    }
+
+    fn listed(&self) -> Result<Vec<ListedDevice>, EngineError> {
+        self.kernel
+            .list()
+            .map_err(|error| EngineError::caused(Kind::Refused, "device-mapper does not answer", error))
+    }
+
+    /// A scanner that needs no look at the devices of LVs among these.
+    fn scanner_beside(&self, listed: &[ListedDevice]) -> Scanner {
+        let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
+        self.scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev))
     }
 }
 

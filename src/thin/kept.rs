@@ -49,8 +49,8 @@ impl<'a> Kept<'a> {
         }
     }
 
-    /// Keeps the state after the last commit, if there was any and no copy was made. Returns what went wrong with copies:
-    /// a copy that cannot be written is no reason to fail a change.
+    /// Keeps the state after the last commit, if there was any and no copy was made. Returns what went wrong with
+    /// copies: a copy that cannot be written is no reason to fail a change.
     pub fn close(mut self) -> Vec<String> {
         self.keep_copy();
         self.warnings

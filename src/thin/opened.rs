@@ -5,12 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::dm::kernel::{Kernel, ListedDevice};
-use crate::dm::name::DmUuid;
+use crate::dm::kernel::ListedDevice;
 use crate::ids::{DevNo, LvmUuid, VgName};
 use crate::io::block::BlockDev;
 use crate::io::direct::{Access, DirectFile};
-use crate::lvm::check::check;
+use crate::lvm::check::{check, may_write};
 use crate::lvm::metadata::Metadata;
 use crate::lvm::scan::{ScanError, Scanner};
 use crate::lvm::store::assess::VgRef;
@@ -28,7 +27,7 @@ pub struct Opened {
     pub pvs: BTreeMap<LvmUuid, DevNo>,
     /// The devices it was read from.
     pub devices: Vec<(PathBuf, DevNo)>,
-    /// All devices of device-mapper when it was read.
+    /// All devices of device-mapper just before it was read, if they were listed.
     pub listed: Option<Vec<ListedDevice>>,
 }
 
@@ -37,17 +36,7 @@ impl Opened {
     ///
     /// # Errors
     /// If it is not there, is there twice, or its metadata breaks a rule: then nothing of it is trusted.
-    pub fn read(
-        scanner: &Scanner,
-        kernel: &dyn Kernel,
-        vg: &VgName,
-        access: Access,
-    ) -> Result<Self, EngineError> {
-        let listed = kernel
-            .list()
-            .map_err(|error| EngineError::caused(Kind::Refused, "device-mapper does not answer", error))?;
-        let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
-        let scanner = scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev));
+    pub fn read(scanner: &Scanner, vg: &VgName, access: Access) -> Result<Self, EngineError> {
         let found = scanner.find_vg(vg).map_err(|error| match error {
             ScanError::NotFound { .. } => {
                 EngineError::caused(Kind::NotFound, format!("volume group {vg} was not found"), error)
@@ -92,7 +81,7 @@ impl Opened {
         }
         let pvs = found.pvs.iter().map(|pv| (pv.id, pv.no)).collect();
         let devices = found.pvs.iter().map(|pv| (pv.path.clone(), pv.no)).collect();
-        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices, listed: Some(listed) })
+        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices, listed: None })
     }
 
     /// What is not as it should be and stays so.
@@ -100,6 +89,19 @@ impl Opened {
         let quiet =
             |issue: &&StoreIssue| !matches!(issue, StoreIssue::Ignored { .. } | StoreIssue::Lagging { .. });
         self.store.issues().iter().filter(quiet).map(in_words).collect()
+    }
+
+    /// Why nothing of it may be touched by the host with these system ids, not even its devices: another host may be
+    /// using it, or which of its disks are the right ones is not clear.
+    pub fn foreign(&self, system_ids: &[String]) -> Option<EngineError> {
+        if let Err(no) = may_write(&self.metadata.vg, system_ids) {
+            return Some(EngineError::new(Kind::Unsupported, no.message).with_hint(no.hint));
+        }
+        let in_doubt = self.store.issues().iter().find(|issue| issue.forbids_commit())?;
+        Some(
+            EngineError::new(Kind::Unsupported, format!("the volume group cannot be changed: {in_doubt}"))
+                .with_hint("make its physical volumes complete and unambiguous first"),
+        )
     }
 
     /// Metadata areas that the next commit mends.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -20,12 +21,24 @@ pub struct Work {
     lvm2: Option<&'static str>,
     thinvol: &'static str,
     bare: Option<Bare>,
-    /// Lines of the batch that `thinvol` is given, each with `{i}` for its place.
-    batch: Option<&'static str>,
+    /// What the batch says that `thinvol` is given.
+    batch: Option<Batch>,
+}
+
+/// Lines of a batch, each with `{i}` for its place.
+#[derive(Clone, Copy)]
+struct Batch {
+    each: &'static str,
+    /// What takes them back, so that no run finds more volumes than another.
+    undo: &'static str,
 }
 
 const fn work(name: &'static str, lvm2: &'static str, thinvol: &'static str, bare: Option<Bare>) -> Work {
     Work { name, lvm2: Some(lvm2), thinvol, bare, batch: None }
+}
+
+const fn batch(name: &'static str, thinvol: &'static str, bare: Bare, each: &'static str) -> Work {
+    Work { name, lvm2: None, thinvol, bare: Some(bare), batch: Some(Batch { each, undo: REMOVE }) }
 }
 
 /// All of it.
@@ -89,23 +102,23 @@ pub const WORKS: &[Work] = &[
     work("status of the pool", "lvs pve/data", "thinvol status pve/data", None),
     work("list the groups", "vgs", "thinvol scan lvm", None),
     work("start and say the version", "lvm version", "thinvol --version", None),
-    Work {
-        name: "batch of 100 inactive creates",
-        lvm2: None,
-        thinvol: "thinvol batch {file}",
-        bare: Some(Bare::CreateThin),
-        batch: Some(
-            r#"{"request":"create","pool":"pve/data","name":"b{n}-{i}","size":"1G","activate":false}"#,
-        ),
-    },
-    Work {
-        name: "batch of 100 inactive clones",
-        lvm2: None,
-        thinvol: "thinvol batch {file}",
-        bare: Some(Bare::CreateSnap),
-        batch: Some(r#"{"request":"clone","source":"pve/vm-101-disk-1","name":"c{n}-{i}","activate":false}"#),
-    },
+    batch("batch of 100 inactive creates", "thinvol batch {file}", Bare::CreateThin, CREATE_INACTIVE),
+    batch("batch of 100 inactive clones", "thinvol batch {file}", Bare::CreateSnap, CLONE_INACTIVE),
+    batch("batch of 100 active creates", "thinvol batch {file}", Bare::CreateActive, CREATE_ACTIVE),
+    batch(
+        "batch of 100 active creates, no udev wait",
+        "thinvol batch --no-udev-sync {file}",
+        Bare::CreateActive,
+        CREATE_ACTIVE,
+    ),
 ];
+
+const CREATE_INACTIVE: &str =
+    r#"{"request":"create","pool":"pve/data","name":"b{n}-{i}","size":"1G","activate":false}"#;
+const CREATE_ACTIVE: &str = r#"{"request":"create","pool":"pve/data","name":"b{n}-{i}","size":"1G"}"#;
+const CLONE_INACTIVE: &str =
+    r#"{"request":"clone","source":"pve/vm-101-disk-1","name":"b{n}-{i}","activate":false}"#;
+const REMOVE: &str = r#"{"request":"remove","volume":"pve/b{n}-{i}"}"#;
 
 /// What one side of a work cost.
 #[derive(Clone, Copy, Debug, Default)]
@@ -140,9 +153,17 @@ impl Work {
         // Names of one size are not those of another.
         let series = if volumes > 100 { format!("{volumes}") } else { String::new() };
         let cost = |template: &str| -> Result<Cost> {
-            let line = |number: usize| self.line(group, template, &format!("{}{series}", 900 + number));
+            let name = |number: usize| format!("{}{series}", 900 + number);
+            let line = |number: usize| self.line(group, template, &name(number));
             let counts = counted(group, &line(0)?, &line(runs + 1)?)?;
-            let times = (1..=runs).map(|number| timed(&line(number)?)).collect::<Result<_>>()?;
+            self.undo(group, &name(0))?;
+            self.undo(group, &name(runs + 1))?;
+            let one = |number: usize| {
+                let time = timed(&line(number)?)?;
+                self.undo(group, &name(number))?;
+                Ok(time)
+            };
+            let times = (1..=runs).map(one).collect::<Result<_>>()?;
             group.forget_copies()?;
             Ok(Cost { time: median(times), counts })
         };
@@ -158,15 +179,28 @@ impl Work {
 
     /// The command line of one run; for a batch with its file, which is written.
     fn line(&self, group: &Group<'_>, template: &str, number: &str) -> Result<String> {
-        let Some(each) = self.batch else { return Ok(template.replace("{n}", number)) };
-        let file = group.ctx().dir().join(format!("batch-{number}.jsonl"));
-        let mut lines = String::new();
-        for place in 0..BATCH {
-            writeln!(lines, "{}", each.replace("{n}", number).replace("{i}", &place.to_string()))?;
-        }
-        std::fs::write(&file, lines)?;
+        let Some(batch) = &self.batch else { return Ok(template.replace("{n}", number)) };
+        let file = batch_file(group, batch.each, number)?;
         Ok(template.replace("{file}", &file.display().to_string()))
     }
+
+    /// Takes back what a run of a batch made. udev is done with it by then.
+    fn undo(&self, group: &Group<'_>, number: &str) -> Result<()> {
+        let Some(batch) = &self.batch else { return Ok(()) };
+        let file = batch_file(group, batch.undo, number)?;
+        group.ctx().run_quietly(&["udevadm", "settle"])?;
+        timed(&format!("thinvol batch {}", file.display())).map(drop)
+    }
+}
+
+fn batch_file(group: &Group<'_>, each: &str, number: &str) -> Result<PathBuf> {
+    let file = group.ctx().dir().join(format!("batch-{number}.jsonl"));
+    let mut lines = String::new();
+    for place in 0..BATCH {
+        writeln!(lines, "{}", each.replace("{n}", number).replace("{i}", &place.to_string()))?;
+    }
+    std::fs::write(&file, lines)?;
+    Ok(file)
 }
 
 fn ms(time: Duration) -> String {

@@ -35,6 +35,10 @@ fn authenticated(ctx: &Ctx) -> Result<()> {
     refused("CHAP")?;
 
     target.demand_chap(USER, None)?;
+    without_modules(ctx, || {
+        write(format!("{one_way}algorithms = sha3-256\n"))?;
+        refused("none of the algorithms offered")
+    })?;
     for algorithm in ["md5", "sha1", "sha256", "sha3-256"] {
         write(format!("{one_way}algorithms = {algorithm}\n"))?;
         ctx.iscsi_login(&format!("{login} --no-scan"))?;
@@ -65,4 +69,15 @@ fn authenticated(ctx: &Ctx) -> Result<()> {
     verified_io(ctx, &disk)?;
     ctx.iscsi_logout()?;
     nothing_left()
+}
+
+/// Does something while the kernel loads no module: its target cannot use algorithms that are not built in.
+fn without_modules(ctx: &Ctx, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    const LOADER: &str = "/proc/sys/kernel/modprobe";
+    ctx.ok("modprobe -r sha3_generic")?;
+    let loader = fs::read_to_string(LOADER)?;
+    fs::write(LOADER, "/bin/false")?;
+    let done = work();
+    fs::write(LOADER, loader.trim_end())?;
+    done
 }

@@ -41,7 +41,7 @@ pub struct Chain<'a> {
 #[derive(Clone, Debug)]
 pub enum Checked {
     /// It may not be used, for a reason for which lvm2's hints do not count it either; nothing else was looked at.
-    Passed(Skip),
+    PassedOver(Skip),
     /// It may not be used, for this reason.
     Skipped(Device, Skip),
     /// It may be used.
@@ -119,11 +119,11 @@ impl<'a> Chain<'a> {
         let is_lv =
             || self.lvs.contains(kernel_name) || uuid().is_some_and(|uuid| uuid.starts_with(LVM_UUID_PREFIX));
         if kernel_name.starts_with("dm-") && !self.conf.scan_lvs && is_lv() {
-            return Some(Checked::Passed(Skip::Lv));
+            return Some(Checked::PassedOver(Skip::Lv));
         }
         let size = self.roots.size(kernel_name)?;
         if size == Sectors::ZERO {
-            return Some(Checked::Passed(Skip::NoMedium));
+            return Some(Checked::PassedOver(Skip::NoMedium));
         }
         let device = self.roots.device_of_size(kernel_name, size)?;
         Some(match self.passes(&device) {

@@ -107,7 +107,7 @@ fn outcome(machine: &FakeMachine, text: &str, used: Option<UsedDevices>) -> Vec<
     let chain = Chain::new(&machine.roots, &conf, used, &lvs).unwrap();
     let show = |name: &String| match chain.check(name).unwrap() {
         Checked::Candidate(_) => String::new(),
-        Checked::Passed(skip) | Checked::Skipped(_, skip) => {
+        Checked::PassedOver(skip) | Checked::Skipped(_, skip) => {
             serde_json::to_value(skip).unwrap()["reason"].as_str().unwrap().to_owned()
         }
     };

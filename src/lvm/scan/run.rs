@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
             match chain.check(&name) {
                 Some(Checked::Candidate(candidate)) => listing.candidates.push(candidate),
                 Some(Checked::Skipped(device, skip)) => listing.skipped.push((name, Some(device), skip)),
-                Some(Checked::Passed(skip)) => listing.skipped.push((name, None, skip)),
+                Some(Checked::PassedOver(skip)) => listing.skipped.push((name, None, skip)),
                 None => {}
             }
         }
