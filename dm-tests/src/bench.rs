@@ -59,10 +59,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let mut judge = Judge::new();
     for size in sizes {
         let volumes = match size {
-            Size::Volumes(volumes) => volumes,
-            Size::Max => group.volumes_that_fit()?,
+            Size::Volumes(volumes) => {
+                group.fill(volumes)?;
+                volumes
+            }
+            Size::Max => group.fill_up()?,
         };
-        group.fill(volumes)?;
         println!(
             "\nIn a volume group with {volumes} volumes ({} KiB of metadata):",
             group.text_bytes()? / 1024

@@ -16,6 +16,9 @@ const BATCH: u32 = 1000;
 /// Volumes that the measured works may add beside those it was filled with.
 const ROOM: u64 = 400;
 
+/// What one volume takes of the text at most, in bytes.
+const TEXT_OF_ONE: u64 = 512;
+
 /// The group `pve` with the pool `data`, on one disk with a metadata area of 16 MiB.
 pub struct Group<'c> {
     ctx: &'c Ctx,
@@ -66,14 +69,20 @@ impl<'c> Group<'c> {
         Ok(u64::try_from(self.store()?.text().len())?)
     }
 
-    /// How many volumes its metadata area takes, with some room for the works.
-    pub fn volumes_that_fit(&mut self) -> Result<u32> {
-        let before = self.text_bytes()?;
-        let many = self.filled + 10;
-        self.fill(many)?;
-        let each = self.text_bytes()?.saturating_sub(before).div_ceil(10);
+    /// Adds as many inactive volumes as its metadata area takes, less some for the works; says how many there are then.
+    pub fn fill_up(&mut self) -> Result<u32> {
         let limit = self.store()?.room_for(0)?.limit;
-        Ok(u32::try_from(limit.saturating_sub(before) / each)?.saturating_sub(u32::try_from(ROOM)?))
+        // What one takes grows with the digits of its numbers: it is measured again with each batch.
+        let mut each = TEXT_OF_ONE;
+        loop {
+            let before = self.text_bytes()?;
+            let more = (limit.saturating_sub(before) / each).saturating_sub(ROOM).min(u64::from(BATCH));
+            if more == 0 {
+                return Ok(self.filled);
+            }
+            self.fill(self.filled + u32::try_from(more)?)?;
+            each = self.text_bytes()?.saturating_sub(before).div_ceil(more).max(1);
+        }
     }
 
     /// Adds inactive volumes until there are so many.
