@@ -15,7 +15,7 @@ pub use disks::{DISK, Disk, Lun, lun, luns};
 pub use scsi::ScsiAddress;
 
 use super::interface::message::{HostNo, SessionId};
-use crate::lvm::devices::roots::{Roots, read_small};
+use crate::lvm::devices::roots::{Roots, read_attribute};
 
 /// The driver of TCP sessions. Source: Linux `drivers/scsi/iscsi_tcp.c` (`iscsi_sw_tcp_sht.proc_name`).
 const TCP_DRIVER: &str = "iscsi_tcp";
@@ -121,7 +121,7 @@ struct Attributes(PathBuf);
 impl Attributes {
     fn text(&self, name: &str) -> Option<String> {
         // What was never set is printed as C prints a null pointer.
-        read_small(&self.0.join(name)).filter(|text| !matches!(text.as_str(), "" | "(null)" | "<NULL>"))
+        read_attribute(&self.0.join(name)).filter(|text| !matches!(text.as_str(), "" | "(null)" | "<NULL>"))
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
@@ -157,7 +157,7 @@ pub fn session(roots: &Roots, sid: SessionId) -> Option<Session> {
     let folder = roots.sys.join(format!("class/iscsi_session/session{sid}"));
     let real = folder.canonicalize().ok()?;
     let host = host_above(&real)?;
-    if read_small(&roots.sys.join(format!("class/scsi_host/host{host}/proc_name")))? != TCP_DRIVER {
+    if read_attribute(&roots.sys.join(format!("class/scsi_host/host{host}/proc_name")))? != TCP_DRIVER {
         return None;
     }
     let own = Attributes(folder);

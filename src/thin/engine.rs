@@ -208,7 +208,7 @@ impl Engine {
             };
             drop(lock);
             view(session.metadata.vg.clone(), &observed, &self.kernel, depth, warnings, pending)
-                .map_err(|error| EngineError::caused(Kind::Refused, "device-mapper does not answer", error))
+                .map_err(EngineError::unanswered)
         });
         view
     }
@@ -446,14 +446,11 @@ impl Engine {
 
     fn read(&self, vg: &VgName, access: Access) -> Result<Opened, EngineError> {
         let listed = self.listed()?;
-        let opened = Opened::read(&self.scanner_beside(&listed), vg, access)?;
-        Ok(Opened { listed: Some(listed), ..opened })
+        Opened::read(&self.scanner_beside(&listed), listed, vg, access)
     }
 
     fn listed(&self) -> Result<Vec<ListedDevice>, EngineError> {
-        self.kernel
-            .list()
-            .map_err(|error| EngineError::caused(Kind::Refused, "device-mapper does not answer", error))
+        self.kernel.list().map_err(EngineError::unanswered)
     }
 
     /// A scanner that needs no look at the devices of LVs among these.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::dm::kernel::DmError;
 use crate::thin::refusal::{Refusal, RefusalKind};
 
 /// What sort of failure it is: it decides the exit code.
@@ -75,6 +76,11 @@ impl EngineError {
         source: impl StdError + Send + Sync + 'static,
     ) -> Self {
         Self { source: Some(Box::new(source)), ..Self::new(kind, message) }
+    }
+
+    /// A question that device-mapper did not answer.
+    pub fn unanswered(error: DmError) -> Self {
+        Self::caused(Kind::Refused, "device-mapper does not answer", error)
     }
 
     /// The same with advice.

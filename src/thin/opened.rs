@@ -27,16 +27,21 @@ pub struct Opened {
     pub pvs: BTreeMap<LvmUuid, DevNo>,
     /// The devices it was read from.
     pub devices: Vec<(PathBuf, DevNo)>,
-    /// All devices of device-mapper just before it was read, if they were listed.
+    /// All devices of device-mapper just before it was read, until somebody takes them.
     pub listed: Option<Vec<ListedDevice>>,
 }
 
 impl Opened {
-    /// Finds a volume group and reads it.
+    /// Finds a volume group and reads it. `listed` are the devices of device-mapper.
     ///
     /// # Errors
     /// If it is not there, is there twice, or its metadata breaks a rule: then nothing of it is trusted.
-    pub fn read(scanner: &Scanner, vg: &VgName, access: Access) -> Result<Self, EngineError> {
+    pub fn read(
+        scanner: &Scanner,
+        listed: Vec<ListedDevice>,
+        vg: &VgName,
+        access: Access,
+    ) -> Result<Self, EngineError> {
         let found = scanner.find_vg(vg).map_err(|error| match error {
             ScanError::NotFound { .. } => {
                 EngineError::caused(Kind::NotFound, format!("volume group {vg} was not found"), error)
@@ -81,7 +86,7 @@ impl Opened {
         }
         let pvs = found.pvs.iter().map(|pv| (pv.id, pv.no)).collect();
         let devices = found.pvs.iter().map(|pv| (pv.path.clone(), pv.no)).collect();
-        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices, listed: None })
+        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices, listed: Some(listed) })
     }
 
     /// What is not as it should be and stays so.

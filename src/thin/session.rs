@@ -81,9 +81,7 @@ impl Session<'_> {
         let listed = self.listed.take().map_or_else(|| self.kernel.list(), Ok);
         let observed = listed.map_err(ObserveError::from).and_then(|listed| observer.look(scope, listed));
         let mut observed = observed.map_err(|error| match error {
-            ObserveError::Dm(error) => {
-                EngineError::caused(Kind::Refused, "device-mapper does not answer", error)
-            }
+            ObserveError::Dm(error) => EngineError::unanswered(error),
             ObserveError::Status { .. } => EngineError::caused(
                 Kind::Unsupported,
                 "the kernel describes a pool in words that thinvol does not know",
@@ -139,9 +137,7 @@ impl Session<'_> {
         let abandoned = |lv: &LvName, id| scope.covers(lv) && self.host.is_reading(id);
         for (lv, _) in vg.pools().filter(|(lv, _)| abandoned(&lv.name, &lv.id)) {
             let uuid = DmUuid::of_lv(&vg.id, &lv.id, Layer::Tpool);
-            let tpool = self.kernel.info_by_uuid(&uuid).map_err(|error| {
-                EngineError::caused(Kind::Refused, "device-mapper does not answer", error)
-            })?;
+            let tpool = self.kernel.info_by_uuid(&uuid).map_err(EngineError::unanswered)?;
             // A pool that is stopped or suspended still holds it, and the mark stays.
             let Some(tpool) = tpool.filter(|tpool| !tpool.suspended) else { continue };
             match self.kernel.message(&tpool.name, "release_metadata_snap") {

@@ -21,16 +21,8 @@ pub struct Work {
     lvm2: Option<&'static str>,
     thinvol: &'static str,
     bare: Option<Bare>,
-    /// What the batch says that `thinvol` is given.
-    batch: Option<Batch>,
-}
-
-/// Lines of a batch, each with `{i}` for its place.
-#[derive(Clone, Copy)]
-struct Batch {
-    each: &'static str,
-    /// What takes them back, so that no run finds more volumes than another.
-    undo: &'static str,
+    /// Lines of the batch that `thinvol` is given, each with `{i}` for its place.
+    batch: Option<&'static str>,
 }
 
 const fn work(name: &'static str, lvm2: &'static str, thinvol: &'static str, bare: Option<Bare>) -> Work {
@@ -38,7 +30,7 @@ const fn work(name: &'static str, lvm2: &'static str, thinvol: &'static str, bar
 }
 
 const fn batch(name: &'static str, thinvol: &'static str, bare: Bare, each: &'static str) -> Work {
-    Work { name, lvm2: None, thinvol, bare: Some(bare), batch: Some(Batch { each, undo: REMOVE }) }
+    Work { name, lvm2: None, thinvol, bare: Some(bare), batch: Some(each) }
 }
 
 /// All of it.
@@ -118,6 +110,7 @@ const CREATE_INACTIVE: &str =
 const CREATE_ACTIVE: &str = r#"{"request":"create","pool":"pve/data","name":"b{n}-{i}","size":"1G"}"#;
 const CLONE_INACTIVE: &str =
     r#"{"request":"clone","source":"pve/vm-101-disk-1","name":"b{n}-{i}","activate":false}"#;
+/// What takes a line back, so that no run finds more volumes than another.
 const REMOVE: &str = r#"{"request":"remove","volume":"pve/b{n}-{i}"}"#;
 
 /// What one side of a work cost.
@@ -179,15 +172,17 @@ impl Work {
 
     /// The command line of one run; for a batch with its file, which is written.
     fn line(&self, group: &Group<'_>, template: &str, number: &str) -> Result<String> {
-        let Some(batch) = &self.batch else { return Ok(template.replace("{n}", number)) };
-        let file = batch_file(group, batch.each, number)?;
+        let Some(each) = self.batch else { return Ok(template.replace("{n}", number)) };
+        let file = batch_file(group, each, number)?;
         Ok(template.replace("{file}", &file.display().to_string()))
     }
 
     /// Takes back what a run of a batch made. udev is done with it by then.
     fn undo(&self, group: &Group<'_>, number: &str) -> Result<()> {
-        let Some(batch) = &self.batch else { return Ok(()) };
-        let file = batch_file(group, batch.undo, number)?;
+        if self.batch.is_none() {
+            return Ok(());
+        }
+        let file = batch_file(group, REMOVE, number)?;
         group.ctx().run_quietly(&["udevadm", "settle"])?;
         timed(&format!("thinvol batch {}", file.display())).map(drop)
     }

@@ -84,8 +84,8 @@ impl Names {
         }
     }
 
-    /// The names that a device should have, in no order. Its own come first: most others are told to be
-    /// less preferred by their place alone.
+    /// The names that a device should have. Its own come first: that most others are less preferred is then told by
+    /// where they stand, without a look at them.
     fn claimed(&self, roots: &Roots, device: &Device, record: Option<&UdevRecord>) -> Vec<PathBuf> {
         match self {
             Self::Walked(names) => names.get(&device.no).cloned().unwrap_or_default(),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::roots::{Roots, read_attribute};
+use crate::dm::name::LVM_UUID_PREFIX;
 use crate::ids::DevNo;
 use crate::units::Sectors;
 
@@ -53,9 +54,6 @@ impl Device {
         self.kernel_name.starts_with("nvme")
     }
 }
-
-/// How the dm uuids of LVs begin. Source: lvm2 `lib/misc/lvm-string.h` (`UUID_PREFIX`).
-pub const LVM_UUID_PREFIX: &str = "LVM-";
 
 impl Roots {
     /// The kernel's names of all block devices, in the order of the alphabet.

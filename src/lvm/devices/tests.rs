@@ -173,7 +173,8 @@ fn entries_of_the_devices_file_mean_the_devices_that_sysfs_identifies() {
         .into_iter()
         .filter(|name| {
             let device = roots.device(name).unwrap();
-            used.entries.iter().any(|entry| entry.matches(roots, &types, &names, &device))
+            let record = roots.udev_record(device.no);
+            used.entries.iter().any(|entry| entry.matches(roots, &types, &names, &device, record.as_ref()))
         })
         .collect();
     assert_eq!(listed, ["dm-0", "loop0", "md0", "sda2", "sdb", "sdc"]);

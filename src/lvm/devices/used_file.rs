@@ -10,6 +10,7 @@ use super::names::Names;
 use super::roots::Roots;
 use super::sysfs::Device;
 use super::types::DeviceTypes;
+use super::udev_db::UdevRecord;
 use crate::ids::LvmUuid;
 
 /// How an entry identifies its device.
@@ -106,8 +107,15 @@ impl UsedDevices {
 }
 
 impl UsedDevice {
-    /// Whether this entry means that device.
-    pub fn matches(&self, roots: &Roots, types: &DeviceTypes, names: &Names, device: &Device) -> bool {
+    /// Whether this entry means that device, of which udev knows this.
+    pub fn matches(
+        &self,
+        roots: &Roots,
+        types: &DeviceTypes,
+        names: &Names,
+        device: &Device,
+        record: Option<&UdevRecord>,
+    ) -> bool {
         let Some(id_name) = &self.id_name else { return false };
         if device.partition.unwrap_or(0) != self.partition {
             return false;
@@ -115,9 +123,8 @@ impl UsedDevice {
         let special = device.dm.is_some() || types.is_md(device) || types.is_loop(device);
         let found = match &self.id_type {
             IdType::DevName => {
-                let record = roots.udev_record(device.no);
                 return names
-                    .of(roots, device, record.as_ref())
+                    .of(roots, device, record)
                     .iter()
                     .any(|name| name.as_os_str() == id_name.as_str());
             }

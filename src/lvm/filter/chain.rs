@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use super::pattern::{PatternError, Patterns, Verdict};
 use super::reason::Skip;
+use crate::dm::name::LVM_UUID_PREFIX;
 use crate::lvm::conf::{DevicesConf, MdChecks};
 use crate::lvm::devices::multipath::MultipathWwids;
 use crate::lvm::devices::names::Names;
 use crate::lvm::devices::roots::Roots;
-use crate::lvm::devices::sysfs::{Device, LVM_UUID_PREFIX};
+use crate::lvm::devices::sysfs::Device;
 use crate::lvm::devices::types::DeviceTypes;
 use crate::lvm::devices::udev_db::UdevRecord;
 use crate::lvm::devices::used_file::UsedDevices;
@@ -112,13 +113,18 @@ impl<'a> Chain<'a> {
         self.used.as_ref()
     }
 
+    /// Whether the device of that kernel name is an LV or an internal layer of one.
+    pub fn is_lv(&self, kernel_name: &str) -> bool {
+        let uuid = || self.roots.attribute(kernel_name, "dm/uuid");
+        kernel_name.starts_with("dm-")
+            && (self.lvs.contains(kernel_name)
+                || uuid().is_some_and(|uuid| uuid.starts_with(LVM_UUID_PREFIX)))
+    }
+
     /// Decides about the device of that kernel name; `None` if it is gone.
     pub fn check(&self, kernel_name: &str) -> Option<Checked> {
         // A host may have thousands of active LVs, and loop devices with nothing behind them: one look is enough.
-        let uuid = || self.roots.attribute(kernel_name, "dm/uuid");
-        let is_lv =
-            || self.lvs.contains(kernel_name) || uuid().is_some_and(|uuid| uuid.starts_with(LVM_UUID_PREFIX));
-        if kernel_name.starts_with("dm-") && !self.conf.scan_lvs && is_lv() {
+        if !self.conf.scan_lvs && self.is_lv(kernel_name) {
             return Some(Checked::PassedOver(Skip::Lv));
         }
         let size = self.roots.size(kernel_name)?;
@@ -181,8 +187,10 @@ impl<'a> Chain<'a> {
     fn allowed(&self, device: &Device, record: Option<&UdevRecord>) -> Result<PathBuf, Skip> {
         let Some(used) = &self.used else { return self.accepted(device, record) };
         let path = self.names.preferred(self.roots, device, record).ok_or(Skip::NoNode)?;
-        let listed =
-            used.entries.iter().any(|entry| entry.matches(self.roots, &self.types, &self.names, device));
+        let listed = used
+            .entries
+            .iter()
+            .any(|entry| entry.matches(self.roots, &self.types, &self.names, device, record));
         if listed { Ok(path) } else { Err(Skip::NotInDevicesFile) }
     }
 

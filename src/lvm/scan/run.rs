@@ -9,7 +9,7 @@ use super::{FoundPv, FoundVg, ScanError, Scanner, Skipped, Source, Survey, suspe
 use crate::ids::{DevNo, LvmUuid, VgName};
 use crate::io::direct::Access;
 use crate::lvm::conf::DevicesConf;
-use crate::lvm::devices::sysfs::{Device, LVM_UUID_PREFIX};
+use crate::lvm::devices::sysfs::Device;
 use crate::lvm::devices::used_file::{IdType, UsedDevice, UsedDevices};
 use crate::lvm::filter::chain::{Candidate, Chain, Checked};
 use crate::lvm::filter::content::md_at_end;
@@ -203,9 +203,6 @@ impl<'a> Run<'a> {
         let read = probe(roots, chain, candidate, opened.map_err(unreadable)?, &mut self.pool)?;
         self.check_entry(chain, candidate, read.label.pv_id)?;
         let on_top = roots.holders(&device.kernel_name);
-        let is_lv = |holder: &String| {
-            roots.attribute(holder, "dm/uuid").is_some_and(|uuid| uuid.starts_with(LVM_UUID_PREFIX))
-        };
         let found = FoundPv {
             id: read.label.pv_id,
             path: candidate.path.clone(),
@@ -213,17 +210,16 @@ impl<'a> Run<'a> {
             size: device.size,
             read_only: roots.attribute(&device.kernel_name, "ro").as_deref() == Some("1"),
         };
-        Ok(ReadPv { found, in_use: on_top.iter().any(is_lv), read })
+        Ok(ReadPv { found, in_use: on_top.iter().any(|holder| chain.is_lv(holder)), read })
     }
 
     /// Names change: an entry of the devices file that knows its device by name only must find its PV there.
     fn check_entry(&self, chain: &Chain<'_>, candidate: &Candidate, found: LvmUuid) -> Result<(), Skip> {
         let Some(used) = chain.used() else { return Ok(()) };
         let roots = &self.scanner.roots;
-        let mut entries = used
-            .entries
-            .iter()
-            .filter(|entry| entry.matches(roots, chain.types(), chain.names(), &candidate.device));
+        let mut entries = used.entries.iter().filter(|entry| {
+            entry.matches(roots, chain.types(), chain.names(), &candidate.device, candidate.record.as_ref())
+        });
         let fits =
             |entry: &UsedDevice| entry.id_type != IdType::DevName || entry.pv_id.is_none_or(|id| id == found);
         let Some(first) = entries.next() else { return Ok(()) };
