@@ -62,6 +62,7 @@ fn always() -> Vec<Case> {
         cases::pool_guards::CASES,
         cases::storage_cfg::CASES,
         cases::activation::CASES,
+        cases::attributes::CASES,
         cases::udev::CASES,
         cases::iscsi_machine::CASES,
         cases::iscsi_sessions::CASES,

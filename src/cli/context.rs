@@ -10,12 +10,10 @@ use super::output::{self, Answer};
 use super::resolve::Resolver;
 use crate::config::file::ConfigFile;
 use crate::io::events::{self, Subscribe};
+use crate::lvm::conf::DEFAULT_SYSTEM_DIR;
 use crate::thin::engine::{Engine, Options};
 use crate::thin::error::{EngineError, Kind, RefusedRequest};
 use crate::thin::stamp::host_name;
-
-/// Where lvm2's configuration is unless `LVM_SYSTEM_DIR` says otherwise. Source: lvm2 `man/lvm.8_main`.
-const LVM_SYSTEM_DIR: &str = "/etc/lvm";
 
 /// The surroundings of one run of the command.
 #[derive(Debug)]
@@ -76,7 +74,7 @@ impl Context {
             dry_run: change.dry_run,
             onlooker: Meter::on_terminal().filter(|_| !change.dry_run),
             command_line: self.command_line.clone(),
-            system_dir: system_dir.map_or_else(|| PathBuf::from(LVM_SYSTEM_DIR), PathBuf::from),
+            system_dir: system_dir.map_or_else(|| PathBuf::from(DEFAULT_SYSTEM_DIR), PathBuf::from),
         })?)
     }
 

@@ -1,10 +1,10 @@
 //! device-mapper of the running kernel, by ioctl.
 //!
-//! Most verbs go through the `devicemapper` crate's core. Resume, remove, rename and the list of devices are
-//! issued by [`crate::sys::dm`]: the crate picks `event_nr` itself, makes a semaphore for each and waits for
-//! udev inside the call without bound, retries a busy remove for a second, and refuses the whole list if one
-//! name on the host is not ASCII. `device_wait` is not used at all: it returns no status and takes no event
-//! number.
+//! Most verbs go through the `devicemapper` crate's core. Resume, remove, rename, the list of devices and a
+//! device with a number of the caller's are issued by [`crate::sys::dm`]: the crate picks `event_nr` itself,
+//! makes a semaphore for each and waits for udev inside the call without bound, retries a busy remove for a
+//! second, refuses the whole list if one name on the host is not ASCII, and takes no number. `device_wait` is
+//! not used at all: it returns no status and takes no event number.
 
 use std::fs::File;
 use std::io;
@@ -167,7 +167,15 @@ impl Kernel for LinuxDm {
         Ok(devices)
     }
 
-    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo, DmError> {
+    fn create(&self, name: &DmName, uuid: &DmUuid, minor: Option<u32>) -> Result<DevNo, DmError> {
+        if let Some(minor) = minor {
+            let context = Context::with(Verb::Create, name.as_str(), format!(" as number {minor}"));
+            let made = own::create(self.dm.file().as_fd(), name.as_str(), uuid.as_str(), minor);
+            // "No such device" is what the kernel calls a number that is taken. Source: Linux `drivers/md/dm.c`
+            // (`alloc_dev`, `dm_create`).
+            let taken = |errno| if errno == Errno::ENXIO { Errno::EBUSY } else { errno };
+            return made.map(kernel_number).map_err(|errno| context.errno(taken(errno)));
+        }
         let context = Context::new(Verb::Create, name.as_str());
         let info = self
             .dm

@@ -152,11 +152,11 @@ pub trait Kernel {
     /// Any errno.
     fn list(&self) -> Result<Vec<ListedDevice>, DmError>;
 
-    /// Creates a device without a table.
+    /// Creates a device without a table, with a minor number of the caller's or the lowest free one.
     ///
     /// # Errors
-    /// EBUSY if the name or uuid is taken.
-    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo, DmError>;
+    /// EBUSY if the name, the uuid or the number is taken, EINVAL if the number is none.
+    fn create(&self, name: &DmName, uuid: &DmUuid, minor: Option<u32>) -> Result<DevNo, DmError>;
 
     /// Loads a table into the inactive slot.
     ///

@@ -26,32 +26,21 @@ pub use cookie::Cookies;
 pub use detect::{Missing, Places, missing};
 pub use nodes::Nodes;
 
-/// How long to wait for udev if nothing else is said. A loaded machine takes seconds for a batch, a healthy
-/// one 0.2.
-pub const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
-
 /// What udev's rules are told of a device: 16 bits. Source: lvm2 `libdm/libdevmapper.h` (`DM_UDEV_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UdevFlags(u16);
 
 impl UdevFlags {
-    /// No `/dev/mapper/<name>`.
-    pub const DISABLE_DM_RULES: Self = Self(0x01);
     /// No `/dev/<vg>/<lv>`.
     pub const DISABLE_SUBSYSTEM_RULES: Self = Self(0x02);
     /// No `/dev/disk/by-…`.
     pub const DISABLE_DISK_RULES: Self = Self(0x04);
     /// No rules of others: no blkid, no systemd unit.
     pub const DISABLE_OTHER_RULES: Self = Self(0x08);
-    /// Of two devices with the same content, the other one gets the links.
-    pub const LOW_PRIORITY: Self = Self(0x10);
     /// libdevmapper leaves the nodes to udev.
     pub const DISABLE_LIBRARY_FALLBACK: Self = Self(0x20);
     /// The event comes from whoever manages the device, not from a trigger.
     pub const PRIMARY_SOURCE: Self = Self(0x40);
-    /// LVM's NOSCAN: the content is about to be wiped. Source: lvm2 `udev/11-dm-lvm.rules.in`
-    /// (`DM_SUBSYSTEM_UDEV_FLAG0`).
-    pub const NO_SCAN: Self = Self(0x100);
 
     /// The bits.
     pub const fn bits(self) -> u16 {
@@ -93,8 +82,6 @@ impl BitOr for UdevFlags {
 pub enum DeviceRole {
     /// A volume that users open.
     Volume,
-    /// A volume that users could open but whose name LVM reserves.
-    Reserved,
     /// A part of a pool's stack: `_tmeta`, `_tdata`, `-tpool`, `-real`, and the pool's own visible device.
     PoolStack,
     /// The device of a pool that has no thin volume yet (transaction id 0): a regular volume with a pool's
@@ -119,7 +106,7 @@ pub const fn flags_for(role: DeviceRole) -> UdevFlags {
     let quiet = UdevFlags::DISABLE_DISK_RULES.union(UdevFlags::DISABLE_OTHER_RULES);
     match role {
         DeviceRole::Volume => always,
-        DeviceRole::Reserved | DeviceRole::NewPool => always.union(quiet),
+        DeviceRole::NewPool => always.union(quiet),
         DeviceRole::PoolStack => always.union(quiet).union(UdevFlags::DISABLE_SUBSYSTEM_RULES),
     }
 }
@@ -127,14 +114,14 @@ pub const fn flags_for(role: DeviceRole) -> UdevFlags {
 /// Why nodes may not be as they should after a wait. The kernel's devices are, in every case.
 #[derive(Debug, Error)]
 pub enum UdevError {
-    /// udev did not get through in time.
+    /// udev does not get on.
     #[error(
-        "waited {:.3} s for udev; {pending} event(s) are still not processed",
-        limit.as_secs_f64()
+        "waited {:.3} s for udev, which got through nothing; {pending} event(s) are still not processed",
+        patience.as_secs_f64()
     )]
     Timeout {
-        /// How long was waited.
-        limit: Duration,
+        /// How long nothing was processed.
+        patience: Duration,
         /// How many events are left.
         pending: u32,
     },
@@ -189,11 +176,13 @@ pub trait UdevSync {
     /// Says that the last event will not come.
     fn not_sent(&self);
 
-    /// Waits until all events so far are processed, at most for `limit`; afterwards a new batch begins.
+    /// Waits until all events so far are processed, as long as at least one is processed in each `patience`: a
+    /// batch of many devices takes udev longer than one device, a udev that is stuck gets through nothing.
+    /// Afterwards a new batch begins.
     ///
     /// # Errors
     /// If the nodes may not be in place.
-    fn wait(&self, limit: Duration) -> Result<(), UdevError>;
+    fn wait(&self, patience: Duration) -> Result<(), UdevError>;
 }
 
 /// `--no-udev-sync`: rules get their flags, nobody waits.

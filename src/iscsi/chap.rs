@@ -133,7 +133,8 @@ impl Secret {
         self.0.len() < SECRET_ADVISED
     }
 
-    /// The secret itself, for those who must hand it on.
+    /// The secret itself.
+    #[cfg(test)]
     pub fn expose(&self) -> &[u8] {
         &self.0
     }

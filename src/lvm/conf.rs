@@ -22,7 +22,7 @@ pub use host_tags::{TagsConf, tag_file};
 use layers::Layers;
 pub use system_id::HostIds;
 
-/// Where lvm2 looks for its configuration unless `LVM_SYSTEM_DIR` says otherwise.
+/// Where lvm2 looks for its configuration unless `LVM_SYSTEM_DIR` says otherwise. Source: lvm2 `man/lvm.8_main`.
 pub const DEFAULT_SYSTEM_DIR: &str = "/etc/lvm";
 
 /// Why the configuration cannot be used.
@@ -73,8 +73,6 @@ pub struct LvmConf {
     pub local: LocalConf,
     /// The tags hosts have (section `tags`).
     pub tags: TagsConf,
-    /// `allocation/thin_pool_crop_metadata`.
-    pub thin_pool_crop_metadata: bool,
 }
 
 /// Section `devices`.
@@ -108,18 +106,12 @@ pub struct DevicesConf {
     pub fw_raid_component_detection: bool,
     /// Whether udev is asked as well what a device holds.
     pub info_from_udev: bool,
-    /// Whether a VG with duplicate PVs may be changed.
-    pub allow_changes_with_duplicate_pvs: bool,
     /// Whether the hints file is used.
     pub hints: bool,
     /// Smallest PV, in KiB.
     pub pv_min_size_kib: u64,
     /// More device types: name in `/proc/devices` and number of minors per disk.
     pub types: Vec<(String, u64)>,
-    /// Whether to skip suspended devices.
-    pub ignore_suspended_devices: bool,
-    /// Whether freed extents of the VG are discarded.
-    pub issue_discards: bool,
 }
 
 /// How hard lvm2 looks for the superblock of an md array (`devices/md_component_checks`).
@@ -154,16 +146,6 @@ pub struct GlobalConf {
     pub thin_check_executable: Option<PathBuf>,
     /// Its options.
     pub thin_check_options: Vec<String>,
-    /// What repairs a pool's metadata; `None` if switched off.
-    pub thin_repair_executable: Option<PathBuf>,
-    /// Its options.
-    pub thin_repair_options: Vec<String>,
-    /// Features of thin pools not to use.
-    pub thin_disabled_features: Vec<String>,
-    /// Permission bits taken away from files LVM creates.
-    pub umask: u32,
-    /// Whether VGs may be shared through a lock manager.
-    pub use_lvmlockd: bool,
     /// Whether metadata must not be changed at all.
     pub metadata_read_only: bool,
     /// Whether LVM may talk to device-mapper.
@@ -192,28 +174,16 @@ pub struct BackupConf {
 pub struct ActivationConf {
     /// Percentage of use from which a pool is extended; 100 for never.
     pub thin_pool_autoextend_threshold: u64,
-    /// By how many percent.
-    pub thin_pool_autoextend_percent: u64,
     /// What may be activated; `None` for anything.
     pub volume_list: Option<Vec<String>>,
     /// What may be activated automatically; `None` for anything.
     pub auto_activation_volume_list: Option<Vec<String>>,
     /// What is activated read-only; `None` for nothing.
     pub read_only_volume_list: Option<Vec<String>>,
-    /// Whether new snapshots are left out of activation.
-    pub auto_set_activation_skip: bool,
     /// Whether to wait for udev.
     pub udev_sync: bool,
-    /// Whether udev makes the nodes and links.
-    pub udev_rules: bool,
-    /// Whether to check what udev did.
-    pub verify_udev_operations: bool,
-    /// Whether dmeventd monitors pools.
-    pub monitoring: bool,
-    /// Whether new pools fail writes at once when full.
-    pub error_when_full: bool,
-    /// `auto` or `none`.
-    pub readahead: String,
+    /// Whether volumes whose metadata says nothing of it read nothing ahead.
+    pub no_read_ahead: bool,
     /// Whether a busy device is tried again on deactivation.
     pub retry_deactivation: bool,
 }
@@ -262,7 +232,6 @@ impl LvmConf {
                 extra_system_ids: layers.strings("local/extra_system_ids")?.unwrap_or_default(),
             },
             tags: TagsConf::of(layers)?,
-            thin_pool_crop_metadata: layers.bool("allocation/thin_pool_crop_metadata", false)?,
         })
     }
 
@@ -307,12 +276,9 @@ fn devices(layers: &Layers, system_dir: &Path) -> Result<DevicesConf, ConfError>
             false,
             &[("none", false), ("udev", true)],
         )?,
-        allow_changes_with_duplicate_pvs: layers.bool("devices/allow_changes_with_duplicate_pvs", false)?,
         hints: layers.word("devices/hints", true, &[("all", true), ("none", false)])?,
         pv_min_size_kib: layers.number("devices/pv_min_size", 2048)?,
         types: layers.types("devices/types")?,
-        ignore_suspended_devices: layers.bool("devices/ignore_suspended_devices", false)?,
-        issue_discards: layers.bool("devices/issue_discards", false)?,
     })
 }
 
@@ -331,14 +297,6 @@ fn global(layers: &Layers) -> Result<GlobalConf, ConfError> {
         thin_check_options: layers
             .strings("global/thin_check_options")?
             .map_or_else(check_options, not_empty),
-        thin_repair_executable: layers
-            .optional_path("global/thin_repair_executable", "/usr/sbin/thin_repair")?,
-        thin_repair_options: layers.strings("global/thin_repair_options")?.map_or_else(Vec::new, not_empty),
-        thin_disabled_features: layers
-            .strings("global/thin_disabled_features")?
-            .map_or_else(Vec::new, not_empty),
-        umask: u32::try_from(layers.number("global/umask", 0o077)? & 0o777).unwrap_or(0o077),
-        use_lvmlockd: layers.bool("global/use_lvmlockd", false)?,
         metadata_read_only: layers.bool("global/metadata_read_only", false)?,
         activation: layers.bool("global/activation", true)?,
     })
@@ -361,17 +319,11 @@ fn backup(layers: &Layers, system_dir: &Path) -> Result<BackupConf, ConfError> {
 fn activation(layers: &Layers) -> Result<ActivationConf, ConfError> {
     Ok(ActivationConf {
         thin_pool_autoextend_threshold: layers.number("activation/thin_pool_autoextend_threshold", 100)?,
-        thin_pool_autoextend_percent: layers.number("activation/thin_pool_autoextend_percent", 20)?,
         volume_list: layers.strings("activation/volume_list")?,
         auto_activation_volume_list: layers.strings("activation/auto_activation_volume_list")?,
         read_only_volume_list: layers.strings("activation/read_only_volume_list")?,
-        auto_set_activation_skip: layers.bool("activation/auto_set_activation_skip", true)?,
         udev_sync: layers.bool("activation/udev_sync", true)?,
-        udev_rules: layers.bool("activation/udev_rules", true)?,
-        verify_udev_operations: layers.bool("activation/verify_udev_operations", false)?,
-        monitoring: layers.bool("activation/monitoring", true)?,
-        error_when_full: layers.bool("activation/error_when_full", false)?,
-        readahead: layers.text("activation/readahead", "auto")?,
+        no_read_ahead: layers.word("activation/readahead", false, &[("auto", false), ("none", true)])?,
         retry_deactivation: layers.bool("activation/retry_deactivation", true)?,
     })
 }

@@ -112,22 +112,6 @@ impl Locks {
         Ok(VgReadLock { name: name.clone(), file })
     }
 
-    /// Locks several VGs for change, in the order of their names, all within one wait.
-    ///
-    /// # Errors
-    /// [`LockError`]: nothing is locked then.
-    pub fn vgs_for_write(&self, names: &[VgName]) -> Result<Vec<VgLock>, LockError> {
-        let mut names: Vec<&VgName> = names.iter().collect();
-        names.sort();
-        names.dedup();
-        let deadline = self.deadline();
-        let lock = |name: &VgName| {
-            let file = self.acquire(&self.vg_path(name), LockMode::Write, deadline)?;
-            Ok(VgLock { name: name.clone(), file })
-        };
-        names.into_iter().map(lock).collect()
-    }
-
     /// Locks the set of PVs and VGs: for write where PVs or VGs come, go or change their names; for read in a command
     /// that visits every VG.
     ///

@@ -237,6 +237,12 @@ impl Lv {
         self.status.iter().any(|word| word == "WRITE") || self.flags.iter().any(|word| word == "WRITE_LOCKED")
     }
 
+    /// Its minor number, if that is fixed.
+    pub fn minor(&self) -> Option<u32> {
+        let (_, minor) = self.fixed_minor.filter(|_| self.status.iter().any(|word| word == "FIXED_MINOR"))?;
+        u32::try_from(minor).ok()
+    }
+
     /// Whether `flags` holds this word.
     pub fn has_flag(&self, word: &str) -> bool {
         self.flags.iter().any(|flag| flag == word)

@@ -1,5 +1,6 @@
 //! device-mapper ioctls that the `devicemapper` crate does not issue as LVM needs them: with a caller's own
-//! `event_nr`, without waiting for udev inside, without retries; and the list of devices with their uuids.
+//! `event_nr`, without waiting for udev inside, without retries; the list of devices with their uuids; and a
+//! device with a minor number of the caller's.
 //!
 //! Source: Linux `include/uapi/linux/dm-ioctl.h`, `drivers/md/dm-ioctl.c`.
 
@@ -18,6 +19,8 @@ const UUID_LEN: usize = 129;
 const LIST_BYTES: usize = 64 * 1024;
 /// A list longer than this is refused: some 300,000 devices.
 const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest minor number. Source: Linux `include/linux/kdev_t.h` (`MINORBITS`).
+const MINOR_MAX: u32 = (1 << 20) - 1;
 
 /// `struct dm_ioctl`, which starts every buffer given to device-mapper.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -44,6 +47,7 @@ const _: () = assert!(HEADER_LEN == size_of::<raw::dm_ioctl>());
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
     List,
+    Create,
     Remove,
     Rename,
     /// Suspends or resumes, as the flags say.
@@ -57,6 +61,7 @@ impl Command {
     fn request(self) -> libc::Ioctl {
         let number = match self {
             Self::List => raw::DM_LIST_DEVICES_CMD,
+            Self::Create => raw::DM_DEV_CREATE_CMD,
             Self::Remove => raw::DM_DEV_REMOVE_CMD,
             Self::Rename => raw::DM_DEV_RENAME_CMD,
             Self::Suspend => raw::DM_DEV_SUSPEND_CMD,
@@ -91,11 +96,17 @@ impl Header {
     /// A header for a verb on the device `name`.
     fn on(name: &str, data_size: usize) -> Result<Self, Errno> {
         let mut header = Self::new(data_size)?;
-        // One byte stays zero: the kernel wants a NUL.
-        let place = header.name[..NAME_LEN - 1].get_mut(..name.len()).ok_or(Errno::ENAMETOOLONG)?;
-        place.copy_from_slice(name.as_bytes());
+        put(&mut header.name, name)?;
         Ok(header)
     }
+}
+
+/// Writes a text into a field of the header. One byte stays zero: the kernel wants a NUL.
+fn put(field: &mut [u8], text: &str) -> Result<(), Errno> {
+    let room = field.len().saturating_sub(1);
+    let place = field.get_mut(..text.len()).filter(|_| text.len() <= room).ok_or(Errno::ENAMETOOLONG)?;
+    place.copy_from_slice(text.as_bytes());
+    Ok(())
 }
 
 /// Issues one ioctl on a buffer that starts with a header.
@@ -139,6 +150,21 @@ pub fn resume(control: BorrowedFd<'_>, name: &str, event_nr: u32) -> Result<bool
     let flags = raw::DM_NOFLUSH_FLAG | raw::DM_SKIP_LOCKFS_FLAG;
     let header = Header { event_nr, flags, ..Header::on(name, HEADER_LEN)? };
     ask(control, Command::Suspend, &mut header.as_bytes().to_vec()).map(|answer| uevent_sent(&answer))
+}
+
+/// Creates a device without a table, with that minor number; its number, in the kernel's encoding.
+///
+/// # Errors
+/// The kernel's; EBUSY if the name, the uuid or the number is taken, EINVAL if the number is larger than any.
+pub fn create(control: BorrowedFd<'_>, name: &str, uuid: &str, minor: u32) -> Result<u64, Errno> {
+    if minor > MINOR_MAX {
+        return Err(Errno::EINVAL);
+    }
+    // The kernel's encoding of a device number, `huge_encode_dev`; the major is its own.
+    let dev = u64::from((minor & 0xff) | (minor & !0xff) << 12);
+    let mut header = Header { flags: raw::DM_PERSISTENT_DEV_FLAG, dev, ..Header::on(name, HEADER_LEN)? };
+    put(&mut header.uuid, uuid)?;
+    ask(control, Command::Create, &mut header.as_bytes().to_vec()).map(|answer| answer.dev)
 }
 
 /// Removes a device, once; true if a uevent was sent.

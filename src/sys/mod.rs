@@ -5,7 +5,6 @@ pub mod blkdev;
 pub mod dm;
 pub mod guard;
 pub mod memory;
-pub mod readahead;
 pub mod scsi;
 pub mod sem;
 pub mod signals;

@@ -116,6 +116,8 @@ pub struct Done {
 pub struct Engine {
     options: Options,
     conf: LvmConf,
+    host_tags: Vec<String>,
+    ids: HostIds,
     kernel: Counting<LinuxDm>,
     host: LinuxHost,
     scanner: Scanner,
@@ -131,8 +133,9 @@ impl Engine {
         let conf = LvmConf::load(&options.system_dir, None).map_err(|error| {
             EngineError::caused(Kind::Refused, "the configuration of LVM cannot be used", error)
         })?;
-        let tags = conf.tags.of_host(&host_name());
-        if let Some(file) = tag_file(&options.system_dir, &tags) {
+        let name = host_name();
+        let host_tags = conf.tags.of_host(&name);
+        if let Some(file) = tag_file(&options.system_dir, &host_tags) {
             let message =
                 format!("this host has a tag with a configuration of its own, '{}'", file.display());
             return Err(EngineError::new(Kind::Unsupported, message)
@@ -154,7 +157,8 @@ impl Engine {
         let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(options.onlooker.clone());
         let scanner = Scanner::of_this_machine(conf.devices.clone());
         let backups = Backups::new(conf.backup.clone());
-        Ok(Self { options, conf, kernel: Counting::new(kernel), host, scanner, backups })
+        let ids = HostIds::resolve(&conf, &name);
+        Ok(Self { options, conf, host_tags, ids, kernel: Counting::new(kernel), host, scanner, backups })
     }
 
     /// The volume groups of this machine, under the lock that lvm2's commands take for reading when they go through all
@@ -244,11 +248,11 @@ impl Engine {
         }
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
-        let mut warnings = opened.warnings();
+        let mut warnings = self.warnings(&opened);
         warnings.extend(self.without_udev());
         let requests = make(&opened.metadata.vg)?;
-        if let Some(refusal) = opened.foreign(&self.system_ids()) {
-            return Err(refusal.into());
+        if let Some(refusal) = opened.foreign(&self.ids.ids) {
+            return Err(refusal.after(&[], &warnings).into());
         }
         let mut recovered = Vec::new();
         let (result, copies) = self.with_session(&mut opened, |session| {
@@ -278,7 +282,7 @@ impl Engine {
     ) -> Result<Report, E> {
         let _lock = self.lock_for_read(vg)?;
         let mut opened = self.read(vg, Access::ReadOnly)?;
-        let mut warnings = opened.warnings();
+        let mut warnings = self.warnings(&opened);
         let (report, _) = self.with_session(&mut opened, |session| {
             let requests = make(&session.metadata.vg)?;
             let scope = Scope::of(&session.metadata.vg, &requests).without_inventory();
@@ -304,8 +308,8 @@ impl Engine {
         if self.options.dry_run {
             let _lock = self.lock_for_read(vg)?;
             let mut opened = self.read(vg, Access::ReadOnly)?;
-            let mut warnings = opened.warnings();
-            if let Some(refusal) = opened.foreign(&self.system_ids()) {
+            let mut warnings = self.warnings(&opened);
+            if let Some(refusal) = opened.foreign(&self.ids.ids) {
                 return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
             }
             let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
@@ -315,8 +319,8 @@ impl Engine {
         }
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
-        let mut warnings = opened.warnings();
-        if let Some(refusal) = opened.foreign(&self.system_ids()) {
+        let mut warnings = self.warnings(&opened);
+        if let Some(refusal) = opened.foreign(&self.ids.ids) {
             return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
         }
         warnings.extend(self.without_udev());
@@ -419,6 +423,11 @@ impl Engine {
         if self.conf.activation.retry_deactivation { BUSY_WAIT } else { Duration::ZERO }
     }
 
+    /// What is not as it should be, of the volume group and of this host.
+    fn warnings(&self, opened: &Opened) -> Vec<String> {
+        opened.warnings().into_iter().chain(self.ids.warning.clone()).collect()
+    }
+
     /// What to say where nobody answers for udev.
     fn without_udev(&self) -> Option<String> {
         let missing = self.udev_sync().then(|| missing(&Places::default())).flatten();
@@ -429,19 +438,15 @@ impl Engine {
         let threshold = self.conf.activation.thin_pool_autoextend_threshold;
         Policy {
             autoextend_threshold: u32::try_from(threshold).unwrap_or(100),
-            system_ids: self.system_ids(),
+            system_ids: self.ids.ids.clone(),
             lists: VolumeLists {
                 allowed: self.conf.activation.volume_list.clone(),
                 automatic: self.conf.activation.auto_activation_volume_list.clone(),
                 read_only: self.conf.activation.read_only_volume_list.clone(),
-                host_tags: self.conf.tags.of_host(&host_name()),
+                host_tags: self.host_tags.clone(),
             },
+            no_read_ahead: self.conf.activation.no_read_ahead,
         }
-    }
-
-    fn system_ids(&self) -> Vec<String> {
-        let ids = HostIds::resolve(&self.conf, &host_name());
-        ids.system_id.into_iter().chain(ids.extra).collect()
     }
 
     fn read(&self, vg: &VgName, access: Access) -> Result<Opened, EngineError> {

@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use crate::dm::name::DmName;
 use crate::ids::{DevNo, LvmUuid};
 use crate::io::holders::{Holder, holders};
+use crate::lvm::devices::roots::read_attribute;
 use crate::sys::guard::{Endangered, ResumeGuard};
 use crate::sys::memory::MemoryLocked;
 use crate::thin::exec::udev_flags;
 use crate::thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure, Onlooker};
-use crate::thin::stack::Role;
+use crate::thin::stack::{ReadAhead, Role};
+use crate::units::Sectors;
 
 /// Where marks are kept: gone after a reboot, when anything may have been left behind.
 pub const STATE_DIR: &str = "/run/thinvol";
@@ -29,6 +31,9 @@ const BLANK_BYTES: usize = 64;
 /// How long suspended volumes wait for another one that is slow to suspend. Below the 30 s after which the disk drivers
 /// of most guests give up on a request.
 const FREEZE_LIMIT: Duration = Duration::from_secs(20);
+
+/// sysfs counts what is read ahead in KiB.
+const SECTORS_OF_KIB: u64 = 2;
 
 /// How often a running check is looked at.
 const CHECK_PAUSE: Duration = Duration::from_millis(5);
@@ -175,6 +180,22 @@ impl Host for LinuxHost {
             Holder::Device { .. } | Holder::Mount { .. } | Holder::Swap | Holder::Loop { .. } => true,
         };
         Holders { names: found.iter().map(ToString::to_string).collect(), stay: found.iter().any(stays) }
+    }
+
+    fn read_ahead(&self, dev: DevNo) -> Option<Sectors> {
+        // A partition reads ahead as its disk does.
+        let bdi = ["bdi", "../bdi"].map(|bdi| format!("/sys/dev/block/{dev}/{bdi}/read_ahead_kb"));
+        let kib = bdi.iter().find_map(|path| read_attribute(Path::new(path)))?.parse::<u64>().ok()?;
+        kib.checked_mul(SECTORS_OF_KIB).map(Sectors::new)
+    }
+
+    fn set_read_ahead(&self, dev: DevNo, read_ahead: ReadAhead) -> io::Result<()> {
+        let sectors = match read_ahead {
+            ReadAhead::AtLeast(least) if self.read_ahead(dev) >= Some(least) => return Ok(()),
+            ReadAhead::Exactly(sectors) | ReadAhead::AtLeast(sectors) => sectors,
+        };
+        let kib = sectors.get().div_ceil(SECTORS_OF_KIB);
+        fs::write(format!("/sys/dev/block/{dev}/bdi/read_ahead_kb"), kib.to_string())
     }
 
     fn now(&self) -> Duration {

@@ -62,6 +62,8 @@ pub struct Scope {
     all: bool,
     /// When the devices inside the pools are looked through.
     inventory: LookInside,
+    /// Whether a device may be made or get another table.
+    devices: bool,
 }
 
 /// When the devices inside a pool are looked through: of a running pool that takes two messages, each of them a commit
@@ -82,7 +84,7 @@ impl Scope {
     pub fn all(inventory: bool) -> Self {
         let all_tables = inventory;
         let inventory = if inventory { LookInside::Always } else { LookInside::IfUnclean };
-        Self { all: true, all_tables, inventory, ..Self::default() }
+        Self { all: true, all_tables, inventory, devices: all_tables, ..Self::default() }
     }
 
     /// The same for somebody who only reads: nothing is sent to any pool.
@@ -97,6 +99,7 @@ impl Scope {
         let mut scope = Self::default();
         for (lv, pool) in vg.pools().filter(|(_, pool)| !pool.messages.is_empty()) {
             scope.pools.insert(lv.name.clone());
+            scope.devices = true;
             for message in &pool.messages {
                 let PoolMessage::Create(name) = message else { continue };
                 // An active origin is suspended when its snapshot is made after all.
@@ -104,6 +107,7 @@ impl Scope {
                 scope.lvs.extend(origin);
             }
         }
+        scope.devices |= requests.iter().any(makes_device);
         for request in requests {
             match request {
                 Request::Create { pool, .. } => {
@@ -157,6 +161,8 @@ impl Observer<'_> {
         for pv in &self.vg.pvs {
             if let Some(dev) = self.pvs.get(&pv.id) {
                 observed.numbers.insert(DevRef::Pv(pv.key.clone()), *dev);
+                let read_ahead = scope.devices.then(|| self.host.read_ahead(*dev)).flatten();
+                observed.read_ahead.extend(read_ahead.map(|sectors| (pv.key.clone(), sectors)));
             }
         }
         let by_uuid: BTreeMap<&DmUuid, &ListedDevice> =
@@ -281,6 +287,22 @@ impl Observer<'_> {
         let status = PoolStatus::parse(&line.params)
             .map_err(|source| ObserveError::Status { device: name.clone(), source })?;
         Ok(Some((info, status)))
+    }
+}
+
+/// Whether a request may make a device, or give one another table.
+fn makes_device(request: &Request) -> bool {
+    match request {
+        Request::Create { activate, .. } | Request::Snapshot { activate, .. } => *activate,
+        Request::Resize { .. }
+        | Request::Modify { .. }
+        | Request::Rollback { .. }
+        | Request::Activate { .. }
+        | Request::ActivateAll { .. } => true,
+        Request::Remove { .. }
+        | Request::Rename { .. }
+        | Request::Deactivate { .. }
+        | Request::DeactivateAll => false,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::lvm::edit::Stamp;
 use crate::lvm::volume_list::VolumeLists;
 use crate::thin::meta::DeviceDetails;
 use crate::thin::stack::DevRef;
-use crate::units::Bytes;
+use crate::units::{Bytes, Sectors};
 
 /// The world as far as a plan needs it.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,9 @@ pub struct Observed {
     pub tables: BTreeMap<DmUuid, Vec<TargetLine>>,
     /// Numbers of the devices that tables may stand on: the VG's physical volumes and everything listed.
     pub numbers: BTreeMap<DevRef, DevNo>,
+    /// What the physical volumes read ahead, by their keys in the text; only where a device may be made or get another
+    /// table.
+    pub read_ahead: BTreeMap<String, Sectors>,
     /// The pools that were looked at.
     pub pools: BTreeMap<LvName, PoolSeen>,
     /// The largest text that every metadata area in use can take; `None` if unknown.
@@ -92,11 +95,18 @@ pub struct Policy {
     pub system_ids: Vec<String>,
     /// What may be activated here, and how.
     pub lists: VolumeLists,
+    /// Whether volumes whose text says nothing of it read nothing ahead (`activation/readahead`).
+    pub no_read_ahead: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { autoextend_threshold: 100, system_ids: Vec::new(), lists: VolumeLists::default() }
+        Self {
+            autoextend_threshold: 100,
+            system_ids: Vec::new(),
+            lists: VolumeLists::default(),
+            no_read_ahead: false,
+        }
     }
 }
 

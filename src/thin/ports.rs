@@ -13,6 +13,8 @@ use crate::ids::{DevNo, LvmUuid, ThinId, TransactionId};
 use crate::lvm::model::{ThinPool, Vg};
 use crate::thin::meta::DeviceDetails;
 use crate::thin::plan::Commit;
+use crate::thin::stack::ReadAhead;
+use crate::units::Sectors;
 
 /// The metadata areas of one volume group.
 pub trait MetadataStore {
@@ -176,6 +178,15 @@ pub trait Host {
 
     /// Who keeps a device open.
     fn holders(&self, dev: DevNo) -> Holders;
+
+    /// What a disk reads ahead; `None` if it cannot be told.
+    fn read_ahead(&self, dev: DevNo) -> Option<Sectors>;
+
+    /// Makes a device read ahead so much.
+    ///
+    /// # Errors
+    /// If the kernel does not take it.
+    fn set_read_ahead(&self, dev: DevNo, read_ahead: ReadAhead) -> io::Result<()>;
 
     /// A monotonic clock.
     fn now(&self) -> Duration;

@@ -1,20 +1,23 @@
 //! The devices LVM builds for a volume, from the metadata alone: names, uuids, tables, order.
 //! Source: lvm2 `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::dm::name::{DmName, DmUuid, Layer};
-use crate::dm::table::{PoolParams, Table, TargetLine};
-use crate::ids::{DevNo, IdError, LvName, ThinId};
+use crate::ids::{IdError, LvName, ThinId};
 use crate::lvm::edit::NewThin;
 use crate::lvm::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
 use crate::lvm::volume_list::{Listed, VolumeLists};
 use crate::units::{Chunks, Sectors};
 
+mod read_ahead;
 mod show;
+mod table;
+
+pub use read_ahead::ReadAhead;
 
 /// A device that a table stands on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -105,6 +108,12 @@ pub struct DeviceSpec {
     pub read_only: bool,
     /// What udev is to make of it.
     pub role: Role,
+    /// Its minor number, if that is fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minor: Option<u32>,
+    /// What it reads ahead, if not what the kernel makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_ahead: Option<ReadAhead>,
 }
 
 /// Why the stack of a volume cannot be built.
@@ -177,6 +186,10 @@ pub struct Stacks<'a> {
     built_upon: HashMap<&'a str, &'a LvName>,
     /// The volume lists of lvm.conf: they decide what is read-only.
     lists: Option<&'a VolumeLists>,
+    /// What the physical volumes read ahead, by their keys.
+    pvs_read_ahead: Option<&'a BTreeMap<String, Sectors>>,
+    /// Whether volumes whose text says nothing of it read nothing ahead.
+    no_read_ahead: bool,
 }
 
 impl<'a> Stacks<'a> {
@@ -193,7 +206,7 @@ impl<'a> Stacks<'a> {
                 }
             }
         }
-        Self { vg, autoextend_threshold, built_upon, lists: None }
+        Self { vg, autoextend_threshold, built_upon, lists: None, pvs_read_ahead: None, no_read_ahead: false }
     }
 
     /// The same, with volumes read-only as these lists say.
@@ -229,6 +242,8 @@ impl<'a> Stacks<'a> {
             targets,
             read_only: !lv.is_writable(),
             role,
+            minor: None,
+            read_ahead: None,
         })
     }
 
@@ -274,6 +289,8 @@ impl<'a> Stacks<'a> {
     fn visible(&self, lv: &Lv, targets: Vec<TargetSpec>) -> Result<DeviceSpec, StackError> {
         let mut spec = self.spec(lv, Layer::Plain, targets, Role::Visible)?;
         spec.read_only |= self.is_read_only(&lv.name, &lv.tags);
+        spec.minor = lv.minor();
+        spec.read_ahead = self.read_ahead(lv);
         Ok(spec)
     }
 
@@ -297,6 +314,8 @@ impl<'a> Stacks<'a> {
             targets: vec![TargetSpec::Thin { length, pool, id: new.device_id }],
             read_only: new.read_only || self.is_read_only(&new.name, &new.tags),
             role: Role::Visible,
+            minor: None,
+            read_ahead: self.read_ahead_of_new(&new.pool),
         })
     }
 
@@ -416,68 +435,5 @@ impl TargetSpec {
             | Self::ThinPool { length, .. }
             | Self::Thin { length, .. } => *length,
         }
-    }
-
-    /// The table line, with each device looked up by `number`.
-    ///
-    /// # Errors
-    /// Whatever `number` answers for a device it does not know.
-    fn line<E>(
-        &self,
-        start: Sectors,
-        number: &impl Fn(&DevRef) -> Result<DevNo, E>,
-    ) -> Result<TargetLine, E> {
-        Ok(match self {
-            Self::Linear { length, device, offset } => {
-                TargetLine::linear(start, *length, number(device)?, *offset)
-            }
-            Self::Striped { length, stripe_size, areas } => {
-                let mut params = format!("{} {stripe_size}", areas.len());
-                for (device, offset) in areas {
-                    params.push_str(&format!(" {} {offset}", number(device)?));
-                }
-                TargetLine { start, length: *length, target: "striped".into(), params }
-            }
-            Self::ThinPool {
-                length,
-                metadata,
-                data,
-                chunk_size,
-                low_water,
-                skip_block_zeroing,
-                discards,
-                error_if_no_space,
-            } => {
-                let params = PoolParams {
-                    metadata: number(metadata)?,
-                    data: number(data)?,
-                    chunk_size: *chunk_size,
-                    low_water: *low_water,
-                    skip_block_zeroing: *skip_block_zeroing,
-                    ignore_discard: *discards == Discards::Ignore,
-                    no_discard_passdown: *discards == Discards::NoPassdown,
-                    error_if_no_space: *error_if_no_space,
-                    read_only: false,
-                };
-                TargetLine::thin_pool(*length, &params)
-            }
-            Self::Thin { length, pool, id } => TargetLine::thin(*length, number(pool)?, *id, None),
-        })
-    }
-}
-
-impl DeviceSpec {
-    /// The device's table, with each device it stands on looked up by `number`.
-    ///
-    /// # Errors
-    /// Whatever `number` answers for a device it does not know.
-    pub fn table<E>(&self, number: impl Fn(&DevRef) -> Result<DevNo, E>) -> Result<Table, E> {
-        let mut start = Sectors::ZERO;
-        let mut lines = Vec::with_capacity(self.targets.len());
-        for target in &self.targets {
-            lines.push(target.line(start, &number)?);
-            start = Sectors::new(start.get().saturating_add(target.length().get()));
-        }
-        Ok(Table(lines))
     }
 }

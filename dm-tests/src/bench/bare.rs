@@ -55,7 +55,7 @@ pub fn times(what: Bare, runs: usize) -> Result<Vec<Duration>> {
             Bare::CreateSnap => kernel.message(&tpool, &format!("create_snap {id} 2"))?,
         }
         if what == Bare::CreateActive {
-            kernel.create(&name, &uuid)?;
+            kernel.create(&name, &uuid, None)?;
             kernel.load(&name, &Table::single(TargetLine::thin(LENGTH, pool, id, None)), false)?;
             kernel.resume(&name, UdevEvent(0))?;
         }

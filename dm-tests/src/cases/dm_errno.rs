@@ -74,8 +74,11 @@ fn devices(ctx: &Ctx) -> Result<()> {
     let thin = stack.thin(pool, "a", 0)?;
     stack.thin(pool, "b", 1)?;
     let ((a, uuid), (b, _)) = (identity("a", Layer::Plain)?, identity("b", Layer::Plain)?);
-    refused("create of a taken name", dm.create(&a, &identity("c", Layer::Plain)?.1), Errno::EBUSY)?;
-    refused("create of a taken uuid", dm.create(&DmName::new("other")?, &uuid), Errno::EBUSY)?;
+    refused("create of a taken name", dm.create(&a, &identity("c", Layer::Plain)?.1, None), Errno::EBUSY)?;
+    refused("create of a taken uuid", dm.create(&DmName::new("other")?, &uuid, None), Errno::EBUSY)?;
+    let (other, fresh) = (DmName::new("other")?, identity("c", Layer::Plain)?.1);
+    refused("create with a taken number", dm.create(&other, &fresh, Some(thin.minor)), Errno::EBUSY)?;
+    refused("create with no number", dm.create(&other, &fresh, Some(1 << 20)), Errno::EINVAL)?;
     refused("rename to a taken name", dm.rename(&a, &b, none), Errno::EBUSY)?;
     refused("remove of the pool's target", dm.remove(&tpool()?, none), Errno::EBUSY)?;
 

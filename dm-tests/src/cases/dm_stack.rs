@@ -12,7 +12,6 @@ use thinvol::dm::status::{PoolMode, PoolStatus, PoolWorking, ThinStatus};
 use thinvol::dm::table::{PoolParams, Table, Target, TargetLine, ThinParams};
 use thinvol::dm::udev::{self, DeviceRole, Missing, UdevSync, flags_for, for_this_machine};
 use thinvol::ids::{DevNo, LvName, LvmUuid, ThinId, VgName};
-use thinvol::sys::readahead;
 use thinvol::units::{Chunks, Sectors};
 
 use crate::case::{Case, Tier};
@@ -64,7 +63,7 @@ impl Stack<'_> {
     /// Makes a device and puts its table in place.
     pub fn up(&self, lv: &str, layer: Layer, line: TargetLine, read_only: bool) -> Result<DevNo> {
         let (name, uuid) = identity(lv, layer)?;
-        let dev = self.dm.create(&name, &uuid)?;
+        let dev = self.dm.create(&name, &uuid, None)?;
         self.dm.load(&name, &Table::single(line), read_only)?;
         udev::resume(self.dm, self.udev, &name, flags_for(DeviceRole::of_layer(layer)))?;
         Ok(dev)
@@ -211,9 +210,6 @@ fn looked_up(stack: &Stack<'_>, pool: DevNo, thin: DevNo) -> Result<()> {
     ensure!(!status.needs_check && status.data.total == DATA_SECTORS / 128, "{status:?}");
     let (visible, _) = identity("data", Layer::Pool)?;
     ensure!(stack.dm.info(&visible)?.is_some_and(|info| info.read_only), "the pool's device takes writes");
-    let node = fs::File::open(format!("/dev/dm-{}", thin.minor))?;
-    readahead::set(&node, 1024)?;
-    ensure!(readahead::get(&node)? == 1024);
     Ok(())
 }
 
@@ -280,7 +276,7 @@ fn lvm2_takes_over(ctx: &Ctx) -> Result<()> {
         let parts = (listed.name.lvm_parts()?, uuid.lvm_parts()?);
         let layer = parts.1.layer().context("an unknown layer")?;
         ensure!(DmName::of_lv(&parts.0.vg, &parts.0.lv, layer)? == listed.name, "{parts:?}");
-        let made = dm.create(&listed.name, uuid)?;
+        let made = dm.create(&listed.name, uuid, None)?;
         ensure!(made == listed.dev, "{} got {made}, not {}", listed.name, listed.dev);
     }
     for (listed, table, read_only) in &recorded {

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod altered;
+pub mod attributes;
 pub mod batch;
 pub mod contention;
 pub mod crashes;

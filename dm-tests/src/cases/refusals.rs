@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use anyhow::{Result, ensure};
 
 use crate::case::{Case, Tier};
-use crate::ctx::Ctx;
+use crate::ctx::{Conf, Ctx};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
@@ -82,6 +82,18 @@ fn not_ours(ctx: &Ctx) -> Result<()> {
     ))?;
     let ran = ctx.sh(&format!("thinvol alloc {vg}/data 100 vm-100-a 8M"))?;
     ensure!(ran.status == 7 && ran.stderr.contains("elsewhere"), "{ran:?}");
+    // Ids of other hosts count for a host that has one of its own, as for lvm2.
+    let conf = Conf::new(ctx)?;
+    for (own, exit) in [("", 7), ("system_id = \"here\"", 0)] {
+        conf.set(&format!(
+            "global {{ system_id_source = \"lvmlocal\" }} local {{ {own} extra_system_ids = [ \"elsewhere\" ] }}\n"
+        ))?;
+        let lvm2 = conf.run(ctx, &format!("lvchange --addtag seen {vg}/data"))?;
+        ensure!((lvm2.status == 0) == (exit == 0), "{lvm2:?}");
+        let ran = conf.run(ctx, &format!("thinvol alloc {vg}/data 100 vm-100-a 8M"))?;
+        ensure!(ran.status == exit, "{ran:?}");
+        ensure!(ran.stderr.contains("no system id from") == own.is_empty(), "{ran:?}");
+    }
     Ok(())
 }
 

@@ -123,7 +123,7 @@ impl Runner<'_> {
         Ok(match command {
             Command::Create(device, own) => {
                 let uuid = uuid(own.as_ref().unwrap_or(device))?;
-                let made = self.kernel().create(&name(device)?, &uuid);
+                let made = self.kernel().create(&name(device)?, &uuid, None);
                 made.map(|number| {
                     self.numbers.insert(device.clone(), number);
                     done()

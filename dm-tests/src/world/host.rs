@@ -13,6 +13,8 @@ use thinvol::dm::name::DmName;
 use thinvol::dm::sim::SimKernel;
 use thinvol::ids::{DevNo, LvmUuid};
 use thinvol::thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure};
+use thinvol::thin::stack::ReadAhead;
+use thinvol::units::Sectors;
 
 /// What the host remembers and how it behaves.
 #[derive(Clone, Debug, Default)]
@@ -152,6 +154,15 @@ impl Host for SimHost {
     fn holders(&self, dev: DevNo) -> Holders {
         let names = vec![format!("a process that has {dev} open")];
         Holders { names, stay: self.state.borrow().lets_go.is_none() }
+    }
+
+    fn read_ahead(&self, _: DevNo) -> Option<Sectors> {
+        None
+    }
+
+    fn set_read_ahead(&self, _: DevNo, _: ReadAhead) -> io::Result<()> {
+        self.kernel.waits_for("sysfs");
+        Ok(())
     }
 
     fn now(&self) -> Duration {

@@ -144,7 +144,7 @@ impl Lvm2<'_> {
         }
         let table = spec.table(number)?;
         if there.is_none() {
-            self.did(self.kernel.create(&spec.name, &spec.uuid))?;
+            self.did(self.kernel.create(&spec.name, &spec.uuid, spec.minor))?;
         }
         self.did(self.kernel.load(&spec.name, &table, spec.read_only))?;
         self.did(self.kernel.resume(&spec.name, UdevEvent(0)))

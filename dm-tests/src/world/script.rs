@@ -109,7 +109,7 @@ impl Player {
             ("message", [_, ..]) => did(kernel.message(&tpool(), rest))?,
             ("device", [name]) => {
                 let uuid = DmUuid::new("somebody's").map_err(|error| error.to_string())?;
-                did(kernel.create(&DmName::new(name).map_err(|error| error.to_string())?, &uuid))?;
+                did(kernel.create(&DmName::new(name).map_err(|error| error.to_string())?, &uuid, None))?;
             }
             ("call", [is, named]) => {
                 did(kernel.rename(&device(is), &device(named), UdevEvent(0)))?;

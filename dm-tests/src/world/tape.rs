@@ -106,8 +106,8 @@ impl Kernel for Tape {
         self.kernel().list()
     }
 
-    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo, DmError> {
-        self.did(self.kernel().create(name, uuid))
+    fn create(&self, name: &DmName, uuid: &DmUuid, minor: Option<u32>) -> Result<DevNo, DmError> {
+        self.did(self.kernel().create(name, uuid, minor))
     }
 
     fn load(&self, name: &DmName, table: &Table, read_only: bool) -> Result<(), DmError> {

@@ -60,8 +60,8 @@ impl<K: Kernel> Kernel for Counting<K> {
         self.count(Verb::List).list()
     }
 
-    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo, DmError> {
-        self.count(Verb::Create).create(name, uuid)
+    fn create(&self, name: &DmName, uuid: &DmUuid, minor: Option<u32>) -> Result<DevNo, DmError> {
+        self.count(Verb::Create).create(name, uuid, minor)
     }
 
     fn load(&self, name: &DmName, table: &Table, read_only: bool) -> Result<(), DmError> {

@@ -119,11 +119,22 @@ impl World {
         Ok(count)
     }
 
-    pub(super) fn create(&mut self, name: &DmName, uuid: &DmUuid) -> Result<DevNo, Errno> {
+    pub(super) fn create(
+        &mut self,
+        name: &DmName,
+        uuid: &DmUuid,
+        minor: Option<u32>,
+    ) -> Result<DevNo, Errno> {
+        /// One more than the largest minor number.
+        const MINORS: u32 = 1 << 20;
+        if minor.is_some_and(|minor| minor >= MINORS) {
+            return Err(Errno::EINVAL);
+        }
         if self.by_name.contains_key(name) || self.by_uuid.contains_key(uuid) {
             return Err(Errno::EBUSY);
         }
-        let minor = (0..1 << 20).find(|minor| !self.devices.contains_key(minor)).ok_or(Errno::EBUSY)?;
+        let mut wanted = minor.map_or(0..MINORS, |minor| minor..minor + 1);
+        let minor = wanted.find(|minor| !self.devices.contains_key(minor)).ok_or(Errno::EBUSY)?;
         self.devices.insert(
             minor,
             Device {

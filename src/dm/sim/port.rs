@@ -68,8 +68,8 @@ impl Kernel for SimKernel {
         self.call(Verb::List, "", String::new(), |world| Ok(world.list()))
     }
 
-    fn create(&self, name: &DmName, uuid: &DmUuid) -> Result<DevNo, DmError> {
-        self.call(Verb::Create, name.as_str(), uuid.to_string(), |world| world.create(name, uuid))
+    fn create(&self, name: &DmName, uuid: &DmUuid, minor: Option<u32>) -> Result<DevNo, DmError> {
+        self.call(Verb::Create, name.as_str(), uuid.to_string(), |world| world.create(name, uuid, minor))
     }
 
     fn load(&self, name: &DmName, table: &Table, read_only: bool) -> Result<(), DmError> {

@@ -49,7 +49,7 @@ fn make(kernel: &SimKernel, device: &str, line: TargetLine) -> DevNo {
 }
 
 fn create(kernel: &SimKernel, device: &str) -> DevNo {
-    kernel.create(&name(device), &DmUuid::new(&format!("LVM-{device}")).unwrap()).unwrap()
+    kernel.create(&name(device), &DmUuid::new(&format!("LVM-{device}")).unwrap(), None).unwrap()
 }
 
 fn linear(kernel: &SimKernel, device: &str, start: u64, length: u64) -> DevNo {

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -57,6 +57,27 @@ impl Cookie {
         }
         Err(Errno::EEXIST)
     }
+
+    /// Waits until all events are processed or none is within `patience`; how many are left then.
+    fn wait(&self, patience: Duration) -> Result<u32, Errno> {
+        // The 1 it started with keeps it above zero until all events are counted up; now they are.
+        if let Err(errno) = self.semaphore.subtract() {
+            tracing::debug!(%errno, base = self.base, "udev cookie removed by someone else");
+            return Ok(0);
+        }
+        let mut left = self.events;
+        while self.semaphore.wait_zero(patience)? == Zero::TimedOut {
+            let now = match self.semaphore.value() {
+                Err(Errno::EIDRM | Errno::EINVAL) => 0,
+                value => value?,
+            };
+            if now == 0 || now >= left {
+                return Ok(now);
+            }
+            left = now;
+        }
+        Ok(0)
+    }
 }
 
 impl Batch {
@@ -100,27 +121,17 @@ impl UdevSync for Cookies {
         }
     }
 
-    fn wait(&self, limit: Duration) -> Result<(), UdevError> {
+    fn wait(&self, patience: Duration) -> Result<(), UdevError> {
         let batch = self.batch.take();
-        let start = Instant::now();
         let mut pending = 0;
-        for Cookie { semaphore, base, events } in batch.cookies {
-            // The 1 it started with keeps it above zero until all events are counted up; now they are.
-            if let Err(errno) = semaphore.subtract() {
-                tracing::debug!(%errno, base, "udev cookie removed by someone else");
-                continue;
-            }
-            match semaphore.wait_zero(limit.saturating_sub(start.elapsed())) {
-                Ok(Zero::Reached | Zero::Removed) => {}
-                Ok(Zero::TimedOut) => pending += semaphore.value().unwrap_or(events),
-                Err(errno) => {
-                    let source = io::Error::from(errno);
-                    return Err(UdevError::NoSemaphore { events, source });
-                }
-            }
+        for cookie in batch.cookies {
+            pending += cookie.wait(patience).map_err(|errno| UdevError::NoSemaphore {
+                events: cookie.events,
+                source: io::Error::from(errno),
+            })?;
         }
         match batch.why {
-            _ if pending > 0 => Err(UdevError::Timeout { limit, pending }),
+            _ if pending > 0 => Err(UdevError::Timeout { patience, pending }),
             Some(errno) if batch.unwatched > 0 => {
                 Err(UdevError::NoSemaphore { events: batch.unwatched, source: io::Error::from(errno) })
             }

@@ -36,10 +36,6 @@ impl fmt::Display for HostNo {
     }
 }
 
-/// The most data the kernel takes in one login or text PDU. Source: Linux `include/scsi/libiscsi.h`
-/// (`ISCSI_DEF_MAX_RECV_SEG_LEN`).
-pub const MAX_PDU_DATA: usize = 8192;
-
 /// The connection of every session: sessions have one.
 const CID: u32 = 0;
 
@@ -100,7 +96,8 @@ pub enum Request {
     SendPdu {
         /// The session.
         sid: SessionId,
-        /// The PDU, with at most [`MAX_PDU_DATA`] bytes of data; the kernel fills in task tag and CmdSN.
+        /// The PDU, with at most 8192 bytes of data; the kernel fills in task tag and CmdSN. Source: Linux
+        /// `include/scsi/libiscsi.h` (`ISCSI_DEF_MAX_RECV_SEG_LEN`).
         pdu: Pdu,
     },
 }

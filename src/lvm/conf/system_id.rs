@@ -6,13 +6,13 @@ use std::path::Path;
 use super::LvmConf;
 use crate::ids::LVM_NAME_MAX;
 
-/// Who this host is to LVM. Source: lvm2 `lib/commands/toolcontext.c` (`_init_system_id`).
+/// Whose VGs this host may change. Source: lvm2 `lib/commands/toolcontext.c` (`_init_system_id`),
+/// `lib/metadata/metadata.c` (`is_system_id_allowed`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostIds {
-    /// The host's id, if it has one.
-    pub system_id: Option<String>,
-    /// Ids of other hosts whose VGs it may use as well.
-    pub extra: Vec<String>,
+    /// The host's own id first, then those of other hosts whose VGs it may use as well. A host without an id of its own
+    /// has none of these, either.
+    pub ids: Vec<String>,
     /// What the user should know: a source is configured, but gives no id.
     pub warning: Option<String>,
 }
@@ -32,26 +32,16 @@ impl HostIds {
             },
             _ => Err("this source is not supported".to_owned()),
         };
-        let extra = conf.local.extra_system_ids.clone();
+        let extra = conf.local.extra_system_ids.iter().cloned();
         match found.and_then(|text| clean(&text)) {
-            Ok(id) => Self { system_id: Some(id), extra, warning: None },
+            Ok(id) => Self { ids: std::iter::once(id).chain(extra).collect(), warning: None },
             Err(why) => Self {
-                system_id: None,
-                extra,
+                ids: Vec::new(),
                 warning: Some(format!(
                     "no system id from global/system_id_source=\"{source}\": {why}; VGs with a system id are \
                      treated as another host's"
                 )),
             },
-        }
-    }
-
-    /// Whether a VG with this system id is ours to change. Without an id of its own a host has no other ids either.
-    pub fn owns(&self, vg_system_id: Option<&str>) -> bool {
-        match (vg_system_id, &self.system_id) {
-            (None | Some(""), _) => true,
-            (Some(_), None) => false,
-            (Some(vg), Some(own)) => vg == own || self.extra.iter().any(|id| id == vg),
         }
     }
 }

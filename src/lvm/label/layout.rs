@@ -140,10 +140,3 @@ pub struct PvLabel {
     /// The sector the label is in.
     pub label_sector: u64,
 }
-
-impl PvLabel {
-    /// Whether the PV says that it belongs to a volume group; PVs of version 0 and 1 cannot say it.
-    pub fn is_marked_used(&self) -> bool {
-        self.ext_version >= EXTENSION_VERSION && self.ext_flags & EXT_USED != 0
-    }
-}

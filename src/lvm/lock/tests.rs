@@ -240,19 +240,6 @@ fn our_own_lock_is_named_as_such() {
 }
 
 #[test]
-fn several_vgs_are_locked_together_or_not_at_all() {
-    let dir = tempfile::tempdir().unwrap();
-    let now = locks(dir.path(), Duration::ZERO);
-    let held = now.vg_for_write(&vg("b")).unwrap();
-    assert!(now.vgs_for_write(&[vg("c"), vg("b"), vg("a")]).is_err());
-    assert_eq!(files_in(dir.path()), ["V_b"]);
-    drop(held);
-    let all = now.vgs_for_write(&[vg("c"), vg("a"), vg("b"), vg("a")]).unwrap();
-    let names: Vec<&str> = all.iter().map(|lock| lock.vg().as_str()).collect();
-    assert_eq!(names, ["a", "b", "c"]);
-}
-
-#[test]
 fn the_directory_is_made_for_root_alone() {
     let dir = tempfile::tempdir().unwrap();
     let deep = dir.path().join("run/lock/lvm");

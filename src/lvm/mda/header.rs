@@ -237,14 +237,14 @@ impl MdaHeader {
     }
 
     /// This header with the area ignored or in use.
-    #[must_use]
+    #[cfg(test)]
     pub fn with_ignored(&self, ignored: bool) -> Self {
         let flags = self.committed.flags & !IGNORED | if ignored { IGNORED } else { 0 };
         Self { committed: RawLocn { flags, ..self.committed }, ..self.clone() }
     }
 
     /// This header with something in the precommit slot, as lvm2 leaves it when it crashes before its commit.
-    #[must_use]
+    #[cfg(test)]
     pub fn with_precommitted(&self, precommitted: RawLocn) -> Self {
         Self { precommitted, ..self.clone() }
     }

@@ -7,7 +7,6 @@ use super::error::{NotCommitted, StoreError};
 use super::issue::StoreIssue;
 use super::read::{MdaRead, PvRead, read_device, read_header};
 use super::summary::{Summary, TextPool};
-use crate::ids::LvmUuid;
 use crate::io::block::BlockDev;
 use crate::lvm::commit::place::Ring;
 use crate::lvm::commit::plan::{RoomError, percent_used};
@@ -80,14 +79,6 @@ impl VgStore {
         &self.state.issues
     }
 
-    /// The physical volumes that the text names and no device has.
-    pub fn missing_pvs(&self) -> impl Iterator<Item = LvmUuid> + '_ {
-        self.state.issues.iter().filter_map(|issue| match issue {
-            StoreIssue::MissingPv { pv_id, .. } => Some(*pv_id),
-            _ => None,
-        })
-    }
-
     /// The physical volumes of the group that are there, in the order of the devices.
     pub fn members(&self) -> impl Iterator<Item = Member<'_>> {
         let pairs = self.devices.iter().zip(&self.sources);
@@ -98,13 +89,7 @@ impl VgStore {
         })
     }
 
-    /// Whether no metadata area in use was changed since it was read. An area that cannot be read counts as
-    /// changed.
-    pub fn unchanged_since_read(&self) -> bool {
-        self.first_changed().is_none()
-    }
-
-    /// The device of the first area in use that is not as it was read.
+    /// The device of the first area in use that is not as it was read. An area that cannot be read counts as changed.
     pub(super) fn first_changed(&self) -> Option<usize> {
         let is_changed = |(area, header): &(AreaRef, &MdaHeader)| {
             let now = read_header(self.devices[area.device].as_ref(), header.area());

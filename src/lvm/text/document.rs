@@ -192,11 +192,6 @@ impl Document {
         put(node.trail);
     }
 
-    /// How many NUL bytes end the text.
-    pub fn trailing_nuls(&self) -> usize {
-        self.nuls
-    }
-
     /// The whole document, seen as a section.
     pub fn root(&self) -> Section<'_> {
         Section::new(self, NodeId::ROOT)

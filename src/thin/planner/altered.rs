@@ -48,7 +48,9 @@ impl Sequence<'_, '_> {
     pub(super) fn reshaping(&self, after: &Vg) -> Result<Reshaping, Refusal> {
         let draft = self.draft;
         let policy = &draft.observed.policy;
-        let stacks = Stacks::new(after, policy.autoextend_threshold).with_lists(&policy.lists);
+        let stacks = Stacks::new(after, policy.autoextend_threshold)
+            .with_lists(&policy.lists)
+            .with_read_ahead(&draft.observed.read_ahead, policy.no_read_ahead);
         let by_name = Index::of(after);
         let mut reshaping = Reshaping::default();
         for (name, alteration) in &draft.altered {

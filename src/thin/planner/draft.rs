@@ -125,7 +125,8 @@ impl<'a> Draft<'a> {
             index: Index::of(&metadata.vg),
             stacks: Rc::new(
                 Stacks::new(&metadata.vg, observed.policy.autoextend_threshold)
-                    .with_lists(&observed.policy.lists),
+                    .with_lists(&observed.policy.lists)
+                    .with_read_ahead(&observed.read_ahead, observed.policy.no_read_ahead),
             ),
             uuids: observed.fresh.uuids.iter(),
             pools: BTreeMap::new(),

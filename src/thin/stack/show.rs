@@ -2,12 +2,21 @@
 
 use std::fmt;
 
-use super::{DevRef, DeviceSpec, TargetSpec};
+use super::{DevRef, DeviceSpec, ReadAhead, TargetSpec};
 
 impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds: Vec<String> = self.targets.iter().map(ToString::to_string).collect();
-        write!(f, "{} ({}{})", self.name, kinds.join("; "), if self.read_only { "; read-only" } else { "" })
+        write!(f, "{} ({}{}", self.name, kinds.join("; "), if self.read_only { "; read-only" } else { "" })?;
+        if let Some(minor) = self.minor {
+            write!(f, "; number {minor}")?;
+        }
+        match self.read_ahead {
+            Some(ReadAhead::Exactly(sectors)) => write!(f, "; reads {sectors} sectors ahead")?,
+            Some(ReadAhead::AtLeast(sectors)) => write!(f, "; reads at least {sectors} sectors ahead")?,
+            None => {}
+        }
+        f.write_str(")")
     }
 }
 

@@ -12,8 +12,8 @@ fn names_and_uuids_are_unique_and_absence_is_enxio() {
     let kernel = machine();
     create(&kernel, "a");
     let other = DmUuid::new("LVM-x").unwrap();
-    assert_eq!(errno(kernel.create(&name("a"), &other)), Errno::EBUSY);
-    assert_eq!(errno(kernel.create(&name("b"), &DmUuid::new("LVM-a").unwrap())), Errno::EBUSY);
+    assert_eq!(errno(kernel.create(&name("a"), &other, None)), Errno::EBUSY);
+    assert_eq!(errno(kernel.create(&name("b"), &DmUuid::new("LVM-a").unwrap(), None)), Errno::EBUSY);
     assert_eq!(kernel.info(&name("b")), Ok(None));
     let gone: DmName = name("gone");
     assert_eq!(errno(kernel.remove(&gone, UdevEvent::default())), Errno::ENXIO);
@@ -21,6 +21,16 @@ fn names_and_uuids_are_unique_and_absence_is_enxio() {
     assert_eq!(errno(kernel.message(&gone, "x")), Errno::ENXIO);
     assert_eq!(errno(kernel.rename(&gone, &name("c"), UdevEvent::default())), Errno::ENXIO);
     assert_eq!(errno(kernel.rename(&gone, &name("a"), UdevEvent::default())), Errno::EBUSY);
+}
+
+#[test]
+fn numbers_are_unique_and_have_an_end() {
+    let kernel = machine();
+    let uuid = |text: &str| DmUuid::new(text).unwrap();
+    assert_eq!(errno(kernel.create(&name("a"), &uuid("LVM-a"), Some(1 << 20))), Errno::EINVAL);
+    assert_eq!(kernel.create(&name("a"), &uuid("LVM-a"), Some(77)).unwrap().minor, 77);
+    assert_eq!(errno(kernel.create(&name("b"), &uuid("LVM-b"), Some(77))), Errno::EBUSY);
+    assert_eq!(kernel.info(&name("b")), Ok(None));
 }
 
 #[test]
