@@ -21,6 +21,7 @@ fn long() -> Vec<Case> {
         cases::altered::LONG,
         cases::recovery::LONG,
         cases::activation::LONG,
+        cases::attributes::LONG,
         cases::batch::LONG,
         cases::parity::LONG,
         cases::together::LONG,
