@@ -121,16 +121,18 @@ fn at_one_instant(ctx: &Ctx) -> Result<()> {
         let both = format!("{vg}/vm-100-disk-0@r{round} {vg}/vm-100-disk-1@r{round}");
         let ran = ctx.thinvol(&format!("snapshot {both}"))?;
         ensure!(ran.status == 0 && ran.stderr.contains("were frozen together for"), "{ran:?}");
-        ctx.oracle(vg)?;
     }
+    ctx.oracle(vg)?;
     std::fs::write(ctx.dir().join("stop"), "")?;
     child.wait()?;
+    let snapshot = |disk, round| format!("snap_vm-100-disk-{disk}_r{round}");
+    let all = (0..5).flat_map(|round| [0, 1].map(|disk| format!("{vg}/{}", snapshot(disk, round))));
+    ctx.thinvol_ok(&format!("activate {}", all.collect::<Vec<_>>().join(" ")))?;
     for round in 0..5 {
         let mut numbers = Vec::new();
         for disk in 0..2 {
-            let lv = format!("snap_vm-100-disk-{disk}_r{round}");
-            ctx.thinvol_ok(&format!("activate {vg}/{lv}"))?;
-            let ran = ctx.sh(&format!("dd if={} bs=512 count=1 iflag=direct", ctx.dev(vg, &lv).display()))?;
+            let node = ctx.dev(vg, &snapshot(disk, round));
+            let ran = ctx.sh(&format!("dd if={} bs=512 count=1 iflag=direct", node.display()))?;
             numbers.push(ran.stdout.trim_matches(|c: char| !c.is_ascii_digit()).parse::<i64>().unwrap_or(0));
         }
         ensure!(numbers[0] > 0, "the writer had not begun: {numbers:?}");
