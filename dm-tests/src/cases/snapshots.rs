@@ -121,8 +121,8 @@ fn at_one_instant(ctx: &Ctx) -> Result<()> {
         let both = format!("{vg}/vm-100-disk-0@r{round} {vg}/vm-100-disk-1@r{round}");
         let ran = ctx.thinvol(&format!("snapshot {both}"))?;
         ensure!(ran.status == 0 && ran.stderr.contains("were frozen together for"), "{ran:?}");
+        ctx.oracle(vg)?;
     }
-    ctx.oracle(vg)?;
     std::fs::write(ctx.dir().join("stop"), "")?;
     child.wait()?;
     let snapshot = |disk, round| format!("snap_vm-100-disk-{disk}_r{round}");
