@@ -155,7 +155,7 @@ pub fn resume(control: BorrowedFd<'_>, name: &str, event_nr: u32) -> Result<bool
 /// Creates a device without a table, with that minor number; its number, in the kernel's encoding.
 ///
 /// # Errors
-/// The kernel's; EBUSY if the name, the uuid or the number is taken, EINVAL if the number is larger than any.
+/// The kernel's; EBUSY if the name or the uuid is taken, ENXIO if the number is, EINVAL if it is larger than any.
 pub fn create(control: BorrowedFd<'_>, name: &str, uuid: &str, minor: u32) -> Result<u64, Errno> {
     if minor > MINOR_MAX {
         return Err(Errno::EINVAL);

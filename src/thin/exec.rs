@@ -281,14 +281,15 @@ impl Run<'_, '_> {
         }
         self.numbers.insert(DevRef::Device(spec.name.clone()), dev);
         self.executed.created.insert(spec.lv.clone(), dev);
-        self.read_ahead(spec, dev);
+        self.read_ahead(spec);
         Ok(())
     }
 
     /// Another table makes a device read ahead what the kernel thinks right, so this comes after each. If it fails,
     /// nothing suffers but speed. Source: Linux `drivers/md/dm-table.c` (`dm_table_set_restrictions`).
-    fn read_ahead(&mut self, spec: &DeviceSpec, dev: DevNo) {
-        let Some(read_ahead) = spec.read_ahead else { return };
+    fn read_ahead(&mut self, spec: &DeviceSpec) {
+        let dev = self.numbers.get(&DevRef::Device(spec.name.clone()));
+        let Some((read_ahead, dev)) = spec.read_ahead.zip(dev.copied()) else { return };
         if let Err(error) = self.ports.host.set_read_ahead(dev, read_ahead) {
             let name = &spec.name;
             self.executed
@@ -304,9 +305,7 @@ impl Run<'_, '_> {
         let table = spec.table(|dev| self.number(dev))?;
         self.ports.kernel.load(&spec.name, &table, spec.read_only)?;
         let Err(cause) = self.resume(&spec.name, spec.role) else {
-            if let Ok(dev) = self.number(&DevRef::Device(spec.name.clone())) {
-                self.read_ahead(spec, dev);
-            }
+            self.read_ahead(spec);
             return Ok(());
         };
         self.ports.kernel.clear(&spec.name)?;

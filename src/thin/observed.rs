@@ -10,9 +10,10 @@ use crate::dm::status::PoolStatus;
 use crate::dm::table::TargetLine;
 use crate::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
 use crate::lvm::edit::Stamp;
+use crate::lvm::model::Vg;
 use crate::lvm::volume_list::VolumeLists;
 use crate::thin::meta::DeviceDetails;
-use crate::thin::stack::DevRef;
+use crate::thin::stack::{DevRef, Stacks};
 use crate::units::{Bytes, Sectors};
 
 /// The world as far as a plan needs it.
@@ -134,6 +135,13 @@ impl PoolState {
 }
 
 impl Observed {
+    /// Builds the specs of a volume group's devices as the settings and the disks seen here decide.
+    pub fn stacks<'a>(&'a self, vg: &'a Vg) -> Stacks<'a> {
+        Stacks::new(vg, self.policy.autoextend_threshold)
+            .with_lists(&self.policy.lists)
+            .with_read_ahead(&self.read_ahead, self.policy.no_read_ahead)
+    }
+
     /// The device with that uuid, if it exists.
     pub fn device(&self, uuid: &DmUuid) -> Option<&DeviceInfo> {
         self.devices.get(uuid)

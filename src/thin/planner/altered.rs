@@ -14,7 +14,7 @@ use crate::ids::LvName;
 use crate::lvm::model::{Lv, Vg};
 use crate::thin::plan::Step;
 use crate::thin::refusal::{Refusal, RefusalKind};
-use crate::thin::stack::{DeviceSpec, Stacks};
+use crate::thin::stack::DeviceSpec;
 
 /// The active devices of altered volumes, by the name the volumes have before.
 #[derive(Default)]
@@ -47,10 +47,7 @@ impl Sequence<'_, '_> {
     /// Works out what the altered volumes' devices are and will be.
     pub(super) fn reshaping(&self, after: &Vg) -> Result<Reshaping, Refusal> {
         let draft = self.draft;
-        let policy = &draft.observed.policy;
-        let stacks = Stacks::new(after, policy.autoextend_threshold)
-            .with_lists(&policy.lists)
-            .with_read_ahead(&draft.observed.read_ahead, policy.no_read_ahead);
+        let stacks = draft.observed.stacks(after);
         let by_name = Index::of(after);
         let mut reshaping = Reshaping::default();
         for (name, alteration) in &draft.altered {

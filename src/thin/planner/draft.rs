@@ -123,11 +123,7 @@ impl<'a> Draft<'a> {
             metadata,
             observed,
             index: Index::of(&metadata.vg),
-            stacks: Rc::new(
-                Stacks::new(&metadata.vg, observed.policy.autoextend_threshold)
-                    .with_lists(&observed.policy.lists)
-                    .with_read_ahead(&observed.read_ahead, observed.policy.no_read_ahead),
-            ),
+            stacks: Rc::new(observed.stacks(&metadata.vg)),
             uuids: observed.fresh.uuids.iter(),
             pools: BTreeMap::new(),
             edits: Vec::new(),
