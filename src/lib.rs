@@ -6,6 +6,7 @@ pub mod bytes;
 pub mod cli;
 pub mod config;
 pub mod dm;
+pub mod error_chain;
 pub mod ids;
 pub mod io;
 pub mod iscsi;

@@ -11,6 +11,7 @@ use crate::config::lun::LunVolname;
 use crate::config::names::{StorageId, VolumeId};
 use crate::config::schema::Content;
 use crate::config::storage::{self, Kind};
+use crate::io::roots::Roots;
 use crate::iscsi::chap_file::{self, ChapFileError, Credentials};
 use crate::iscsi::name::IscsiName;
 use crate::iscsi::portal::Portal;
@@ -19,7 +20,6 @@ use crate::iscsi::session::error::SessionError;
 use crate::iscsi::storage::paths::{TargetPath, paths};
 use crate::iscsi::storage::units::{Unit, units};
 use crate::iscsi::sysfs::{self, Session};
-use crate::lvm::devices::roots::Roots;
 
 /// Where the CHAP file of a storage is, from the folder of `storage.cfg`: where Proxmox VE keeps what only root may
 /// read of a storage. The file is named after the storage.

@@ -5,5 +5,7 @@ pub mod block;
 pub mod direct;
 pub mod events;
 pub mod holders;
+pub mod lock_holders;
 #[cfg(any(test, feature = "testing"))]
 pub mod mem;
+pub mod roots;

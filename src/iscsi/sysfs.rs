@@ -15,7 +15,7 @@ pub use disks::{DISK, Disk, Lun, lun, luns};
 pub use scsi::ScsiAddress;
 
 use super::interface::message::{HostNo, SessionId};
-use crate::lvm::devices::roots::{Roots, read_attribute};
+use crate::io::roots::{Roots, read_attribute};
 
 /// The driver of TCP sessions. Source: Linux `drivers/scsi/iscsi_tcp.c` (`iscsi_sw_tcp_sht.proc_name`).
 const TCP_DRIVER: &str = "iscsi_tcp";

@@ -20,13 +20,14 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::ids::VgName;
+use crate::io::lock_holders;
+
+pub use crate::io::lock_holders::Holder;
 
 mod file;
-pub mod holders;
 
 use file::FileLock;
 pub use file::LockMode;
-pub use holders::Holder;
 
 /// Where lvm2 keeps its locks on Debian. Source: lvm2 `configure` (`--with-default-locking-dir`).
 pub const DEFAULT_LOCKING_DIR: &str = "/run/lock/lvm";
@@ -38,7 +39,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Somebody else kept it for the whole wait.
-    #[error("'{}' is locked{}; gave up after {:.1} s", path.display(), holders::shown(holders), waited.as_secs_f64())]
+    #[error("'{}' is locked{}; gave up after {:.1} s", path.display(), lock_holders::shown(holders), waited.as_secs_f64())]
     Timeout {
         /// The lock file.
         path: PathBuf,
@@ -175,7 +176,7 @@ impl Locks {
                         return Err(LockError::Timeout {
                             path: guarded.to_owned(),
                             waited: deadline.start.elapsed(),
-                            holders: holders::find(&self.proc_root, &[guarded, path]),
+                            holders: lock_holders::find(&self.proc_root, &[guarded, path]),
                         });
                     }
                     std::thread::sleep(nap.min(left));

@@ -18,8 +18,8 @@ use serde::Serialize;
 use crate::ids::{DevNo, LvmUuid, Seqno, VgName};
 use crate::io::block::BlockDev;
 use crate::io::direct::{Access, DirectFile};
+use crate::io::roots::Roots;
 use crate::lvm::conf::DevicesConf;
-use crate::lvm::devices::roots::Roots;
 use crate::lvm::filter::reason::Skip;
 use crate::units::Sectors;
 

@@ -156,14 +156,3 @@ impl From<RefusalKind> for Kind {
         }
     }
 }
-
-/// An error with its causes, in one line.
-pub fn in_words(error: &impl StdError) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    words
-}

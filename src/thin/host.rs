@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::dm::name::DmName;
 use crate::ids::{DevNo, LvmUuid};
 use crate::io::holders::{Holder, holders};
-use crate::lvm::devices::roots::read_attribute;
+use crate::io::roots::read_attribute;
 use crate::sys::guard::{Endangered, ResumeGuard};
 use crate::sys::memory::MemoryLocked;
 use crate::thin::exec::udev_flags;

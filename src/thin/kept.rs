@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::error_chain::in_words;
 use crate::lvm::backup::{BackupError, Backups, Copied, description};
 use crate::lvm::edit::Stamp;
 use crate::lvm::metadata::Metadata;
-use crate::thin::error::in_words;
 use crate::thin::plan::Commit;
 use crate::thin::ports::{CommitFailure, MetadataStore};
 

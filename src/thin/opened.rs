@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::dm::kernel::ListedDevice;
+use crate::error_chain::in_words;
 use crate::ids::{DevNo, LvmUuid, VgName};
 use crate::io::block::BlockDev;
 use crate::io::direct::{Access, DirectFile};
@@ -15,7 +16,7 @@ use crate::lvm::scan::{ScanError, Scanner};
 use crate::lvm::store::assess::VgRef;
 use crate::lvm::store::issue::StoreIssue;
 use crate::lvm::store::vg::VgStore;
-use crate::thin::error::{EngineError, Kind, in_words};
+use crate::thin::error::{EngineError, Kind};
 
 /// A volume group, read from its devices.
 pub struct Opened {

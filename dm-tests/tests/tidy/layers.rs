@@ -10,6 +10,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (1, "units", true),
     (1, "bytes", true),
     (2, "ids", true),
+    (2, "error_chain", true),
     (3, "sys", false),
     // L1: block devices.
     (10, "io", false),

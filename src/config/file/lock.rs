@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
-use crate::lvm::lock::holders;
+use crate::io::lock_holders;
 
 /// Why a configuration cannot be locked.
 #[derive(Debug, Error)]
@@ -124,7 +124,7 @@ impl DirectoryLock {
             let left = wait.saturating_sub(start.elapsed());
             if left.is_zero() {
                 let (path, waited) = (dir.to_owned(), start.elapsed());
-                let holders = holders::shown(&holders::find(Path::new("/proc"), &[&path]));
+                let holders = lock_holders::shown(&lock_holders::find(Path::new("/proc"), &[&path]));
                 return Err(LockError::Timeout { path, waited, holders });
             }
             std::thread::sleep(nap.min(left));

@@ -11,8 +11,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{Registry, RegistryError, failed};
 use crate::bytes::crc;
+use crate::io::lock_holders;
 use crate::iscsi::limit::Limit;
-use crate::lvm::lock::holders;
 
 /// How often a lock that is held is tried again.
 const RETRY: Duration = Duration::from_millis(5);
@@ -97,6 +97,6 @@ impl Registry {
 
     /// Who holds a lock, as the tail of a sentence.
     pub fn holders(&self, name: &LockName) -> String {
-        holders::shown(&holders::find(Path::new("/proc"), &[&self.folder.join(name.file())]))
+        lock_holders::shown(&lock_holders::find(Path::new("/proc"), &[&self.folder.join(name.file())]))
     }
 }

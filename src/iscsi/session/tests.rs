@@ -18,6 +18,7 @@ use super::recover::recover;
 use super::sweep::sweep;
 use super::wish::Wish;
 use crate::io::events::pauses;
+use crate::io::roots::Roots;
 use crate::iscsi::connection::{Connection, ConnectionError, Ended};
 use crate::iscsi::interface::message::SessionId;
 use crate::iscsi::limit::Limit;
@@ -29,7 +30,6 @@ use crate::iscsi::registry::{Phase, Record, Registry};
 use crate::iscsi::settings::Settings;
 use crate::iscsi::sysfs::{self, State};
 use crate::iscsi::wire::Wire;
-use crate::lvm::devices::roots::Roots;
 use kernel::{FakeControl, FakeKernel, Fault};
 
 const IQN: &str = "iqn.2025-01.test:a";

@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use super::bounded::bounded;
 use crate::ids::DevNo;
 use crate::io::holders::{Holder, holders};
+use crate::io::roots::Roots;
 use crate::iscsi::limit::Limit;
 use crate::iscsi::sysfs::Disk;
-use crate::lvm::devices::roots::Roots;
 
 /// How long opening a disk may take. Where its connection is lost the kernel may hold on to it.
 const OPEN_WAIT: Duration = Duration::from_secs(2);

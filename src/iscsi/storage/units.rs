@@ -1,8 +1,8 @@
 //! The disks of a target, each once, however many paths lead to it.
 
+use crate::io::roots::Roots;
 use crate::iscsi::sysfs::{self, DISK, Disk, Lun, Session};
 use crate::iscsi::wwid::Wwid;
-use crate::lvm::devices::roots::Roots;
 use crate::units::{Bytes, Sectors};
 
 /// How the dm uuids of multipath devices begin, and what udev puts before them in `/dev/disk/by-id`. Source:

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::error_chain::in_words;
 use crate::iscsi::interface::message::{Request, SessionId};
 use crate::iscsi::limit::Limit;
 use crate::iscsi::netlink::control::{Control, ControlError};
@@ -16,7 +17,6 @@ use crate::iscsi::session::error::{Kind, SessionError};
 use crate::iscsi::session::recover::recover;
 use crate::iscsi::sysfs::{self, Session, State};
 use crate::iscsi::watch::{Outcome, Task};
-use crate::thin::error::in_words;
 
 /// How long one try may take: a target that is slower than this is not there.
 const TRY: Duration = Duration::from_secs(20);

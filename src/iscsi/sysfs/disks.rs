@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::scsi::ScsiAddress;
 use super::{Attributes, Session};
 use crate::ids::DevNo;
+use crate::io::roots::Roots;
 use crate::iscsi::wwid::Wwid;
-use crate::lvm::devices::roots::Roots;
 use crate::units::{Bytes, Sectors};
 
 /// The peripheral device type of disks. Source: SPC-4, table 138.

@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::ids::IdError;
+use crate::io::roots::Roots;
 use crate::iscsi::interface::message::HostNo;
-use crate::lvm::devices::roots::Roots;
 
 /// Where a logical unit is: host, channel, target, LUN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

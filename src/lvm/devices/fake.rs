@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::roots::Roots;
 use crate::ids::DevNo;
+use crate::io::roots::Roots;
 
 /// The machine. Numbers: sd is 8, md is 9, loop is 7, dm is 254, nvme and big partitions are 259, sr is 11.
 pub(crate) struct FakeMachine {

@@ -4,7 +4,6 @@
 
 pub mod multipath;
 pub mod names;
-pub mod roots;
 pub mod sysfs;
 pub mod types;
 pub mod udev_db;

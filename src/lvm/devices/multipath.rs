@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::roots::{Roots, read_small};
 use super::sysfs::Device;
+use crate::io::roots::{Roots, read_small};
 
 /// How the dm uuids of multipath devices begin. Source: multipath-tools `libmultipath/defaults.h`, lvm2
 /// `lib/device/dev-mpath.c`.

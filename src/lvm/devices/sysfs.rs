@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::roots::{Roots, read_attribute};
 use crate::dm::name::LVM_UUID_PREFIX;
 use crate::ids::DevNo;
+use crate::io::roots::{Roots, read_attribute};
 use crate::units::Sectors;
 
 /// What a device-mapper device says of itself.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::roots::{Roots, read_small};
 use super::sysfs::Device;
+use crate::io::roots::{Roots, read_small};
 
 /// Names in `/proc/devices` that LVM knows, with the number of minors a disk takes; 1 if it has no partitions of its
 /// own. A name counts if it starts with one of these. Source: lvm2 `lib/device/device-types.h`.

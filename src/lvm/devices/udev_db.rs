@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::roots::{Roots, read_small};
 use crate::ids::DevNo;
+use crate::io::roots::{Roots, read_small};
 
 /// What udev knows of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

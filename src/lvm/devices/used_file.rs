@@ -7,11 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::names::Names;
-use super::roots::Roots;
 use super::sysfs::Device;
 use super::types::DeviceTypes;
 use super::udev_db::UdevRecord;
 use crate::ids::LvmUuid;
+use crate::io::roots::Roots;
 
 /// How an entry identifies its device.
 #[derive(Clone, Debug, PartialEq, Eq)]

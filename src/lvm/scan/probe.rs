@@ -3,8 +3,8 @@
 use std::io;
 
 use crate::io::block::BlockDev;
+use crate::io::roots::Roots;
 use crate::lvm::conf::MdChecks;
-use crate::lvm::devices::roots::Roots;
 use crate::lvm::filter::chain::{Candidate, Chain};
 use crate::lvm::filter::content::{START_BYTES, has_partition_table, md_at_end, md_at_start};
 use crate::lvm::filter::reason::Skip;

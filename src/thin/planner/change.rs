@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::{Draft, PoolChange};
+use crate::error_chain::in_words;
 use crate::ids::{LvName, TransactionId};
 use crate::lvm::check::may_write;
 use crate::lvm::edit::{Edit, EditError};
 use crate::lvm::metadata::Metadata;
 use crate::lvm::model::PoolMessage;
 use crate::thin::allocate::never_used;
-use crate::thin::error::in_words;
 use crate::thin::plan::Commit;
 use crate::thin::refusal::{Refusal, RefusalKind};
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::context::{Context, demand_root};
 use crate::cli::errors::{CliError, Code};
+use crate::io::roots::Roots;
 use crate::iscsi::initiator::{INITIATOR_FILE, initiator};
 use crate::iscsi::iscsiadm::IscsiadmError;
 use crate::iscsi::limit::Limit;
@@ -17,7 +18,6 @@ use crate::iscsi::registry::{LockName, REGISTRY, Registry, RegistryError};
 use crate::iscsi::session::env::Env;
 use crate::iscsi::session::error::{Kind, SessionError};
 use crate::iscsi::wire::Tcp;
-use crate::lvm::devices::roots::Roots;
 
 /// Who makes and ends sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
