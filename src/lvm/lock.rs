@@ -39,7 +39,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug, Error)]
 pub enum LockError {
     /// Somebody else kept it for the whole wait.
-    #[error("'{}' is locked{}; gave up after {:.1} s", path.display(), lock_holders::shown(holders), waited.as_secs_f64())]
+    #[error(
+        "'{}' is locked{}; gave up after {:.1} s",
+        path.display(),
+        lock_holders::shown(holders),
+        waited.as_secs_f64()
+    )]
     Timeout {
         /// The lock file.
         path: PathBuf,
