@@ -9,3 +9,5 @@ pub mod lock_holders;
 #[cfg(any(test, feature = "testing"))]
 pub mod mem;
 pub mod roots;
+pub mod sysfs;
+pub mod udev_db;

@@ -4,9 +4,7 @@
 
 pub mod multipath;
 pub mod names;
-pub mod sysfs;
 pub mod types;
-pub mod udev_db;
 pub mod used_file;
 
 #[cfg(test)]

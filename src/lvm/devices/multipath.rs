@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::sysfs::Device;
 use crate::io::roots::{Roots, read_small};
+use crate::io::sysfs::Device;
 
 /// How the dm uuids of multipath devices begin. Source: multipath-tools `libmultipath/defaults.h`, lvm2
 /// `lib/device/dev-mpath.c`.
@@ -98,12 +98,9 @@ impl Blacklist {
     }
 }
 
-impl Roots {
-    /// The kernel's name of the multipath device that stands on this device or its disk.
-    pub fn multipath_holder(&self, device: &Device) -> Option<String> {
-        let is_multipath = |name: &String| {
-            self.attribute(name, "dm/uuid").is_some_and(|uuid| uuid.starts_with(MPATH_PREFIX))
-        };
-        self.holders(device.disk_name()).into_iter().find(is_multipath)
-    }
+/// The kernel's name of the multipath device that stands on this device or its disk.
+pub fn multipath_holder(roots: &Roots, device: &Device) -> Option<String> {
+    let is_multipath =
+        |name: &String| roots.attribute(name, "dm/uuid").is_some_and(|uuid| uuid.starts_with(MPATH_PREFIX));
+    roots.holders(device.disk_name()).into_iter().find(is_multipath)
 }

@@ -6,10 +6,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::sysfs::Device;
-use super::udev_db::UdevRecord;
 use crate::ids::DevNo;
 use crate::io::roots::Roots;
+use crate::io::sysfs::Device;
+use crate::io::udev_db::UdevRecord;
 
 /// How deep directories below `/dev` are looked into, and how many entries in all.
 const MAX_DEPTH: u32 = 12;

@@ -5,9 +5,9 @@ use proptest::prelude::{any, prop_assert_eq, proptest};
 use super::fake::FakeMachine;
 use super::multipath::MultipathWwids;
 use super::names::Names;
-use super::types::DeviceTypes;
-use super::udev_db::UdevRecord;
+use super::types::{DeviceTypes, is_lv};
 use super::used_file::{IdType, UsedDevices};
+use crate::io::udev_db::UdevRecord;
 
 fn names(machine: &FakeMachine, source: &Names, device: &str) -> Vec<String> {
     let device = machine.roots.device(device).unwrap();
@@ -32,7 +32,7 @@ fn sysfs_tells_disks_partitions_and_dm_devices_apart() {
     );
     assert_eq!(part.size.get(), 32 * 2048);
     let lv = roots.device_by_number("254:3".parse().unwrap()).unwrap();
-    assert!(lv.is_lv());
+    assert!(is_lv(&lv));
     assert_eq!(lv.dm.unwrap().name, "vg-lv");
     assert_eq!(
         (roots.holders("sda2"), roots.slaves("dm-3")),

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::sysfs::Device;
+use crate::dm::name::LVM_UUID_PREFIX;
 use crate::io::roots::{Roots, read_small};
+use crate::io::sysfs::Device;
+
+/// Whether it is an LV or an internal layer of one.
+pub fn is_lv(device: &Device) -> bool {
+    device.dm.as_ref().is_some_and(|dm| dm.uuid.starts_with(LVM_UUID_PREFIX))
+}
 
 /// Names in `/proc/devices` that LVM knows, with the number of minors a disk takes; 1 if it has no partitions of its
 /// own. A name counts if it starts with one of these. Source: lvm2 `lib/device/device-types.h`.

@@ -7,11 +7,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::names::Names;
-use super::sysfs::Device;
 use super::types::DeviceTypes;
-use super::udev_db::UdevRecord;
 use crate::ids::LvmUuid;
 use crate::io::roots::Roots;
+use crate::io::sysfs::Device;
+use crate::io::udev_db::UdevRecord;
 
 /// How an entry identifies its device.
 #[derive(Clone, Debug, PartialEq, Eq)]

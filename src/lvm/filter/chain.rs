@@ -7,12 +7,12 @@ use super::pattern::{PatternError, Patterns, Verdict};
 use super::reason::Skip;
 use crate::dm::name::LVM_UUID_PREFIX;
 use crate::io::roots::Roots;
+use crate::io::sysfs::Device;
+use crate::io::udev_db::UdevRecord;
 use crate::lvm::conf::{DevicesConf, MdChecks};
-use crate::lvm::devices::multipath::MultipathWwids;
+use crate::lvm::devices::multipath::{MultipathWwids, multipath_holder};
 use crate::lvm::devices::names::Names;
-use crate::lvm::devices::sysfs::Device;
-use crate::lvm::devices::types::DeviceTypes;
-use crate::lvm::devices::udev_db::UdevRecord;
+use crate::lvm::devices::types::{DeviceTypes, is_lv};
 use crate::lvm::devices::used_file::UsedDevices;
 use crate::units::Sectors;
 
@@ -158,7 +158,7 @@ impl<'a> Chain<'a> {
     /// Whether a device that was looked at and may not be used belongs to the set that lvm2's hints file stands for,
     /// and by which name. Source: lvm2 `lib/label/hints.c` (`_dev_in_hint_hash`).
     pub fn counts_for_hints(&self, device: &Device) -> Option<PathBuf> {
-        let lv = device.is_lv() && !self.conf.scan_lvs;
+        let lv = is_lv(device) && !self.conf.scan_lvs;
         if lv || !self.types.is_known(device.no.major) {
             return None;
         }
@@ -167,7 +167,7 @@ impl<'a> Chain<'a> {
 
     fn device_mapper(&self, device: &Device) -> Result<(), Skip> {
         let Some(dm) = &device.dm else { return Ok(()) };
-        if device.is_lv() {
+        if is_lv(device) {
             if !self.conf.scan_lvs {
                 return Err(Skip::Lv);
             }
@@ -243,7 +243,7 @@ impl<'a> Chain<'a> {
             return Ok(());
         }
         let below = self.roots.node_number(backing).and_then(|no| self.roots.device_by_number(no));
-        match below.filter(Device::is_lv).and_then(|lv| lv.dm) {
+        match below.filter(is_lv).and_then(|lv| lv.dm) {
             Some(dm) => on_lv(&dm.name),
             None => Ok(()),
         }
@@ -252,7 +252,7 @@ impl<'a> Chain<'a> {
     fn not_a_component(&self, device: &Device, record: Option<&UdevRecord>) -> Result<(), Skip> {
         if self.conf.multipath_component_detection && (self.types.is_scsi(device) || device.is_nvme()) {
             let of = |device: String| Err(Skip::MultipathPath { device });
-            if let Some(holder) = self.roots.multipath_holder(device) {
+            if let Some(holder) = multipath_holder(self.roots, device) {
                 return of(holder);
             }
             if self.wwids.claim(self.roots, device) {

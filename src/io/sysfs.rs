@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::dm::name::LVM_UUID_PREFIX;
 use crate::ids::DevNo;
 use crate::io::roots::{Roots, read_attribute};
 use crate::units::Sectors;
@@ -38,11 +37,6 @@ pub struct Device {
 }
 
 impl Device {
-    /// Whether it is an LV or an internal layer of one.
-    pub fn is_lv(&self) -> bool {
-        self.dm.as_ref().is_some_and(|dm| dm.uuid.starts_with(LVM_UUID_PREFIX))
-    }
-
     /// The kernel's name of the disk: its own, if it is no partition.
     pub fn disk_name(&self) -> &str {
         self.disk.as_deref().unwrap_or(&self.kernel_name)
