@@ -3,5 +3,5 @@
 mod udev_events;
 
 fn main() -> std::process::ExitCode {
-    thinvol::cli::run::run(std::env::args_os(), Some(udev_events::subscribe))
+    cli::run::run(std::env::args_os(), Some(udev_events::subscribe))
 }

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use thinvol::io::events::{BlockEvents, pauses};
+use sys::io::events::{BlockEvents, pauses};
 
 /// The longest wait for news. Whoever waits looks at the device itself after it: news can be lost.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -44,7 +44,7 @@ impl BlockEvents for UdevEvents {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use thinvol::io::events::pauses;
+    use sys::io::events::pauses;
 
     use super::subscribe;
 

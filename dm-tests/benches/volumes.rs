@@ -6,12 +6,12 @@ use std::hint::black_box;
 use criterion::{Criterion, criterion_group, criterion_main};
 use dm_tests::large;
 use dm_tests::world::asks::{activate, create, remove, snapshot};
-use thinvol::lvm::check::check;
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::store::summary::summarize;
-use thinvol::lvm::text::Document;
-use thinvol::thin::planner::plan;
-use thinvol::thin::request::Request;
+use lvm2::format::check::check;
+use lvm2::format::metadata::Metadata;
+use lvm2::format::text::Document;
+use lvm2::host::store::summary::summarize;
+use thin::planner::plan;
+use thin::request::Request;
 
 const VOLUMES: u32 = 5000;
 

@@ -1,7 +1,7 @@
 //! Answers in JSON have the form that help gives for them.
 
 use clap::CommandFactory;
-use thinvol::cli::args::Cli;
+use cli::args::Cli;
 
 use crate::json_form::{Form, of_help};
 use crate::terminal::{repository, run, text};

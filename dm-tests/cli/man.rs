@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 use clap_mangen::Man;
 use clap_mangen::roff::Roff;
-use thinvol::cli::args::Cli;
+use cli::args::Cli;
 
 use crate::golden;
 

@@ -1,7 +1,7 @@
 //! `docs/cli.md` is the help of every command, one after another.
 
 use clap::CommandFactory;
-use thinvol::cli::args::Cli;
+use cli::args::Cli;
 
 use crate::golden;
 use crate::terminal::{run, text};

@@ -1,7 +1,7 @@
 //! Discovery with CHAP.
 
-use thinvol::iscsi::chap::Algorithm;
-use thinvol::iscsi::discover::Kind;
+use iscsi::host::discover::Kind;
+use iscsi::protocol::chap::Algorithm;
 
 use crate::peer::{Act, Peer};
 use crate::target::Target;

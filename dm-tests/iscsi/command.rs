@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use thinvol::iscsi::chap::Algorithm;
+use iscsi::protocol::chap::Algorithm;
 
 use crate::peer::{Act, Peer};
 use crate::target::Target;

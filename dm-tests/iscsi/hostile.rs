@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use thinvol::iscsi::discover::{Kind, discover_all};
-use thinvol::iscsi::limit::Limit;
+use iscsi::host::discover::{Kind, discover_all};
+use iscsi::host::limit::Limit;
 
 use crate::peer::{Act, Peer};
 use crate::target::Target;

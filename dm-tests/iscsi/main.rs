@@ -12,10 +12,10 @@ mod tgtd;
 
 use std::time::Duration;
 
-use thinvol::iscsi::chap::{Account, Algorithm, Chap, Secret};
-use thinvol::iscsi::discover::{Asker, DiscoverError, Discovered, discover};
-use thinvol::iscsi::limit::Limit;
-use thinvol::iscsi::portal::Portal;
+use iscsi::host::discover::{Asker, DiscoverError, Discovered, discover};
+use iscsi::host::limit::Limit;
+use iscsi::protocol::chap::{Account, Algorithm, Chap, Secret};
+use iscsi::protocol::portal::Portal;
 
 /// Enough for an exchange over loopback on a machine that is busy.
 const PLENTY: Duration = Duration::from_secs(30);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use thinvol::iscsi::pdu::Pdu;
-use thinvol::iscsi::portal::Portal;
+use iscsi::protocol::pdu::Pdu;
+use iscsi::protocol::portal::Portal;
 
 use crate::target::{Session, Target};
 

@@ -1,6 +1,6 @@
 //! Targets that send the initiator elsewhere.
 
-use thinvol::iscsi::discover::Kind;
+use iscsi::host::discover::Kind;
 
 use crate::peer::{Act, Peer};
 use crate::target::Target;

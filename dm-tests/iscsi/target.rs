@@ -1,11 +1,11 @@
 //! A target for discovery that keeps to the standard.
 
-use thinvol::iscsi::chap::{Account, Algorithm};
-use thinvol::iscsi::pdu::{
+use iscsi::protocol::chap::{Account, Algorithm};
+use iscsi::protocol::pdu::{
     LoginRequest, LoginResponse, LogoutResponse, NO_TAG, Numbers, Pdu, Stage, TextRequest, TextResponse,
     opcode,
 };
-use thinvol::iscsi::text;
+use iscsi::protocol::text;
 
 /// What the target is like.
 pub struct Target {

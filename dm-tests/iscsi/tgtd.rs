@@ -7,8 +7,8 @@ mod daemon;
 
 use std::process::Command;
 
-use thinvol::iscsi::chap::Algorithm;
-use thinvol::iscsi::discover::Discovered;
+use iscsi::host::discover::Discovered;
+use iscsi::protocol::chap::Algorithm;
 
 use crate::command::{printed, thinvol};
 use crate::{PLENTY, ask, names};

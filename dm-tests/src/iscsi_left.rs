@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use iscsi::host::netlink::control::Control;
+use iscsi::host::netlink::socket::{Listen, Netlink};
+use iscsi::protocol::interface::message::{Request, SessionId, Stop};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use thinvol::iscsi::interface::message::{Request, SessionId, Stop};
-use thinvol::iscsi::netlink::control::Control;
-use thinvol::iscsi::netlink::socket::{Listen, Netlink};
 
 use crate::ctx::lio;
 

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use thinvol::dm::kernel::DeviceInfo;
-use thinvol::dm::name::{DmName, DmUuid, Layer};
-use thinvol::dm::status::PoolStatus;
-use thinvol::ids::{DevNo, LvmUuid, ThinId, TransactionId};
-use thinvol::lvm::edit::{Edit, NewThin};
-use thinvol::lvm::metadata::Metadata;
-use thinvol::thin::observed::{Fresh, Inventory, Observed, PoolSeen, PoolState};
-use thinvol::units::Extents;
+use base::ids::{DevNo, LvmUuid, ThinId, TransactionId};
+use base::units::Extents;
+use dm::kernel::DeviceInfo;
+use dm::name::{DmName, DmUuid, Layer};
+use dm::status::PoolStatus;
+use lvm2::format::edit::{Edit, NewThin};
+use lvm2::format::metadata::Metadata;
+use thin::observed::{Fresh, Inventory, Observed, PoolSeen, PoolState};
 
 use crate::world::text::{POOL, fresh, uuid};
 use crate::world::{lv, stamp};

@@ -4,17 +4,17 @@ use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base::ids::{ThinId, TransactionId};
 use dm_tests::world::text::{POOL, fresh};
 use dm_tests::world::{lv, stamp};
-use thinvol::ids::{ThinId, TransactionId};
-use thinvol::lvm::backup::Backups;
-use thinvol::lvm::conf::BackupConf;
-use thinvol::lvm::edit::Edit;
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::model::PoolMessage;
-use thinvol::thin::kept::Kept;
-use thinvol::thin::plan::Commit;
-use thinvol::thin::ports::{CommitFailure, MetadataStore};
+use lvm2::format::edit::Edit;
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::PoolMessage;
+use lvm2::host::backup::Backups;
+use lvm2::host::conf::BackupConf;
+use thin::kept::Kept;
+use thin::plan::Commit;
+use thin::ports::{CommitFailure, MetadataStore};
 
 /// Metadata areas that take so many commits.
 struct Areas(Cell<usize>);

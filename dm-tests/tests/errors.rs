@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use dm::kernel::Kernel as _;
+use dm::sim::{Fault, FaultKind, When};
 use dm_tests::world::asks::{Start, activate, create, snapshot};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks,
@@ -13,14 +15,12 @@ use dm_tests::world::reader::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed, volumes};
 use dm_tests::world::state::told;
 use dm_tests::world::{World, device, lv, tpool};
+use lvm2::format::model::PoolMessage;
 use nix::errno::Errno;
-use thinvol::dm::kernel::Kernel as _;
-use thinvol::dm::sim::{Fault, FaultKind, When};
-use thinvol::io::mem::disk::Logged;
-use thinvol::io::mem::fault::{self, Effect, Operation};
-use thinvol::lvm::model::PoolMessage;
-use thinvol::thin::error::Kind;
-use thinvol::thin::request::Request;
+use sys::io::mem::disk::Logged;
+use sys::io::mem::fault::{self, Effect, Operation};
+use thin::error::Kind;
+use thin::request::Request;
 
 /// How a change went that something failed in.
 #[derive(Default)]
@@ -101,7 +101,7 @@ impl<'a> Case<'a> {
             Err(_) if !undone && (now == self.old || now == self.new) => tally.unfinished += 1,
             Ok(_) => return Err("it says done, but it is not".into()),
             Err(error) => {
-                let names: Vec<&str> = now.volumes.keys().map(thinvol::ids::LvName::as_str).collect();
+                let names: Vec<&str> = now.volumes.keys().map(base::ids::LvName::as_str).collect();
                 return Err(format!("'{}', but the volumes are {names:?}, {:?}", told(error), now.contents));
             }
         }

@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use dm_tests::samples::{Text, text_container, texts};
-use thinvol::lvm::check::check;
-use thinvol::lvm::edit::{Edit, Stamp};
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::text::Document;
+use lvm2::format::check::check;
+use lvm2::format::edit::{Edit, Stamp};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::text::Document;
 
 /// Reads the recorded texts and runs `test` on each; lists all failures.
 fn each(test: impl Fn(&Text<'_>) -> Result<(), String>) {

@@ -3,6 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base::ids::{LvName, ThinId};
+use base::units::Sectors;
+use dm::kernel::{Kernel as _, Verb};
+use dm::name::DmName;
 use dm_tests::world::asks::{
     SIZE, Start, activate, activate_anyway, clone, create_in, deactivate, remove, rename, roll_back, snapshot,
 };
@@ -10,17 +14,13 @@ use dm_tests::world::rest::at_rest;
 use dm_tests::world::state::told;
 use dm_tests::world::text::{POOL, POOL_2};
 use dm_tests::world::{World, lv};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::{PoolMessage, Vg};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
-use thinvol::dm::kernel::{Kernel as _, Verb};
-use thinvol::dm::name::DmName;
-use thinvol::ids::{LvName, ThinId};
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::model::{PoolMessage, Vg};
-use thinvol::thin::plan::{Message, Plan, Planned, Send, Step};
-use thinvol::thin::request::{Attributes, NewSize, Request};
-use thinvol::units::Sectors;
+use thin::plan::{Message, Plan, Planned, Send, Step};
+use thin::request::{Attributes, NewSize, Request};
 
 /// Names that requests use: volumes that machines start with, new ones, pools, one nobody has and one nobody may have.
 const NAMES: [&str; 11] = ["a", "b", "s", "c", "n", "m", "o", POOL, POOL_2, "nobody", "x_tmeta"];

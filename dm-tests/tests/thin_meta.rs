@@ -12,8 +12,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use thinvol::ids::ThinId;
-use thinvol::thin::meta::{BLOCK_BYTES, Block, DifferenceKind, ThinMeta};
+use base::ids::ThinId;
+use thin::meta::{BLOCK_BYTES, Block, DifferenceKind, ThinMeta};
 
 /// Chunk to data chunk and time.
 type Mappings = BTreeMap<u64, (u64, u32)>;
@@ -104,7 +104,7 @@ fn id(id: u32) -> Result<ThinId> {
 }
 
 /// What `ours` maps, chunk by chunk.
-fn mapped(meta: &mut ThinMeta<impl thinvol::thin::meta::ReadBlock>, id: ThinId) -> Result<Mappings> {
+fn mapped(meta: &mut ThinMeta<impl thin::meta::ReadBlock>, id: ThinId) -> Result<Mappings> {
     let runs = meta.mappings(id)?;
     let chunks = runs
         .iter()

@@ -10,9 +10,9 @@ use super::context::Context;
 use super::diff;
 use super::errors::{CliError, Code};
 use super::output::Answer;
-use crate::config::document::StorageCfg;
-use crate::config::edit::EditError;
-use crate::config::names::StorageId;
+use config::document::StorageCfg;
+use config::edit::EditError;
+use config::names::StorageId;
 
 /// Options of every command that changes the configuration.
 #[derive(Clone, Debug, Args)]

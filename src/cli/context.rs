@@ -8,12 +8,12 @@ use super::errors::{CliError, Code};
 use super::meter::Meter;
 use super::output::{self, Answer};
 use super::resolve::Resolver;
-use crate::config::file::ConfigFile;
-use crate::io::events::{self, Subscribe};
-use crate::lvm::conf::DEFAULT_SYSTEM_DIR;
-use crate::thin::engine::{Engine, Options};
-use crate::thin::error::{EngineError, Kind, RefusedRequest};
-use crate::thin::stamp::host_name;
+use config::file::ConfigFile;
+use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
+use sys::io::events::{self, Subscribe};
+use thin::engine::{Engine, Options};
+use thin::error::{EngineError, Kind, RefusedRequest};
+use thin::stamp::host_name;
 
 /// The surroundings of one run of the command.
 #[derive(Debug)]

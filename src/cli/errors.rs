@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-use crate::thin::error::Aside;
+use thin::error::Aside;
 
 /// Why a command failed, in the words of its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::lvm::model::{Lv, Vg};
-use crate::thin::lineage::fixture::{name, uuid, vg};
-use crate::thin::view::{PoolView, View, VolumeView};
-use crate::units::{Bytes, Sectors};
+use base::units::{Bytes, Sectors};
+use lvm2::format::model::{Lv, Vg};
+use thin::lineage::fixture::{name, uuid, vg};
+use thin::view::{PoolView, View, VolumeView};
 
 /// A view of VG `pve` with pool `data` and these thin volumes of 4 MiB, all inactive.
 pub fn view(lvs: Vec<Lv>) -> View {

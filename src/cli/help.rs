@@ -4,10 +4,10 @@
 /// given. One whose requests are lines says of which line each result is, and which lines were left out.
 macro_rules! changing {
     ($examples:literal) => {
-        crate::cli::help::changing!($examples, "", "")
+        crate::help::changing!($examples, "", "")
     };
     ($examples:literal, by line) => {
-        crate::cli::help::changing!(
+        crate::help::changing!(
             $examples,
             ", \"line\": number",
             "\"failed\"?: [{\"line\": number, \"message\", \"causes\": [text], \"hint\": text or null,
@@ -15,7 +15,7 @@ macro_rules! changing {
         )
     };
     ($examples:literal, $more:literal) => {
-        crate::cli::help::changing!($examples, "", $more)
+        crate::help::changing!($examples, "", $more)
     };
     ($examples:literal, $line:literal, $more:literal) => {
         concat!(

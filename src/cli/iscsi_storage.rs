@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use super::context::demand_root;
 use super::errors::{CliError, Code};
 use super::resolve::Resolver;
-use crate::config::lun::LunVolname;
-use crate::config::names::{StorageId, VolumeId};
-use crate::config::schema::Content;
-use crate::config::storage::{self, Kind};
-use crate::io::roots::Roots;
-use crate::iscsi::chap_file::{self, ChapFileError, Credentials};
-use crate::iscsi::name::IscsiName;
-use crate::iscsi::portal::Portal;
-use crate::iscsi::registry::{REGISTRY, Registry};
-use crate::iscsi::session::error::SessionError;
-use crate::iscsi::storage::paths::{TargetPath, paths};
-use crate::iscsi::storage::units::{Unit, units};
-use crate::iscsi::sysfs::{self, Session};
+use config::lun::LunVolname;
+use config::names::{StorageId, VolumeId};
+use config::schema::Content;
+use config::storage::{self, Kind};
+use iscsi::host::chap_file::{self, ChapFileError, Credentials};
+use iscsi::host::registry::{REGISTRY, Registry};
+use iscsi::host::sysfs::{self, Session};
+use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::portal::Portal;
+use iscsi::session::error::SessionError;
+use iscsi::storage::paths::{TargetPath, paths};
+use iscsi::storage::units::{Unit, units};
+use sys::io::roots::Roots;
 
 /// Where the CHAP file of a storage is, from the folder of `storage.cfg`: where Proxmox VE keeps what only root may
 /// read of a storage. The file is named after the storage.

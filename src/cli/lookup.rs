@@ -2,9 +2,9 @@
 
 use super::errors::{CliError, Code};
 use super::resolve::{Snapshot, Source, Storage, Volume};
-use crate::ids::{LvName, VgName};
-use crate::lvm::model::{Lv, Vg};
-use crate::thin::lineage::{Lineage, LineageError};
+use base::ids::{LvName, VgName};
+use lvm2::format::model::{Lv, Vg};
+use thin::lineage::{Lineage, LineageError};
 
 /// The LV at an address.
 ///

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::thin::ports::Onlooker;
+use thin::ports::Onlooker;
 
 /// Work that is done by then is not spoken of.
 const SHORT: Duration = Duration::from_millis(500);

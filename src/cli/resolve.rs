@@ -4,12 +4,12 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 
 use super::errors::{CliError, Code};
-use crate::config::document::{LookupError, StorageCfg};
-use crate::config::file::{ConfigFile, FileError, LockError};
-use crate::config::names::{NameError, StorageId, VolumeId, lvm_volname};
-use crate::config::storage::{self, Kind};
-use crate::ids::{IdError, LvName, VgName};
-use crate::thin::lineage::SnapName;
+use base::ids::{IdError, LvName, VgName};
+use config::document::{LookupError, StorageCfg};
+use config::file::{ConfigFile, FileError, LockError};
+use config::names::{NameError, StorageId, VolumeId, lvm_volname};
+use config::storage::{self, Kind};
+use thin::lineage::SnapName;
 
 mod address;
 

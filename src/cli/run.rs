@@ -11,7 +11,7 @@ use super::args::{Cli, Command};
 use super::context::Context;
 use super::errors::{CliError, Code};
 use super::version::Version;
-use crate::io::events::Subscribe;
+use sys::io::events::Subscribe;
 
 /// Runs the command with these arguments, the program's name first. `events` is how it hears of block devices, if it
 /// does.

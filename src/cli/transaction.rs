@@ -13,11 +13,11 @@ use super::args::ChangeOptions;
 use super::context::Context;
 use super::errors::{BadLine, CliError, Code};
 use super::output::Answer;
-use crate::dm::kernel::Verb;
-use crate::ids::VgName;
-use crate::lvm::model::Vg;
-use crate::thin::engine::{Engine, Report};
-use crate::thin::request::Request;
+use base::ids::VgName;
+use dm::kernel::Verb;
+use lvm2::format::model::Vg;
+use thin::engine::{Engine, Report};
+use thin::request::Request;
 
 /// One request and how to speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::output::Answer;
-use crate::config::features::{Feature, State, features};
-use crate::config::schema::{Content, Type};
+use config::features::{Feature, State, features};
+use config::schema::{Content, Type};
 
 /// What this binary is.
 #[derive(Debug, Serialize)]
@@ -55,7 +55,7 @@ impl Version {
     /// The facts of this build; `udev` says whether it hears udev's news.
     pub fn of_this_build(udev: bool) -> Self {
         Self {
-            name: env!("CARGO_PKG_NAME"),
+            name: "thinvol",
             version: env!("CARGO_PKG_VERSION"),
             udev,
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),

@@ -19,13 +19,13 @@ use nix::errno::Errno;
 
 use super::errors::{CliError, Code};
 use super::resolve::Volume;
-use crate::ids::DevNo;
-use crate::lvm::model::Lv;
-use crate::sys::blkdev;
-use crate::thin::engine::View;
-use crate::thin::error::EngineError;
-use crate::units::Bytes;
-use crate::units::size::Rounded;
+use base::ids::DevNo;
+use base::units::Bytes;
+use base::units::size::Rounded;
+use lvm2::format::model::Lv;
+use sys::blkdev;
+use thin::engine::View;
+use thin::error::EngineError;
 
 /// What is done to a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use crate::ids::LvName;
+use base::ids::LvName;
 
 /// The ids a guest may have. Source: pve-common `PVE/JSONSchema.pm` (`pve-vmid`).
 pub const VMIDS: std::ops::RangeInclusive<u32> = 100..=999_999_999;
@@ -46,7 +46,7 @@ pub enum NameError {
     },
     /// A name that LVM does not take.
     #[error(transparent)]
-    Lvm(#[from] crate::ids::IdError),
+    Lvm(#[from] base::ids::IdError),
 }
 
 impl NameError {

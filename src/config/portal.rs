@@ -2,7 +2,7 @@
 
 use core::net::Ipv6Addr;
 
-use crate::iscsi::portal::Portal;
+use iscsi::protocol::portal::Portal;
 
 /// Reads `host`, `host:port`, `[host]`, `[host]:port`, `ipv6` or `ipv6.port`. Source of the forms: pve-common
 /// `PVE/Tools.pm` (`parse_host_and_port`). What no connection could be made to is no portal either, although Proxmox VE

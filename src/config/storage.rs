@@ -6,8 +6,8 @@ use super::grammar::{RawSection, split_list};
 use super::names::StorageId;
 use super::portal;
 use super::schema::{self, Content, Type};
-use crate::ids::{LvName, VgName};
-use crate::iscsi::portal::Portal;
+use base::ids::{LvName, VgName};
+use iscsi::protocol::portal::Portal;
 
 /// What a storage is.
 #[derive(Clone, Debug, PartialEq, Eq)]

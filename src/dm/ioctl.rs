@@ -1,7 +1,7 @@
 //! device-mapper of the running kernel, by ioctl.
 //!
 //! Most verbs go through the `devicemapper` crate's core. Resume, remove, rename, the list of devices and a
-//! device with a number of the caller's are issued by [`crate::sys::dm`]: the crate picks `event_nr` itself,
+//! device with a number of the caller's are issued by [`sys::dm`]: the crate picks `event_nr` itself,
 //! makes a semaphore for each and waits for udev inside the call without bound, retries a busy remove for a
 //! second, refuses the whole list if one name on the host is not ASCII, and takes no number. `device_wait` is
 //! not used at all: it returns no status and takes no event number.
@@ -20,9 +20,9 @@ use super::kernel::{
 };
 use super::name::{DmName, DmUuid};
 use super::table::{Table, TargetLine};
-use crate::ids::DevNo;
-use crate::sys::dm::{self as own, ListedUuid};
-use crate::units::Sectors;
+use base::ids::DevNo;
+use base::units::Sectors;
+use sys::dm::{self as own, ListedUuid};
 
 /// The node through which device-mapper is spoken to. Source: Linux `include/uapi/linux/dm-ioctl.h`
 /// (`DM_DIR`).

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::name::{DmName, DmUuid};
 use super::table::{Table, TargetLine};
-use crate::ids::DevNo;
+use base::ids::DevNo;
 
 mod counting;
 

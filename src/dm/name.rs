@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::ids::{IdError, LVM_UUID_LEN, LvName, LvmUuid, VgName};
+use base::ids::{IdError, LVM_UUID_LEN, LvName, LvmUuid, VgName};
 
 /// Longest device-mapper name, without the final NUL. Source: Linux `include/uapi/linux/dm-ioctl.h`
 /// (`DM_NAME_LEN`).

@@ -15,9 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
-use crate::dm::name::DmName;
-use crate::ids::{DevNo, ThinId};
-use crate::units::Sectors;
+use crate::name::DmName;
+use base::ids::{DevNo, ThinId};
+use base::units::Sectors;
 
 mod devices;
 mod faults;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 pub use super::words::LineError;
 use super::words::Words;
-use crate::ids::TransactionId;
-use crate::units::Sectors;
+use base::ids::TransactionId;
+use base::units::Sectors;
 
 mod percent;
 #[cfg(test)]

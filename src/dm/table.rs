@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 pub use super::words::LineError;
-use crate::ids::{DevNo, ThinId};
-use crate::units::{Chunks, Sectors};
+use base::ids::{DevNo, ThinId};
+use base::units::{Chunks, Sectors};
 
 mod parse;
 #[cfg(test)]

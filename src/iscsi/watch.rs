@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::interface::message::SessionId;
+use crate::protocol::interface::message::SessionId;
 
 /// Waits before the first tries to recover a session; later tries wait as long as the last.
 ///

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::ids::ThinId;
+use base::ids::ThinId;
 
 /// How many ids below an unconfirmed one stay unused, so that lvm2 cannot count up to it before recovery deletes it.
 pub const GUARD: u32 = 64;

@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::dm::kernel::DmError;
-use crate::thin::refusal::{Refusal, RefusalKind};
+use crate::refusal::{Refusal, RefusalKind};
+use dm::kernel::DmError;
 
 /// What sort of failure it is: it decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

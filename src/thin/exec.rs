@@ -9,19 +9,19 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use self::progress::Progress;
-use crate::dm::kernel::{DmError, Kernel, StatusFlush, Suspend};
-use crate::dm::name::DmName;
-use crate::dm::status::{LineError, PoolStatus};
-use crate::dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
-use crate::error_chain::in_words;
-use crate::ids::{DevNo, LvName};
-use crate::lvm::lock::VgLock;
-use crate::thin::frozen::{FreezeError, freeze_and};
-use crate::thin::guards::check_pool;
-use crate::thin::plan::{Commit, Message, Plan, PoolExpectation, Send, Step};
-use crate::thin::ports::{CheckFailure, CommitFailure, Host, MarkFailure, MetadataStore};
-use crate::thin::refusal::Refusal;
-use crate::thin::stack::{DevRef, DeviceSpec, Role};
+use crate::frozen::{FreezeError, freeze_and};
+use crate::guards::check_pool;
+use crate::plan::{Commit, Message, Plan, PoolExpectation, Send, Step};
+use crate::ports::{CheckFailure, CommitFailure, Host, MarkFailure, MetadataStore};
+use crate::refusal::Refusal;
+use crate::stack::{DevRef, DeviceSpec, Role};
+use base::error_chain::in_words;
+use base::ids::{DevNo, LvName};
+use dm::kernel::{DmError, Kernel, StatusFlush, Suspend};
+use dm::name::DmName;
+use dm::status::{LineError, PoolStatus};
+use dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
+use lvm2::host::lock::VgLock;
 
 /// How long a device that udev or a dying process still holds open is waited for before it counts as busy.
 /// Source: lvm2 `lib/activate/activate.c` (`lv_check_not_in_use`: 25 times 200 ms).

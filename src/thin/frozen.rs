@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::dm::kernel::{DmError, Kernel, Suspend, Uevent};
-use crate::dm::name::DmName;
-use crate::thin::exec::udev_flags;
-use crate::thin::ports::Host;
-use crate::thin::stack::Role;
+use crate::exec::udev_flags;
+use crate::ports::Host;
+use crate::stack::Role;
+use dm::kernel::{DmError, Kernel, Suspend, Uevent};
+use dm::name::DmName;
 
 /// Why the window could not be opened or closed.
 #[derive(Debug, Error)]

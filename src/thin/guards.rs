@@ -2,8 +2,8 @@
 
 use super::plan::{PoolExpectation, Purpose};
 use super::refusal::{Refusal, RefusalKind};
-use crate::dm::status::{PoolMode, PoolStatus, PoolWorking};
-use crate::ids::TransactionId;
+use base::ids::TransactionId;
+use dm::status::{PoolMode, PoolStatus, PoolWorking};
 
 /// Bytes of one block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
 const METADATA_BLOCK_BYTES: u64 = 4096;
@@ -115,7 +115,7 @@ fn check_room(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dm::status::PoolStatus;
+    use dm::status::PoolStatus;
 
     /// A pool at transaction 7 with so many blocks of metadata in use, of 2048, and with these words at the end of its
     /// status.

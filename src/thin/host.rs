@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::dm::name::DmName;
-use crate::ids::{DevNo, LvmUuid};
-use crate::io::holders::{Holder, holders};
-use crate::io::roots::read_attribute;
-use crate::sys::guard::{Endangered, ResumeGuard};
-use crate::sys::memory::MemoryLocked;
-use crate::thin::exec::udev_flags;
-use crate::thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure, Onlooker};
-use crate::thin::stack::{ReadAhead, Role};
-use crate::units::Sectors;
+use crate::exec::udev_flags;
+use crate::ports::{CheckFailure, Guard, Holders, Host, MarkFailure, Onlooker};
+use crate::stack::{ReadAhead, Role};
+use base::ids::{DevNo, LvmUuid};
+use base::units::Sectors;
+use dm::name::DmName;
+use sys::guard::{Endangered, ResumeGuard};
+use sys::io::holders::{Holder, holders};
+use sys::io::roots::read_attribute;
+use sys::memory::MemoryLocked;
 
 /// Where marks are kept: gone after a reboot, when anything may have been left behind.
 pub const STATE_DIR: &str = "/run/thinvol";

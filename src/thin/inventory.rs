@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 
-use crate::dm::kernel::Kernel;
-use crate::dm::name::DmName;
-use crate::ids::{DevNo, LvmUuid, TransactionId};
-use crate::io::block::BlockDev;
-use crate::lvm::model::{SegmentKind, ThinPool, Vg};
-use crate::thin::meta::{BLOCK_BYTES, Block, MetaError, ReadBlock, ThinMeta};
-use crate::thin::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
-use crate::units::{Bytes, Sectors};
+use crate::meta::{BLOCK_BYTES, Block, MetaError, ReadBlock, ThinMeta};
+use crate::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
+use base::ids::{DevNo, LvmUuid, TransactionId};
+use base::units::{Bytes, Sectors};
+use dm::kernel::Kernel;
+use dm::name::DmName;
+use lvm2::format::model::{SegmentKind, ThinPool, Vg};
+use sys::io::block::BlockDev;
 
 /// Opens a block device for reading, by number.
 pub type Open<'a> = dyn Fn(DevNo) -> io::Result<Box<dyn BlockDev>> + 'a;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::error_chain::in_words;
-use crate::lvm::backup::{BackupError, Backups, Copied, description};
-use crate::lvm::edit::Stamp;
-use crate::lvm::metadata::Metadata;
-use crate::thin::plan::Commit;
-use crate::thin::ports::{CommitFailure, MetadataStore};
+use crate::plan::Commit;
+use crate::ports::{CommitFailure, MetadataStore};
+use base::error_chain::in_words;
+use lvm2::format::edit::Stamp;
+use lvm2::format::metadata::Metadata;
+use lvm2::host::backup::{BackupError, Backups, Copied, description};
 
 /// What writes the copies, for their first comment.
 const GENERATOR: &str = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));

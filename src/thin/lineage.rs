@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use crate::ids::{IdError, LvName, LvmUuid};
-use crate::lvm::model::{Lv, Vg};
+use base::ids::{IdError, LvName, LvmUuid};
+use lvm2::format::model::{Lv, Vg};
 
 /// What starts the tag that records the uuid of the LV a volume was made from.
 pub const OF_TAG: &str = "thinvol.of=";
@@ -363,7 +363,7 @@ fn snapshot_part<'a>(name: &'a LvName, volume: &LvName) -> Option<&'a str> {
     (!snap.is_empty()).then_some(snap)
 }
 
-#[cfg(test)]
-pub(crate) mod fixture;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,8 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::ids::{ThinId, TransactionId};
-use crate::units::Chunks;
+use base::ids::{ThinId, TransactionId};
+use base::units::Chunks;
 
 mod cursor;
 mod differences;

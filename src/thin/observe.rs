@@ -6,15 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
-use crate::dm::name::{DmName, DmUuid, Layer};
-use crate::dm::status::{LineError, PoolStatus};
-use crate::ids::{DevNo, LvName, LvmUuid, TransactionId};
-use crate::lvm::model::{Lv, PoolMessage, ThinPool, Vg};
-use crate::thin::observed::{Inventory, Observed, PoolSeen, PoolState};
-use crate::thin::ports::{Host, PoolReader};
-use crate::thin::request::Request;
-use crate::thin::stack::DevRef;
+use crate::observed::{Inventory, Observed, PoolSeen, PoolState};
+use crate::ports::{Host, PoolReader};
+use crate::request::Request;
+use crate::stack::DevRef;
+use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
+use dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
+use dm::name::{DmName, DmUuid, Layer};
+use dm::status::{LineError, PoolStatus};
+use lvm2::format::model::{Lv, PoolMessage, ThinPool, Vg};
 
 mod inside;
 

@@ -4,17 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::dm::kernel::DeviceInfo;
-use crate::dm::name::{DmName, DmUuid};
-use crate::dm::status::PoolStatus;
-use crate::dm::table::TargetLine;
-use crate::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
-use crate::lvm::edit::Stamp;
-use crate::lvm::model::Vg;
-use crate::lvm::volume_list::VolumeLists;
-use crate::thin::meta::DeviceDetails;
-use crate::thin::stack::{DevRef, Stacks};
-use crate::units::{Bytes, Sectors};
+use crate::meta::DeviceDetails;
+use crate::stack::{DevRef, Stacks};
+use base::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
+use base::units::{Bytes, Sectors};
+use dm::kernel::DeviceInfo;
+use dm::name::{DmName, DmUuid};
+use dm::status::PoolStatus;
+use dm::table::TargetLine;
+use lvm2::format::edit::Stamp;
+use lvm2::format::model::Vg;
+use lvm2::format::volume_list::VolumeLists;
 
 /// The world as far as a plan needs it.
 #[derive(Clone, Debug, Default)]

@@ -5,18 +5,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::dm::kernel::ListedDevice;
-use crate::error_chain::in_words;
-use crate::ids::{DevNo, LvmUuid, VgName};
-use crate::io::block::BlockDev;
-use crate::io::direct::{Access, DirectFile};
-use crate::lvm::check::{check, may_write};
-use crate::lvm::metadata::Metadata;
-use crate::lvm::scan::{ScanError, Scanner};
-use crate::lvm::store::assess::VgRef;
-use crate::lvm::store::issue::StoreIssue;
-use crate::lvm::store::vg::VgStore;
-use crate::thin::error::{EngineError, Kind};
+use crate::error::{EngineError, Kind};
+use base::error_chain::in_words;
+use base::ids::{DevNo, LvmUuid, VgName};
+use dm::kernel::ListedDevice;
+use lvm2::format::check::{check, may_write};
+use lvm2::format::metadata::Metadata;
+use lvm2::host::scan::{ScanError, Scanner};
+use lvm2::host::store::assess::VgRef;
+use lvm2::host::store::issue::StoreIssue;
+use lvm2::host::store::vg::VgStore;
+use sys::io::block::BlockDev;
+use sys::io::direct::{Access, DirectFile};
 
 /// A volume group, read from its devices.
 pub struct Opened {

@@ -11,10 +11,10 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use super::stack::{DevRef, DeviceSpec};
-use crate::dm::kernel::Suspend;
-use crate::dm::name::DmName;
-use crate::ids::{DevNo, LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
-use crate::lvm::metadata::Metadata;
+use base::ids::{DevNo, LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
+use dm::kernel::Suspend;
+use dm::name::DmName;
+use lvm2::format::metadata::Metadata;
 
 /// A message to a thin pool. Source: Linux `drivers/md/dm-thin.c` (`pool_message`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -7,14 +7,14 @@ use std::time::Duration;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::dm::kernel::{DmError, Kernel};
-use crate::dm::name::DmName;
-use crate::ids::{DevNo, LvmUuid, ThinId, TransactionId};
-use crate::lvm::model::{ThinPool, Vg};
-use crate::thin::meta::DeviceDetails;
-use crate::thin::plan::Commit;
-use crate::thin::stack::ReadAhead;
-use crate::units::Sectors;
+use crate::meta::DeviceDetails;
+use crate::plan::Commit;
+use crate::stack::ReadAhead;
+use base::ids::{DevNo, LvmUuid, ThinId, TransactionId};
+use base::units::Sectors;
+use dm::kernel::{DmError, Kernel};
+use dm::name::DmName;
+use lvm2::format::model::{ThinPool, Vg};
 
 /// The metadata areas of one volume group.
 pub trait MetadataStore {

@@ -31,7 +31,7 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// The device that is in use, when that is the reason: its holders can be looked up.
     #[serde(skip)]
-    pub busy: Option<crate::ids::DevNo>,
+    pub busy: Option<base::ids::DevNo>,
     /// Which request it is about, by its place in the batch.
     #[serde(skip)]
     pub request: Option<usize>,
@@ -64,7 +64,7 @@ impl Refusal {
     }
 
     /// The same with the device that is in use.
-    pub fn busy_device(mut self, dev: crate::ids::DevNo) -> Self {
+    pub fn busy_device(mut self, dev: base::ids::DevNo) -> Self {
         self.busy = Some(dev);
         self
     }

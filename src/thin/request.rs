@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::ids::LvName;
-use crate::units::Sectors;
+use base::ids::LvName;
+use base::units::Sectors;
 
 /// One change of a volume group. A batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::dm::kernel::{Kernel, ListedDevice};
-use crate::dm::name::{DmUuid, Layer};
-use crate::dm::udev::UdevSync;
-use crate::ids::{DevNo, LvName, LvmUuid, VgName};
-use crate::lvm::edit::Stamp;
-use crate::lvm::lock::VgLock;
-use crate::lvm::metadata::Metadata;
-use crate::thin::error::{EngineError, Kind};
-use crate::thin::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
-use crate::thin::frozen::FreezeError;
-use crate::thin::observe::{ObserveError, Observer, Scope};
-use crate::thin::observed::{Fresh, Observed, Policy};
-use crate::thin::plan::{Plan, Step};
-use crate::thin::planner::{Repair, plan, repair};
-use crate::thin::ports::{Host, MetadataStore, PoolReader};
-use crate::thin::refusal::{Refusal, RefusalKind};
-use crate::thin::request::Request;
-use crate::units::Bytes;
+use crate::error::{EngineError, Kind};
+use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
+use crate::frozen::FreezeError;
+use crate::observe::{ObserveError, Observer, Scope};
+use crate::observed::{Fresh, Observed, Policy};
+use crate::plan::{Plan, Step};
+use crate::planner::{Repair, plan, repair};
+use crate::ports::{Host, MetadataStore, PoolReader};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::request::Request;
+use base::ids::{DevNo, LvName, LvmUuid, VgName};
+use base::units::Bytes;
+use dm::kernel::{Kernel, ListedDevice};
+use dm::name::{DmUuid, Layer};
+use dm::udev::UdevSync;
+use lvm2::format::edit::Stamp;
+use lvm2::format::metadata::Metadata;
+use lvm2::host::lock::VgLock;
 
 /// What the kernel answers to a release if no metadata snapshot is held.
 /// Source: Linux `drivers/md/dm-thin-metadata.c` (`__release_metadata_snap`).

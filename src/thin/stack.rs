@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::dm::name::{DmName, DmUuid, Layer};
-use crate::ids::{IdError, LvName, ThinId};
-use crate::lvm::edit::NewThin;
-use crate::lvm::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
-use crate::lvm::volume_list::{Listed, VolumeLists};
-use crate::units::{Chunks, Sectors};
+use base::ids::{IdError, LvName, ThinId};
+use base::units::{Chunks, Sectors};
+use dm::name::{DmName, DmUuid, Layer};
+use lvm2::format::edit::NewThin;
+use lvm2::format::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
+use lvm2::format::volume_list::{Listed, VolumeLists};
 
 mod read_ahead;
 mod show;

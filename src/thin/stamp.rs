@@ -2,8 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::ids::{LVM_UUID_LEN, LvmUuid};
-use crate::lvm::edit::Stamp;
+use base::ids::{LVM_UUID_LEN, LvmUuid};
+use lvm2::format::edit::Stamp;
 
 /// The host's name; empty if the system does not say.
 pub fn host_name() -> String {

@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::lvm::store::error::{CommitError, Committed, Resolution};
-use crate::lvm::store::vg::VgStore;
-use crate::thin::plan::Commit;
-use crate::thin::ports::{CommitFailure, MetadataStore};
+use crate::plan::Commit;
+use crate::ports::{CommitFailure, MetadataStore};
+use lvm2::host::store::error::{CommitError, Committed, Resolution};
+use lvm2::host::store::vg::VgStore;
 
 impl MetadataStore for VgStore {
     fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure> {

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::dm::kernel::{DmError, Kernel, StatusFlush};
-use crate::dm::name::{DmUuid, Layer};
-use crate::dm::status::{PoolStatus, ThinStatus};
-use crate::ids::{DevNo, LvName, LvmUuid, ThinId};
-use crate::lvm::model::{Lv, ThinPool, Vg};
-use crate::thin::observed::{Observed, PoolState};
-use crate::units::{Bytes, Sectors};
+use crate::observed::{Observed, PoolState};
+use base::ids::{DevNo, LvName, LvmUuid, ThinId};
+use base::units::{Bytes, Sectors};
+use dm::kernel::{DmError, Kernel, StatusFlush};
+use dm::name::{DmUuid, Layer};
+use dm::status::{PoolStatus, ThinStatus};
+use lvm2::format::model::{Lv, ThinPool, Vg};
 
 /// A volume group.
 #[derive(Clone, Debug)]
@@ -155,7 +155,7 @@ fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView
 }
 
 fn trouble(status: &PoolStatus) -> Option<String> {
-    use crate::dm::status::PoolMode;
+    use dm::status::PoolMode;
     match status {
         PoolStatus::Failed => Some("it has failed: the kernel serves no I/O from it".into()),
         PoolStatus::Error => Some("the kernel cannot read its metadata".into()),

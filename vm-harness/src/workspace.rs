@@ -5,6 +5,18 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+/// The crates of the product, below `src/`.
+const CRATES: [&str; 8] = [
+    "thinvol-base",
+    "thinvol-sys",
+    "thinvol-dm",
+    "thinvol-lvm2",
+    "thinvol-iscsi",
+    "thinvol-config",
+    "thinvol-thin",
+    "thinvol-cli",
+];
+
 /// The folders the harness works in.
 pub struct Workspace {
     /// The source tree.
@@ -97,8 +109,15 @@ impl Workspace {
         let [mut outside, mut inside, mut of_tests] =
             [self.integration_tests(), self.cargo_test(), self.cargo_test()];
         outside.args(["--bins", "--test", "*"]);
-        inside.args(["--package", "thinvol", "--package", "vm-harness", "--lib"]);
-        inside.args(["--config", "profile.guest.package.thinvol.opt-level=0"]);
+        inside.args(["--lib", "--package", "vm-harness"]);
+        for name in CRATES {
+            inside.args([
+                "--package",
+                name,
+                "--config",
+                &format!("profile.guest.package.{name}.opt-level=0"),
+            ]);
+        }
         of_tests.args(["--package", "dm-tests", "--lib"]);
         [outside, inside, of_tests]
     }

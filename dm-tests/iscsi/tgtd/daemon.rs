@@ -6,14 +6,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
+use iscsi::host::connection::{Connection, ConnectionError, Ended};
+use iscsi::host::limit::Limit;
+use iscsi::protocol::chap::Chap;
+use iscsi::protocol::login::{LoggedIn, Numbering, SessionKind, Settings};
+use iscsi::protocol::name::Isid;
+use iscsi::protocol::params::Offer;
+use iscsi::protocol::portal::Portal;
 use tempfile::TempDir;
-use thinvol::iscsi::chap::Chap;
-use thinvol::iscsi::connection::{Connection, ConnectionError, Ended};
-use thinvol::iscsi::limit::Limit;
-use thinvol::iscsi::login::{LoggedIn, Numbering, SessionKind, Settings};
-use thinvol::iscsi::name::Isid;
-use thinvol::iscsi::params::Offer;
-use thinvol::iscsi::portal::Portal;
 
 use crate::{INITIATOR, PLENTY, in_full};
 

@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use thinvol::dm::ioctl::LinuxDm;
-use thinvol::dm::kernel::{Kernel, Suspend, UdevEvent};
-use thinvol::dm::name::{DmName, DmUuid};
-use thinvol::dm::table::{Table, TargetLine};
-use thinvol::dm::udev::{DeviceRole, flags_for};
-use thinvol::ids::ThinId;
-use thinvol::units::Sectors;
+use base::ids::ThinId;
+use base::units::Sectors;
+use dm::ioctl::LinuxDm;
+use dm::kernel::{Kernel, Suspend, UdevEvent};
+use dm::name::{DmName, DmUuid};
+use dm::table::{Table, TargetLine};
+use dm::udev::{DeviceRole, flags_for};
 
 /// Ids that lvm2 does not get to.
 const FIRST_ID: u64 = 12_000_000;

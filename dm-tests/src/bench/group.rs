@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
-use thinvol::ids::VgName;
-use thinvol::io::direct::{Access, DirectFile};
-use thinvol::lvm::store::assess::VgRef;
-use thinvol::lvm::store::vg::VgStore;
+use base::ids::VgName;
+use lvm2::host::store::assess::VgRef;
+use lvm2::host::store::vg::VgStore;
+use sys::io::direct::{Access, DirectFile};
 
 use crate::ctx::{Ctx, Disk};
 

@@ -13,7 +13,7 @@ use vm_harness::protocol::{SKIP_MARK, SKIP_STATUS};
 fn main() -> ExitCode {
     // Where nothing can be linked to dynamically it is thinvol too, by that name, like a busybox.
     if std::env::args_os().next().is_some_and(|name| Path::new(&name).ends_with("thinvol")) {
-        return thinvol::cli::run::run(std::env::args_os(), None);
+        return cli::run::run(std::env::args_os(), None);
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match dispatch(&arguments) {

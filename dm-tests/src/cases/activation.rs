@@ -1,7 +1,7 @@
 //! What lvm.conf lets be activated and how pools are checked before: as lvm2 does it.
 
 use anyhow::{Result, ensure};
-use thinvol::bytes::le;
+use base::bytes::le;
 
 use crate::case::{Case, Tier};
 use crate::ctx::{Conf, Ctx, Ran};

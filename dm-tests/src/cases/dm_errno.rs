@@ -4,14 +4,14 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use base::ids::DevNo;
+use base::units::Sectors;
+use dm::ioctl::LinuxDm;
+use dm::kernel::{Counting, DmError, Kernel, StatusFlush, Suspend};
+use dm::name::{DmName, Layer};
+use dm::table::{Table, TargetLine};
+use dm::udev::{NoSync, UdevFlags};
 use nix::errno::Errno;
-use thinvol::dm::ioctl::LinuxDm;
-use thinvol::dm::kernel::{Counting, DmError, Kernel, StatusFlush, Suspend};
-use thinvol::dm::name::{DmName, Layer};
-use thinvol::dm::table::{Table, TargetLine};
-use thinvol::dm::udev::{NoSync, UdevFlags};
-use thinvol::ids::DevNo;
-use thinvol::units::Sectors;
 
 use super::dm_stack::{Stack, identity, tpool, volume};
 use crate::case::{Case, Tier};

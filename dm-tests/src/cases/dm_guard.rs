@@ -5,16 +5,16 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use base::ids::DevNo;
+use base::units::Sectors;
+use dm::ioctl::{CONTROL_NODE, LinuxDm};
+use dm::kernel::{Counting, Kernel, Suspend};
+use dm::name::{DmName, Layer};
+use dm::table::{Table, TargetLine};
+use dm::udev::{DeviceRole, NoSync, Places, flags_for, missing};
 use nix::sys::signal::{Signal, raise};
-use thinvol::dm::ioctl::{CONTROL_NODE, LinuxDm};
-use thinvol::dm::kernel::{Counting, Kernel, Suspend};
-use thinvol::dm::name::{DmName, Layer};
-use thinvol::dm::table::{Table, TargetLine};
-use thinvol::dm::udev::{DeviceRole, NoSync, Places, flags_for, missing};
-use thinvol::ids::DevNo;
-use thinvol::sys::guard::{Endangered, ResumeGuard};
-use thinvol::sys::signals::SignalsHeldOff;
-use thinvol::units::Sectors;
+use sys::guard::{Endangered, ResumeGuard};
+use sys::signals::SignalsHeldOff;
 
 use super::dm_stack::{Stack, identity, volume};
 use crate::case::{Case, Tier};

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use thinvol::dm::ioctl::LinuxDm;
-use thinvol::dm::kernel::{Counting, DmError, Kernel, StatusFlush, Suspend, Verb};
-use thinvol::dm::name::{DmName, DmUuid, Layer};
-use thinvol::dm::status::{PoolMode, PoolStatus, PoolWorking, ThinStatus};
-use thinvol::dm::table::{PoolParams, Table, Target, TargetLine, ThinParams};
-use thinvol::dm::udev::{self, DeviceRole, Missing, UdevSync, flags_for, for_this_machine};
-use thinvol::ids::{DevNo, LvName, LvmUuid, ThinId, VgName};
-use thinvol::units::{Chunks, Sectors};
+use base::ids::{DevNo, LvName, LvmUuid, ThinId, VgName};
+use base::units::{Chunks, Sectors};
+use dm::ioctl::LinuxDm;
+use dm::kernel::{Counting, DmError, Kernel, StatusFlush, Suspend, Verb};
+use dm::name::{DmName, DmUuid, Layer};
+use dm::status::{PoolMode, PoolStatus, PoolWorking, ThinStatus};
+use dm::table::{PoolParams, Table, Target, TargetLine, ThinParams};
+use dm::udev::{self, DeviceRole, Missing, UdevSync, flags_for, for_this_machine};
 
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;

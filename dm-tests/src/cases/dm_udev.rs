@@ -5,16 +5,14 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use base::units::Sectors;
+use dm::ioctl::LinuxDm;
+use dm::kernel::{Counting, Kernel};
+use dm::name::Layer;
+use dm::table::TargetLine;
+use dm::udev::{self, Cookies, DeviceRole, Missing, NoSync, Places, UdevError, UdevSync, flags_for, missing};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use thinvol::dm::ioctl::LinuxDm;
-use thinvol::dm::kernel::{Counting, Kernel};
-use thinvol::dm::name::Layer;
-use thinvol::dm::table::TargetLine;
-use thinvol::dm::udev::{
-    self, Cookies, DeviceRole, Missing, NoSync, Places, UdevError, UdevSync, flags_for, missing,
-};
-use thinvol::units::Sectors;
 
 use super::dm_stack::{Stack, UDEV_LIMIT, volume};
 use crate::case::{Case, Tier};

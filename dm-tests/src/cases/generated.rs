@@ -1,16 +1,16 @@
 //! Volume groups made of random changes by our writer, read by lvm2's reader: both must see the same volumes.
 
 use anyhow::{Context, Result, ensure};
+use base::ids::{LvName, LvmUuid, ThinId, TransactionId, VgName};
+use base::units::Extents;
+use lvm2::format::edit::{Edit, NewThin, Stamp};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::{Lv, Vg};
+use lvm2::host::store::assess::VgRef;
+use lvm2::host::store::vg::VgStore;
 use serde_json::Value;
-use thinvol::ids::{LvName, LvmUuid, ThinId, TransactionId, VgName};
-use thinvol::io::block::BlockDev;
-use thinvol::io::direct::{Access, DirectFile};
-use thinvol::lvm::edit::{Edit, NewThin, Stamp};
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::model::{Lv, Vg};
-use thinvol::lvm::store::assess::VgRef;
-use thinvol::lvm::store::vg::VgStore;
-use thinvol::units::Extents;
+use sys::io::block::BlockDev;
+use sys::io::direct::{Access, DirectFile};
 
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use thinvol::ids::VgName;
-use thinvol::io::direct::Access;
-use thinvol::lvm::backup::{Backups, Copied, description};
-use thinvol::lvm::edit::Stamp;
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::scan::Scanner;
-use thinvol::lvm::store::assess::VgRef;
-use thinvol::lvm::store::vg::VgStore;
+use base::ids::VgName;
+use lvm2::format::edit::Stamp;
+use lvm2::format::metadata::Metadata;
+use lvm2::host::backup::{Backups, Copied, description};
+use lvm2::host::scan::Scanner;
+use lvm2::host::store::assess::VgRef;
+use lvm2::host::store::vg::VgStore;
+use sys::io::direct::Access;
 
 use super::own_lvm::OwnLvm;
 use crate::case::{Case, Tier};

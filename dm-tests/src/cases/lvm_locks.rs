@@ -4,14 +4,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use thinvol::ids::VgName;
-use thinvol::io::direct::Access;
-use thinvol::lvm::conf::LvmConf;
-use thinvol::lvm::lock::{LockError, LockMode, Locks};
-use thinvol::lvm::scan::Scanner;
-use thinvol::lvm::store::assess::VgRef;
-use thinvol::lvm::store::vg::VgStore;
-use thinvol::lvm::text::Document;
+use base::ids::VgName;
+use lvm2::format::text::Document;
+use lvm2::host::conf::LvmConf;
+use lvm2::host::lock::{LockError, LockMode, Locks};
+use lvm2::host::scan::Scanner;
+use lvm2::host::store::assess::VgRef;
+use lvm2::host::store::vg::VgStore;
+use sys::io::direct::Access;
 
 use super::own_lvm::OwnLvm;
 use crate::case::{Case, Tier};

@@ -5,9 +5,9 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use thinvol::ids::VgName;
-use thinvol::lvm::conf::LvmConf;
-use thinvol::lvm::scan::{Scanner, Source, Survey};
+use base::ids::VgName;
+use lvm2::host::conf::LvmConf;
+use lvm2::host::scan::{Scanner, Source, Survey};
 
 use super::own_lvm::OwnLvm;
 use crate::case::{Case, Tier};

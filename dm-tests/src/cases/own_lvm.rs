@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use thinvol::lvm::conf::LvmConf;
+use lvm2::host::conf::LvmConf;
 
 use crate::ctx::{Ctx, Disk, Ran};
 

@@ -1,7 +1,7 @@
 //! Pools that take no more: what is asked of them is refused before anything is done to them.
 
 use anyhow::{Context, Result, ensure};
-use thinvol::bytes::{crc, le};
+use base::bytes::{crc, le};
 
 use super::refusals::says_no;
 use crate::case::{Case, Tier};

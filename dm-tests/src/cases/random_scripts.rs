@@ -1,8 +1,8 @@
 //! Scripts drawn at random, on the running kernel and on the model: the same seeds, the same answers.
 
 use anyhow::{Result, bail};
-use thinvol::dm::ioctl::LinuxDm;
-use thinvol::dm::kernel::{Kernel as _, UdevEvent};
+use dm::ioctl::LinuxDm;
+use dm::kernel::{Kernel as _, UdevEvent};
 
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;

@@ -1,13 +1,13 @@
 //! lvm2 and our store take turns at committing to the same metadata areas, and read each other byte for byte.
 
 use anyhow::{Context, Result, ensure};
-use thinvol::ids::VgName;
-use thinvol::io::block::BlockDev;
-use thinvol::io::direct::{Access, DirectFile};
-use thinvol::lvm::store::assess::VgRef;
-use thinvol::lvm::store::issue::StoreIssue;
-use thinvol::lvm::store::vg::VgStore;
-use thinvol::lvm::text::Document;
+use base::ids::VgName;
+use lvm2::format::text::Document;
+use lvm2::host::store::assess::VgRef;
+use lvm2::host::store::issue::StoreIssue;
+use lvm2::host::store::vg::VgStore;
+use sys::io::block::BlockDev;
+use sys::io::direct::{Access, DirectFile};
 
 use crate::case::{Case, Tier};
 use crate::ctx::{Ctx, Disk};

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use thinvol::cli::commands::batch::{lines, resolve};
-use thinvol::cli::resolve::Resolver;
-use thinvol::lvm::metadata::Metadata;
-use thinvol::thin::plan::{Message, Step};
-use thinvol::thin::planner::plan;
-use thinvol::thin::request::Request;
+use cli::commands::batch::{lines, resolve};
+use cli::resolve::Resolver;
+use lvm2::format::metadata::Metadata;
+use thin::plan::{Message, Step};
+use thin::planner::plan;
+use thin::request::Request;
 
 use crate::large;
 

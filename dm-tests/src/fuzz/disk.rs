@@ -1,12 +1,12 @@
 //! The start of a disk: label, metadata area headers, the ring and the texts in it.
 
-use thinvol::bytes::{crc, le};
-use thinvol::io::mem::disk::{MemDisk, Timeline};
-use thinvol::io::mem::image::Image;
-use thinvol::lvm::store::assess::VgRef;
-use thinvol::lvm::store::read::{Content, read_device};
-use thinvol::lvm::store::summary::TextPool;
-use thinvol::lvm::store::vg::VgStore;
+use base::bytes::{crc, le};
+use lvm2::host::store::assess::VgRef;
+use lvm2::host::store::read::{Content, read_device};
+use lvm2::host::store::summary::TextPool;
+use lvm2::host::store::vg::VgStore;
+use sys::io::mem::disk::{MemDisk, Timeline};
+use sys::io::mem::image::Image;
 
 use crate::samples;
 use crate::world::machine::Machine;

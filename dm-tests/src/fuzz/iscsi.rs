@@ -1,14 +1,14 @@
 //! What iSCSI targets send, and files with their secrets.
 
-use thinvol::iscsi::chap::{Account, Algorithm, Chap, Nonce, Secret};
-use thinvol::iscsi::chap_file;
-use thinvol::iscsi::listing::{Listing, Next};
-use thinvol::iscsi::login::{LoggedIn, Login, Numbering, SessionKind, Settings, Step};
-use thinvol::iscsi::name::Isid;
-use thinvol::iscsi::params::Offer;
-use thinvol::iscsi::pdu::{Framer, LoginResponse, Pdu, Stage};
-use thinvol::iscsi::portal::Portal;
-use thinvol::iscsi::targets::Targets;
+use iscsi::host::chap_file;
+use iscsi::protocol::chap::{Account, Algorithm, Chap, Nonce, Secret};
+use iscsi::protocol::listing::{Listing, Next};
+use iscsi::protocol::login::{LoggedIn, Login, Numbering, SessionKind, Settings, Step};
+use iscsi::protocol::name::Isid;
+use iscsi::protocol::params::Offer;
+use iscsi::protocol::pdu::{Framer, LoginResponse, Pdu, Stage};
+use iscsi::protocol::portal::Portal;
+use iscsi::protocol::targets::Targets;
 
 /// How large a PDU is taken.
 const DATA_MAX: u32 = 65_536;

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use thinvol::bytes::{crc, le};
-use thinvol::thin::meta::{BLOCK_BYTES, Block, ThinMeta};
+use base::bytes::{crc, le};
+use thin::meta::{BLOCK_BYTES, Block, ThinMeta};
 
 /// Thin devices whose mappings are read; more of them show nothing new.
 const DEVICES: usize = 32;

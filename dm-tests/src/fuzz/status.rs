@@ -1,9 +1,9 @@
 //! What the kernel says in words: status lines and tables.
 
-use thinvol::dm::name::DmName;
-use thinvol::dm::status::{PoolStatus, ThinStatus};
-use thinvol::dm::table::{Table, Target, TargetLine};
-use thinvol::units::Sectors;
+use base::units::Sectors;
+use dm::name::DmName;
+use dm::status::{PoolStatus, ThinStatus};
+use dm::table::{Table, Target, TargetLine};
 
 /// Target types whose tables are taken apart.
 const TYPES: [&str; 5] = ["linear", "striped", "thin", "thin-pool", "error"];

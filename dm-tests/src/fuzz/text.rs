@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use thinvol::lvm::check::check;
-use thinvol::lvm::conf::LvmConf;
-use thinvol::lvm::devices::used_file::UsedDevices;
-use thinvol::lvm::hints::Hints;
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::store::summary::summarize;
-use thinvol::lvm::text::Document;
-use thinvol::units::size::{Unit, parse_size};
+use base::units::size::{Unit, parse_size};
+use lvm2::format::check::check;
+use lvm2::format::metadata::Metadata;
+use lvm2::format::text::Document;
+use lvm2::host::conf::LvmConf;
+use lvm2::host::devices::used_file::UsedDevices;
+use lvm2::host::hints::Hints;
+use lvm2::host::store::summary::summarize;
 
 use crate::samples;
 use crate::world::stamp;

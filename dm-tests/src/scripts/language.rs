@@ -21,9 +21,9 @@
 //! `held`.
 
 use anyhow::{Context, Result, bail};
-use thinvol::dm::kernel::StatusFlush;
-use thinvol::dm::kernel::Suspend;
-use thinvol::units::Sectors;
+use base::units::Sectors;
+use dm::kernel::StatusFlush;
+use dm::kernel::Suspend;
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]

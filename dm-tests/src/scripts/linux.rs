@@ -7,16 +7,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use base::ids::DevNo;
+use base::units::{SECTOR_BYTES, Sectors};
+use dm::ioctl::LinuxDm;
+use dm::kernel::Kernel;
+use dm::name::DmName;
 use nix::errno::Errno;
 use nix::libc;
-use thinvol::dm::ioctl::LinuxDm;
-use thinvol::dm::kernel::Kernel;
-use thinvol::dm::name::DmName;
-use thinvol::ids::DevNo;
-use thinvol::io::block::BlockDev;
-use thinvol::io::direct::{Access, DirectFile};
-use thinvol::thin::meta::{BLOCK_BYTES, Block, MappedRun, MetaError, ThinMeta};
-use thinvol::units::{SECTOR_BYTES, Sectors};
+use sys::io::block::BlockDev;
+use sys::io::direct::{Access, DirectFile};
+use thin::meta::{BLOCK_BYTES, Block, MappedRun, MetaError, ThinMeta};
 
 use super::machine::{HeldDevice, Machine};
 use crate::ctx::Ctx;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use base::ids::{DevNo, ThinId, TransactionId};
+use base::units::Sectors;
+use dm::kernel::Kernel;
+use dm::name::DmName;
+use dm::sim::SimKernel;
 use nix::errno::Errno;
-use thinvol::dm::kernel::Kernel;
-use thinvol::dm::name::DmName;
-use thinvol::dm::sim::SimKernel;
-use thinvol::ids::{DevNo, ThinId, TransactionId};
-use thinvol::thin::meta::DeviceDetails;
-use thinvol::units::Sectors;
+use thin::meta::DeviceDetails;
 
 /// A kernel, its disks, and I/O to its devices.
 pub trait Machine {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use base::ids::DevNo;
+use base::units::Sectors;
+use dm::kernel::{DeviceInfo, DmError, Kernel, UdevEvent, Uevent};
+use dm::name::{DmName, DmUuid};
+use dm::table::{Table, TargetLine};
 use nix::errno::Errno;
-use thinvol::dm::kernel::{DeviceInfo, DmError, Kernel, UdevEvent, Uevent};
-use thinvol::dm::name::{DmName, DmUuid};
-use thinvol::dm::table::{Table, TargetLine};
-use thinvol::ids::DevNo;
-use thinvol::units::Sectors;
 
 use super::language::Command;
 use super::machine::{HeldDevice, Machine};

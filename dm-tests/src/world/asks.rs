@@ -1,7 +1,7 @@
 //! Requests in few words, and the machines that they are made on.
 
-use thinvol::thin::request::{Attributes, NewSize, Request};
-use thinvol::units::Sectors;
+use base::units::Sectors;
+use thin::request::{Attributes, NewSize, Request};
 
 use super::machine::Machine;
 use super::text::{POOL, POOL_2};

@@ -1,6 +1,6 @@
 //! The changes that are crashed and made to fail at every point: each kind of request by itself, and batches.
 
-use thinvol::thin::request::Request;
+use thin::request::Request;
 
 use super::asks::Start::{self, Fresh, FreshRunning, SecondFresh, Stopped, TwoPools, Used};
 use super::asks::{

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use thinvol::dm::sim::{Crash, SimKernel};
-use thinvol::ids::LvName;
-use thinvol::io::mem::crash::crash_images;
-use thinvol::io::mem::disk::MemDisk;
-use thinvol::io::mem::image::Image;
-use thinvol::thin::request::Request;
+use base::ids::LvName;
+use dm::sim::{Crash, SimKernel};
+use sys::io::mem::crash::crash_images;
+use sys::io::mem::disk::MemDisk;
+use sys::io::mem::image::Image;
+use thin::request::Request;
 
 use super::asks::{SIZE, create_in};
 use super::host::{HostState, resume_all};

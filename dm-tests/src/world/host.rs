@@ -7,14 +7,14 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use base::ids::{DevNo, LvmUuid};
+use base::units::Sectors;
+use dm::kernel::{Kernel as _, UdevEvent};
+use dm::name::DmName;
+use dm::sim::SimKernel;
 use nix::errno::Errno;
-use thinvol::dm::kernel::{Kernel as _, UdevEvent};
-use thinvol::dm::name::DmName;
-use thinvol::dm::sim::SimKernel;
-use thinvol::ids::{DevNo, LvmUuid};
-use thinvol::thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure};
-use thinvol::thin::stack::ReadAhead;
-use thinvol::units::Sectors;
+use thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure};
+use thin::stack::ReadAhead;
 
 /// What the host remembers and how it behaves.
 #[derive(Clone, Debug, Default)]

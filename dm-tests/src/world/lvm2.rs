@@ -3,17 +3,17 @@
 //! Sources: lvm2 `libdm/libdm-deptree.c` (`_thin_pool_node_send_messages`), `lib/metadata/thin_manip.c`
 //! (`get_free_thin_pool_device_id`, `update_thin_pool_lv`), `lib/metadata/lv_manip.c` (`_lv_create_an_lv`).
 
+use base::ids::{ThinId, TransactionId};
+use base::units::Extents;
+use dm::kernel::{Kernel as _, StatusFlush, Suspend, UdevEvent};
+use dm::name::{DmName, DmUuid, Layer};
+use dm::sim::SimKernel;
+use dm::status::PoolStatus;
+use lvm2::format::edit::{Edit, NewThin};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::{Lv, PoolMessage, ThinPool, Vg};
 use nix::errno::Errno;
-use thinvol::dm::kernel::{Kernel as _, StatusFlush, Suspend, UdevEvent};
-use thinvol::dm::name::{DmName, DmUuid, Layer};
-use thinvol::dm::sim::SimKernel;
-use thinvol::dm::status::PoolStatus;
-use thinvol::ids::{ThinId, TransactionId};
-use thinvol::lvm::edit::{Edit, NewThin};
-use thinvol::lvm::metadata::Metadata;
-use thinvol::lvm::model::{Lv, PoolMessage, ThinPool, Vg};
-use thinvol::thin::stack::{DevRef, DeviceSpec, PoolStack, Stacks};
-use thinvol::units::Extents;
+use thin::stack::{DevRef, DeviceSpec, PoolStack, Stacks};
 
 use super::machine::{disk_number, pvs};
 use super::tape::Tape;

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use thinvol::dm::sim::{Crash, SimKernel};
-use thinvol::ids::{DevNo, LvmUuid};
-use thinvol::io::mem::disk::{MemDisk, Timeline};
-use thinvol::io::mem::image::Image;
-use thinvol::lvm::fixture::{PvShape, put_text};
-use thinvol::units::Sectors;
+use base::ids::{DevNo, LvmUuid};
+use base::units::Sectors;
+use dm::sim::{Crash, SimKernel};
+use lvm2::host::fixture::{PvShape, put_text};
+use sys::io::mem::disk::{MemDisk, Timeline};
+use sys::io::mem::image::Image;
 
 use super::host::{HostState, SimHost};
 use super::text::{PV_SECTORS, fresh, pv_uuid};

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use thinvol::dm::kernel::Kernel;
-use thinvol::dm::name::DmName;
-use thinvol::dm::sim::{SimKernel, SimThinDevice};
-use thinvol::ids::{DevNo, LvmUuid, ThinId, TransactionId};
-use thinvol::lvm::model::{SegmentKind, ThinPool, Vg};
-use thinvol::thin::meta::DeviceDetails;
-use thinvol::thin::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
-use thinvol::units::Sectors;
+use base::ids::{DevNo, LvmUuid, ThinId, TransactionId};
+use base::units::Sectors;
+use dm::kernel::Kernel;
+use dm::name::DmName;
+use dm::sim::{SimKernel, SimThinDevice};
+use lvm2::format::model::{SegmentKind, ThinPool, Vg};
+use thin::meta::DeviceDetails;
+use thin::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
 
 /// Reads pool metadata from the model.
 pub struct SimReader<'a> {

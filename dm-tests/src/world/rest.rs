@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use thinvol::dm::kernel::Kernel as _;
-use thinvol::ids::{LvName, ThinId};
-use thinvol::lvm::model::{Lv, Vg};
-use thinvol::thin::request::Request;
-use thinvol::thin::stack::{DevRef, Stacks};
+use base::ids::{LvName, ThinId};
+use dm::kernel::Kernel as _;
+use lvm2::format::model::{Lv, Vg};
+use thin::request::Request;
+use thin::stack::{DevRef, Stacks};
 
 use super::asks::{SECTORS, activate_anyway};
 use super::reader::metadata_place;

@@ -4,14 +4,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use thinvol::dm::kernel::{Kernel as _, UdevEvent};
-use thinvol::dm::name::{DmName, DmUuid, Layer};
-use thinvol::ids::LvName;
-use thinvol::lvm::model::{Lv, PoolMessage, Vg};
-use thinvol::lvm::volume_list::VolumeLists;
-use thinvol::thin::error::EngineError;
-use thinvol::thin::request::{Attributes, NewSize, Request};
-use thinvol::units::Sectors;
+use base::ids::LvName;
+use base::units::Sectors;
+use dm::kernel::{Kernel as _, UdevEvent};
+use dm::name::{DmName, DmUuid, Layer};
+use lvm2::format::model::{Lv, PoolMessage, Vg};
+use lvm2::format::volume_list::VolumeLists;
+use thin::error::EngineError;
+use thin::request::{Attributes, NewSize, Request};
 
 use super::asks::{Start, activate, activate_anyway, create_in, deactivate, remove, rename, roll_back};
 use super::machine::{Machine, pvs};

@@ -4,12 +4,12 @@ use std::collections::hash_map::DefaultHasher;
 use std::error::Error as _;
 use std::hash::{Hash, Hasher};
 
-use thinvol::dm::kernel::{Kernel as _, StatusFlush};
-use thinvol::dm::sim::SimKernel;
-use thinvol::io::mem::image::Image;
-use thinvol::lvm::fixture::MDA_START;
-use thinvol::thin::error::EngineError;
-use thinvol::units::Sectors;
+use base::units::Sectors;
+use dm::kernel::{Kernel as _, StatusFlush};
+use dm::sim::SimKernel;
+use lvm2::host::fixture::MDA_START;
+use sys::io::mem::image::Image;
+use thin::error::EngineError;
 
 use super::host::HostState;
 use super::machine::disk_number;

@@ -6,17 +6,15 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use thinvol::dm::kernel::{
-    DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent,
-};
-use thinvol::dm::name::{DmName, DmUuid};
-use thinvol::dm::sim::SimKernel;
-use thinvol::dm::table::{Table, TargetLine};
-use thinvol::ids::DevNo;
-use thinvol::io::block::BlockDev;
-use thinvol::io::mem::disk::MemDisk;
-use thinvol::io::mem::image::Image;
-use thinvol::units::Bytes;
+use base::ids::DevNo;
+use base::units::Bytes;
+use dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent};
+use dm::name::{DmName, DmUuid};
+use dm::sim::SimKernel;
+use dm::table::{Table, TargetLine};
+use sys::io::block::BlockDev;
+use sys::io::mem::disk::MemDisk;
+use sys::io::mem::image::Image;
 
 use super::host::HostState;
 use super::machine::Machine;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use thinvol::ids::LvmUuid;
+use base::ids::LvmUuid;
 
 /// The volume group's name.
 pub const VG: &str = "pve";
@@ -139,8 +139,8 @@ impl Lv<'_> {
 
 #[cfg(test)]
 mod tests {
-    use thinvol::lvm::check::check;
-    use thinvol::lvm::metadata::Metadata;
+    use lvm2::format::check::check;
+    use lvm2::format::metadata::Metadata;
 
     #[test]
     fn the_text_keeps_all_rules() {

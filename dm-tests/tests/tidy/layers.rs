@@ -1,4 +1,5 @@
-//! The layers of src/: a module uses only modules below it, and pure modules touch nothing outside memory.
+//! The layers inside the crates of src/ (Cargo keeps those between them): a module uses only modules below it, and pure
+//! modules touch nothing outside memory.
 
 use crate::paths;
 use crate::tree::File;
@@ -7,42 +8,41 @@ use crate::tree::File;
 /// pure: no I/O, clock, randomness, environment.
 const LAYERS: &[(u32, &str, bool)] = &[
     // L0: what everything speaks in.
-    (1, "units", true),
-    (1, "bytes", true),
-    (2, "ids", true),
-    (2, "error_chain", true),
+    (1, "base::units", true),
+    (1, "base::bytes", true),
+    (2, "base::ids", true),
+    (2, "base::error_chain", true),
     (3, "sys", false),
     // L1: block devices.
-    (10, "io", false),
+    (10, "sys::io", false),
     // L2: formats and tables.
     (22, "config", true),
-    (20, "lvm::text", true),
-    (20, "lvm::label", true),
-    (21, "lvm::mda", true),
-    (22, "lvm::model", true),
-    (23, "lvm::check", true),
-    (23, "lvm::volume_list", true),
-    (24, "lvm::edit", true),
-    (24, "lvm::alloc", true),
-    (25, "lvm::metadata", true),
+    (20, "lvm2::format::text", true),
+    (20, "lvm2::format::label", true),
+    (21, "lvm2::format::mda", true),
+    (22, "lvm2::format::model", true),
+    (23, "lvm2::format::check", true),
+    (23, "lvm2::format::volume_list", true),
+    (24, "lvm2::format::edit", true),
+    (25, "lvm2::format::metadata", true),
     (20, "dm::words", true),
     (20, "dm::name", true),
     (21, "dm::table", true),
     (21, "dm::status", true),
     (21, "thin::meta", true),
-    (20, "iscsi::name", true),
-    (20, "iscsi::text", true),
-    (20, "iscsi::status", true),
-    (21, "iscsi::portal", true),
-    (21, "iscsi::pdu", true),
-    (21, "iscsi::chap", true),
-    (21, "iscsi::params", true),
-    (22, "iscsi::login", true),
-    (22, "iscsi::targets", true),
-    (23, "iscsi::listing", true),
-    (22, "iscsi::wwid", true),
-    (23, "iscsi::interface", true),
-    (24, "iscsi::settings", true),
+    (20, "iscsi::protocol::name", true),
+    (20, "iscsi::protocol::text", true),
+    (20, "iscsi::protocol::status", true),
+    (21, "iscsi::protocol::portal", true),
+    (21, "iscsi::protocol::pdu", true),
+    (21, "iscsi::protocol::chap", true),
+    (21, "iscsi::protocol::params", true),
+    (22, "iscsi::protocol::login", true),
+    (22, "iscsi::protocol::targets", true),
+    (23, "iscsi::protocol::listing", true),
+    (22, "iscsi::protocol::wwid", true),
+    (23, "iscsi::protocol::interface", true),
+    (24, "iscsi::protocol::settings", true),
     (24, "iscsi::watch", true),
     // The port to the kernel: its words and the trait, no implementation.
     (25, "dm::kernel", true),
@@ -58,36 +58,35 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (34, "thin::guards", true),
     (46, "thin::view", false),
     (35, "thin::planner", true),
-    (35, "thin::repair", true),
     // L4: the outside.
-    (42, "lvm::conf", false),
-    (41, "iscsi::limit", false),
-    (41, "iscsi::initiator", false),
-    (42, "iscsi::chap_file", false),
-    (42, "iscsi::connection", false),
-    (43, "iscsi::discover", false),
+    (42, "lvm2::host::conf", false),
+    (41, "iscsi::host::limit", false),
+    (41, "iscsi::host::initiator", false),
+    (42, "iscsi::host::chap_file", false),
+    (42, "iscsi::host::connection", false),
+    (43, "iscsi::host::discover", false),
     (41, "dm::udev", false),
     (42, "dm::ioctl", false),
     (42, "dm::sim", false),
-    (41, "lvm::devices", false),
-    (42, "lvm::lock", false),
-    (41, "iscsi::coexist", false),
-    (42, "iscsi::netlink", false),
-    (42, "iscsi::sysfs", false),
-    (43, "iscsi::iscsiadm", false),
-    (43, "iscsi::wire", false),
-    (43, "iscsi::registry", false),
+    (41, "lvm2::host::devices", false),
+    (42, "lvm2::host::lock", false),
+    (41, "iscsi::host::coexist", false),
+    (42, "iscsi::host::netlink", false),
+    (42, "iscsi::host::sysfs", false),
+    (43, "iscsi::host::iscsiadm", false),
+    (43, "iscsi::host::wire", false),
+    (43, "iscsi::host::registry", false),
     (44, "iscsi::session", false),
     (45, "iscsi::supervisor", false),
     (45, "iscsi::storage", false),
-    (42, "lvm::backup", false),
+    (42, "lvm2::host::backup", false),
     (43, "config::file", false),
-    (43, "lvm::filter", false),
-    (43, "lvm::hints", false),
-    (43, "lvm::commit", false),
-    (44, "lvm::store", false),
-    (44, "lvm::fixture", false),
-    (45, "lvm::scan", false),
+    (43, "lvm2::host::filter", false),
+    (43, "lvm2::host::hints", false),
+    (43, "lvm2::format::placement", false),
+    (44, "lvm2::host::store", false),
+    (44, "lvm2::host::fixture", false),
+    (45, "lvm2::host::scan", false),
     (45, "thin::ports", false),
     (46, "thin::observe", false),
     (46, "thin::inventory", false),
@@ -129,16 +128,17 @@ const PRINTING: &[&str] = &["println!", "eprintln!", "print!", "eprint!", "dbg!"
 
 /// The layer of a module path, by its longest known prefix.
 fn layer(module: &[String]) -> Option<&'static (u32, &'static str, bool)> {
-    (1..=module.len().min(2)).rev().find_map(|length| {
+    (1..=module.len().min(3)).rev().find_map(|length| {
         let name = module.get(..length)?.join("::");
         LAYERS.iter().find(|layer| layer.1 == name)
     })
 }
 
-/// Whether the file is part of the product: `lib.rs` and the folders' `mod.rs` only declare.
+/// Whether the file is part of the product: a crate's `lib.rs` and a folder's `mod.rs` in it only declare.
 fn is_layered(file: &File) -> bool {
-    let declares = ["src/lib.rs", "src/lvm/mod.rs", "src/dm/mod.rs", "src/thin/mod.rs", "src/iscsi/mod.rs"];
-    file.path.starts_with("src/") && file.is_rust() && !declares.contains(&file.path.as_str())
+    let declares = file.path.ends_with("/lib.rs")
+        || file.path.matches('/').count() == 3 && file.path.ends_with("/mod.rs");
+    file.path.starts_with("src/") && file.is_rust() && !declares
 }
 
 /// Uses of a module that is not below the user.
@@ -155,7 +155,7 @@ pub fn upward_uses(file: &File) -> Vec<String> {
     let mut violations = Vec::new();
     for (line, path) in paths::used(&module, &file.product) {
         match layer(&path) {
-            // A bare `crate::lvm` or a path of a child (`super::` inside it) has nothing to check.
+            // A bare `crate::format` or a path of a child (`super::` inside it) has nothing to check.
             None => {}
             Some(other) if other.1 == own.1 || other.0 <= own.0 => {}
             Some(other) => {

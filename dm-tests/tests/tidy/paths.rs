@@ -1,10 +1,10 @@
 //! Which modules of the crate a file uses: every `crate::…` and `super::…` path, groups in braces included.
 
-/// The module a source file is: `src/lvm/text/parse.rs` is `["lvm", "text", "parse"]`.
+/// The module a source file is, with its crate: `src/lvm2/format/text.rs` is `["lvm2", "format", "text"]`.
 pub fn module_of(path: &str) -> Vec<String> {
     let path = path.strip_prefix("src/").unwrap_or(path);
     let path = path.strip_suffix(".rs").unwrap_or(path);
-    let path = path.strip_suffix("/mod").unwrap_or(path);
+    let path = path.strip_suffix("/mod").or_else(|| path.strip_suffix("/lib")).unwrap_or(path);
     path.split('/').map(str::to_owned).collect()
 }
 
@@ -13,8 +13,11 @@ pub fn used(module: &[String], code: &str) -> Vec<(usize, Vec<String>)> {
     let mut found = Vec::new();
     for (number, at, keyword) in keywords(code) {
         let rest = &code[at..];
-        let (base, rest) =
-            if keyword == "crate" { (Vec::new(), &rest["crate".len()..]) } else { climb(module, rest) };
+        let (base, rest) = if keyword == "crate" {
+            (module[..1].to_vec(), &rest["crate".len()..])
+        } else {
+            climb(module, rest)
+        };
         let mut cursor = rest;
         let mut paths = Vec::new();
         tree(&mut cursor, &base, &mut paths);
@@ -101,10 +104,10 @@ fn group(rest: &mut &str, base: &[String], into: &mut Vec<Vec<String>>) {
 
 #[test]
 fn groups_and_supers_are_resolved() {
-    let module = module_of("src/lvm/text/parse.rs");
+    let module = module_of("src/lvm2/text/parse.rs");
     let code = "use crate::{a::{self, B}, c as d};\nuse super::super::mda::Ring; fn f() -> crate::x::Y {}";
     let mut paths: Vec<String> =
         used(&module, code).iter().map(|(line, path)| format!("{line} {}", path.join("."))).collect();
     paths.sort();
-    assert_eq!(paths, ["1 a", "1 a.B", "1 c", "2 lvm.mda.Ring", "2 x.Y"]);
+    assert_eq!(paths, ["1 lvm2.a", "1 lvm2.a.B", "1 lvm2.c", "2 lvm2.mda.Ring", "2 lvm2.x.Y"]);
 }

@@ -44,7 +44,8 @@ pub fn long_functions(file: &File) -> Vec<String> {
 
 /// Unsafe code where it does not belong.
 pub fn stray_unsafe(file: &File) -> Vec<String> {
-    if file.path.starts_with("src/sys/") || file.path == UNSAFE_TEST_FILE {
+    let may = file.path.starts_with("src/sys/") && !file.path.starts_with("src/sys/io/");
+    if may || file.path == UNSAFE_TEST_FILE {
         return Vec::new();
     }
     find_words(file, &file.code, &["unsafe"], "outside src/sys")
@@ -52,7 +53,7 @@ pub fn stray_unsafe(file: &File) -> Vec<String> {
 
 /// Anything but declarations in a `mod.rs`.
 pub fn logic_in_mod_rs(file: &File) -> Vec<String> {
-    if !file.path.ends_with("/mod.rs") {
+    if !(file.path.ends_with("/mod.rs") || file.path.starts_with("src/") && file.path.ends_with("/lib.rs")) {
         return Vec::new();
     }
     let mut violations = Vec::new();

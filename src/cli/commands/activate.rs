@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::help::changing;
-use crate::cli::iscsi_storage::activation::{self, Direction, only_iscsi};
-use crate::cli::lookup;
-use crate::cli::resolve::Target;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::ids::LvName;
-use crate::lvm::model::Vg;
-use crate::thin::lineage::Lineage;
-use crate::thin::request::Request;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::help::changing;
+use crate::iscsi_storage::activation::{self, Direction, only_iscsi};
+use crate::lookup;
+use crate::resolve::Target;
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::ids::LvName;
+use lvm2::format::model::Vg;
+use thin::lineage::Lineage;
+use thin::request::Request;
 
 const ACTIVATE_HELP: &str = changing!(
     "\

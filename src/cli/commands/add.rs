@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::args::ChangeOptions;
-use crate::cli::configure::{ConfigOptions, configure, configuring};
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::config::document::StorageCfg;
-use crate::config::edit::Options;
-use crate::config::names::StorageId;
-use crate::config::schema::{self, Type};
-use crate::config::storage::{Kind, Storage};
-use crate::ids::{LvName, VgName};
-use crate::iscsi::connection::Connection;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::portal::Portal;
+use crate::args::ChangeOptions;
+use crate::configure::{ConfigOptions, configure, configuring};
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use base::ids::{LvName, VgName};
+use config::document::StorageCfg;
+use config::edit::Options;
+use config::names::StorageId;
+use config::schema::{self, Type};
+use config::storage::{Kind, Storage};
+use iscsi::host::connection::Connection;
+use iscsi::host::limit::Limit;
+use iscsi::protocol::portal::Portal;
 
 const HELP: &str = configuring!(
     "\

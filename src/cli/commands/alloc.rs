@@ -2,22 +2,22 @@
 
 use clap::Args;
 
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::Volume;
-use crate::cli::transaction::{Ask, Changes, Wanted, by_vg, transact_and};
-use crate::cli::wipe::{Wipe, wipe};
-use crate::config::names::{self, DiskNumbers};
-use crate::dm::status::PoolStatus;
-use crate::ids::LvName;
-use crate::lvm::model::Vg;
-use crate::thin::engine::View;
-use crate::thin::request::Request;
-use crate::units::Sectors;
-use crate::units::size::{Rounded, SizeError, Unit, parse_size};
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::Volume;
+use crate::transaction::{Ask, Changes, Wanted, by_vg, transact_and};
+use crate::wipe::{Wipe, wipe};
+use base::ids::LvName;
+use base::units::Sectors;
+use base::units::size::{Rounded, SizeError, Unit, parse_size};
+use config::names::{self, DiskNumbers};
+use dm::status::PoolStatus;
+use lvm2::format::model::Vg;
+use thin::engine::View;
+use thin::request::Request;
 
 const HELP: &str = changing!(
     "\

@@ -16,19 +16,19 @@ use self::names::of_unreadable;
 use super::activate::{Way, of_lv};
 use super::snapshot::How;
 use super::{alloc, clone, delete_snapshot, free, rename, resize, rollback, snapshot, template};
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::{Resolver, Snapshot, Source, Storage, Volume};
-use crate::cli::transaction::lines::{Line, Lines, Resolved, transact_lines};
-use crate::cli::transaction::{Wanted, by_vg};
-use crate::ids::{LvName, VgName};
-use crate::lvm::model::{Lv, SegmentKind, Vg};
-use crate::thin::lineage::Lineage;
-use crate::thin::request::{Attributes, NewSize, Request};
-use crate::units::Sectors;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::{Resolver, Snapshot, Source, Storage, Volume};
+use crate::transaction::lines::{Line, Lines, Resolved, transact_lines};
+use crate::transaction::{Wanted, by_vg};
+use base::ids::{LvName, VgName};
+use base::units::Sectors;
+use lvm2::format::model::{Lv, SegmentKind, Vg};
+use thin::lineage::Lineage;
+use thin::request::{Attributes, NewSize, Request};
 
 const HELP: &str = changing!(
     "\

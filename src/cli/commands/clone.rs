@@ -6,17 +6,17 @@ use std::ops::RangeInclusive;
 use clap::Args;
 
 use super::alloc::{disk_numbers, free_name};
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::Volume;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::config::names;
-use crate::ids::LvName;
-use crate::thin::lineage::{self, Lineage};
-use crate::thin::request::Request;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::Volume;
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::ids::LvName;
+use config::names;
+use thin::lineage::{self, Lineage};
+use thin::request::Request;
 
 const HELP: &str = changing!(
     "\

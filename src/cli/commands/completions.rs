@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use crate::cli::args::Cli;
-use crate::cli::errors::{CliError, Code};
+use crate::args::Cli;
+use crate::errors::{CliError, Code};
 
 const HELP: &str = "\
 Examples:

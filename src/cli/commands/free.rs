@@ -3,18 +3,18 @@
 use clap::Args;
 
 use super::template::is_template;
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::Volume;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::cli::wipe::{Wipe, wipe};
-use crate::ids::LvName;
-use crate::lvm::model::Vg;
-use crate::thin::lineage::{Lineage, Relation};
-use crate::thin::request::Request;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::Volume;
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::wipe::{Wipe, wipe};
+use base::ids::LvName;
+use lvm2::format::model::Vg;
+use thin::lineage::{Lineage, Relation};
+use thin::request::Request;
 
 const HELP: &str = changing!(
     "\
@@ -177,10 +177,10 @@ fn listed(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thin::lineage::fixture::{lv, vg};
+    use thin::lineage::fixture::{lv, vg};
 
     fn removed(vg: &Vg, volumes: &[&str], snapshots: bool, force: bool) -> Result<Vec<String>, CliError> {
-        let resolver = crate::cli::resolve::Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n");
+        let resolver = crate::resolve::Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n");
         let volumes: Vec<Volume> = volumes.iter().map(|text| resolver.volume(text).unwrap()).collect();
         let wanted = ask(vg, &volumes, snapshots, force)?.wanted;
         Ok(wanted

@@ -6,20 +6,20 @@ use clap::Args;
 use serde::Serialize;
 
 use super::status::pending;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::lookup;
-use crate::cli::output::{Answer, moment, pairs};
-use crate::cli::resolve::{Storage, Target};
-use crate::config::features::{Feature, State, features};
-use crate::config::schema::{Content, Type};
-use crate::config::storage;
-use crate::dm::status::{PoolStatus, Usage};
-use crate::lvm::model::{Lv, Vg};
-use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
-use crate::thin::view::{PoolView, View, VolumeView};
-use crate::units::Bytes;
-use crate::units::size::Rounded;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::lookup;
+use crate::output::{Answer, moment, pairs};
+use crate::resolve::{Storage, Target};
+use base::units::Bytes;
+use base::units::size::Rounded;
+use config::features::{Feature, State, features};
+use config::schema::{Content, Type};
+use config::storage;
+use dm::status::{PoolStatus, Usage};
+use lvm2::format::model::{Lv, Vg};
+use thin::lineage::{Descent, Lineage, Parent, Relation};
+use thin::view::{PoolView, View, VolumeView};
 
 const HELP: &str = "\
 Examples:

@@ -13,8 +13,8 @@ mod supervise;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
+use crate::context::Context;
+use crate::errors::CliError;
 
 /// iSCSI targets, and sessions to them: made by the kernel's own interface, without iscsid.
 #[derive(Debug, Args)]

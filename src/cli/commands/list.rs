@@ -6,22 +6,22 @@ use clap::Args;
 use serde::Serialize;
 
 use super::status::pending;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::guests::Guests;
-use crate::cli::iscsi_storage::{Address, IscsiStorage};
-use crate::cli::lookup;
-use crate::cli::output::{Answer, columns, moment};
-use crate::cli::resolve::Storage;
-use crate::config::names;
-use crate::config::schema::Content;
-use crate::iscsi::storage::units::Unit;
-use crate::iscsi::wwid::Wwid;
-use crate::lvm::model::Lv;
-use crate::thin::lineage::{Descent, Lineage, Parent, Relation};
-use crate::thin::view::{View, VolumeView};
-use crate::units::Bytes;
-use crate::units::size::Rounded;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::guests::Guests;
+use crate::iscsi_storage::{Address, IscsiStorage};
+use crate::lookup;
+use crate::output::{Answer, columns, moment};
+use crate::resolve::Storage;
+use base::units::Bytes;
+use base::units::size::Rounded;
+use config::names;
+use config::schema::Content;
+use iscsi::protocol::wwid::Wwid;
+use iscsi::storage::units::Unit;
+use lvm2::format::model::Lv;
+use thin::lineage::{Descent, Lineage, Parent, Relation};
+use thin::view::{View, VolumeView};
 
 const HELP: &str = "\
 Examples:

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::iscsi_storage::Address;
-use crate::cli::lookup;
-use crate::cli::output::Answer;
-use crate::cli::resolve::Source;
-use crate::thin::lineage::Lineage;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::iscsi_storage::Address;
+use crate::lookup;
+use crate::output::Answer;
+use crate::resolve::Source;
+use thin::lineage::Lineage;
 
 const HELP: &str = "\
 Examples:

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::output::Answer;
-use crate::ids::VgName;
-use crate::thin::engine::Report;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::output::Answer;
+use base::ids::VgName;
+use thin::engine::Report;
 
 const HELP: &str = "\
 Examples:

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::configure::{ConfigOptions, configure, configuring};
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::config::names::StorageId;
+use crate::configure::{ConfigOptions, configure, configuring};
+use crate::context::Context;
+use crate::errors::CliError;
+use config::names::StorageId;
 
 const HELP: &str = configuring!(
     "\

@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::Volume;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::config::names;
-use crate::ids::LvName;
-use crate::lvm::model::{Lv, Vg};
-use crate::thin::lineage::{Descent, Lineage, Relation, SnapName, snapshot_lv_name};
-use crate::thin::request::{Attributes, Request};
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::Volume;
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::ids::LvName;
+use config::names;
+use lvm2::format::model::{Lv, Vg};
+use thin::lineage::{Descent, Lineage, Relation, SnapName, snapshot_lv_name};
+use thin::request::{Attributes, Request};
 
 const HELP: &str = changing!(
     "\
@@ -120,10 +120,10 @@ fn owner_tags(lv: &Lv, to: &LvName) -> Option<Attributes> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thin::lineage::fixture::{lv, name, vg};
+    use thin::lineage::fixture::{lv, name, vg};
 
     fn asked(vg: &Vg, volume: &str, to: &str) -> Result<Vec<Request>, CliError> {
-        let volume = crate::cli::resolve::Resolver::over("").volume(volume)?;
+        let volume = crate::resolve::Resolver::over("").volume(volume)?;
         let wanted = requests(vg, &Lineage::of(vg), &volume, &name(to))?;
         Ok(wanted.into_iter().map(|wanted| wanted.request).collect())
     }

@@ -3,17 +3,17 @@
 use clap::Args;
 
 use super::alloc;
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::Volume;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::lvm::model::Vg;
-use crate::thin::lineage::{Descent, Lineage, Relation};
-use crate::thin::request::{NewSize, Request};
-use crate::units::size::Unit;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::Volume;
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::units::size::Unit;
+use lvm2::format::model::Vg;
+use thin::lineage::{Descent, Lineage, Relation};
+use thin::request::{NewSize, Request};
 
 const HELP: &str = changing!(
     "\

@@ -3,17 +3,17 @@
 use clap::Args;
 
 use super::snapshots;
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::Snapshot;
-use crate::cli::transaction::Wanted;
-use crate::ids::LvName;
-use crate::lvm::model::Vg;
-use crate::thin::lineage::Lineage;
-use crate::thin::request::Request;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::Snapshot;
+use crate::transaction::Wanted;
+use base::ids::LvName;
+use lvm2::format::model::Vg;
+use thin::lineage::Lineage;
+use thin::request::Request;
 
 const HELP: &str = changing!(
     "\

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::iscsi::asking::{self, AskOptions};
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::output::Answer;
-use crate::iscsi::discover::discover;
-use crate::iscsi::portal::Portal;
-use crate::iscsi::targets::Target;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::output::Answer;
+use iscsi::host::discover::discover;
+use iscsi::protocol::portal::Portal;
+use iscsi::protocol::targets::Target;
 
 const LVM_HELP: &str = "\
 Examples:

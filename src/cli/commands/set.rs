@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::add::CommonProperties;
-use crate::cli::configure::{ConfigOptions, configure, configuring};
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::config::grammar::split_list;
-use crate::config::names::StorageId;
+use crate::configure::{ConfigOptions, configure, configuring};
+use crate::context::Context;
+use crate::errors::CliError;
+use config::grammar::split_list;
+use config::names::StorageId;
 
 const HELP: &str = configuring!(
     "\

@@ -1,12 +1,12 @@
 //! What the verbs about snapshots share: many of them, sorted by volume group, one transaction each.
 
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::resolve::Snapshot;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::lvm::model::Vg;
-use crate::thin::lineage::Lineage;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::resolve::Snapshot;
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use lvm2::format::model::Vg;
+use thin::lineage::Lineage;
 
 /// Reads the addresses of snapshots.
 ///

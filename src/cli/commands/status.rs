@@ -6,19 +6,19 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::iscsi_storage::IscsiStorage;
-use crate::cli::lookup;
-use crate::cli::output::Answer;
-use crate::cli::resolve::Storage;
-use crate::config::names::StorageId;
-use crate::config::schema::{Content, Type};
-use crate::config::storage::{self, Kind};
-use crate::dm::status::PoolStatus;
-use crate::ids::{LvName, VgName};
-use crate::iscsi::storage::paths::TargetPath;
-use crate::thin::view::{PoolView, View};
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::iscsi_storage::IscsiStorage;
+use crate::lookup;
+use crate::output::Answer;
+use crate::resolve::Storage;
+use base::ids::{LvName, VgName};
+use config::names::StorageId;
+use config::schema::{Content, Type};
+use config::storage::{self, Kind};
+use dm::status::PoolStatus;
+use iscsi::storage::paths::TargetPath;
+use thin::view::{PoolView, View};
 
 const HELP: &str = "\
 Examples:
@@ -357,8 +357,8 @@ fn row(storage: String, vg: &VgName, pool: &PoolView) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::LvmUuid;
-    use crate::units::{Bytes, Sectors};
+    use base::ids::LvmUuid;
+    use base::units::{Bytes, Sectors};
 
     const ROOMY: &str = "1 42/3072 1024/32768 - rw discard_passdown queue_if_no_space - 1024";
 

@@ -2,18 +2,18 @@
 
 use clap::Args;
 
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::help::changing;
-use crate::cli::lookup;
-use crate::cli::resolve::Volume;
-use crate::cli::transaction::{Ask, Wanted, by_vg, transact};
-use crate::config::names;
-use crate::ids::LvName;
-use crate::lvm::model::Vg;
-use crate::thin::lineage::Lineage;
-use crate::thin::request::{Attributes, Request};
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::help::changing;
+use crate::lookup;
+use crate::resolve::Volume;
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::ids::LvName;
+use config::names;
+use lvm2::format::model::Vg;
+use thin::lineage::Lineage;
+use thin::request::{Attributes, Request};
 
 const HELP: &str = changing!(
     "\
@@ -100,7 +100,7 @@ pub fn is_template(name: &LvName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thin::lineage::fixture::{lv, name, vg};
+    use thin::lineage::fixture::{lv, name, vg};
 
     #[test]
     fn a_template_is_read_only_skipped_and_inactive_under_its_new_name() {
@@ -112,7 +112,7 @@ mod tests {
             lv(5, "other", None, vec![]),
         ]);
         let asked = |volume: &str| {
-            let volume = crate::cli::resolve::Resolver::over("").volume(volume).unwrap();
+            let volume = crate::resolve::Resolver::over("").volume(volume).unwrap();
             requests(&vg, &Lineage::of(&vg), &volume)
         };
         let made = asked("pve/vm-9000-disk-0").unwrap();

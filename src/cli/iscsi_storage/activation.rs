@@ -6,27 +6,27 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Address, IscsiStorage, Seen};
-use crate::cli::args::ChangeOptions;
-use crate::cli::commands::iscsi::by_way::{log_in_by, log_out_by};
-use crate::cli::commands::iscsi::env::{Via, env, unsupervised};
-use crate::cli::commands::iscsi::shown;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::output::Answer;
-use crate::config::lun::LunVolname;
-use crate::iscsi::chap_file::Credentials;
-use crate::iscsi::discover::{Asker, discover};
-use crate::iscsi::limit::Limit;
-use crate::iscsi::portal::Portal;
-use crate::iscsi::session::attach::{LunWish, Ready};
-use crate::iscsi::session::env::Env;
-use crate::iscsi::session::logout::refuse_if_in_use;
-use crate::iscsi::session::parallel::in_parallel;
-use crate::iscsi::session::sweep::sweep;
-use crate::iscsi::session::wish::Wish;
-use crate::iscsi::settings::Settings;
-use crate::iscsi::storage::paths::TargetPath;
-use crate::sys::signals::SignalsHeldOff;
+use crate::args::ChangeOptions;
+use crate::commands::iscsi::by_way::{log_in_by, log_out_by};
+use crate::commands::iscsi::env::{Via, env, unsupervised};
+use crate::commands::iscsi::shown;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::output::Answer;
+use config::lun::LunVolname;
+use iscsi::host::chap_file::Credentials;
+use iscsi::host::discover::{Asker, discover};
+use iscsi::host::limit::Limit;
+use iscsi::protocol::portal::Portal;
+use iscsi::protocol::settings::Settings;
+use iscsi::session::attach::{LunWish, Ready};
+use iscsi::session::env::Env;
+use iscsi::session::logout::refuse_if_in_use;
+use iscsi::session::parallel::in_parallel;
+use iscsi::session::sweep::sweep;
+use iscsi::session::wish::Wish;
+use iscsi::storage::paths::TargetPath;
+use sys::signals::SignalsHeldOff;
 
 /// How long the portal of a storage may take to list the target's portals; without the list, those that are known from
 /// before have to do.

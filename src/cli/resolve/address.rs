@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use crate::config::names::{StorageId, lvm_volname};
-use crate::ids::{LvName, VgName};
-use crate::thin::lineage::SnapName;
+use base::ids::{LvName, VgName};
+use config::names::{StorageId, lvm_volname};
+use thin::lineage::SnapName;
 
 /// A pool, as the place where volumes live.
 #[derive(Clone, Debug)]

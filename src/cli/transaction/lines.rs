@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Ask, Changes, Engines, Port, Wanted};
-use crate::cli::args::ChangeOptions;
-use crate::cli::context::Context;
-use crate::cli::errors::{BadLine, CliError, Code};
-use crate::ids::VgName;
-use crate::lvm::model::Vg;
-use crate::thin::engine::Report;
-use crate::thin::request::Request;
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::{BadLine, CliError, Code};
+use base::ids::VgName;
+use lvm2::format::model::Vg;
+use thin::engine::Report;
+use thin::request::Request;
 
 /// How often what is left is tried again after lines were left out: others may have built on them.
 const ROUNDS: usize = 16;

@@ -1,10 +1,10 @@
 use std::cell::RefCell;
 
 use super::*;
-use crate::ids::{LvName, Seqno};
-use crate::thin::engine::Done;
-use crate::thin::lineage::fixture::vg;
-use crate::thin::plan::Plan;
+use base::ids::{LvName, Seqno};
+use thin::engine::Done;
+use thin::lineage::fixture::vg;
+use thin::plan::Plan;
 
 /// An engine that writes down what it is asked, and fails for one VG in rehearsals or for real.
 #[derive(Default)]

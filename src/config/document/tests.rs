@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::storage::Kind;
+use crate::storage::Kind;
 
 const FILE: &str = "/etc/pve/storage.cfg";
 

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
-use crate::io::lock_holders;
+use sys::io::lock_holders;
 
 /// Why a configuration cannot be locked.
 #[derive(Debug, Error)]

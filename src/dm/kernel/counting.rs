@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent, Verb};
-use crate::dm::name::{DmName, DmUuid};
-use crate::dm::table::{Table, TargetLine};
-use crate::ids::DevNo;
+use crate::name::{DmName, DmUuid};
+use crate::table::{Table, TargetLine};
+use base::ids::DevNo;
 
 /// A kernel that counts. Each call is one, failed or not; a list that has to grow its buffer is still one.
 #[derive(Debug)]

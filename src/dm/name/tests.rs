@@ -1,7 +1,7 @@
 use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
 
 use super::{DmName, DmUuid, Layer};
-use crate::ids::{LvName, LvmUuid, VgName};
+use base::ids::{LvName, LvmUuid, VgName};
 
 #[test]
 fn names_are_built_as_lvm_builds_them() {

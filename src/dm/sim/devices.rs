@@ -13,9 +13,9 @@ use super::metadata::{SimThinDevice, Store, StoreKey};
 use super::pool::Pool;
 use super::targets::Loaded;
 use super::{Crash, DM_MAJOR};
-use crate::dm::kernel::{Suspend, Uevent};
-use crate::dm::name::{DmName, DmUuid};
-use crate::ids::{DevNo, ThinId};
+use crate::kernel::{Suspend, Uevent};
+use crate::name::{DmName, DmUuid};
+use base::ids::{DevNo, ThinId};
 
 /// One device.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use crate::dm::kernel::Verb;
-use crate::dm::name::DmName;
-use crate::ids::ThinId;
+use crate::kernel::Verb;
+use crate::name::DmName;
+use base::ids::ThinId;
 
 /// When a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

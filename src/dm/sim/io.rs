@@ -12,8 +12,8 @@ use super::devices::World;
 use super::faults::Violation;
 use super::metadata::Mapping;
 use super::pool::Mode;
-use crate::dm::table::{Target, ThinParams};
-use crate::ids::DevNo;
+use crate::table::{Target, ThinParams};
+use base::ids::DevNo;
 
 /// Where one sector of a device leads to.
 enum Step {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::Blocks;
 
 /// Where a pool's metadata lives: a disk and the sector that the metadata device starts at.
-pub(super) type StoreKey = (crate::ids::DevNo, u64);
+pub(super) type StoreKey = (base::ids::DevNo, u64);
 
 /// Where a chunk of a thin device is, and the pool's time when it was put there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

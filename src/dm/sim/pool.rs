@@ -8,9 +8,9 @@ use nix::errno::Errno;
 use super::devices::{World, dm_dev};
 use super::faults::Violation;
 use super::metadata::{Store, StoreKey};
-use crate::dm::name::DmName;
-use crate::dm::table::PoolParams;
-use crate::ids::{DevNo, ThinId};
+use crate::name::DmName;
+use crate::table::PoolParams;
+use base::ids::{DevNo, ThinId};
 
 /// Limits of a chunk, in sectors. Source: `DATA_DEV_BLOCK_SIZE_MIN_SECTORS` and `..._MAX_SECTORS`.
 const CHUNK_MIN: u64 = 128;

@@ -5,12 +5,12 @@ use nix::errno::Errno;
 use super::SimKernel;
 use super::devices::World;
 use super::faults::{Call, FaultKind, When};
-use crate::dm::kernel::{
+use crate::kernel::{
     DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent, Verb,
 };
-use crate::dm::name::{DmName, DmUuid};
-use crate::dm::table::{Table, TargetLine};
-use crate::ids::DevNo;
+use crate::name::{DmName, DmUuid};
+use crate::table::{Table, TargetLine};
+use base::ids::DevNo;
 
 impl SimKernel {
     fn call<T>(

@@ -9,10 +9,10 @@ use nix::errno::Errno;
 use super::devices::{Device, World};
 use super::pool::Mode;
 use super::targets::Row;
-use crate::dm::kernel::{DeviceInfo, ListedDevice, StatusFlush};
-use crate::dm::table::{PoolParams, Target, TargetLine, ThinParams};
-use crate::ids::DevNo;
-use crate::units::Sectors;
+use crate::kernel::{DeviceInfo, ListedDevice, StatusFlush};
+use crate::table::{PoolParams, Target, TargetLine, ThinParams};
+use base::ids::DevNo;
+use base::units::Sectors;
 
 impl World {
     pub(super) fn info(&self, minor: u32) -> Result<DeviceInfo, Errno> {

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 
 use super::devices::{World, dm_dev};
 use super::pool::Mode;
-use crate::dm::table::{PoolParams, Table, Target, ThinParams};
-use crate::ids::DevNo;
+use crate::table::{PoolParams, Table, Target, ThinParams};
+use base::ids::DevNo;
 
 /// One target of a loaded table.
 #[derive(Clone, Debug)]

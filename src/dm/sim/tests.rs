@@ -3,12 +3,12 @@
 use nix::errno::Errno;
 
 use super::{Crash, Fault, FaultKind, SimKernel, Violation, When};
-use crate::dm::kernel::{DmError, Kernel, StatusFlush, Suspend, UdevEvent, Uevent, Verb};
-use crate::dm::name::{DmName, DmUuid};
-use crate::dm::status::{PoolMode, PoolStatus, PoolWorking};
-use crate::dm::table::{PoolParams, Table, TargetLine};
-use crate::ids::{DevNo, ThinId};
-use crate::units::{Chunks, Sectors};
+use crate::kernel::{DmError, Kernel, StatusFlush, Suspend, UdevEvent, Uevent, Verb};
+use crate::name::{DmName, DmUuid};
+use crate::status::{PoolMode, PoolStatus, PoolWorking};
+use crate::table::{PoolParams, Table, TargetLine};
+use base::ids::{DevNo, ThinId};
+use base::units::{Chunks, Sectors};
 
 mod data;
 mod devices;

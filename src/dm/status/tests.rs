@@ -1,8 +1,8 @@
 use proptest::prelude::proptest;
 
 use super::{Discards, NoSpace, Percent, PoolMode, PoolStatus, PoolWorking, ThinStatus, Usage};
-use crate::ids::TransactionId;
-use crate::units::Sectors;
+use base::ids::TransactionId;
+use base::units::Sectors;
 
 fn working(text: &str) -> PoolWorking {
     match PoolStatus::parse(text).unwrap() {

@@ -1,9 +1,9 @@
 //! Reading the parameters of live tables.
 
 use super::{LinearParams, PoolParams, StripedParams, Target, TargetLine, ThinParams};
-use crate::dm::words::{LineError, Words};
-use crate::ids::ThinId;
-use crate::units::{Chunks, Sectors};
+use crate::words::{LineError, Words};
+use base::ids::ThinId;
+use base::units::{Chunks, Sectors};
 
 /// Most stripes of one target that are read; the kernel allows fewer than fit in a page of parameters.
 const STRIPES_MAX: usize = 4096;

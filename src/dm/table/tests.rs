@@ -1,8 +1,8 @@
 use proptest::prelude::{any, prop, proptest};
 
 use super::{LinearParams, PoolParams, StripedParams, Table, Target, TargetLine, ThinParams};
-use crate::ids::{DevNo, ThinId};
-use crate::units::{Chunks, Sectors};
+use base::ids::{DevNo, ThinId};
+use base::units::{Chunks, Sectors};
 
 fn dev(minor: u32) -> DevNo {
     DevNo { major: 253, minor }

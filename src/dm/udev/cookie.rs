@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::{UdevError, UdevEvent, UdevFlags, UdevSync};
-use crate::dm::name::DmName;
-use crate::sys::sem::{Semaphore, Zero};
+use crate::name::DmName;
+use sys::sem::{Semaphore, Zero};
 
 /// The upper half of the key of every cookie's semaphore. Source: lvm2 `libdm/libdevmapper.h`
 /// (`DM_COOKIE_MAGIC`).

@@ -12,9 +12,9 @@ use std::time::Duration;
 use nix::sys::stat::{Mode, SFlag, major, makedev, minor, mknod};
 
 use super::{UdevError, UdevEvent, UdevFlags, UdevSync};
-use crate::dm::kernel::Kernel;
-use crate::dm::name::DmName;
-use crate::ids::DevNo;
+use crate::kernel::Kernel;
+use crate::name::DmName;
+use base::ids::DevNo;
 
 /// Owner group of a node: `disk`. Source: Debian's lvm2 is built with `--with-device-gid=6`.
 const NODE_GROUP: u32 = 6;

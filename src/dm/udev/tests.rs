@@ -7,10 +7,10 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bin
 use super::{
     Cookies, DeviceRole, Layer, Missing, NoSync, Nodes, Places, UdevError, UdevSync, flags_for, missing,
 };
-use crate::dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent};
-use crate::dm::name::{DmName, DmUuid};
-use crate::dm::table::{Table, TargetLine};
-use crate::ids::DevNo;
+use crate::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent};
+use crate::name::{DmName, DmUuid};
+use crate::table::{Table, TargetLine};
+use base::ids::DevNo;
 
 fn name(text: &str) -> DmName {
     DmName::new(text).unwrap()

@@ -6,9 +6,9 @@ use super::error::SessionError;
 use super::establish::{Established, How, establish, list};
 use super::luns::{Attached, Wanted, attach, delete};
 use super::wish::Wish;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::sysfs::{Lun, Session};
-use crate::iscsi::wwid::Wwid;
+use crate::host::limit::Limit;
+use crate::host::sysfs::{Lun, Session};
+use crate::protocol::wwid::Wwid;
 
 /// Which LUNs are wanted, and what one of them must be.
 #[derive(Clone, Debug, PartialEq, Eq)]

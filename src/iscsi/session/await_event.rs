@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::error::SessionError;
-use crate::iscsi::interface::message::{Event, SessionId, conn_error};
-use crate::iscsi::limit::Limit;
-use crate::iscsi::netlink::control::{Control, Heard};
-use crate::iscsi::pdu::Pdu;
-use crate::iscsi::wire::WireError;
+use crate::host::limit::Limit;
+use crate::host::netlink::control::{Control, Heard};
+use crate::host::wire::WireError;
+use crate::protocol::interface::message::{Event, SessionId, conn_error};
+use crate::protocol::pdu::Pdu;
 
 /// How often it is looked whether the work is still wanted.
 const LOOK: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use super::error::SessionError;
-use crate::iscsi::limit::Limit;
+use crate::host::limit::Limit;
 
 /// How often it is looked whether the work is still wanted.
 const LOOK: Duration = Duration::from_millis(50);

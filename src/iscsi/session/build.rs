@@ -14,17 +14,17 @@ use std::time::Duration;
 use super::env::Env;
 use super::error::SessionError;
 use super::wish::Wish;
-use crate::iscsi::connection::{Connection, ConnectionError, Ended};
-use crate::iscsi::interface::message::{Request, SessionId, Stop};
-use crate::iscsi::interface::params::Param;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::login::{LoggedIn, Numbering, Redirections};
-use crate::iscsi::name::Isid;
-use crate::iscsi::netlink::control::{Control, ControlError};
-use crate::iscsi::registry::{Intent, LockName, Phase, Record};
-use crate::iscsi::settings::after_login;
-use crate::iscsi::sysfs;
-use crate::iscsi::wire::WireError;
+use crate::host::connection::{Connection, ConnectionError, Ended};
+use crate::host::limit::Limit;
+use crate::host::netlink::control::{Control, ControlError};
+use crate::host::registry::{Intent, LockName, Phase, Record};
+use crate::host::sysfs;
+use crate::host::wire::WireError;
+use crate::protocol::interface::message::{Request, SessionId, Stop};
+use crate::protocol::interface::params::Param;
+use crate::protocol::login::{LoggedIn, Numbering, Redirections};
+use crate::protocol::name::Isid;
+use crate::protocol::settings::after_login;
 
 /// The number of the first command of a session: of the login, which the kernel goes on from.
 const FIRST_CMD_SN: u32 = 1;
@@ -63,7 +63,7 @@ pub fn build(
     }
 }
 
-/// Creates the bare session and records it. Only one process does so at a time: see [`crate::iscsi::registry`].
+/// Creates the bare session and records it. Only one process does so at a time: see [`crate::host::registry`].
 fn create(
     env: &Env<'_>,
     control: &mut dyn Control,

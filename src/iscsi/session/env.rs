@@ -1,11 +1,11 @@
 //! What the work on sessions rests on: the kernel, the network, sysfs, the registry.
 
-use crate::io::events::Subscribe;
-use crate::io::roots::Roots;
-use crate::iscsi::name::IscsiName;
-use crate::iscsi::netlink::control::{Control, ControlError};
-use crate::iscsi::registry::Registry;
-use crate::iscsi::wire::Wire;
+use crate::host::netlink::control::{Control, ControlError};
+use crate::host::registry::Registry;
+use crate::host::wire::Wire;
+use crate::protocol::name::IscsiName;
+use sys::io::events::Subscribe;
+use sys::io::roots::Roots;
 
 /// Opens a conversation with the kernel that also hears of events.
 pub type OpenControl = dyn Fn() -> Result<Box<dyn Control>, ControlError> + Sync;

@@ -4,15 +4,15 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::io::holders::Holder;
-use crate::iscsi::chap_file::ChapFileError;
-use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::limit::GivenUp;
-use crate::iscsi::netlink::control::ControlError;
-use crate::iscsi::registry::RegistryError;
-use crate::iscsi::sysfs::State;
-use crate::iscsi::wire::WireError;
-use crate::iscsi::wwid::Wwid;
+use crate::host::chap_file::ChapFileError;
+use crate::host::limit::GivenUp;
+use crate::host::netlink::control::ControlError;
+use crate::host::registry::RegistryError;
+use crate::host::sysfs::State;
+use crate::host::wire::WireError;
+use crate::protocol::interface::message::SessionId;
+use crate::protocol::wwid::Wwid;
+use sys::io::holders::Holder;
 
 /// What kind of failure it is: what a caller may do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

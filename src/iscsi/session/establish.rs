@@ -8,11 +8,11 @@ use super::error::SessionError;
 use super::recover::recover;
 use super::sweep::{abandoned, sweep};
 use super::wish::Wish;
-use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::registry::Record;
-use crate::iscsi::sysfs::{self, Endpoint, Session, State};
-use crate::iscsi::wire::WireError;
+use crate::host::limit::Limit;
+use crate::host::registry::Record;
+use crate::host::sysfs::{self, Endpoint, Session, State};
+use crate::host::wire::WireError;
+use crate::protocol::interface::message::SessionId;
 
 /// How there came to be a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

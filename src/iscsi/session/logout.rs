@@ -20,12 +20,12 @@ use super::env::Env;
 use super::error::SessionError;
 use super::luns;
 use super::usage::{Claim, claim};
-use crate::iscsi::interface::message::Request;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::netlink::control::Control;
-use crate::iscsi::pdu::{LogoutReason, LogoutRequest, opcode};
-use crate::iscsi::registry::{Phase, Record};
-use crate::iscsi::sysfs::{self, Lun, Session, State};
+use crate::host::limit::Limit;
+use crate::host::netlink::control::Control;
+use crate::host::registry::{Phase, Record};
+use crate::host::sysfs::{self, Lun, Session, State};
+use crate::protocol::interface::message::Request;
+use crate::protocol::pdu::{LogoutReason, LogoutRequest, opcode};
 
 /// How long the polite part may take before the session is ended without it.
 const POLITE: Duration = Duration::from_secs(20);

@@ -11,11 +11,11 @@ use super::env::Env;
 use super::error::{Replaced, SessionError};
 use super::report_luns::reported_luns;
 use super::usage::{Claim, claim};
-use crate::io::holders::Holder;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::sysfs::{self, Lun, Session, scsi};
-use crate::iscsi::wwid::Wwid;
-use crate::units::Bytes;
+use crate::host::limit::Limit;
+use crate::host::sysfs::{self, Lun, Session, scsi};
+use crate::protocol::wwid::Wwid;
+use base::units::Bytes;
+use sys::io::holders::Holder;
 
 /// How long a target may take to list its LUNs.
 const REPORT_WAIT: Duration = Duration::from_secs(10);

@@ -15,17 +15,17 @@ use super::build::{bind, set};
 use super::env::Env;
 use super::error::SessionError;
 use super::wish::Wish;
-use crate::iscsi::chap::Nonce;
-use crate::iscsi::connection::{Ended, nonce};
-use crate::iscsi::interface::message::{Request, SessionId, Stop};
-use crate::iscsi::limit::Limit;
-use crate::iscsi::login::{self, LoggedIn, Login, Numbering, Redirections, Step};
-use crate::iscsi::name::Isid;
-use crate::iscsi::netlink::control::Control;
-use crate::iscsi::pdu::opcode;
-use crate::iscsi::registry::Record;
-use crate::iscsi::settings::after_login;
-use crate::iscsi::wire::WireError;
+use crate::host::connection::{Ended, nonce};
+use crate::host::limit::Limit;
+use crate::host::netlink::control::Control;
+use crate::host::registry::Record;
+use crate::host::wire::WireError;
+use crate::protocol::chap::Nonce;
+use crate::protocol::interface::message::{Request, SessionId, Stop};
+use crate::protocol::login::{self, LoggedIn, Login, Numbering, Redirections, Step};
+use crate::protocol::name::Isid;
+use crate::protocol::pdu::opcode;
+use crate::protocol::settings::after_login;
 
 /// Recovers a session of ours. Only for who holds its lock.
 ///

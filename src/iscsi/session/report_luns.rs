@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::Duration;
 
-use crate::sys::scsi::{self, ScsiError};
+use sys::scsi::{self, ScsiError};
 
 /// `REPORT LUNS`.
 const REPORT_LUNS: u8 = 0xa0;

@@ -3,10 +3,10 @@
 use super::build::destroy;
 use super::env::Env;
 use super::error::SessionError;
-use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::netlink::control::Control;
-use crate::iscsi::registry::{Phase, Record};
-use crate::iscsi::sysfs::{self, Session};
+use crate::host::netlink::control::Control;
+use crate::host::registry::{Phase, Record};
+use crate::host::sysfs::{self, Session};
+use crate::protocol::interface::message::SessionId;
 
 /// What was cleared.
 #[derive(Clone, Debug, PartialEq, Eq)]

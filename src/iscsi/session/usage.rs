@@ -7,11 +7,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::bounded::bounded;
-use crate::ids::DevNo;
-use crate::io::holders::{Holder, holders};
-use crate::io::roots::Roots;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::sysfs::Disk;
+use crate::host::limit::Limit;
+use crate::host::sysfs::Disk;
+use base::ids::DevNo;
+use sys::io::holders::{Holder, holders};
+use sys::io::roots::Roots;
 
 /// How long opening a disk may take. Where its connection is lost the kernel may hold on to it.
 const OPEN_WAIT: Duration = Duration::from_secs(2);

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 
 use super::env::Env;
 use super::error::SessionError;
-use crate::iscsi::chap::Chap;
-use crate::iscsi::chap_file;
-use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::interface::params::Param;
-use crate::iscsi::login::{self, Numbering, SessionKind};
-use crate::iscsi::name::{IscsiName, Isid};
-use crate::iscsi::portal::{Host, Portal};
-use crate::iscsi::registry::{LockName, Phase, Record};
-use crate::iscsi::settings::{Names, Settings};
-use crate::iscsi::sysfs::{Endpoint, Session};
-use crate::iscsi::wire::WireError;
+use crate::host::chap_file;
+use crate::host::registry::{LockName, Phase, Record};
+use crate::host::sysfs::{Endpoint, Session};
+use crate::host::wire::WireError;
+use crate::protocol::chap::Chap;
+use crate::protocol::interface::message::SessionId;
+use crate::protocol::interface::params::Param;
+use crate::protocol::login::{self, Numbering, SessionKind};
+use crate::protocol::name::{IscsiName, Isid};
+use crate::protocol::portal::{Host, Portal};
+use crate::protocol::settings::{Names, Settings};
 
 /// A session to a target at a portal.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl Wish {
     /// of its own.
     pub fn is_met_by(&self, session: &Session) -> bool {
         let any_interface =
-            ["", crate::iscsi::settings::DEFAULT_INTERFACE].contains(&session.interface.as_str());
+            ["", crate::protocol::settings::DEFAULT_INTERFACE].contains(&session.interface.as_str());
         let here = endpoint(&self.portal);
         session.target == self.target.as_str() && any_interface && session.portal.as_ref() == Some(&here)
     }

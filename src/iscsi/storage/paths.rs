@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::portal::Portal;
-use crate::iscsi::session::wish::endpoint;
-use crate::iscsi::sysfs::{Session, State};
+use crate::host::sysfs::{Session, State};
+use crate::protocol::interface::message::SessionId;
+use crate::protocol::portal::Portal;
+use crate::session::wish::endpoint;
 
 /// A path to a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,8 +68,8 @@ fn path(portal: String, session: Option<&Session>) -> TargetPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iscsi::interface::message::HostNo;
-    use crate::iscsi::sysfs::{Endpoint, Timeouts};
+    use crate::host::sysfs::{Endpoint, Timeouts};
+    use crate::protocol::interface::message::HostNo;
 
     fn session(sid: u32, state: State, portal: &str, connected_to: &str) -> Session {
         let endpoint = |address: &str| Some(Endpoint { address: address.to_owned(), port: 3260 });

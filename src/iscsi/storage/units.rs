@@ -1,9 +1,9 @@
 //! The disks of a target, each once, however many paths lead to it.
 
-use crate::io::roots::Roots;
-use crate::iscsi::sysfs::{self, DISK, Disk, Lun, Session};
-use crate::iscsi::wwid::Wwid;
-use crate::units::{Bytes, Sectors};
+use crate::host::sysfs::{self, DISK, Disk, Lun, Session};
+use crate::protocol::wwid::Wwid;
+use base::units::{Bytes, Sectors};
+use sys::io::roots::Roots;
 
 /// How the dm uuids of multipath devices begin, and what udev puts before them in `/dev/disk/by-id`. Source:
 /// multipath-tools `libmultipath/defaults.h`, lvm2 `udev/13-dm-disk.rules.in`.

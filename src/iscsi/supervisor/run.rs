@@ -17,17 +17,17 @@ use thiserror::Error;
 
 use super::notify::Notifier;
 use super::work::work;
-use crate::iscsi::interface::message::{Event, SessionId, conn_error};
-use crate::iscsi::limit::Limit;
-use crate::iscsi::netlink::control::{Control, ControlError, Heard};
-use crate::iscsi::netlink::socket::Netlink;
-use crate::iscsi::pdu::{Pdu, opcode};
-use crate::iscsi::registry::{Lock, LockName, Phase, RegistryError};
-use crate::iscsi::session::env::Env;
-use crate::iscsi::session::error::SessionError;
-use crate::iscsi::session::sweep::sweep;
-use crate::iscsi::sysfs::{self, State};
-use crate::iscsi::watch::{Outcome, Task, Watch};
+use crate::host::limit::Limit;
+use crate::host::netlink::control::{Control, ControlError, Heard};
+use crate::host::netlink::socket::Netlink;
+use crate::host::registry::{Lock, LockName, Phase, RegistryError};
+use crate::host::sysfs::{self, State};
+use crate::protocol::interface::message::{Event, SessionId, conn_error};
+use crate::protocol::pdu::{Pdu, opcode};
+use crate::session::env::Env;
+use crate::session::error::SessionError;
+use crate::session::sweep::sweep;
+use crate::watch::{Outcome, Task, Watch};
 
 /// How often sysfs is looked at, whatever is heard: events can be lost.
 const LOOK: Duration = Duration::from_secs(2);

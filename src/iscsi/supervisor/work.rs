@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::error_chain::in_words;
-use crate::iscsi::interface::message::{Request, SessionId};
-use crate::iscsi::limit::Limit;
-use crate::iscsi::netlink::control::{Control, ControlError};
-use crate::iscsi::pdu::{LogoutReason, LogoutRequest, opcode};
-use crate::iscsi::registry::{Phase, Record};
-use crate::iscsi::session::attach::rescan;
-use crate::iscsi::session::await_event::await_pdu;
-use crate::iscsi::session::env::Env;
-use crate::iscsi::session::error::{Kind, SessionError};
-use crate::iscsi::session::recover::recover;
-use crate::iscsi::sysfs::{self, Session, State};
-use crate::iscsi::watch::{Outcome, Task};
+use crate::host::limit::Limit;
+use crate::host::netlink::control::{Control, ControlError};
+use crate::host::registry::{Phase, Record};
+use crate::host::sysfs::{self, Session, State};
+use crate::protocol::interface::message::{Request, SessionId};
+use crate::protocol::pdu::{LogoutReason, LogoutRequest, opcode};
+use crate::session::attach::rescan;
+use crate::session::await_event::await_pdu;
+use crate::session::env::Env;
+use crate::session::error::{Kind, SessionError};
+use crate::session::recover::recover;
+use crate::watch::{Outcome, Task};
+use base::error_chain::in_words;
 
 /// How long one try may take: a target that is slower than this is not there.
 const TRY: Duration = Duration::from_secs(20);

@@ -1,7 +1,7 @@
 //! How far a plan has come, for those who watch.
 
-use crate::thin::plan::{Plan, Step};
-use crate::thin::ports::Host;
+use crate::plan::{Plan, Step};
+use crate::ports::Host;
 
 /// Pieces of work: messages one by one, other steps as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

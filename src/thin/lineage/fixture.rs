@@ -1,17 +1,17 @@
 //! Volume groups of made-up thin volumes, for tests.
 
-use crate::ids::{LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
-use crate::lvm::model::{Lv, Segment, SegmentKind, Thin, Vg};
-use crate::units::{Extents, Sectors};
+use base::ids::{LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
+use base::units::{Extents, Sectors};
+use lvm2::format::model::{Lv, Segment, SegmentKind, Thin, Vg};
 
 /// A name that is known to be good.
 pub fn name(text: &str) -> LvName {
-    LvName::new(text).unwrap()
+    LvName::new(text).expect("the fixture is valid")
 }
 
 /// The uuid with that number.
 pub fn uuid(number: usize) -> LvmUuid {
-    LvmUuid::from_compact(format!("{number:032}").as_bytes()).unwrap()
+    LvmUuid::from_compact(format!("{number:032}").as_bytes()).expect("the fixture is valid")
 }
 
 /// A thin LV of pool `data`, numbered by its uuid.
@@ -19,7 +19,8 @@ pub fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>)
     let thin = Thin {
         pool: name("data"),
         transaction_id: TransactionId(0),
-        device_id: ThinId::new(u64::try_from(number).unwrap()).unwrap(),
+        device_id: ThinId::new(u64::try_from(number).expect("the fixture is valid"))
+            .expect("the fixture is valid"),
         external_origin: None,
         origin: origin.map(name),
         merge: None,
@@ -46,7 +47,7 @@ pub fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>)
 /// A VG `pve` of these volumes, with extents of 4 MiB.
 pub fn vg(lvs: Vec<Lv>) -> Vg {
     Vg {
-        name: VgName::new("pve").unwrap(),
+        name: VgName::new("pve").expect("the fixture is valid"),
         id: uuid(0),
         seqno: Seqno(1),
         status: vec![],

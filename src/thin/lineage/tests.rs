@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::thin::lineage::fixture::{lv, name, uuid, vg};
+use crate::lineage::fixture::{lv, name, uuid, vg};
 
 fn snap(text: &str) -> SnapName {
     SnapName::new(text).unwrap()

@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Item};
 use super::node::Tree;
 use super::{MetaError, ReadBlock, ThinMeta};
-use crate::ids::ThinId;
-use crate::units::Chunks;
+use base::ids::ThinId;
+use base::units::Chunks;
 
 /// How two devices differ at a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

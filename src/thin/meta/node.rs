@@ -15,8 +15,8 @@
 //! (`node_check`).
 
 use super::{BLOCK_BYTES, Block, DeviceDetails, MetaError, ReadBlock, Superblock};
-use crate::bytes::{crc, le};
-use crate::ids::TransactionId;
+use base::bytes::{crc, le};
+use base::ids::TransactionId;
 
 /// Source: Linux `drivers/md/persistent-data/dm-btree-spine.c` (`BTREE_CSUM_XOR`).
 const SALT: u32 = 121_107;

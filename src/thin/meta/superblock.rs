@@ -26,9 +26,9 @@
 
 use super::node::{self, checksum};
 use super::{BLOCK_BYTES, MetaError, ReadBlock};
-use crate::bytes::le;
-use crate::ids::TransactionId;
-use crate::units::{Chunks, SECTOR_BYTES, Sectors};
+use base::bytes::le;
+use base::ids::TransactionId;
+use base::units::{Chunks, SECTOR_BYTES, Sectors};
 
 /// Source: `THIN_SUPERBLOCK_MAGIC`.
 const MAGIC: u64 = 27_022_010;

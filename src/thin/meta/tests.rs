@@ -8,8 +8,8 @@ use proptest::strategy::Just;
 
 use super::node::checksum;
 use super::{BLOCK_BYTES, Block, DeviceDetails, Difference, DifferenceKind, MappedRun, MetaError, ThinMeta};
-use crate::ids::{ThinId, TransactionId};
-use crate::units::{Chunks, Sectors};
+use base::ids::{ThinId, TransactionId};
+use base::units::{Chunks, Sectors};
 
 const SUPERBLOCK_SALT: u32 = 160_774;
 const NODE_SALT: u32 = 121_107;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LookInside, ObserveError, Observer, Scope};
-use crate::dm::kernel::ListedDevice;
-use crate::dm::name::{DmName, DmUuid, Layer};
-use crate::dm::status::PoolStatus;
-use crate::dm::table::ThinParams;
-use crate::ids::{DevNo, ThinId};
-use crate::lvm::model::{Lv, ThinPool};
-use crate::thin::observed::{Inventory, PoolState};
+use crate::observed::{Inventory, PoolState};
+use base::ids::{DevNo, ThinId};
+use dm::kernel::ListedDevice;
+use dm::name::{DmName, DmUuid, Layer};
+use dm::status::PoolStatus;
+use dm::table::ThinParams;
+use lvm2::format::model::{Lv, ThinPool};
 
 impl Observer<'_> {
     /// A pool that is marked clean, with no message in its text and nobody asking, is believed to match.

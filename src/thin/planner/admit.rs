@@ -1,17 +1,17 @@
 //! Requests, one after another, against the rules: every check that needs no device comes here.
 
 use super::draft::{Draft, NewVolume, Removal, Snap};
-use crate::dm::name::{DmName, DmUuid, Layer};
-use crate::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
-use crate::lvm::edit::{Edit, NewThin};
-use crate::lvm::model::{Lv, Thin, ThinPool};
-use crate::lvm::volume_list::Listed;
-use crate::thin::allocate::{after_maximum, out_of_reach};
-use crate::thin::lineage::complete_tags;
-use crate::thin::plan::Outcome;
-use crate::thin::refusal::{Refusal, RefusalKind};
-use crate::thin::request::Request;
-use crate::units::{Extents, Sectors};
+use crate::allocate::{after_maximum, out_of_reach};
+use crate::lineage::complete_tags;
+use crate::plan::Outcome;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::request::Request;
+use base::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
+use base::units::{Extents, Sectors};
+use dm::name::{DmName, DmUuid, Layer};
+use lvm2::format::edit::{Edit, NewThin};
+use lvm2::format::model::{Lv, Thin, ThinPool};
+use lvm2::format::volume_list::Listed;
 
 /// The largest thin volume: what its extents can count. Source: lvm2 `lib/metadata/lv_manip.c`
 /// (`MAX_EXTENT_COUNT`, u32).

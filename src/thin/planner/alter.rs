@@ -1,14 +1,14 @@
 //! Requests that change volumes which stay: size, name, flags and tags, content.
 
 use super::draft::Draft;
-use crate::ids::LvName;
-use crate::lvm::edit::Edit;
-use crate::lvm::model::Lv;
-use crate::thin::plan::Outcome;
-use crate::thin::refusal::Refusal;
-use crate::thin::request::{Attributes, NewSize};
-use crate::units::size::Rounded;
-use crate::units::{Bytes, Extents, Sectors};
+use crate::plan::Outcome;
+use crate::refusal::Refusal;
+use crate::request::{Attributes, NewSize};
+use base::ids::LvName;
+use base::units::size::Rounded;
+use base::units::{Bytes, Extents, Sectors};
+use lvm2::format::edit::Edit;
+use lvm2::format::model::Lv;
 
 impl<'a> Draft<'a> {
     /// Grows a volume, or takes its end away.

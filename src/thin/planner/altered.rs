@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::devices::refuse;
 use super::index::Index;
 use super::order::Sequence;
-use crate::ids::LvName;
-use crate::lvm::model::{Lv, Vg};
-use crate::thin::plan::Step;
-use crate::thin::refusal::{Refusal, RefusalKind};
-use crate::thin::stack::DeviceSpec;
+use crate::plan::Step;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::stack::DeviceSpec;
+use base::ids::LvName;
+use lvm2::format::model::{Lv, Vg};
 
 /// The active devices of altered volumes, by the name the volumes have before.
 #[derive(Default)]

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::draft::{Draft, PoolChange};
-use crate::error_chain::in_words;
-use crate::ids::{LvName, TransactionId};
-use crate::lvm::check::may_write;
-use crate::lvm::edit::{Edit, EditError};
-use crate::lvm::metadata::Metadata;
-use crate::lvm::model::PoolMessage;
-use crate::thin::allocate::never_used;
-use crate::thin::plan::Commit;
-use crate::thin::refusal::{Refusal, RefusalKind};
+use crate::allocate::never_used;
+use crate::plan::Commit;
+use crate::refusal::{Refusal, RefusalKind};
+use base::error_chain::in_words;
+use base::ids::{LvName, TransactionId};
+use lvm2::format::check::may_write;
+use lvm2::format::edit::{Edit, EditError};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::PoolMessage;
 
 /// The texts of a change.
 pub(super) struct Texts {

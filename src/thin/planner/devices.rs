@@ -1,14 +1,14 @@
 //! Requests to activate and deactivate, and the devices behind them.
 
 use super::draft::Draft;
-use crate::dm::kernel::DeviceInfo;
-use crate::ids::LvName;
-use crate::lvm::model::{Lv, ThinPool};
-use crate::lvm::volume_list::Listed;
-use crate::thin::observed::PoolState;
-use crate::thin::plan::Outcome;
-use crate::thin::refusal::{Refusal, RefusalKind};
-use crate::thin::stack::{DeviceSpec, PoolStack, StackError};
+use crate::observed::PoolState;
+use crate::plan::Outcome;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::stack::{DeviceSpec, PoolStack, StackError};
+use base::ids::LvName;
+use dm::kernel::DeviceInfo;
+use lvm2::format::model::{Lv, ThinPool};
+use lvm2::format::volume_list::Listed;
 
 /// The flag of volumes and groups that come up only when asked for. Source: lvm2 `lib/format_text/flags.c`.
 const NO_AUTOACTIVATION: &str = "NOAUTOACTIVATE";

@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::index::{Index, Names};
-use crate::dm::name::DmName;
-use crate::ids::{LvName, LvmUuid, ThinId};
-use crate::lvm::edit::{Edit, NewThin};
-use crate::lvm::metadata::Metadata;
-use crate::lvm::model::{Lv, Thin, ThinPool, Vg};
-use crate::thin::observed::{Observed, PoolSeen};
-use crate::thin::plan::Outcome;
-use crate::thin::refusal::{Refusal, RefusalKind};
-use crate::thin::stack::{DeviceSpec, Stacks};
-use crate::units::Extents;
+use crate::observed::{Observed, PoolSeen};
+use crate::plan::Outcome;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::stack::{DeviceSpec, Stacks};
+use base::ids::{LvName, LvmUuid, ThinId};
+use base::units::Extents;
+use dm::name::DmName;
+use lvm2::format::edit::{Edit, NewThin};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::{Lv, Thin, ThinPool, Vg};
 
 /// A new volume.
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::ids::LvName;
-use crate::lvm::model::{Lv, Vg};
+use base::ids::LvName;
+use lvm2::format::model::{Lv, Vg};
 
 /// The LVs of a volume group by name, and who was made from whom.
 pub(super) struct Index<'a> {

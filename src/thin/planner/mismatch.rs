@@ -2,12 +2,12 @@
 //! and the device's new name or table.
 
 use super::repair::Mending;
-use crate::dm::kernel::DeviceInfo;
-use crate::dm::name::{DmUuid, Layer};
-use crate::dm::table::{Table, TargetLine};
-use crate::lvm::model::Lv;
-use crate::thin::plan::Step;
-use crate::thin::stack::{DevRef, DeviceSpec};
+use crate::plan::Step;
+use crate::stack::{DevRef, DeviceSpec};
+use dm::kernel::DeviceInfo;
+use dm::name::{DmUuid, Layer};
+use dm::table::{Table, TargetLine};
+use lvm2::format::model::Lv;
 
 /// How a device differs from what the text says.
 enum Difference {

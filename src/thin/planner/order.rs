@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::altered::Reshaping;
 use super::draft::{Draft, PoolChange};
-use crate::dm::kernel::Suspend;
-use crate::dm::name::DmName;
-use crate::ids::{LvName, TransactionId};
-use crate::lvm::metadata::Metadata;
-use crate::lvm::model::{Lv, Vg};
-use crate::thin::observed::{Inventory, Observed, PoolState};
-use crate::thin::plan::{Message, Plan, PoolExpectation, Purpose, Send, Step};
-use crate::thin::refusal::Refusal;
-use crate::thin::request::Request;
-use crate::thin::stack::PoolStack;
+use crate::observed::{Inventory, Observed, PoolState};
+use crate::plan::{Message, Plan, PoolExpectation, Purpose, Send, Step};
+use crate::refusal::Refusal;
+use crate::request::Request;
+use crate::stack::PoolStack;
+use base::ids::{LvName, TransactionId};
+use dm::kernel::Suspend;
+use dm::name::DmName;
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::{Lv, Vg};
 
 /// Decides everything that the requests come to, as one transaction.
 ///

@@ -2,13 +2,13 @@
 
 use super::devices::refuse;
 use super::order::Sequence;
-use crate::ids::LvName;
-use crate::lvm::model::{Lv, ThinPool};
-use crate::thin::guards::{check_pool, check_transaction};
-use crate::thin::observed::PoolState;
-use crate::thin::plan::{PoolExpectation, Purpose, Step};
-use crate::thin::refusal::Refusal;
-use crate::thin::stack::{DeviceSpec, PoolStack};
+use crate::guards::{check_pool, check_transaction};
+use crate::observed::PoolState;
+use crate::plan::{PoolExpectation, Purpose, Step};
+use crate::refusal::Refusal;
+use crate::stack::{DeviceSpec, PoolStack};
+use base::ids::LvName;
+use lvm2::format::model::{Lv, ThinPool};
 
 impl Sequence<'_, '_> {
     /// Makes a pool's target run, or checks the one that does.

@@ -6,19 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::devices::refuse;
 use super::draft::Draft;
 use super::order::Sequence;
-use crate::dm::kernel::{DeviceInfo, Suspend};
-use crate::dm::name::{DmName, DmUuid, Layer};
-use crate::ids::{LvName, ThinId, TransactionId};
-use crate::lvm::check::may_write;
-use crate::lvm::edit::Edit;
-use crate::lvm::metadata::Metadata;
-use crate::lvm::model::{Lv, PoolMessage, ThinPool};
-use crate::thin::guards::{check_pool, check_transaction};
-use crate::thin::meta::DeviceDetails;
-use crate::thin::observed::{Inventory, Observed, PoolSeen, PoolState};
-use crate::thin::plan::{Commit, Message, Plan, Purpose, Send, Step};
-use crate::thin::refusal::{Refusal, RefusalKind};
-use crate::thin::stack::{DeviceSpec, PoolStack};
+use crate::guards::{check_pool, check_transaction};
+use crate::meta::DeviceDetails;
+use crate::observed::{Inventory, Observed, PoolSeen, PoolState};
+use crate::plan::{Commit, Message, Plan, Purpose, Send, Step};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::stack::{DeviceSpec, PoolStack};
+use base::ids::{LvName, ThinId, TransactionId};
+use dm::kernel::{DeviceInfo, Suspend};
+use dm::name::{DmName, DmUuid, Layer};
+use lvm2::format::check::may_write;
+use lvm2::format::edit::Edit;
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::{Lv, PoolMessage, ThinPool};
 
 /// What is pending in a volume group.
 #[derive(Clone, Debug)]

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Stacks;
-use crate::ids::LvName;
-use crate::lvm::model::{Lv, SegmentKind, Striped};
-use crate::units::Sectors;
+use base::ids::LvName;
+use base::units::Sectors;
+use lvm2::format::model::{Lv, SegmentKind, Striped};
 
 #[cfg(test)]
 mod tests;

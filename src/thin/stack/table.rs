@@ -1,10 +1,10 @@
 //! The tables of devices, as device-mapper is given them.
 
 use super::{DevRef, DeviceSpec, TargetSpec};
-use crate::dm::table::{PoolParams, Table, TargetLine};
-use crate::ids::DevNo;
-use crate::lvm::model::Discards;
-use crate::units::Sectors;
+use base::ids::DevNo;
+use base::units::Sectors;
+use dm::table::{PoolParams, Table, TargetLine};
+use lvm2::format::model::Discards;
 
 impl TargetSpec {
     /// The table line, with each device looked up by `number`.

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::alloc;
-use crate::cli::errors::CliError;
-use crate::thin::request::NewSize;
-use crate::units::size::Unit;
-use crate::units::{Bytes, Sectors};
+use crate::errors::CliError;
+use base::units::size::Unit;
+use base::units::{Bytes, Sectors};
+use thin::request::NewSize;
 
 /// A request as it is written.
 #[derive(Debug, Deserialize)]

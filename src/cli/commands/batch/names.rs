@@ -1,7 +1,7 @@
 //! Which volumes a line is about, as it is written: what must be left out with a line that is left out.
 
 use super::line::Written;
-use crate::cli::transaction::lines::Names;
+use crate::transaction::lines::Names;
 
 impl Written {
     /// The names in it.

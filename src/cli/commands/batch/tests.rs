@@ -1,7 +1,7 @@
 use super::*;
-use crate::cli::errors::Code;
-use crate::cli::fixture::view;
-use crate::thin::lineage::fixture::lv;
+use crate::errors::Code;
+use crate::fixture::view;
+use thin::lineage::fixture::lv;
 
 fn read(text: &str) -> Result<What, CliError> {
     What::of(Written::parse(text)?, &Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n"))

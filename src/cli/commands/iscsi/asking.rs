@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::errors::{CliError, Code};
-use crate::iscsi::chap_file;
-use crate::iscsi::discover::{Asker, DiscoverError, Discovered, Kind};
-use crate::iscsi::initiator::{INITIATOR_FILE, initiator};
-use crate::iscsi::limit::Limit;
-use crate::iscsi::name::IscsiName;
-use crate::iscsi::portal::Portal;
+use crate::errors::{CliError, Code};
+use iscsi::host::chap_file;
+use iscsi::host::discover::{Asker, DiscoverError, Discovered, Kind};
+use iscsi::host::initiator::{INITIATOR_FILE, initiator};
+use iscsi::host::limit::Limit;
+use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::portal::Portal;
 
 /// Options of the verbs that ask portals for their targets.
 #[derive(Debug, Args)]

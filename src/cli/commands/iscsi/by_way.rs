@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use super::env::Via;
-use crate::cli::errors::{CliError, Code};
-use crate::iscsi::coexist::Way;
-use crate::iscsi::iscsiadm;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::netlink::control::ControlError;
-use crate::iscsi::session::attach::{LunWish, Ready, adopt, log_in};
-use crate::iscsi::session::env::Env;
-use crate::iscsi::session::error::SessionError;
-use crate::iscsi::session::establish::{How, list};
-use crate::iscsi::session::logout::{log_out, refuse_if_in_use};
-use crate::iscsi::session::wish::Wish;
-use crate::iscsi::sysfs::{self, Session};
+use crate::errors::{CliError, Code};
+use iscsi::host::coexist::Way;
+use iscsi::host::iscsiadm;
+use iscsi::host::limit::Limit;
+use iscsi::host::netlink::control::ControlError;
+use iscsi::host::sysfs::{self, Session};
+use iscsi::session::attach::{LunWish, Ready, adopt, log_in};
+use iscsi::session::env::Env;
+use iscsi::session::error::SessionError;
+use iscsi::session::establish::{How, list};
+use iscsi::session::logout::{log_out, refuse_if_in_use};
+use iscsi::session::wish::Wish;
 
 /// How long it may take to undo a login by iscsiadm whose LUNs cannot be had.
 const UNDO: Duration = Duration::from_secs(30);

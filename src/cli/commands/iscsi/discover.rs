@@ -7,12 +7,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::asking::{self, AskOptions};
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::output::{Answer, columns};
-use crate::iscsi::discover::discover_all;
-use crate::iscsi::name::IscsiName;
-use crate::iscsi::portal::{Portal, TargetAddress};
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::output::{Answer, columns};
+use iscsi::host::discover::discover_all;
+use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::portal::{Portal, TargetAddress};
 
 const HELP: &str = "\
 Examples:
@@ -130,7 +130,7 @@ impl DiscoverArgs {
     }
 }
 
-fn merge(targets: &mut BTreeMap<IscsiName, Target>, asked: &Portal, found: crate::iscsi::targets::Target) {
+fn merge(targets: &mut BTreeMap<IscsiName, Target>, asked: &Portal, found: iscsi::protocol::targets::Target) {
     let target = targets.entry(found.name.clone()).or_insert_with(|| Target {
         target: found.name,
         asked: Vec::new(),

@@ -6,18 +6,18 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use crate::cli::context::{Context, demand_root};
-use crate::cli::errors::{CliError, Code};
-use crate::io::roots::Roots;
-use crate::iscsi::initiator::{INITIATOR_FILE, initiator};
-use crate::iscsi::iscsiadm::IscsiadmError;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::netlink::control::{Control, ControlError};
-use crate::iscsi::netlink::socket::{Listen, Netlink};
-use crate::iscsi::registry::{LockName, REGISTRY, Registry, RegistryError};
-use crate::iscsi::session::env::Env;
-use crate::iscsi::session::error::{Kind, SessionError};
-use crate::iscsi::wire::Tcp;
+use crate::context::{Context, demand_root};
+use crate::errors::{CliError, Code};
+use iscsi::host::initiator::{INITIATOR_FILE, initiator};
+use iscsi::host::iscsiadm::IscsiadmError;
+use iscsi::host::limit::Limit;
+use iscsi::host::netlink::control::{Control, ControlError};
+use iscsi::host::netlink::socket::{Listen, Netlink};
+use iscsi::host::registry::{LockName, REGISTRY, Registry, RegistryError};
+use iscsi::host::wire::Tcp;
+use iscsi::session::env::Env;
+use iscsi::session::error::{Kind, SessionError};
+use sys::io::roots::Roots;
 
 /// Who makes and ends sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]

@@ -10,24 +10,24 @@ use serde::Serialize;
 use super::by_way::log_in_by;
 use super::env::{TimeLimit, Via, env, unsupervised};
 use super::shown::{self, SessionShown};
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::help::{iscsi_session, lun_changes};
-use crate::cli::output::Answer;
-use crate::iscsi::chap_file;
-use crate::iscsi::coexist::{Way, iscsid, why_native};
-use crate::iscsi::name::IscsiName;
-use crate::iscsi::portal::Portal;
-use crate::iscsi::session::attach::{LunWish, Ready};
-use crate::iscsi::session::env::Env;
-use crate::iscsi::session::error::SessionError;
-use crate::iscsi::session::establish::How;
-use crate::iscsi::session::luns::{Change, Wanted};
-use crate::iscsi::session::parallel::in_parallel;
-use crate::iscsi::session::wish::Wish;
-use crate::iscsi::settings::Settings;
-use crate::iscsi::wwid::Wwid;
-use crate::sys::signals::SignalsHeldOff;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::help::{iscsi_session, lun_changes};
+use crate::output::Answer;
+use iscsi::host::chap_file;
+use iscsi::host::coexist::{Way, iscsid, why_native};
+use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::portal::Portal;
+use iscsi::protocol::settings::Settings;
+use iscsi::protocol::wwid::Wwid;
+use iscsi::session::attach::{LunWish, Ready};
+use iscsi::session::env::Env;
+use iscsi::session::error::SessionError;
+use iscsi::session::establish::How;
+use iscsi::session::luns::{Change, Wanted};
+use iscsi::session::parallel::in_parallel;
+use iscsi::session::wish::Wish;
+use sys::signals::SignalsHeldOff;
 
 const HELP: &str = concat!(
     "\
@@ -201,7 +201,7 @@ impl LoginArgs {
     }
 
     fn wishes(&self, warnings: &mut Vec<String>) -> Result<Vec<Wish>, CliError> {
-        let usage = |error: crate::iscsi::name::NameError| CliError::usage(error.to_string());
+        let usage = |error: iscsi::protocol::name::NameError| CliError::usage(error.to_string());
         let settings = Settings {
             replacement_timeout: self.replacement_timeout,
             ping_interval: self.ping_interval,
@@ -240,7 +240,7 @@ impl LoginArgs {
             .as_deref()
             .map(str::parse)
             .transpose()
-            .map_err(|error: crate::iscsi::name::NameError| CliError::usage(error.to_string()))?;
+            .map_err(|error: iscsi::protocol::name::NameError| CliError::usage(error.to_string()))?;
         if wwid.is_some() && self.luns.len() != 1 {
             return Err(CliError::usage("--wwid says what one LUN must be, and needs that one --lun")
                 .hint("give exactly one --lun"));

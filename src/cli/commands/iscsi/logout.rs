@@ -7,19 +7,19 @@ use serde::Serialize;
 
 use super::by_way::log_out_by;
 use super::env::{TimeLimit, Via, env};
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::output::Answer;
-use crate::iscsi::coexist::Way;
-use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::name::IscsiName;
-use crate::iscsi::portal::Portal;
-use crate::iscsi::session::establish::list;
-use crate::iscsi::session::parallel::in_parallel;
-use crate::iscsi::session::sweep::sweep;
-use crate::iscsi::session::wish::endpoint;
-use crate::iscsi::sysfs::Session;
-use crate::sys::signals::SignalsHeldOff;
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::output::Answer;
+use iscsi::host::coexist::Way;
+use iscsi::host::sysfs::Session;
+use iscsi::protocol::interface::message::SessionId;
+use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::portal::Portal;
+use iscsi::session::establish::list;
+use iscsi::session::parallel::in_parallel;
+use iscsi::session::sweep::sweep;
+use iscsi::session::wish::endpoint;
+use sys::signals::SignalsHeldOff;
 
 const HELP: &str = "\
 Examples:
@@ -88,7 +88,7 @@ impl LogoutArgs {
     /// # Errors
     /// If an argument is wrong, or a session cannot be ended.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let usage = |error: crate::iscsi::name::NameError| CliError::usage(error.to_string());
+        let usage = |error: iscsi::protocol::name::NameError| CliError::usage(error.to_string());
         let targets: Vec<IscsiName> =
             self.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(usage)?;
         let portals: Vec<Portal> =

@@ -7,18 +7,18 @@ use serde::Serialize;
 
 use super::env::{TimeLimit, env};
 use super::shown::{self, SessionShown};
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::cli::help::{iscsi_session, lun_changes};
-use crate::cli::iscsi_storage::Address;
-use crate::cli::output::Answer;
-use crate::iscsi::limit::Limit;
-use crate::iscsi::session::attach::rescan;
-use crate::iscsi::session::env::Env;
-use crate::iscsi::session::establish::list;
-use crate::iscsi::session::luns::Change;
-use crate::iscsi::session::parallel::in_parallel;
-use crate::iscsi::sysfs::{Session, State};
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use crate::help::{iscsi_session, lun_changes};
+use crate::iscsi_storage::Address;
+use crate::output::Answer;
+use iscsi::host::limit::Limit;
+use iscsi::host::sysfs::{Session, State};
+use iscsi::session::attach::rescan;
+use iscsi::session::env::Env;
+use iscsi::session::establish::list;
+use iscsi::session::luns::Change;
+use iscsi::session::parallel::in_parallel;
 
 const HELP: &str = concat!(
     "\

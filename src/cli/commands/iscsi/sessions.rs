@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::env::env;
 use super::shown::SessionShown;
-use crate::cli::context::Context;
-use crate::cli::errors::CliError;
-use crate::cli::help::iscsi_session;
-use crate::cli::output::Answer;
-use crate::iscsi::session::establish::list;
-use crate::iscsi::session::sweep::sweep;
-use crate::iscsi::sysfs;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::help::iscsi_session;
+use crate::output::Answer;
+use iscsi::host::sysfs;
+use iscsi::session::establish::list;
+use iscsi::session::sweep::sweep;
 
 const HELP: &str = concat!(
     "\

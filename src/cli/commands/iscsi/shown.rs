@@ -4,12 +4,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::cli::output;
-use crate::iscsi::interface::message::SessionId;
-use crate::iscsi::session::luns::Change;
-use crate::iscsi::sysfs::{Lun, Session, Timeouts};
-use crate::iscsi::wwid::Wwid;
-use crate::units::Bytes;
+use crate::output;
+use base::units::Bytes;
+use iscsi::host::sysfs::{Lun, Session, Timeouts};
+use iscsi::protocol::interface::message::SessionId;
+use iscsi::protocol::wwid::Wwid;
+use iscsi::session::luns::Change;
 
 /// A session.
 #[derive(Debug, Serialize)]
@@ -98,7 +98,7 @@ impl LunShown {
             address: lun.address.to_string(),
             state: lun.state.clone(),
             wwid: lun.wwid.clone(),
-            device: disk.map(crate::iscsi::sysfs::Disk::path),
+            device: disk.map(iscsi::host::sysfs::Disk::path),
             size: disk.map(|disk| disk.size),
             by_id: disk.map(|disk| disk.by_id.clone()).unwrap_or_default(),
             by_path: disk.map(|disk| disk.by_path.clone()).unwrap_or_default(),

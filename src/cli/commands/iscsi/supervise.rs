@@ -5,12 +5,12 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::env::env;
-use crate::cli::context::Context;
-use crate::cli::errors::{CliError, Code};
-use crate::iscsi::netlink::socket::{Listen, Netlink};
-use crate::iscsi::session::error::SessionError;
-use crate::iscsi::supervisor::run::{Supervisor, SupervisorError};
-use crate::sys::memory::{MemoryLocked, protect_from_memory_pressure};
+use crate::context::Context;
+use crate::errors::{CliError, Code};
+use iscsi::host::netlink::socket::{Listen, Netlink};
+use iscsi::session::error::SessionError;
+use iscsi::supervisor::run::{Supervisor, SupervisorError};
+use sys::memory::{MemoryLocked, protect_from_memory_pressure};
 
 const HELP: &str = "\
 Examples:

@@ -1,6 +1,6 @@
 use super::*;
-use crate::cli::fixture::view;
-use crate::thin::lineage::fixture::{lv, uuid};
+use crate::fixture::view;
+use thin::lineage::fixture::{lv, uuid};
 
 fn of(number: usize) -> String {
     format!("thinvol.of={}", uuid(number))
@@ -9,7 +9,7 @@ fn of(number: usize) -> String {
 fn shown(tree: bool, vmid: Option<u64>, lvs: Vec<Lv>) -> String {
     let args = ListArgs { storage: String::new(), content: None, vmid, tree };
     let view = view(lvs);
-    let storage = crate::cli::resolve::Resolver::over("").storage("pve/data").unwrap();
+    let storage = crate::resolve::Resolver::over("").storage("pve/data").unwrap();
     let volumes = args.rows(&view, &storage, &Guests::default());
     let mut out = Vec::new();
     let answer = Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree };
@@ -81,7 +81,7 @@ fn a_storage_lists_what_has_a_volume_id() {
     let args = args_of_all();
     let view = view(family());
     let config = "lvmthin: local-lvm\n\tvgname pve\n\tthinpool data\n";
-    let storage = crate::cli::resolve::Resolver::over(config).storage("local-lvm").unwrap();
+    let storage = crate::resolve::Resolver::over(config).storage("local-lvm").unwrap();
     let rows = args.rows(&view, &storage, &Guests::default());
     let volumes: Vec<&str> = rows.iter().map(|row| row.volume.as_str()).collect();
     assert_eq!(volumes, ["local-lvm:vm-100-disk-0", "local-lvm:vm-100-disk-1", "local-lvm:vm-101-disk-0"]);

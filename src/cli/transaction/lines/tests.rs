@@ -1,11 +1,11 @@
 use std::cell::{Cell, RefCell};
 
 use super::*;
-use crate::cli::transaction::Make;
-use crate::cli::transaction::tests::report;
-use crate::ids::LvName;
-use crate::thin::error::{Kind, RefusedRequest};
-use crate::thin::lineage::fixture::vg;
+use crate::transaction::Make;
+use crate::transaction::tests::report;
+use base::ids::LvName;
+use thin::error::{Kind, RefusedRequest};
+use thin::lineage::fixture::vg;
 
 /// An engine that refuses to remove volumes whose names begin with "busy", as one does: all of them at once.
 #[derive(Default)]

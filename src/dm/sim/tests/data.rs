@@ -141,9 +141,9 @@ fn zeroing_the_start_of_the_metadata_forgets_the_pool() {
 #[test]
 fn stripes_take_turns() {
     let kernel = super::machine();
-    let stripe = |offset| crate::dm::table::LinearParams { device: DISK, offset: sectors(offset) };
+    let stripe = |offset| crate::table::LinearParams { device: DISK, offset: sectors(offset) };
     let params =
-        crate::dm::table::StripedParams { chunk_size: sectors(8), stripes: vec![stripe(0), stripe(1000)] };
+        crate::table::StripedParams { chunk_size: sectors(8), stripes: vec![stripe(0), stripe(1000)] };
     make(&kernel, "s", TargetLine::striped(sectors(0), sectors(64), &params));
     for (sector, place) in [(0, 0), (7, 7), (8, 1000), (16, 8), (25, 1009)] {
         write(&kernel, "s", sector, sector + 1);

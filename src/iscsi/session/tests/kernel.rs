@@ -10,10 +10,10 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 
-use crate::iscsi::interface::message::{Answer, Event, Request, SessionId};
-use crate::iscsi::interface::params::Param;
-use crate::iscsi::netlink::control::{Control, ControlError, Heard};
-use crate::iscsi::pdu::{LoginRequest, LoginResponse, LogoutResponse, Numbers, Stage, opcode};
+use crate::host::netlink::control::{Control, ControlError, Heard};
+use crate::protocol::interface::message::{Answer, Event, Request, SessionId};
+use crate::protocol::interface::params::Param;
+use crate::protocol::pdu::{LoginRequest, LoginResponse, LogoutResponse, Numbers, Stage, opcode};
 
 /// The way a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl FakeKernel {
 }
 
 /// A target that agrees to everything.
-fn answer(pdu: &crate::iscsi::pdu::Pdu) -> crate::iscsi::pdu::Pdu {
+fn answer(pdu: &crate::protocol::pdu::Pdu) -> crate::protocol::pdu::Pdu {
     let numbers = Numbers { stat_sn: 1, exp_cmd_sn: 2, max_cmd_sn: 33 };
     if pdu.opcode() == opcode::LOGOUT_REQUEST {
         return LogoutResponse { response: 0, itt: 0, numbers, time2wait: 2, time2retain: 0 }.encode();

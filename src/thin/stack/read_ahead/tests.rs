@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use super::ReadAhead::{AtLeast, Exactly};
 use super::{ReadAhead, Stacks};
-use crate::lvm::metadata::Metadata;
-use crate::lvm::model::Vg;
-use crate::units::Sectors;
+use base::units::Sectors;
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::Vg;
 
 /// A linear volume on `pv0`, a striped one of two times 64 KiB, a pool with data on `pv0` and metadata on `pv1`.
 fn vg() -> Vg {
-    Metadata::parse(include_bytes!("../../../lvm/testdata/thin.disk")).unwrap().vg
+    Metadata::parse(include_bytes!("../../../lvm2/format/testdata/thin.disk")).unwrap().vg
 }
 
 fn sectors(pvs: [u64; 2]) -> BTreeMap<String, Sectors> {

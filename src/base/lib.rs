@@ -1,0 +1,6 @@
+//! What everything speaks in: names, sizes, bytes and errors. Pure.
+
+pub mod bytes;
+pub mod error_chain;
+pub mod ids;
+pub mod units;

@@ -1,0 +1,86 @@
+//! What sort of failure it is, and what to do about it.
+
+use std::io::ErrorKind;
+
+use super::DiscoverError;
+use crate::host::connection::ConnectionError;
+use crate::host::limit::GivenUp;
+use crate::protocol::login::LoginError;
+use crate::protocol::name::IscsiName;
+use crate::protocol::pdu::FrameError;
+use crate::protocol::status::{Remedy, Status};
+
+/// What sort of failure it is: it decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A retry gets the same answer.
+    Refused,
+    /// The host, or what was asked for, does not exist.
+    NotFound,
+    /// A retry may work.
+    Busy,
+}
+
+impl DiscoverError {
+    /// What sort of failure it is.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Connection(ConnectionError::Unresolved { .. }) => Kind::NotFound,
+            Self::Connection(ConnectionError::Login { source, .. }) => match source.remedy() {
+                Remedy::LookElsewhere => Kind::NotFound,
+                Remedy::Retry => Kind::Busy,
+                Remedy::Configure | Remedy::Interoperability => Kind::Refused,
+            },
+            Self::Connection(ConnectionError::Frame { .. }) => Kind::Refused,
+            Self::Connection(_) => Kind::Busy,
+            Self::Redirect(_) | Self::Listing { .. } | Self::Text { .. } => Kind::Refused,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self, initiator: &IscsiName) -> Option<String> {
+        match self {
+            Self::Connection(error) => connection(error, initiator),
+            Self::Redirect(_) => {
+                Some("the target's portals point at each other: look at its configuration".into())
+            }
+            Self::Listing { .. } | Self::Text { .. } => None,
+        }
+    }
+}
+
+fn connection(error: &ConnectionError, initiator: &IscsiName) -> Option<String> {
+    let hint = match error {
+        ConnectionError::Unresolved { .. } => "check the name, or give an address",
+        ConnectionError::Unreachable { source, .. } => match source.kind() {
+            ErrorKind::ConnectionRefused => {
+                "the host is there and nothing listens on that port: check the port, and whether the target's service \
+                 is running"
+            }
+            _ => "check the address, and the network between here and there",
+        },
+        ConnectionError::GivenUp { source: GivenUp::TimedOut { .. }, .. } => {
+            "check the address, and whether a firewall is between; --timeout gives it more time"
+        }
+        ConnectionError::Frame { source: FrameError::NotIscsi(_), .. } => {
+            "something else listens there: check address and port"
+        }
+        ConnectionError::Closed { .. } => {
+            "the target may be starting up, or may not allow connections from this address: look at its log"
+        }
+        ConnectionError::Login { source, .. } => return login(source, initiator),
+        ConnectionError::GivenUp { .. } | ConnectionError::Frame { .. } | ConnectionError::Lost { .. } => {
+            return None;
+        }
+    };
+    Some(hint.to_owned())
+}
+
+fn login(error: &LoginError, initiator: &IscsiName) -> Option<String> {
+    match error {
+        LoginError::Refused { status: Status::FORBIDDEN, .. } => {
+            Some(format!("this initiator is {initiator}: allow that name at the target"))
+        }
+        error => error.hint(),
+    }
+}

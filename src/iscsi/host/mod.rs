@@ -1,0 +1,13 @@
+//! The ports to the network, to the kernel's iSCSI, to iscsid beside us, and the record of whose each session is.
+
+pub mod chap_file;
+pub mod coexist;
+pub mod connection;
+pub mod discover;
+pub mod initiator;
+pub mod iscsiadm;
+pub mod limit;
+pub mod netlink;
+pub mod registry;
+pub mod sysfs;
+pub mod wire;

@@ -1,0 +1,102 @@
+//! Locks of the registry: `flock` on files that stay.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::{Registry, RegistryError, failed};
+use crate::host::limit::Limit;
+use base::bytes::crc;
+use sys::io::lock_holders;
+
+/// How often a lock that is held is tried again.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// What a lock guards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockName {
+    /// The making of sessions: one at a time, until its record is written.
+    Create,
+    /// One target at one portal.
+    Session {
+        /// The target's name.
+        target: String,
+        /// The portal.
+        portal: String,
+    },
+    /// The supervisor: there is one.
+    Supervisor,
+}
+
+impl LockName {
+    /// Names are too long for file names, so a checksum stands for them. Two that share one wait for each other.
+    fn file(&self) -> String {
+        match self {
+            Self::Create => "create.lock".into(),
+            Self::Supervisor => "supervisor.lock".into(),
+            Self::Session { target, portal } => {
+                format!("session-{:08x}.lock", crc::lvm(format!("{target}\n{portal}").as_bytes()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for LockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create => f.write_str("the making of iSCSI sessions"),
+            Self::Supervisor => f.write_str("the supervision of iSCSI sessions"),
+            Self::Session { target, portal } => write!(f, "the session to {target} at {portal}"),
+        }
+    }
+}
+
+/// A lock that is held until this is dropped, or the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    // Closing the file unlocks it.
+    _file: Flock<File>,
+}
+
+impl Registry {
+    /// Takes a lock, waiting within the limit.
+    ///
+    /// # Errors
+    /// If somebody else keeps it, who is named, or its file cannot be used.
+    pub fn lock(&self, name: &LockName, limit: &Limit) -> Result<Lock, RegistryError> {
+        loop {
+            if let Some(lock) = self.try_lock(name)? {
+                return Ok(lock);
+            }
+            limit.nap(RETRY).map_err(|source| RegistryError::Locked {
+                what: name.to_string(),
+                holders: self.holders(name),
+                source,
+            })?;
+        }
+    }
+
+    /// Takes a lock if nobody has it.
+    ///
+    /// # Errors
+    /// If its file cannot be used.
+    pub fn try_lock(&self, name: &LockName) -> Result<Option<Lock>, RegistryError> {
+        let path = self.folder.join(name.file());
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
+        match Flock::lock(file.map_err(failed("open", &path))?, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(Some(Lock { _file: file })),
+            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => Ok(None),
+            Err((_, errno)) => Err(failed("lock", &path)(errno.into())),
+        }
+    }
+
+    /// Who holds a lock, as the tail of a sentence.
+    pub fn holders(&self, name: &LockName) -> String {
+        lock_holders::shown(&lock_holders::find(Path::new("/proc"), &[&self.folder.join(name.file())]))
+    }
+}

@@ -1,0 +1,81 @@
+//! What is recorded of a session.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::LockName;
+use crate::host::sysfs::{CREATOR_NOBODY, Session};
+use crate::protocol::interface::message::SessionId;
+use crate::protocol::settings::Settings;
+use crate::protocol::wwid::Wwid;
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// It is being made.
+    Starting,
+    /// It works, or is to be made to work again.
+    Up,
+    /// It is being taken down.
+    Leaving,
+}
+
+/// A session of thinvol's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number.
+    pub sid: SessionId,
+    /// The boot it was made in.
+    pub boot_id: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// The target's name.
+    pub target: String,
+    /// The portal that was asked for.
+    pub portal: String,
+    /// The initiator's name.
+    pub initiator: String,
+    /// The file with the names and secrets for CHAP.
+    pub credentials: Option<PathBuf>,
+    /// What was asked for besides.
+    pub settings: Settings,
+    /// The LUNs it was made for; all if there is no list.
+    pub only: Option<BTreeSet<u64>>,
+    /// What each logical unit was when it was attached.
+    pub luns: BTreeMap<u64, Wwid>,
+}
+
+impl Record {
+    /// The lock that guards the session.
+    pub fn lock_name(&self) -> LockName {
+        LockName::Session { target: self.target.clone(), portal: self.portal.clone() }
+    }
+
+    /// Whether this is the record of that session: made from nobody's address, and for the same target, unless it has
+    /// not been told its target yet.
+    pub fn is_of(&self, session: &Session) -> bool {
+        let same = session.target == self.target || (session.target.is_empty() && self.phase != Phase::Up);
+        session.sid == self.sid && session.creator == CREATOR_NOBODY && same
+    }
+}
+
+/// The intent to make a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The boot it is of.
+    pub boot_id: String,
+    /// The sessions there were before.
+    pub before: Vec<SessionId>,
+}
+
+impl Intent {
+    /// Whether that session is the one that was made for this intent: it is new, nobody's, and has not been told
+    /// anything yet.
+    pub fn made(&self, session: &Session) -> bool {
+        let untold = session.target.is_empty() && !session.has_connection;
+        untold && session.creator == CREATOR_NOBODY && !self.before.contains(&session.sid)
+    }
+}

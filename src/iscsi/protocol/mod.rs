@@ -1,0 +1,15 @@
+//! What goes over the wire and to the kernel, as state machines without sockets: bytes in, what to send out. Pure.
+
+pub mod chap;
+pub mod interface;
+pub mod listing;
+pub mod login;
+pub mod name;
+pub mod params;
+pub mod pdu;
+pub mod portal;
+pub mod settings;
+pub mod status;
+pub mod targets;
+pub mod text;
+pub mod wwid;

@@ -1,0 +1,203 @@
+//! The metadata of a volume group: its text and what the text says, always together.
+
+use std::collections::HashSet;
+
+use thiserror::Error;
+
+use crate::format::check::check;
+use crate::format::edit::draft::Draft;
+use crate::format::edit::write::Writer;
+use crate::format::edit::{Edit, EditError, Stamp};
+use crate::format::model::{Lv, ModelError, Vg};
+use crate::format::text::{Document, Layout, NodeId, Section, TextError, Value};
+use base::ids::Seqno;
+
+mod relayout;
+
+/// What writes the texts, for their first comment.
+const GENERATOR: &str = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));
+
+/// A volume group as text and as model; they say the same.
+#[derive(Clone, Debug)]
+pub struct Metadata {
+    /// The text.
+    pub doc: Document,
+    /// What it says.
+    pub vg: Vg,
+}
+
+/// Why a metadata text cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum MetadataError {
+    /// It is not in LVM's text format.
+    #[error("the metadata is not in LVM's text format")]
+    Text(#[from] TextError),
+    /// It is no volume group.
+    #[error("the metadata does not describe a volume group")]
+    Model(#[from] ModelError),
+}
+
+impl Metadata {
+    /// Reads a metadata text: from disk, or a backup or archive file.
+    ///
+    /// # Errors
+    /// If it is not in LVM's text format or does not describe a volume group.
+    pub fn parse(text: &[u8]) -> Result<Self, MetadataError> {
+        let doc = Document::parse(text)?;
+        let vg = Vg::from_document(&doc)?;
+        Ok(Self { doc, vg })
+    }
+
+    /// Makes the metadata of the next commit: the changes in order, the sequence number counted up, the
+    /// header stamped. The new text is read back and must say exactly what the changes mean and keep all
+    /// rules, so a fault of the writer is found before anything is written.
+    ///
+    /// # Errors
+    /// If a change makes no sense here or the result would break a rule; see [`EditError`].
+    pub fn apply(&self, edits: &[Edit], stamp: &Stamp) -> Result<Self, EditError> {
+        let seqno = self.vg.seqno.next().ok_or(EditError::SeqnoExhausted)?;
+        let mut draft = Draft::new(&self.vg, self.historical_names());
+        edits.iter().try_for_each(|edit| draft.apply(edit))?;
+        let mut doc = self.doc.clone();
+        let mut writer = Writer::new(&mut doc, self.vg.extent_size);
+        writer.write_lvs(&self.vg, &draft)?;
+        writer.stamp(seqno.0, stamp, GENERATOR)?;
+        let text = doc.to_bytes();
+        // A tree of thousands of volumes takes megabytes: it goes before the next one is made.
+        drop(doc);
+        let doc = Document::parse(&text)?;
+        let vg = Vg::from_next_document(&doc, (&self.doc, &self.vg))?;
+        let next = Self { doc, vg };
+        differs(&self.vg, &next.vg, &draft).map_or(Ok(()), |what| Err(EditError::Miswritten(what)))?;
+        if next.vg.seqno != seqno {
+            return Err(EditError::Miswritten("the sequence number".into()));
+        }
+        match check(&next.vg) {
+            broken if broken.is_empty() => Ok(next),
+            broken => Err(EditError::Invalid(broken)),
+        }
+    }
+
+    /// The text of this content two commits on, as it goes into a metadata area: what takes the next commit back. It is
+    /// read back and must say nothing else than this one, but for its number and its header.
+    ///
+    /// # Errors
+    /// If it cannot be made; see [`EditError`].
+    pub fn after_next(&self, stamp: &Stamp) -> Result<(Seqno, Vec<u8>), EditError> {
+        let seqno = self.vg.seqno.next().and_then(Seqno::next).ok_or(EditError::SeqnoExhausted)?;
+        if self.doc.layout() == Layout::File {
+            let again = self.apply(&[], stamp)?.apply(&[], stamp)?;
+            return Ok((again.vg.seqno, again.to_disk()));
+        }
+        let mut doc = self.doc.clone();
+        Writer::new(&mut doc, self.vg.extent_size).stamp(seqno.0, stamp, GENERATOR)?;
+        let text = doc.to_bytes_with(1);
+        drop(doc);
+        let read = Document::parse(&text)?;
+        if says_the_same(&self.doc, &read, seqno) {
+            Ok((seqno, text))
+        } else {
+            Err(EditError::Miswritten("the same content with another number".into()))
+        }
+    }
+
+    /// The text as it goes into a metadata area, with its final NUL.
+    pub fn to_disk(&self) -> Vec<u8> {
+        if self.doc.layout() == Layout::File {
+            return [relayout::relayout(self, Layout::Disk, None).as_bytes(), b"\0"].concat();
+        }
+        self.doc.to_bytes_with(1)
+    }
+
+    /// The text as a backup or archive file; `generated_by` names the program, such as `thinvol version 1.0`.
+    pub fn to_backup_file(&self, generated_by: &str, stamp: &Stamp) -> Vec<u8> {
+        relayout::relayout(self, Layout::File, Some((generated_by, stamp))).into_bytes()
+    }
+
+    /// Every string in the records of removed LVs.
+    fn historical_names(&self) -> HashSet<String> {
+        fn collect(section: Section<'_>, names: &mut HashSet<String>) {
+            for (_, value) in section.assignments() {
+                let strings = match &value {
+                    Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+                    value => value.as_strings().unwrap_or_default(),
+                };
+                names.extend(strings.into_iter().map(str::to_owned));
+            }
+            section.sections().for_each(|inner| collect(inner, names));
+        }
+        let mut names = HashSet::new();
+        let vg = self.doc.root().sections().next();
+        if let Some(history) = vg.and_then(|vg| vg.section("historical_logical_volumes")) {
+            collect(history, &mut names);
+        }
+        names
+    }
+}
+
+/// What the new text says differently from what was meant, if anything.
+fn differs(before: &Vg, next: &Vg, meant: &Draft<'_>) -> Option<String> {
+    if !same_but_volumes(before, next) {
+        return Some("something besides the logical volumes changed".into());
+    }
+    // As many, and each of them meant; that none comes twice is one of the rules that are checked next.
+    if meant.lvs.len() != next.lvs.len() {
+        return Some(format!("{} logical volumes instead of {}", next.lvs.len(), meant.lvs.len()));
+    }
+    let is_meant = |found: &&Lv| meant.lvs.get(&found.name).is_some_and(|entry| *entry.lv == **found);
+    let wrong = next.lvs.iter().find(|found| !is_meant(found))?;
+    Some(format!("logical volume {} is not as it was meant", wrong.name))
+}
+
+/// Whether two texts of one layout describe the same volume group, the second under that number.
+fn says_the_same(one: &Document, other: &Document, seqno: Seqno) -> bool {
+    let header = ["contents", "version"].into_iter().all(|key| {
+        let value =
+            |doc: &Document| doc.root().find(key).and_then(|id| doc.value_text(id)).map(<[u8]>::to_vec);
+        value(one) == value(other)
+    });
+    let mut groups = (one.root().sections(), other.root().sections());
+    let (Some(old), Some(new), None, None) =
+        (groups.0.next(), groups.1.next(), groups.0.next(), groups.1.next())
+    else {
+        return false;
+    };
+    let (old_nodes, new_nodes) = (one.children(old.id()), other.children(new.id()));
+    let same = |(old, new): (&NodeId, &NodeId)| match other.key(*new) == "seqno" {
+        true => one.key(*old) == "seqno",
+        false => one.node_text(*old) == other.node_text(*new),
+    };
+    header
+        && old.name() == new.name()
+        && new.u64("seqno").is_ok_and(|number| number == u64::from(seqno.0))
+        && old_nodes.len() == new_nodes.len()
+        && old_nodes.iter().zip(new_nodes).all(same)
+}
+
+/// Whether two states of a VG differ in their sequence number and logical volumes at most.
+fn same_but_volumes(one: &Vg, other: &Vg) -> bool {
+    // All fields are named here, so that a new one cannot be forgotten.
+    let Vg {
+        name,
+        id,
+        seqno: _,
+        status,
+        flags,
+        tags,
+        system_id,
+        lock_type,
+        extent_size,
+        max_lv,
+        metadata_copies,
+        pvs,
+        lvs: _,
+        historical_lvs,
+    } = one;
+    (name, id, status, flags, tags) == (&other.name, &other.id, &other.status, &other.flags, &other.tags)
+        && (system_id, lock_type, extent_size) == (&other.system_id, &other.lock_type, &other.extent_size)
+        && (max_lv, metadata_copies) == (&other.max_lv, &other.metadata_copies)
+        && (pvs, historical_lvs) == (&other.pvs, &other.historical_lvs)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+//! The typed model of a volume group: what its metadata text says, in types.
+//!
+//! It is a view: the lossless text tree stays the source from which the next text is made, so that what is
+//! not modelled here is kept. Field names follow lvm2 `lib/format_text/export.c`.
+
+use serde::Serialize;
+
+use base::ids::{LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
+use base::units::{Extents, Sectors};
+
+/// A volume group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vg {
+    /// Its name.
+    pub name: VgName,
+    /// Its identity: names can be shared by accident, this cannot.
+    pub id: LvmUuid,
+    /// The number of the commit that wrote this state.
+    pub seqno: Seqno,
+    /// `status` words, such as `RESIZEABLE`, `READ`, `WRITE`, `EXPORTED`.
+    pub status: Vec<String>,
+    /// `flags` words, such as `NOAUTOACTIVATE`.
+    pub flags: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// The host that owns the VG, if set.
+    pub system_id: Option<String>,
+    /// The cluster lock manager, if set (`none` means local).
+    pub lock_type: Option<String>,
+    /// Size of one extent.
+    pub extent_size: Sectors,
+    /// Limit on the number of LVs; 0 for none.
+    pub max_lv: u64,
+    /// Metadata copies LVM is to keep; 0 if not managed.
+    pub metadata_copies: u64,
+    /// Physical volumes, in text order.
+    pub pvs: Vec<Pv>,
+    /// Logical volumes, visible and hidden, in text order.
+    pub lvs: Vec<Lv>,
+    /// Names of removed LVs the text remembers: they may not be used again.
+    pub historical_lvs: Vec<String>,
+}
+
+/// A physical volume of a volume group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pv {
+    /// Its key in this text (`pv0`): renumbered by LVM at will.
+    pub key: String,
+    /// Its identity.
+    pub id: LvmUuid,
+    /// The device path when the text was written; a hint only.
+    pub device_hint: Option<String>,
+    /// `status` words, such as `ALLOCATABLE`, `MISSING`.
+    pub status: Vec<String>,
+    /// `flags` words, such as `MISSING`.
+    pub flags: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// Size of the device, if recorded.
+    pub dev_size: Option<Sectors>,
+    /// Where the first extent starts.
+    pub pe_start: Sectors,
+    /// Number of extents.
+    pub pe_count: Extents,
+}
+
+/// A logical volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Lv {
+    /// Its name.
+    pub name: LvName,
+    /// Its identity.
+    pub id: LvmUuid,
+    /// `status` words, such as `READ`, `WRITE`, `VISIBLE`.
+    pub status: Vec<String>,
+    /// `flags` words, such as `ACTIVATION_SKIP`.
+    pub flags: Vec<String>,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// When it was created, in seconds since 1970, if recorded.
+    pub creation_time: Option<u64>,
+    /// Where it was created, if recorded.
+    pub creation_host: Option<String>,
+    /// Read-ahead in sectors; -1 for none; absent for automatic.
+    pub read_ahead: Option<i64>,
+    /// Fixed device number, if persistent.
+    pub fixed_minor: Option<(i64, i64)>,
+    /// Its segments: gap-free from extent 0.
+    pub segments: Vec<Segment>,
+}
+
+/// A segment of a logical volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Segment {
+    /// First logical extent.
+    pub start: Extents,
+    /// Number of logical extents.
+    pub count: Extents,
+    /// Tags.
+    pub tags: Vec<String>,
+    /// What it is made of.
+    pub kind: SegmentKind,
+}
+
+/// The kinds of segment thinvol understands, and all the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum SegmentKind {
+    /// Extents on one (linear) or several (striped) areas.
+    Striped(Striped),
+    /// A thin pool.
+    ThinPool(ThinPool),
+    /// A thin volume.
+    Thin(Thin),
+    /// A segment type that is kept as it is and never planned with.
+    Opaque {
+        /// The type word with its flags, such as `raid1` or `cache+CACHE_USES_CACHEVOL`.
+        segtype: String,
+        /// Names of LVs that its strings and arrays mention.
+        references: Vec<String>,
+    },
+}
+
+/// A linear or striped segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Striped {
+    /// Stripe size; absent for one stripe.
+    pub stripe_size: Option<Sectors>,
+    /// The areas, one for linear.
+    pub stripes: Vec<Stripe>,
+}
+
+/// One area of a striped segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stripe {
+    /// A PV key, or the name of an LV.
+    pub area: String,
+    /// First extent on that area.
+    pub start: Extents,
+}
+
+/// How a pool treats discards. Source: lvm2 `lib/thin/thin.c`; absent in the text means ignore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Discards {
+    /// The pool drops them.
+    Ignore,
+    /// The pool frees chunks, the data device is not told.
+    NoPassdown,
+    /// The pool frees chunks and tells the data device.
+    Passdown,
+}
+
+/// The segment of a thin pool LV.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ThinPool {
+    /// The LV that holds the pool's metadata.
+    pub metadata: LvName,
+    /// The LV that holds the pool's data.
+    pub data: LvName,
+    /// LVM's side of the transaction id.
+    pub transaction_id: TransactionId,
+    /// Size of a chunk.
+    pub chunk_size: Sectors,
+    /// What happens to discards.
+    pub discards: Discards,
+    /// Whether new chunks are zeroed before use.
+    pub zero_new_blocks: bool,
+    /// Whether the metadata device is cropped to the kernel's limit; absent if undecided.
+    pub crop_metadata: Option<bool>,
+    /// Messages the kernel may not have had yet, in order.
+    pub messages: Vec<PoolMessage>,
+}
+
+/// A message recorded in the text for the kernel's pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PoolMessage {
+    /// Create the thin device of this LV (a snapshot if the LV has an origin).
+    Create(LvName),
+    /// Delete this thin device.
+    Delete(ThinId),
+}
+
+/// The segment of a thin volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Thin {
+    /// The pool LV.
+    pub pool: LvName,
+    /// The pool's transaction id before the volume was created; informational.
+    pub transaction_id: TransactionId,
+    /// Its id in the pool.
+    pub device_id: ThinId,
+    /// A read-only LV outside the pool that provides unwritten chunks.
+    pub external_origin: Option<LvName>,
+    /// The thin LV it was made from; informational.
+    pub origin: Option<LvName>,
+    /// The LV it is being merged into.
+    pub merge: Option<LvName>,
+}
+
+impl Vg {
+    /// The LV of that name.
+    pub fn lv(&self, name: &LvName) -> Option<&Lv> {
+        self.lvs.iter().find(|lv| lv.name == *name)
+    }
+
+    /// The PV with that key.
+    pub fn pv(&self, key: &str) -> Option<&Pv> {
+        self.pvs.iter().find(|pv| pv.key == key)
+    }
+
+    /// The LVs that are thin pools.
+    pub fn pools(&self) -> impl Iterator<Item = (&Lv, &ThinPool)> {
+        self.lvs.iter().filter_map(|lv| Some((lv, lv.thin_pool()?)))
+    }
+
+    /// The thin volumes of a pool, snapshots included.
+    pub fn thins_of<'a>(&'a self, pool: &'a LvName) -> impl Iterator<Item = (&'a Lv, &'a Thin)> {
+        self.lvs.iter().filter_map(|lv| Some((lv, lv.thin()?))).filter(move |(_, thin)| thin.pool == *pool)
+    }
+}
+
+impl Lv {
+    /// Number of logical extents, or `None` if the sum of its segments overflows.
+    pub fn extents(&self) -> Option<Extents> {
+        self.segments.iter().try_fold(Extents::ZERO, |sum, segment| sum.checked_add(segment.count))
+    }
+
+    /// Whether users see it (not a hidden part of another LV).
+    pub fn is_visible(&self) -> bool {
+        self.status.iter().any(|word| word == "VISIBLE")
+    }
+
+    /// Whether it may be written.
+    pub fn is_writable(&self) -> bool {
+        self.status.iter().any(|word| word == "WRITE") || self.flags.iter().any(|word| word == "WRITE_LOCKED")
+    }
+
+    /// Its minor number, if that is fixed.
+    pub fn minor(&self) -> Option<u32> {
+        let (_, minor) = self.fixed_minor.filter(|_| self.status.iter().any(|word| word == "FIXED_MINOR"))?;
+        u32::try_from(minor).ok()
+    }
+
+    /// Whether `flags` holds this word.
+    pub fn has_flag(&self, word: &str) -> bool {
+        self.flags.iter().any(|flag| flag == word)
+    }
+
+    /// Its pool segment, if it is a thin pool.
+    pub fn thin_pool(&self) -> Option<&ThinPool> {
+        match self.segments.as_slice() {
+            [Segment { kind: SegmentKind::ThinPool(pool), .. }] => Some(pool),
+            _ => None,
+        }
+    }
+
+    /// Its thin segment, if it is a thin volume.
+    pub fn thin(&self) -> Option<&Thin> {
+        match self.segments.as_slice() {
+            [Segment { kind: SegmentKind::Thin(thin), .. }] => Some(thin),
+            _ => None,
+        }
+    }
+}
+
+mod read;
+mod segment;
+
+pub use read::ModelError;
+
+#[cfg(test)]
+mod tests;

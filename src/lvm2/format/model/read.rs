@@ -1,0 +1,217 @@
+//! From the text tree to the typed model. Field names: lvm2 `lib/format_text/export.c` and `import_vsn1.c`.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::segment;
+use super::{Lv, Pv, Segment, SegmentKind, Vg};
+use crate::format::text::{Document, FieldError, Section};
+use base::ids::{IdError, LvName, LvmUuid, Seqno};
+use base::units::{Extents, Sectors};
+
+/// What the header says of LVM's metadata texts. Source: lvm2 `lib/format_text/format-text.h`.
+const CONTENTS: &str = "Text Format Volume Group";
+/// The version of the format. Source: lvm2 `lib/format_text/format-text.h`.
+const VERSION: u64 = 1;
+
+/// Why a text is not the metadata of a volume group.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ModelError {
+    /// Its header is missing or of another format.
+    #[error("the text is not LVM2 metadata: {0}")]
+    NotMetadata(String),
+    /// A field is missing or makes no sense.
+    #[error("the metadata of the volume group cannot be read: {0}")]
+    Field(#[from] FieldError),
+}
+
+impl Vg {
+    /// Reads a volume group from a metadata text: on disk, backup and archive files alike.
+    ///
+    /// # Errors
+    /// If the text is no LVM2 metadata, or a field that is needed is missing, of the wrong kind or out of
+    /// range.
+    pub fn from_document(doc: &Document) -> Result<Self, ModelError> {
+        read(doc, &Known::default())
+    }
+
+    /// Reads the next text of a volume group, most of which was read before: an LV of whose text not a byte has changed
+    /// is what it was.
+    ///
+    /// # Errors
+    /// As [`Vg::from_document`].
+    pub fn from_next_document(doc: &Document, before: (&Document, &Self)) -> Result<Self, ModelError> {
+        read(doc, &Known::of(before.0, before.1))
+    }
+}
+
+/// LVs that were read before, with their text.
+#[derive(Default)]
+struct Known<'a>(HashMap<&'a str, (Cow<'a, [u8]>, &'a Lv)>);
+
+impl<'a> Known<'a> {
+    /// All but those of which the rest of the text tells what they are: of a kind that is not known, the words that are
+    /// names of LVs.
+    fn of(doc: &'a Document, vg: &'a Vg) -> Self {
+        let sections = vg_section(doc).and_then(|vg| vg.section("logical_volumes")).map(|lvs| lvs.sections());
+        let is_opaque = |segment: &Segment| matches!(segment.kind, SegmentKind::Opaque { .. });
+        let known =
+            sections.into_iter().flatten().zip(&vg.lvs).filter(|(section, lv)| {
+                section.name() == lv.name.as_str() && !lv.segments.iter().any(is_opaque)
+            });
+        Self(known.map(|(section, lv)| (lv.name.as_str(), (doc.node_text(section.id()), lv))).collect())
+    }
+
+    fn find(&self, doc: &Document, section: Section<'_>) -> Option<&'a Lv> {
+        let (text, lv) = self.0.get(&*section.name())?;
+        (*text == doc.node_text(section.id())).then_some(*lv)
+    }
+}
+
+fn vg_section(doc: &Document) -> Option<Section<'_>> {
+    doc.root().sections().next()
+}
+
+fn read(doc: &Document, known: &Known<'_>) -> Result<Vg, ModelError> {
+    let root = doc.root();
+    let header = |error: FieldError| ModelError::NotMetadata(error.to_string());
+    let contents = root.str("contents").map_err(header)?;
+    if contents != CONTENTS {
+        return Err(ModelError::NotMetadata(format!("its contents are '{contents}', not '{CONTENTS}'")));
+    }
+    let version = root.u64("version").map_err(header)?;
+    if version != VERSION {
+        return Err(ModelError::NotMetadata(format!("its format version is {version}, not {VERSION}")));
+    }
+    let vg = vg_section(doc);
+    let vg = vg.ok_or_else(|| ModelError::NotMetadata("it has no volume group".into()))?;
+    Ok(volume_group(doc, vg, known)?)
+}
+
+fn volume_group(doc: &Document, vg: Section<'_>, known: &Known<'_>) -> Result<Vg, FieldError> {
+    no_duplicates(vg)?;
+    let extent_size = Sectors::new(u64::from(u32_of(vg, "extent_size")?));
+    let pvs = vg.section("physical_volumes").ok_or_else(|| vg.error("physical_volumes", "it is missing"))?;
+    let pvs = pvs.sections().map(physical_volume).collect::<Result<_, _>>()?;
+    let lvs: Vec<Section<'_>> =
+        vg.section("logical_volumes").map(|lvs| lvs.sections().collect()).unwrap_or_default();
+    let names = lvs.iter().map(|lv| lv.name().into_owned()).collect();
+    let history = vg.section("historical_logical_volumes");
+    let history = history.map(|lvs| lvs.sections().collect::<Vec<_>>()).unwrap_or_default();
+    let lock_type = vg.opt_str("lock_type")?.map(|kind| kind.into_owned());
+    let read_lv = |lv: &Section<'_>| {
+        known.find(doc, *lv).map_or_else(|| logical_volume(*lv, &names), |known| Ok(known.clone()))
+    };
+    Ok(Vg {
+        name: named(vg)?,
+        id: parsed(vg, "id")?,
+        seqno: Seqno(u32_of(vg, "seqno")?),
+        status: required_strings(vg, "status")?,
+        flags: vg.strings("flags")?,
+        tags: vg.strings("tags")?,
+        system_id: vg.opt_str("system_id")?.map(|id| id.into_owned()),
+        lock_type,
+        extent_size,
+        max_lv: vg.opt_u64("max_lv")?.unwrap_or(0),
+        metadata_copies: vg.opt_u64("metadata_copies")?.unwrap_or(0),
+        pvs,
+        lvs: lvs.iter().map(read_lv).collect::<Result<_, _>>()?,
+        historical_lvs: history.into_iter().map(historical_name).collect::<Result<_, _>>()?,
+    })
+}
+
+/// A removed LV is known by its `name` field, or else by its section.
+fn historical_name(lv: Section<'_>) -> Result<String, FieldError> {
+    Ok(lv.opt_str("name")?.unwrap_or_else(|| lv.name()).into_owned())
+}
+
+fn physical_volume(pv: Section<'_>) -> Result<Pv, FieldError> {
+    no_duplicates(pv)?;
+    Ok(Pv {
+        key: pv.name().into_owned(),
+        id: parsed(pv, "id")?,
+        device_hint: pv.opt_str("device")?.map(|path| path.into_owned()),
+        status: required_strings(pv, "status")?,
+        flags: pv.strings("flags")?,
+        tags: pv.strings("tags")?,
+        dev_size: pv.opt_u64("dev_size")?.map(Sectors::new),
+        pe_start: Sectors::new(pv.u64("pe_start")?),
+        pe_count: extents(pv, "pe_count")?,
+    })
+}
+
+fn logical_volume(lv: Section<'_>, names: &HashSet<String>) -> Result<Lv, FieldError> {
+    no_duplicates(lv)?;
+    let mut segments = Vec::with_capacity(1);
+    for section in lv.sections() {
+        no_duplicates(section)?;
+        segments.push(segment::read(section, names)?);
+    }
+    // lvm2 takes every section for a segment and sorts them by their start.
+    segments.sort_by_key(|segment| segment.start);
+    let count = lv.u64("segment_count")?;
+    if u64::try_from(segments.len()).ok() != Some(count) {
+        return Err(lv.error("segment_count", format!("it says {count}, but there are {}", segments.len())));
+    }
+    let minor = lv.opt_i64("minor")?;
+    let major = lv.opt_i64("major")?.unwrap_or(-1);
+    Ok(Lv {
+        name: named(lv)?,
+        id: parsed(lv, "id")?,
+        status: required_strings(lv, "status")?,
+        flags: lv.strings("flags")?,
+        tags: lv.strings("tags")?,
+        creation_time: lv.opt_u64("creation_time")?,
+        creation_host: lv.opt_str("creation_host")?.map(|host| host.into_owned()),
+        read_ahead: lv.opt_i64("read_ahead")?,
+        fixed_minor: minor.map(|minor| (major, minor)),
+        segments,
+    })
+}
+
+/// lvm2 says nothing of duplicate keys and takes one of them: which one depends on its version.
+fn no_duplicates(section: Section<'_>) -> Result<(), FieldError> {
+    match section.repeated_name() {
+        Some(name) => Err(section.error(&name, "it is given twice")),
+        None => Ok(()),
+    }
+}
+
+fn required_strings(section: Section<'_>, key: &str) -> Result<Vec<String>, FieldError> {
+    match section.find(key) {
+        Some(_) => section.strings(key),
+        None => Err(section.error(key, "it is missing")),
+    }
+}
+
+/// The 32 bits that lvm2 keeps most counts in.
+fn u32_of(section: Section<'_>, key: &str) -> Result<u32, FieldError> {
+    let number = section.u64(key)?;
+    u32::try_from(number).map_err(|_| section.error(key, format!("{number} needs more than 32 bits")))
+}
+
+/// A count of extents.
+pub(super) fn extents(section: Section<'_>, key: &str) -> Result<Extents, FieldError> {
+    u32_of(section, key).map(|count| Extents::new(u64::from(count)))
+}
+
+fn named<T: FromStr<Err = IdError>>(section: Section<'_>) -> Result<T, FieldError> {
+    section.name().parse().map_err(|error: IdError| section.own_error(error.to_string()))
+}
+
+fn parsed(section: Section<'_>, key: &str) -> Result<LvmUuid, FieldError> {
+    section.str(key)?.parse().map_err(|error: IdError| section.error(key, error.to_string()))
+}
+
+/// The name of an LV in a field.
+pub(super) fn lv_name(section: Section<'_>, key: &str) -> Result<LvName, FieldError> {
+    LvName::new(&section.str(key)?).map_err(|error| section.error(key, error.to_string()))
+}
+
+/// The name of an LV in a field that may be missing.
+pub(super) fn opt_lv_name(section: Section<'_>, key: &str) -> Result<Option<LvName>, FieldError> {
+    section.find(key).map(|_| lv_name(section, key)).transpose()
+}

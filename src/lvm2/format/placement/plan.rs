@@ -1,0 +1,103 @@
+//! The writes of one commit to one metadata area.
+
+use thiserror::Error;
+
+use super::place::Ring;
+use crate::format::mda::header::{MdaError, MdaHeader, RawLocn};
+use crate::format::mda::ring::TextLocn;
+use base::bytes::crc;
+
+/// Why a text cannot go into a metadata area. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RoomError {
+    /// The text is longer than half of the ring.
+    #[error(
+        "the metadata text of {length} bytes is too large: a metadata area of {area} bytes takes up to {limit}; remove \
+         volumes, or add a physical volume with a larger area (pvcreate --metadatasize) and set smaller ones aside \
+         (pvchange --metadataignore y)"
+    )]
+    TooLarge {
+        /// The text's length in bytes, with its NUL.
+        length: u64,
+        /// The longest text the area takes.
+        limit: u64,
+        /// The area's size in bytes.
+        area: u64,
+    },
+    /// The text in use lies so that nothing of the needed size is free beside it.
+    #[error(
+        "a metadata area of {area} bytes has no {length} bytes free beside the text in use; make the change in smaller \
+         steps, so that the text in use moves to an end of the area"
+    )]
+    NoGap {
+        /// The text's length in bytes, with its NUL.
+        length: u64,
+        /// The area's size in bytes.
+        area: u64,
+    },
+    /// The header of the text in use is damaged.
+    #[error("the text in use cannot be located")]
+    Live(#[from] MdaError),
+}
+
+/// How much of the room for a text of `length` bytes is used, in percent, rounded up. Above 100 it is too
+/// large.
+pub fn percent_used(length: u64, limit: u64) -> u64 {
+    let percent = (u128::from(length) * 100).div_ceil(u128::from(limit.max(1)));
+    u64::try_from(percent).unwrap_or(u64::MAX)
+}
+
+/// One write to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskWrite {
+    /// From the device's start, in bytes.
+    pub offset: u64,
+    /// What to write there.
+    pub bytes: Vec<u8>,
+}
+
+/// The writes that commit a text to one metadata area. The header's is the commit: it must reach the disk
+/// after those of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyPlan {
+    /// Where the text goes.
+    pub locn: TextLocn,
+    /// The text, padded with zeros to whole blocks; two writes where it wraps.
+    pub text: Vec<DiskWrite>,
+    /// The header that points to it.
+    pub header: DiskWrite,
+    /// That header, decoded.
+    pub new_header: MdaHeader,
+}
+
+/// Plans the commit of `text`, which ends with its NUL, to the area of `header` on a device with blocks of
+/// `block_size` bytes.
+///
+/// # Errors
+/// If there is no room for it.
+pub fn plan_copy(header: &MdaHeader, block_size: u32, text: &[u8]) -> Result<CopyPlan, RoomError> {
+    let area = header.area();
+    let ring = Ring::new(area, block_size);
+    let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    let offset = ring.place(header.text()?.as_ref(), size)?;
+    let slot = RawLocn { offset, size, checksum: crc::lvm(text), flags: 0 };
+    let locn = TextLocn::new(area, &slot)?;
+    let (first, second) = locn.parts();
+    let split = usize::try_from(first.size).unwrap_or(usize::MAX).min(text.len());
+    let (head, tail) = text.split_at(split);
+    let mut writes = vec![DiskWrite { offset: first.offset, bytes: padded(head, ring.padding()) }];
+    if let Some(second) = second {
+        writes.push(DiskWrite { offset: second.offset, bytes: padded(tail, ring.padding()) });
+    }
+    let new_header = header.with_text(&locn);
+    let header_write = DiskWrite { offset: area.offset, bytes: new_header.encode().to_vec() };
+    Ok(CopyPlan { locn, text: writes, header: header_write, new_header })
+}
+
+/// `bytes` with zeros up to a multiple of `block`; the place was chosen with room for them.
+fn padded(bytes: &[u8], block: u64) -> Vec<u8> {
+    let block = usize::try_from(block).expect("a block fits the address space");
+    let mut padded = vec![0; bytes.len().next_multiple_of(block)];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    padded
+}

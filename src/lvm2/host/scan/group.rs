@@ -1,0 +1,96 @@
+//! Puts PVs together to volume groups.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{DuplicatePv, FoundPv, FoundVg};
+use crate::host::store::read::{Content, PvRead};
+use crate::host::store::summary::Summary;
+use base::ids::LvmUuid;
+
+/// A PV that was read.
+pub(super) struct ReadPv {
+    /// The device.
+    pub found: FoundPv,
+    /// Whether LVs stand on it: of duplicates, this is the one in use.
+    pub in_use: bool,
+    /// What was read.
+    pub read: PvRead,
+}
+
+/// What the PVs make up.
+pub(super) struct Groups {
+    /// The volume groups, by name.
+    pub vgs: Vec<FoundVg>,
+    /// PVs that no group names.
+    pub orphans: Vec<FoundPv>,
+    /// Damage that was seen.
+    pub warnings: Vec<String>,
+}
+
+/// Groups PVs by the newest text of each group, whichever PV has it.
+pub(super) fn group(pvs: &[&ReadPv]) -> Groups {
+    let mut warnings = Vec::new();
+    let mut newest: BTreeMap<LvmUuid, Arc<Summary>> = BTreeMap::new();
+    for pv in pvs {
+        for mda in &pv.read.mdas {
+            match &mda.content {
+                Content::Text(copy) => {
+                    let best = newest.entry(copy.summary.id).or_insert_with(|| Arc::clone(&copy.summary));
+                    if copy.summary.seqno > best.seqno {
+                        *best = Arc::clone(&copy.summary);
+                    }
+                }
+                Content::Damaged(error) => {
+                    warnings.push(format!("{}: {}", pv.found.path.display(), explain(error)));
+                }
+                Content::Ignored | Content::Empty => {}
+            }
+        }
+    }
+    let mut vgs: Vec<FoundVg> = newest.values().map(|summary| vg(summary, pvs)).collect();
+    vgs.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+    let names: Vec<_> = vgs.iter().map(|vg| (vg.name.clone(), vg.id)).collect();
+    for vg in &mut vgs {
+        let others = names.iter().filter(|(name, id)| *name == vg.name && *id != vg.id);
+        vg.namesakes = others.map(|(_, id)| *id).collect();
+    }
+    let named = |pv: &ReadPv| newest.values().any(|summary| summary.pv_ids.contains(&pv.found.id));
+    let orphans = pvs.iter().filter(|pv| !named(pv)).map(|pv| pv.found.clone()).collect();
+    Groups { vgs, orphans, warnings }
+}
+
+fn explain(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+fn vg(summary: &Summary, pvs: &[&ReadPv]) -> FoundVg {
+    let mut vg = FoundVg {
+        name: summary.name.clone(),
+        id: summary.id,
+        seqno: summary.seqno,
+        pvs: Vec::new(),
+        missing: Vec::new(),
+        duplicates: Vec::new(),
+        namesakes: Vec::new(),
+    };
+    for id in &summary.pv_ids {
+        let mut devices: Vec<&ReadPv> = pvs.iter().copied().filter(|pv| pv.found.id == *id).collect();
+        // As lvm2 chooses: the device that LVs stand on, then the one of the PV's size, then the first.
+        let fits = |pv: &ReadPv| Some(pv.read.label.device_size) == pv.found.size.to_bytes();
+        devices.sort_by_key(|pv| (!pv.in_use, !fits(pv), pv.found.no));
+        match devices.as_slice() {
+            [] => vg.missing.push(*id),
+            [only] => vg.pvs.push(only.found.clone()),
+            [first, ..] => {
+                vg.pvs.push(first.found.clone());
+                let devices = devices.iter().map(|pv| pv.found.clone()).collect();
+                vg.duplicates.push(DuplicatePv { id: *id, devices });
+            }
+        }
+    }
+    vg
+}

@@ -1,0 +1,322 @@
+use std::fs;
+
+use super::*;
+use crate::format::mda::header::MdaHeader;
+use crate::host::conf::LvmConf;
+use crate::host::devices::fake::FakeMachine;
+use crate::host::fixture::{PvShape, change_header, put_text};
+use crate::host::store::assess::VgRef;
+use crate::host::store::vg::VgStore;
+
+fn uuid(number: u8) -> LvmUuid {
+    LvmUuid::from_random([number; 32])
+}
+
+fn vg_name(name: &str) -> VgName {
+    VgName::new(name).unwrap()
+}
+
+/// A text of a group with these PVs.
+fn text(name: &str, id: u8, seqno: u32, pvs: &[u8]) -> Vec<u8> {
+    let mut text = format!("{name} {{\nid = \"{}\"\nseqno = {seqno}\nphysical_volumes {{\n", uuid(id));
+    for (index, pv) in pvs.iter().enumerate() {
+        text += &format!("pv{index} {{\nid = \"{}\"\ndevice = \"/dev/sda\"\n}}\n", uuid(*pv));
+    }
+    text += "}\n}\n\0";
+    text.into_bytes()
+}
+
+/// A machine whose disks can be PVs of 2 MiB and a bit.
+struct Bench {
+    machine: FakeMachine,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { machine: FakeMachine::new() }
+    }
+
+    fn shape(pv: u8) -> PvShape {
+        PvShape { device_size: 4 << 20, ..PvShape::default_with(uuid(pv)) }
+    }
+
+    fn file(&self, device: &str) -> DirectFile {
+        DirectFile::open(&self.machine.roots.dev.join(device), Access::ReadWrite).unwrap()
+    }
+
+    /// A disk with a PV and, if given, a text.
+    fn pv(&self, device: &str, number: &str, pv: u8, text: Option<Vec<u8>>) {
+        self.machine.disk(device, number, 4);
+        self.label(device, pv, text);
+    }
+
+    fn label(&self, device: &str, pv: u8, text: Option<Vec<u8>>) {
+        let label = Self::shape(pv).label();
+        self.machine.write(device, 512, &label.encode().unwrap());
+        let area = label.metadata_areas[0];
+        self.machine.write(device, area.offset, &MdaHeader::empty(area).encode());
+        if let Some(text) = text {
+            put_text(&self.file(device), area, &text).unwrap();
+        }
+    }
+
+    fn scanner(&self, settings: &str) -> Scanner {
+        let mut conf = LvmConf::load(Path::new("/nonexistent"), Some(settings)).unwrap().devices;
+        conf.scan = vec![self.machine.roots.dev.clone()];
+        conf.multipath_wwids_file = None;
+        conf.devicesfile = self.machine.roots.etc.join("system.devices");
+        Scanner::new(self.machine.roots.clone(), conf)
+    }
+
+    fn survey(&self) -> Survey {
+        self.scanner("").survey(None).unwrap()
+    }
+
+    fn path(&self, device: &str) -> PathBuf {
+        self.machine.roots.dev.join(device)
+    }
+
+    /// Writes hints that hold for the devices that are there now.
+    fn hints(&self, pvs: &[(&str, u8, &str)]) {
+        let mut out =
+            "hints_version: 2.1\nglobal_filter:a|.*|\nfilter:a|.*|\nscan_lvs:0\ndevices_file:.\n".to_owned();
+        for (device, pv, vg) in pvs {
+            out += &format!(
+                "scan:{} pvid:{} devn:8:0 vg:{vg}\n",
+                self.path(device).display(),
+                uuid(*pv).compact()
+            );
+        }
+        let mut names: Vec<(u32, PathBuf)> = Vec::new();
+        for name in self.machine.roots.block_names().unwrap() {
+            let device = self.machine.roots.device(&name).unwrap();
+            names.push((((device.no.minor) | (device.no.major << 8)).swap_bytes(), self.path(&name)));
+        }
+        names.sort();
+        let all: String = names.iter().map(|(_, path)| path.display().to_string()).collect();
+        out += &format!("devs_hash: {} {}\n", base::bytes::crc::lvm(all.as_bytes()), names.len());
+        fs::write(self.machine.roots.run.join("lvm/hints"), out).unwrap();
+    }
+}
+
+fn devices(vg: &FoundVg) -> Vec<String> {
+    vg.devices().map(|pv| pv.path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn reasons(survey: &Survey) -> Vec<(String, String)> {
+    let reason = |skip: &Skip| serde_json::to_value(skip).unwrap()["reason"].as_str().unwrap().to_owned();
+    survey.skipped.iter().map(|skipped| (skipped.device.clone(), reason(&skipped.reason))).collect()
+}
+
+#[test]
+fn groups_are_put_together_by_their_newest_text() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("old_name", 100, 4, &[1, 9])));
+    bench.pv("sdb", "8:16", 2, Some(text("vg", 100, 5, &[2, 1])));
+    bench.pv("sdc", "8:32", 3, None);
+    bench.pv("sdd", "8:48", 4, Some(text("other", 101, 1, &[4])));
+    bench.machine.disk("sde", "8:64", 4);
+    let survey = bench.survey();
+    assert_eq!(survey.source, Source::All);
+    assert_eq!(survey.devices_read, 5);
+    let names: Vec<(&str, u32, Vec<String>)> =
+        survey.vgs.iter().map(|vg| (vg.name.as_str(), vg.seqno.0, devices(vg))).collect();
+    assert_eq!(
+        names,
+        [("other", 1, vec!["sdd".to_owned()]), ("vg", 5, vec!["sdb".to_owned(), "sda".to_owned()])]
+    );
+    assert!(survey.vgs.iter().all(FoundVg::is_whole));
+    assert_eq!(survey.orphans.iter().map(|pv| pv.id).collect::<Vec<_>>(), [uuid(3)]);
+    assert_eq!(reasons(&survey), [("sde".to_owned(), "no-label".to_owned())]);
+    assert!(bench.scanner("").find_vg(&vg_name("old_name")).is_err());
+}
+
+#[test]
+fn what_was_found_opens_as_a_store() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1, 2])));
+    bench.pv("sdb", "8:16", 2, Some(text("vg", 100, 4, &[1, 2])));
+    let scanner = bench.scanner("");
+    let vg = scanner.find_vg(&vg_name("vg")).unwrap();
+    let store = VgStore::open(scanner.open(&vg, Access::ReadOnly).unwrap(), &VgRef::Id(vg.id)).unwrap();
+    assert_eq!(store.text(), text("vg", 100, 4, &[1, 2]));
+    assert_eq!(store.members().count(), 2);
+    assert!(store.issues().is_empty());
+    // Another disk takes the name before the group is opened.
+    fs::remove_file(bench.path("sdb")).unwrap();
+    bench.machine.disk("sdz", "8:400", 4);
+    bench.machine.link("sdb", "sdz");
+    let Err(error) = scanner.open(&vg, Access::ReadOnly) else { panic!("opened the wrong disk") };
+    assert!(matches!(error, ScanError::Changed { .. }), "{error}");
+}
+
+#[test]
+fn missing_and_duplicate_pvs_are_part_of_the_answer() {
+    let bench = Bench::new();
+    let newest = text("vg", 100, 4, &[1, 2, 3]);
+    bench.pv("sda", "8:0", 1, Some(newest.clone()));
+    bench.pv("sdb", "8:16", 1, Some(newest.clone()));
+    bench.pv("sdc", "8:32", 2, Some(newest));
+    let uuid_of_lv = format!("LVM-{}", "x".repeat(64));
+    bench.machine.dm(0, "vg-lv", &uuid_of_lv, 1, &["sdb"]);
+    let vg = bench.scanner("").find_vg(&vg_name("vg")).unwrap();
+    assert!(!vg.is_whole());
+    assert_eq!(vg.missing, [uuid(3)]);
+    assert_eq!(vg.duplicates.len(), 1);
+    assert_eq!(devices(&vg), ["sdb", "sdc", "sda"], "the one that LVs stand on is read from");
+}
+
+#[test]
+fn groups_of_one_name_are_told_apart_or_refused() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1])));
+    bench.pv("sdb", "8:16", 2, Some(text("vg", 101, 9, &[2])));
+    bench.pv("sdc", "8:32", 3, Some(text("solo", 102, 1, &[3])));
+    let scanner = bench.scanner("");
+    let error = scanner.find_vg(&vg_name("vg")).unwrap_err().to_string();
+    for part in [&uuid(100).to_string(), &uuid(101).to_string(), "/sda", "/sdb", "vgrename"] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+    let all = scanner.find_all().unwrap();
+    assert_eq!(all.iter().map(|vg| vg.namesakes.len()).collect::<Vec<_>>(), [0, 1, 1]);
+    assert!(scanner.find_vg(&vg_name("solo")).unwrap().is_whole());
+}
+
+#[test]
+fn a_group_that_is_not_there_comes_with_clues() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1])));
+    let label = Bench::shape(1).label();
+    let spoil = |header: MdaHeader| Ok(header.with_text(&header.text().unwrap().unwrap()));
+    change_header(&bench.file("sda"), label.metadata_areas[0], spoil).unwrap();
+    bench.machine.write("sda", 4096 + 512 + 5, b"spoilt");
+    bench.pv("sdb", "8:16", 2, None);
+    bench.machine.write("sdb", 512 + 100, b"spoilt");
+    let error = bench.scanner("").find_vg(&vg_name("vg")).unwrap_err();
+    let ScanError::NotFound { devices, clues, .. } = &error else { panic!("{error}") };
+    assert_eq!((*devices, clues.len()), (2, 2), "{error}");
+    assert!(clues[0].starts_with("sdb: its LVM label is damaged"), "{error}");
+    assert!(clues[1].contains("/sda: "), "{error}");
+}
+
+#[test]
+fn what_another_format_claims_is_left_alone() {
+    let bench = Bench::new();
+    for (number, name) in ["sda", "sdb", "sdc", "sdd"].into_iter().enumerate() {
+        let pv = u8::try_from(number).unwrap();
+        bench.pv(name, &format!("8:{}", number * 16), pv, Some(text("vg", 100 + pv, 1, &[pv])));
+    }
+    let mut table = [0_u8; 66];
+    table[12] = 1;
+    (table[64], table[65]) = (0x55, 0xaa);
+    bench.machine.write("sda", 446, &table);
+    let magic = 0xa92b_4efc_u32.to_le_bytes();
+    bench.machine.write("sdb", 0, &magic);
+    // At the end: looked at only where the text has another size.
+    let end = (4 << 20) - 8192;
+    bench.machine.write("sdc", end, &magic);
+    bench.machine.write("sdd", end, &magic);
+    let resized = String::from_utf8(text("vg", 103, 2, &[3])).unwrap();
+    let resized = resized.replace("device = ", "dev_size = 6144\ndevice = ");
+    bench.label("sdd", 3, Some(resized.into_bytes()));
+    let found = reasons(&bench.survey());
+    let expected = [("sda", "partitioned"), ("sdb", "md-member"), ("sdd", "md-member")];
+    assert_eq!(found, expected.map(|(device, reason)| (device.to_owned(), reason.to_owned())));
+    let full = bench.scanner("devices/md_component_checks=\"full\"").survey(None).unwrap();
+    assert_eq!(full.skipped.len(), 4);
+    let off = bench.scanner("devices/md_component_detection=0").survey(None).unwrap();
+    assert_eq!(off.skipped.len(), 1);
+}
+
+#[test]
+fn udev_spares_reads_until_a_group_is_incomplete() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1])));
+    bench.pv("sdb", "8:16", 2, Some(text("other", 101, 4, &[2, 3])));
+    bench.pv("sdc", "8:32", 3, Some(text("other", 101, 4, &[2, 3])));
+    bench.machine.udev("8:0", "E:ID_FS_TYPE=LVM2_member");
+    bench.machine.udev("8:16", "E:ID_FS_TYPE=LVM2_member");
+    bench.machine.udev("8:32", "E:ID_FS_TYPE=ext4");
+    bench.machine.disk("sdd", "8:48", 4);
+    bench.machine.udev("8:48", "E:ID_FS_TYPE=xfs");
+    bench.machine.disk("sde", "8:64", 4);
+    let scanner = bench.scanner("");
+    let survey = scanner.survey(Some(&vg_name("vg"))).unwrap();
+    assert_eq!((survey.source, survey.devices_read), (Source::Udev, 3), "what udev does not know is read");
+    let reason = |device: &str| reasons(&survey).into_iter().find(|(name, _)| name == device).unwrap().1;
+    assert_eq!((reason("sdc"), reason("sdd")), ("holds-other".to_owned(), "holds-other".to_owned()));
+    let survey = scanner.survey(Some(&vg_name("other"))).unwrap();
+    assert_eq!((survey.source, survey.devices_read), (Source::All, 5), "udev was wrong about sdc");
+    assert!(survey.vgs.iter().all(FoundVg::is_whole));
+    assert_eq!(scanner.survey(Some(&vg_name("none"))).unwrap().source, Source::All);
+}
+
+#[test]
+fn hints_spare_reads_while_they_hold() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1])));
+    bench.pv("sdb", "8:16", 2, Some(text("other", 101, 4, &[2])));
+    bench.machine.disk("sdc", "8:32", 4);
+    let scanner = bench.scanner("");
+    let survey = |name: &str| scanner.survey(Some(&vg_name(name))).unwrap();
+    bench.hints(&[("sda", 1, "vg"), ("sdb", 2, "other")]);
+    assert_eq!((survey("vg").source, survey("vg").devices_read), (Source::Hints, 1));
+    let all = scanner.survey(None).unwrap();
+    assert_eq!((all.source, all.devices_read), (Source::Hints, 2));
+    assert_eq!(bench.scanner("devices/hints=\"none\"").survey(None).unwrap().source, Source::All);
+    assert_eq!(bench.scanner("devices/filter=\"r|sdc|\"").survey(None).unwrap().source, Source::All);
+
+    bench.hints(&[("sda", 9, "vg"), ("sdb", 2, "other")]);
+    assert_eq!(survey("vg").source, Source::All, "another PV is there");
+    bench.hints(&[("sdb", 2, "other")]);
+    assert_eq!(survey("vg").source, Source::All, "the group is not in the hints");
+    bench.hints(&[("sda", 1, "vg"), ("gone", 3, "vg")]);
+    assert_eq!(survey("vg").source, Source::All, "a hinted device is gone");
+    bench.hints(&[("sda", 1, "vg"), ("sdb", 2, "other")]);
+    bench.machine.disk("sdd", "8:48", 4);
+    assert_eq!(survey("vg").source, Source::All, "a device is new");
+}
+
+#[test]
+fn an_explicit_list_takes_the_place_of_everything_else() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1])));
+    bench.pv("sdb", "8:16", 2, Some(text("vg", 101, 4, &[2])));
+    let scanner = bench.scanner("devices/filter=\"r|.*|\"");
+    assert!(scanner.find_all().unwrap().is_empty());
+    let only = scanner.clone().only(vec![bench.path("sda")]);
+    assert_eq!(only.find_vg(&vg_name("vg")).unwrap().id, uuid(100));
+    assert_eq!(only.survey(None).unwrap().source, Source::Explicit);
+    let error = scanner.only(vec![bench.path("none")]).find_all().unwrap_err();
+    assert!(matches!(error, ScanError::NoDevice { .. }), "{error}");
+}
+
+#[test]
+fn the_devices_file_decides_alone_and_checks_names() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1])));
+    bench.pv("sdb", "8:16", 2, Some(text("other", 101, 4, &[2])));
+    bench.pv("sdc", "8:32", 3, Some(text("third", 102, 4, &[3])));
+    let scanner = bench.scanner("devices/use_devicesfile=1");
+    assert_eq!(scanner.find_all().unwrap().len(), 3, "without the file, as if it were off");
+    let entry = |device: &str, pv: u8| {
+        format!("IDTYPE=devname IDNAME={} PVID={}\n", bench.path(device).display(), uuid(pv).compact())
+    };
+    let file = entry("sda", 1) + &entry("sdb", 9) + "IDTYPE=nvme_eui IDNAME=eui.1\n";
+    fs::write(bench.machine.roots.etc.join("system.devices"), file).unwrap();
+    let survey = scanner.survey(None).unwrap();
+    assert_eq!(survey.source, Source::DevicesFile);
+    assert_eq!(survey.vgs.iter().map(|vg| vg.name.as_str()).collect::<Vec<_>>(), ["vg"]);
+    let expected = [("sdc", "not-in-devices-file"), ("sdb", "other-pv")];
+    assert_eq!(reasons(&survey), expected.map(|(device, reason)| (device.to_owned(), reason.to_owned())));
+    assert!(survey.warnings[0].contains("line 3: IDTYPE=nvme_eui is not supported"), "{:?}", survey.warnings);
+}
+
+#[test]
+fn a_machine_without_sysfs_and_a_bad_pattern_are_errors() {
+    let bench = Bench::new();
+    let error = bench.scanner("devices/filter=\"x|.*|\"").find_all().unwrap_err();
+    assert!(matches!(error, ScanError::Pattern(_)));
+    fs::remove_dir(bench.machine.roots.sys.join("class/block")).unwrap();
+    assert!(matches!(bench.scanner("").find_all().unwrap_err(), ScanError::Sysfs { .. }));
+}

@@ -1,0 +1,120 @@
+//! What is not as it should be with a volume group's copies, though it can be read.
+
+use thiserror::Error;
+
+use super::read::{CopyError, DeviceError};
+use base::ids::{LvmUuid, Seqno, VgName};
+
+/// Something that lvm2 would warn about, or that a user should know of. Most are healed by the next commit or
+/// by `vgck --updatemetadata`.
+#[derive(Clone, Debug, Error)]
+pub enum StoreIssue {
+    /// A device was not looked into.
+    #[error("{device} is not used")]
+    Device {
+        /// The device.
+        device: String,
+        /// Why.
+        #[source]
+        source: DeviceError,
+    },
+    /// A physical volume that the text names is on none of the devices. The volume group is read, not
+    /// written.
+    #[error("physical volume {pv_id} of volume group {vg} is missing")]
+    MissingPv {
+        /// The volume group.
+        vg: VgName,
+        /// The physical volume.
+        pv_id: LvmUuid,
+    },
+    /// One physical volume is on two devices. The volume group is read, not written.
+    #[error(
+        "physical volume {pv_id} is on both {first} and {second}: hide one of them from LVM (a filter in lvm.conf, or \
+         the devices file)"
+    )]
+    DuplicatePv {
+        /// The physical volume.
+        pv_id: LvmUuid,
+        /// The device that is used.
+        first: String,
+        /// The other one.
+        second: String,
+    },
+    /// Two texts of the same number differ. The volume group is read, from the first, and not written.
+    #[error(
+        "the metadata area at byte {at} of {device} holds another text with the same number {seqno}: decide which is \
+         right, then run 'vgck --updatemetadata'"
+    )]
+    Mismatch {
+        /// The device.
+        device: String,
+        /// Where the area starts.
+        at: u64,
+        /// The number of both.
+        seqno: Seqno,
+    },
+    /// An area is damaged and left alone; 'vgck --updatemetadata' rewrites it.
+    #[error("a metadata area of {device} is left out of use until 'vgck --updatemetadata' has rewritten it")]
+    Damaged {
+        /// The device.
+        device: String,
+        /// Why.
+        #[source]
+        source: CopyError,
+    },
+    /// An area holds an older text, or none: a commit did not reach it. The next one will.
+    #[error(
+        "the metadata area at byte {at} of {device} was not reached by the last commit (it holds {})",
+        held(found)
+    )]
+    Lagging {
+        /// The device.
+        device: String,
+        /// Where the area starts.
+        at: u64,
+        /// The number of the text it holds, if any.
+        found: Option<Seqno>,
+    },
+    /// An area is set aside on purpose.
+    #[error("the metadata area at byte {at} of {device} is set aside (pvchange --metadataignore)")]
+    Ignored {
+        /// The device.
+        device: String,
+        /// Where the area starts.
+        at: u64,
+    },
+    /// An area of a physical volume of this group holds the text of another group. It is left alone.
+    #[error("the metadata area at byte {at} of {device} belongs to volume group {vg}")]
+    Foreign {
+        /// The device.
+        device: String,
+        /// Where the area starts.
+        at: u64,
+        /// The other volume group.
+        vg: VgName,
+    },
+    /// A device still has an old text of this group, which has removed it meanwhile.
+    #[error(
+        "{device} was removed from volume group {vg} while it was absent (it has text {seqno}); run \
+         'vgck --updatemetadata'"
+    )]
+    Outdated {
+        /// The device.
+        device: String,
+        /// The volume group.
+        vg: VgName,
+        /// The number of its text.
+        seqno: Seqno,
+    },
+}
+
+fn held(found: &Option<Seqno>) -> String {
+    found.map_or_else(|| "no text".to_owned(), |seqno| format!("text {seqno}"))
+}
+
+impl StoreIssue {
+    /// Whether it forbids commits: then what is right cannot be told, or lvm2 would refuse, too.
+    pub fn forbids_commit(&self) -> bool {
+        matches!(self, Self::MissingPv { .. } | Self::DuplicatePv { .. } | Self::Mismatch { .. })
+    }
+}

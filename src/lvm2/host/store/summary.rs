@@ -1,0 +1,91 @@
+//! The few facts of a text that tell which copy counts.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::format::text::{Document, FieldError, TextError};
+use base::ids::{IdError, LvmUuid, Seqno, VgName};
+
+/// Which volume group a text describes, in which state, on which physical volumes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The volume group's name.
+    pub name: VgName,
+    /// The volume group's identity.
+    pub id: LvmUuid,
+    /// The number of the commit.
+    pub seqno: Seqno,
+    /// Its physical volumes, in text order.
+    pub pv_ids: Vec<LvmUuid>,
+}
+
+/// Why a text does not say which volume group it describes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SummaryError {
+    /// It is not in LVM's format.
+    #[error("the text is not in LVM's format")]
+    Text(#[from] TextError),
+    /// A field is missing or of the wrong kind.
+    #[error("the text has a field that cannot be read")]
+    Field(#[from] FieldError),
+    /// A name or UUID is not one.
+    #[error("the text has a name that is not valid")]
+    Id(#[from] IdError),
+    /// No section describes a volume group.
+    #[error("the text describes no volume group: no section has an 'id' and a 'seqno'")]
+    NoVg,
+}
+
+/// The section that is not needed: most of a text with many volumes.
+const VOLUMES: &str = "logical_volumes";
+
+/// Reads the summary of a text.
+///
+/// # Errors
+/// If the text is not one of a volume group.
+pub fn summarize(text: &[u8]) -> Result<Summary, SummaryError> {
+    let document = Document::outline(text, VOLUMES)?;
+    let is_vg = |section: &crate::format::text::Section<'_>| {
+        section.find("id").is_some() && section.find("seqno").is_some()
+    };
+    let vg = document.root().sections().find(is_vg).ok_or(SummaryError::NoVg)?;
+    let seqno = vg.u64("seqno")?;
+    let seqno = u32::try_from(seqno).map_err(|_| vg.error("seqno", "it needs more than 32 bits"))?;
+    let pvs = vg.section("physical_volumes");
+    let pv_ids = pvs.iter().flat_map(|pvs| pvs.sections()).map(|pv| Ok(pv.str("id")?.parse()?));
+    Ok(Summary {
+        name: VgName::new(&vg.name())?,
+        id: vg.str("id")?.parse()?,
+        seqno: Seqno(seqno),
+        pv_ids: pv_ids.collect::<Result<_, SummaryError>>()?,
+    })
+}
+
+/// A text and what it says, shared by the areas that hold it.
+#[derive(Clone, Debug)]
+pub struct TextCopy {
+    /// The text as on disk, with its NUL if it has one.
+    pub text: Arc<[u8]>,
+    /// What it says.
+    pub summary: Arc<Summary>,
+}
+
+/// The texts read so far, so that each is parsed and kept once, however many areas hold it.
+#[derive(Debug, Default)]
+pub struct TextPool(Vec<TextCopy>);
+
+impl TextPool {
+    /// The text, summarized.
+    ///
+    /// # Errors
+    /// If it is not one of a volume group.
+    pub fn take(&mut self, text: Vec<u8>) -> Result<TextCopy, SummaryError> {
+        if let Some(known) = self.0.iter().find(|known| *known.text == *text) {
+            return Ok(known.clone());
+        }
+        let copy = TextCopy { summary: Arc::new(summarize(&text)?), text: text.into() };
+        self.0.push(copy.clone());
+        Ok(copy)
+    }
+}

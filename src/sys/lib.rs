@@ -1,0 +1,11 @@
+//! The only unsafe code: system calls that no safe crate wraps.
+#![allow(unsafe_code)]
+
+pub mod blkdev;
+pub mod dm;
+pub mod guard;
+pub mod io;
+pub mod memory;
+pub mod scsi;
+pub mod sem;
+pub mod signals;
