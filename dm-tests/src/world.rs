@@ -1,5 +1,5 @@
-//! A small machine for tests of the engine: doubles at the bottom (`dm::sim`, `io::mem`, a host in memory), the shipped
-//! code above them.
+//! A small machine for tests of the engine: doubles at the bottom (`dm::sim`, `sys::io::mem`, a host in memory), the
+//! shipped code above them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

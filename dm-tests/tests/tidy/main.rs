@@ -3,6 +3,7 @@
 
 mod code;
 mod layers;
+mod map;
 mod paths;
 mod rules;
 mod tree;
@@ -129,4 +130,16 @@ fn the_repository_speaks_of_the_project_alone() {
     fails(rules::foreign_words, "src/a.rs", concat!("// as is", "sue 3 says"));
     fails(rules::foreign_words, "x.toml", concat!("deb.deb", "ian.org"));
     holds(rules::foreign_words);
+}
+
+#[test]
+fn the_map_shows_the_tree() {
+    let page = "## Map\n| `a` | `x`, `y::{b, c}` | |\n|   | `z` | |\n## Invariants\n| `q` | `r` | |\n";
+    assert_eq!(map::mapped(page).into_iter().collect::<Vec<_>>(), ["a::x", "a::y::b", "a::y::c", "a::z"]);
+    let files = tree::files();
+    let page = files.iter().find(|file| file.path == "docs/architecture.md").expect("there is a map");
+    let (mapped, present) = (map::mapped(&page.text), map::present(&files));
+    let missing: Vec<_> = present.difference(&mapped).collect();
+    let gone: Vec<_> = mapped.difference(&present).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "not in the map: {missing:?}; not in the tree: {gone:?}");
 }
