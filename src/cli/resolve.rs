@@ -293,9 +293,20 @@ impl From<FileError> for CliError {
         let code = match &error {
             FileError::Lock(LockError::Timeout { .. }) => Code::Busy,
             FileError::Io { source, .. } if missing(source) => Code::NotFound,
-            FileError::Lock(_) | FileError::Io { .. } | FileError::TooLarge { .. } => Code::Refused,
+            FileError::Lock(_)
+            | FileError::Io { .. }
+            | FileError::TooLarge { .. }
+            | FileError::NoFile { .. }
+            | FileError::Elsewhere { .. } => Code::Refused,
         };
-        Self::from_error(code, &error)
+        let shown = Self::from_error(code, &error);
+        match &error {
+            FileError::NoFile { .. } => shown.hint("--config takes the path of a storage.cfg"),
+            FileError::Elsewhere { cluster, .. } => {
+                shown.hint(format!("name it by its path below '{}', where its lock is", cluster.display()))
+            }
+            _ => shown,
+        }
     }
 }
 

@@ -11,12 +11,16 @@ use thiserror::Error;
 use super::document::StorageCfg;
 
 mod lock;
+mod target;
 
 pub use lock::LockError;
 use lock::{ClusterLock, DirectoryLock};
+use target::{Target, check_readable};
 
 /// Where Proxmox VE keeps it: in its cluster file system.
 pub const PVE_PATH: &str = "/etc/pve/storage.cfg";
+/// Where that cluster file system is.
+const PVE_ROOT: &str = "/etc/pve";
 /// Where it is without Proxmox VE.
 pub const OWN_PATH: &str = "/etc/thinvol/storage.cfg";
 
@@ -42,6 +46,22 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
     },
+    /// It is nothing that could be read or replaced.
+    #[error("'{}' is {is}, not a configuration file", path.display())]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        is: &'static str,
+    },
+    /// Its lock is not known by its path.
+    #[error("'{}' is in the cluster file system of Proxmox VE, under another path than '{}'", path.display(), cluster.display())]
+    Elsewhere {
+        /// The directory.
+        path: PathBuf,
+        /// Where the cluster file system belongs.
+        cluster: PathBuf,
+    },
     /// Its lock cannot be had.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -56,8 +76,8 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> File
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFile {
     path: PathBuf,
-    /// The root of the cluster file system, if the file is in it.
-    cluster: Option<PathBuf>,
+    /// Where the cluster file system is, if there is one.
+    cluster: PathBuf,
     /// Whether the user named it: then it has to be there to be read.
     named: bool,
 }
@@ -70,14 +90,13 @@ impl ConfigFile {
             None if Path::new(PVE_PATH).exists() => PathBuf::from(PVE_PATH),
             None => PathBuf::from(OWN_PATH),
         };
-        let cluster = (path == Path::new(PVE_PATH)).then(|| PathBuf::from("/etc/pve"));
-        Self { path, cluster, named: named.is_some() }
+        Self { path, cluster: PathBuf::from(PVE_ROOT), named: named.is_some() }
     }
 
     /// A file in a directory that is locked as the cluster file system is.
     #[cfg(test)]
     fn in_cluster(root: &Path) -> Self {
-        Self { path: root.join("storage.cfg"), cluster: Some(root.to_owned()), named: false }
+        Self { path: root.join("storage.cfg"), cluster: root.to_owned(), named: false }
     }
 
     /// Its path.
@@ -95,8 +114,10 @@ impl ConfigFile {
 
     fn read_as(&self, must_exist: bool) -> Result<StorageCfg, FileError> {
         let mut content = Vec::new();
-        match File::open(&self.path) {
+        // A FIFO is not waited for.
+        match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path) {
             Ok(file) => {
+                check_readable(&self.path, &file.metadata().map_err(io_error("look at", &self.path))?)?;
                 file.take(LARGEST_BYTES + 1)
                     .read_to_end(&mut content)
                     .map_err(io_error("read", &self.path))?;
@@ -110,7 +131,8 @@ impl ConfigFile {
         Ok(StorageCfg::parse(&self.path.display().to_string(), &content))
     }
 
-    /// Replaces it by what `edit` makes of it, under its lock. Waits for the lock up to `wait`. A file that is missing
+    /// Replaces it by what `edit` makes of it, under its lock: that of the cluster if it is in the cluster file system,
+    /// whatever path leads there. A link is followed; anything but a regular file is refused. Waits for the lock up to `wait`. A file that is missing
     /// is made, in a directory that is there. Where nothing is changed nothing is written.
     ///
     /// # Errors
@@ -120,22 +142,25 @@ impl ConfigFile {
         wait: Duration,
         edit: impl FnOnce(&StorageCfg) -> Result<Vec<u8>, E>,
     ) -> Result<(), E> {
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        if self.path == Path::new(OWN_PATH) {
-            fs::create_dir_all(dir).map_err(io_error("create the directory of", &path))?;
+        if self.path == Path::new(OWN_PATH)
+            && let Some(dir) = self.path.parent()
+        {
+            fs::create_dir_all(dir).map_err(io_error("create the directory of", &self.path))?;
         }
+        let Target { path, dir, in_cluster } = Target::of(&self.path, &self.cluster)?;
         let (_cluster, _local);
-        match &self.cluster {
-            Some(root) => _cluster = ClusterLock::take(root, wait).map_err(FileError::from)?,
-            None => _local = DirectoryLock::take(dir, wait).map_err(FileError::from)?,
+        match &in_cluster {
+            Some(place) => {
+                _cluster = ClusterLock::take(&self.cluster, place, wait).map_err(FileError::from)?;
+            }
+            None => _local = DirectoryLock::take(&dir, wait).map_err(FileError::from)?,
         }
         let config = self.read_as(false)?;
         let text = edit(&config)?;
         if text == config.lines().text() {
             return Ok(());
         }
-        Ok(replace(&path, dir, &text)?)
+        Ok(replace(&path, &dir, &text)?)
     }
 }
 

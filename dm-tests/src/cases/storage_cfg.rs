@@ -252,6 +252,21 @@ fn with_cluster(ctx: &Ctx) -> Result<()> {
         "'/etc/pve/priv/lock/file-storage_cfg' is locked by another process of this cluster; gave up after 2";
     ensure!(busy.status == 4 && busy.stderr.contains(expected), "{busy:?}");
     ensure!(fs::read_to_string(config)? == OTHERS);
+    // However it is spelt: a link, a relative path, another mount of the same file system.
+    let dir = ctx.dir().display().to_string();
+    ctx.ok(&format!("ln -s /etc/pve/storage.cfg {dir}/link.cfg"))?;
+    ctx.ok(&format!("mkdir {dir}/mnt"))?;
+    ctx.ok(&format!("mount --bind /etc/pve {dir}/mnt"))?;
+    for (at, spelt) in [
+        ("/", format!("{dir}/link.cfg")),
+        ("/etc", "pve/storage.cfg".into()),
+        ("/", format!("{dir}/mnt/storage.cfg")),
+    ] {
+        let busy = ctx.sh(&format!("cd {at} && thinvol --config {spelt} {add} --lock-timeout 1"))?;
+        ensure!(busy.status == 4 && busy.stderr.contains("file-storage_cfg' is locked"), "{spelt}: {busy:?}");
+    }
+    ctx.ok(&format!("umount {dir}/mnt"))?;
+    ensure!(fs::read_to_string(config)? == OTHERS);
     fs::remove_dir("/etc/pve/priv/lock/file-storage_cfg")?;
     ctx.thinvol_ok(&add)?;
     ensure!(fs::read_dir("/etc/pve/priv/lock")?.next().is_none(), "the lock is still held");

@@ -42,26 +42,30 @@ pub enum LockError {
     },
 }
 
-/// The lock of `storage.cfg` that all nodes of a Proxmox VE cluster share: a directory in its file system, which only
+/// The lock of a file such as `storage.cfg` that all nodes of a Proxmox VE cluster share: a directory in its file system, which only
 /// one of them can make. Source: pve-cluster `PVE/Cluster.pm` (`cfs_lock_file`).
 #[derive(Debug)]
 pub struct ClusterLock {
     path: PathBuf,
 }
 
-/// The directory of locks, and the name of the lock of `storage.cfg` there.
+/// The directory of locks.
 const LOCK_DIR: &str = "priv/lock";
-const LOCK_NAME: &str = "file-storage_cfg";
+
+/// The name of a file's lock there. Source: pve-cluster `PVE/Cluster.pm` (`cfs_lock_file`).
+fn lock_name(file: &Path) -> String {
+    format!("file-{}", file.to_string_lossy().replace(['.', '/'], "_"))
+}
 
 impl ClusterLock {
-    /// Takes the lock, trying once a second as Proxmox VE does.
+    /// Takes the lock of a file, named by its path below `root`, trying once a second as Proxmox VE does.
     ///
     /// A holder that died is found by the file system: a request to set the lock's times to zero asks it to drop a lock
     /// older than 120 seconds.
-    pub fn take(root: &Path, wait: Duration) -> Result<Self, LockError> {
+    pub fn take(root: &Path, file: &Path, wait: Duration) -> Result<Self, LockError> {
         const NAP: Duration = Duration::from_secs(1);
         let dir = root.join(LOCK_DIR);
-        let path = dir.join(LOCK_NAME);
+        let path = dir.join(lock_name(file));
         let start = Instant::now();
         // It is there, or the next line tells.
         let _ = fs::create_dir(&dir);

@@ -105,7 +105,7 @@ fn the_cluster_lock_is_a_directory_that_one_can_make() {
     fs::create_dir(root.path().join("priv")).unwrap();
     write_new(&file, "x").unwrap();
     assert_eq!(names(&root.path().join("priv/lock")), Vec::<String>::new());
-    let held = ClusterLock::take(root.path(), WAIT).unwrap();
+    let held = ClusterLock::take(root.path(), Path::new("storage.cfg"), WAIT).unwrap();
     let error = write_new(&file, "y").unwrap_err().to_string();
     assert!(error.contains("file-storage_cfg' is locked by another process of this cluster"), "{error}");
     drop(held);
@@ -129,4 +129,78 @@ fn many_writers_lose_no_update() {
         }
     });
     assert_eq!(fs::read_to_string(file.path()).unwrap().lines().count(), 40);
+}
+
+/// What leads to the file of the cluster takes the cluster's lock, however it is spelt; its own directory's lock would
+/// not keep other nodes off.
+#[test]
+fn every_path_to_the_cluster_takes_its_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("pve");
+    fs::create_dir_all(root.join("priv/lock/file-storage_cfg")).unwrap();
+    fs::create_dir_all(root.join("sub")).unwrap();
+    fs::write(root.join("storage.cfg"), "").unwrap();
+    let link = |from: &str, to: &Path| {
+        let path = dir.path().join(from);
+        std::os::unix::fs::symlink(to, &path).unwrap();
+        path
+    };
+    let paths = [
+        root.join("storage.cfg"),
+        root.join("sub/../storage.cfg"),
+        link("to-file", &root.join("storage.cfg")),
+        link("to-dir", &root).join("storage.cfg"),
+        link("relative", Path::new("pve/storage.cfg")),
+        link("chain", &dir.path().join("relative")),
+    ];
+    for path in paths {
+        let file = ConfigFile { path: path.clone(), cluster: root.clone(), named: true };
+        let error = write_new(&file, "x").unwrap_err().to_string();
+        assert!(error.contains("file-storage_cfg' is locked"), "{}: {error}", path.display());
+    }
+    let other = ConfigFile { path: root.join("sub/a.cfg"), cluster: root.clone(), named: true };
+    fs::create_dir(root.join("priv/lock/file-sub_a_cfg")).unwrap();
+    assert!(write_new(&other, "x").unwrap_err().to_string().contains("file-sub_a_cfg' is locked"));
+    let outside = ConfigFile { path: dir.path().join("storage.cfg"), cluster: root.clone(), named: true };
+    write_new(&outside, "x").unwrap();
+}
+
+#[test]
+fn a_link_to_nothing_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = dir.path().join("storage.cfg");
+    fs::create_dir(dir.path().join("there")).unwrap();
+    std::os::unix::fs::symlink("there/real", &link).unwrap();
+    write_new(&named(&link), "x\n").unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(dir.path().join("there/real")).unwrap(), "x\n");
+    let circle = dir.path().join("circle");
+    std::os::unix::fs::symlink("circle", &circle).unwrap();
+    assert!(write_new(&named(&circle), "x").is_err());
+}
+
+#[test]
+fn what_is_no_regular_file_is_neither_replaced_nor_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let device = dir.path().join("device");
+    std::os::unix::fs::symlink("/dev/full", &device).unwrap();
+    let socket = dir.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for (path, is) in [
+        (fifo.as_path(), "a FIFO"),
+        (dir.path(), "a directory"),
+        (&device, "a device"),
+        (&socket, "a socket"),
+        (Path::new("/"), "a directory"),
+    ] {
+        let error = write_new(&named(path), "x").unwrap_err().to_string();
+        assert!(error.contains(&format!("is {is}, not a configuration file")), "{error}");
+        assert!(path == socket || named(path).read().unwrap_err().to_string().contains(is));
+        assert!(!fs::metadata(path).unwrap().is_file(), "{} was replaced", path.display());
+    }
+    let error = write_new(&named(Path::new("/dev/null")), "x").unwrap_err().to_string();
+    assert_eq!(error, "'/dev/null' is a device, not a configuration file");
+    assert_eq!(named(Path::new("/dev/null")).read().unwrap().sections().len(), 0, "it is empty, and no more");
 }
