@@ -57,6 +57,8 @@ fn always() -> Vec<Case> {
         cases::volumes::CASES,
         cases::snapshots::CASES,
         cases::altered::CASES,
+        cases::wiped::CASES,
+        cases::told::CASES,
         cases::batch::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,

@@ -3,17 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use base::units::Sectors;
 use dm::kernel::Kernel as _;
 use dm::sim::{Fault, FaultKind, When};
-use dm_tests::world::asks::{Start, activate, create, snapshot};
+use dm_tests::world::asks::{SECTORS, Start, activate, activate_anyway, create, discard, remove, snapshot};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks,
     removals, snapshots,
 };
-use dm_tests::world::machine::pvs;
+use dm_tests::world::machine::{disk_number, pvs};
 use dm_tests::world::reader::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed, volumes};
 use dm_tests::world::state::told;
+use dm_tests::world::text::PV_SECTORS;
 use dm_tests::world::{World, device, lv, tpool};
 use lvm2::format::model::PoolMessage;
 use nix::errno::Errno;
@@ -353,4 +355,61 @@ fn origins_that_are_slow_to_suspend_do_not_wait_for_each_other() {
     world.run(&requests[..1]).unwrap();
     world.machine.host.set(|host| host.is_slow = false);
     world.run(&requests[1..]).unwrap();
+}
+
+/// From the first piece on that the kernel was given to discard, no failure says that nothing was changed: the volumes
+/// are all there, and those that were emptied are named. Before it, nothing has changed.
+#[test]
+fn what_was_discarded_before_a_failure_is_named() {
+    let requests = [discard("a"), discard("s"), discard("b"), remove("a"), remove("s"), remove("b")];
+    let world = Start::Used.world(1);
+    let whole = world.fork();
+    whole.run(&requests).unwrap();
+    let calls: Vec<String> = whole.machine.kernel.log().iter().map(ToString::to_string).collect();
+    let (mut before, mut after) = (0, 0);
+    for nth in 1..=calls.len() {
+        let fork = world.fork();
+        let kind = FaultKind::Errno(Errno::ENOMEM);
+        fork.machine.kernel.inject(Fault { verb: None, nth, when: When::Before, kind });
+        let Err(error) = fork.run(&requests) else { continue };
+        fork.machine.kernel.revive();
+        unharmed(&fork).unwrap();
+        let (words, at) = (told(&error), &calls[nth - 1]);
+        let holds = |volume: &str| {
+            fork.run(&[activate_anyway(volume)]).unwrap();
+            let read = fork.read_active(&[lv(volume)], &SECTORS);
+            read[&lv(volume)].iter().any(|value| *value != 0)
+        };
+        if fork.metadata().vg.lv(&lv("a")).is_none() {
+            assert_eq!(error.kind(), Kind::Partial, "{at}: {words}");
+            continue;
+        }
+        fork.recover().unwrap();
+        let emptied: Vec<&str> = ["a", "b", "s"].into_iter().filter(|volume| !holds(volume)).collect();
+        if emptied.is_empty() {
+            before += 1;
+            assert_ne!(error.kind(), Kind::Partial, "{at}: {words}");
+            continue;
+        }
+        after += 1;
+        assert_eq!(error.kind(), Kind::Partial, "{at}: {words}");
+        for volume in emptied {
+            assert!(words.contains(&format!("{volume} (all 8 MiB)")), "{at}: {words}");
+        }
+    }
+    assert!(before > 3 && after > 3, "{before} failures before, {after} after the first discard");
+}
+
+/// A chunk that two volumes share is given back by the last of them, so all are discarded before any is deleted.
+#[test]
+fn chunks_shared_by_what_goes_are_given_back() {
+    let world = Start::Used.world(1);
+    let held = || {
+        (0..PV_SECTORS).filter(|at| world.machine.kernel.read_disk(disk_number(0), Sectors::new(*at)) != 0)
+    };
+    let before: BTreeSet<u64> = held().collect();
+    world.run(&[discard("a"), discard("s"), discard("b"), remove("a"), remove("s"), remove("b")]).unwrap();
+    let after: BTreeSet<u64> = held().collect();
+    // What is written to them is not zero: two chunks of a, one of them shared with s, and one of b.
+    assert!(before.len() >= 4 && after.is_empty(), "{before:?} before, {after:?} after");
 }

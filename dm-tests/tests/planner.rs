@@ -36,6 +36,8 @@ fn request() -> impl Strategy<Value = Request> {
         4 => (name(), name()).prop_map(|(origin, name)| snapshot(origin, name)),
         3 => (name(), name()).prop_map(|(origin, name)| clone(origin, name)),
         4 => name().prop_map(remove),
+        1 => name().prop_map(|name| Request::Discard { name: lv(name) }),
+        1 => name().prop_map(|name| Request::Zero { name: lv(name) }),
         2 => (name(), resized(), any::<bool>())
             .prop_map(|(name, size, shrink)| Request::Resize { name: lv(name), size, shrink }),
         2 => (name(), name()).prop_map(|(name, to)| rename(name, to)),

@@ -72,6 +72,10 @@ impl Answer for Configured {
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
+
+    fn tells_of_changes(&self) -> bool {
+        self.executed && self.changed
+    }
 }
 
 /// Changes the configuration of one storage. `failed` is how Proxmox VE starts its message when that fails.

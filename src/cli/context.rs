@@ -85,6 +85,18 @@ impl Context {
     pub fn print<A: Answer>(&self, answer: &A) -> Result<(), CliError> {
         output::print(answer, self.json)
     }
+
+    /// Prints what was done, and then fails with what went wrong after it, if anything did.
+    ///
+    /// # Errors
+    /// That; or, if there is nothing, that standard output cannot be written.
+    pub fn conclude<A: Answer>(&self, answer: &A, failure: Option<CliError>) -> Result<(), CliError> {
+        match (self.print(answer), failure) {
+            (said, None) => said,
+            (Ok(()), Some(failure)) => Err(failure),
+            (Err(unsaid), Some(failure)) => Err(failure.along_with(unsaid)),
+        }
+    }
 }
 
 /// The name of a node of Proxmox VE: the host's name up to its first dot. Source: pve-common `PVE/INotify.pm`

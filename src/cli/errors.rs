@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+use super::plain;
 use thin::error::Aside;
 
 /// Why a command failed, in the words of its exit code.
@@ -157,8 +158,8 @@ impl CliError {
     /// If it cannot be written.
     pub fn show(&self, json: bool, out: &mut dyn Write) -> io::Result<()> {
         if json {
-            serde_json::to_writer_pretty(&mut *out, &Envelope { error: self })?;
-            return writeln!(out);
+            let document = serde_json::to_string_pretty(&Envelope { error: self })?;
+            return writeln!(out, "{}", plain::json(&document));
         }
         for recovered in &self.aside.recovered {
             label(out, AnsiColor::Cyan, "recovered", recovered)?;
@@ -184,13 +185,13 @@ impl BadLine {
     }
 }
 
-/// Writes `label: text`, the label in colour. The stream takes the colour out where it does not belong.
+/// Writes `label: text` in one line, the label in colour. The stream takes the colour out where it does not belong.
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn label(out: &mut dyn Write, colour: AnsiColor, label: &str, text: &str) -> io::Result<()> {
     let style = Style::new().bold().fg_color(Some(colour.into()));
-    writeln!(out, "{style}{label}:{style:#} {text}")
+    writeln!(out, "{style}{label}:{style:#} {}", plain::within_line(text))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From the arguments to the exit code.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -10,6 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::args::{Cli, Command};
 use super::context::Context;
 use super::errors::{CliError, Code};
+use super::plain;
 use super::version::Version;
 use sys::io::events::Subscribe;
 
@@ -87,8 +89,15 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         return failed(&usage_error(error), true);
     }
     // A reader that went away does not change the outcome.
-    let _ = error.print();
+    let _ = if is_help { error.print() } else { tell_usage(error) };
     if is_help { ExitCode::SUCCESS } else { ExitCode::from(u8::from(Code::Usage)) }
+}
+
+/// The parser's own words, in colour only if they hold nothing of what was typed that a terminal would obey.
+fn tell_usage(error: &clap::Error) -> io::Result<()> {
+    let said = error.render().to_string();
+    let safe = plain::lines(said.as_bytes());
+    if safe == said { error.print() } else { io::stderr().write_all(safe.as_bytes()) }
 }
 
 /// The parser's error in our form: its first paragraph is the message, its tip the hint.

@@ -89,6 +89,11 @@ impl Answer for Changes {
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
+
+    fn tells_of_changes(&self) -> bool {
+        let changed = |one: &Transaction| !one.done.is_empty() || !one.recovered.is_empty();
+        self.executed && self.transactions.iter().any(changed)
+    }
 }
 
 /// Resolves wishes and carries them out, one transaction for each volume group in the order of their names.
@@ -106,28 +111,10 @@ pub fn transact<T>(
     wishes: BTreeMap<VgName, Vec<T>>,
     resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
 ) -> Result<(), CliError> {
-    transact_and(context, options, wishes, resolve, |_| Ok(()))
-}
-
-/// The same, with work to be done once all changes are made and before they are reported.
-///
-/// # Errors
-/// Those of [`transact`]; those of `then`, after what was done is printed.
-pub fn transact_and<T>(
-    context: &Context,
-    options: &ChangeOptions,
-    wishes: BTreeMap<VgName, Vec<T>>,
-    resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
-    then: impl FnOnce(&Changes) -> Result<(), CliError>,
-) -> Result<(), CliError> {
     let port = Engines { context, options, stage: context.open(options)? };
-    let (mut changes, mut failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
-    if changes.executed && failure.is_none() {
-        failure = then(&changes).err();
-    }
+    let (mut changes, failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
     changes.warnings.splice(0..0, context.resolver.warnings());
-    context.print(&changes)?;
-    failure.map_or(Ok(()), Err)
+    context.conclude(&changes, failure)
 }
 
 /// Makes the requests for a volume group from its metadata.
@@ -194,11 +181,6 @@ impl Ask {
 }
 
 impl Changes {
-    /// What became of the requests that were carried out: the volumes, as `<vg>/<lv>`.
-    pub fn volumes(&self) -> impl Iterator<Item = &str> {
-        self.transactions.iter().flat_map(|transaction| &transaction.done).map(|item| item.volume.as_str())
-    }
-
     /// Adds what became of the requests for a volume group; `lines` are those they came from, one for each, or none.
     fn take(&mut self, vg: &VgName, ask: Ask, lines: &[usize], report: Report) -> Result<(), CliError> {
         self.notes.extend(ask.notes);

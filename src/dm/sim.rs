@@ -128,6 +128,24 @@ impl SimKernel {
         world.write_at(dev, sector.get(), value)
     }
 
+    /// Discards sectors of a thin device, as `BLKDISCARD` does: whole chunks among them are unmapped. Where the pool
+    /// passes discards down, and nobody else maps a chunk, the disk below forgets what was in it.
+    ///
+    /// # Errors
+    /// ENXIO, ENOENT before a table was loaded, EPERM if it is read-only, EOPNOTSUPP if it takes no discards, EAGAIN
+    /// where the kernel would hold it back (recorded as a violation).
+    pub fn discard(&self, name: &DmName, start: Sectors, length: Sectors) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let minor = world.node(name)?;
+        world.discard_at(minor, start.get(), length.get())
+    }
+
+    /// The name of the device with that number.
+    pub fn name_of(&self, dev: DevNo) -> Option<DmName> {
+        let world = self.lock();
+        World::minor_of(dev).and_then(|minor| world.device(minor).ok().map(|device| device.name.clone()))
+    }
+
     /// Flushes a device, as `fsync` does: commits the metadata of the pools below it.
     ///
     /// # Errors

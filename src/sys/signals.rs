@@ -18,6 +18,42 @@ pub struct SignalsHeldOff {
     before: SigSet,
 }
 
+/// Those among them that ask a command to stop, not to pause.
+const STOPPING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// Takes a signal that asks to stop and that is held off and waits, if there is one: it is not delivered later. One
+/// that this process was started to ignore (`nohup`) is none.
+pub fn take_stop() -> Option<Signal> {
+    let held_off = SigSet::thread_get_mask().ok()?;
+    let waiting = pending_set()?;
+    let asks =
+        |signal: &Signal| waiting.contains(*signal) && held_off.contains(*signal) && !is_ignored(*signal);
+    let signal = STOPPING.into_iter().find(asks)?;
+    // It is pending, so this does not wait.
+    SigSet::from(signal).wait().ok()
+}
+
+fn pending_set() -> Option<SigSet> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigpending fills the set that the pointer is to, if it returns 0.
+    unsafe {
+        if libc::sigpending(set.as_mut_ptr()) != 0 {
+            return None;
+        }
+        Some(SigSet::from_sigset_t_unchecked(set.assume_init()))
+    }
+}
+
+/// Whether a signal does nothing to this process. A blocked one waits all the same.
+fn is_ignored(signal: Signal) -> bool {
+    let mut action = std::mem::MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action nothing is changed, and the old one is filled in if the call returns 0.
+    unsafe {
+        libc::sigaction(signal as libc::c_int, std::ptr::null(), action.as_mut_ptr()) == 0
+            && action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
 impl SignalsHeldOff {
     /// Holds the signals off.
     ///
@@ -30,14 +66,7 @@ impl SignalsHeldOff {
 
     /// A signal that has arrived and waits, if any: time to stop at the next safe point.
     pub fn pending(&self) -> Option<Signal> {
-        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigpending fills the set that the pointer is to, if it returns 0.
-        let set = unsafe {
-            if libc::sigpending(set.as_mut_ptr()) != 0 {
-                return None;
-            }
-            SigSet::from_sigset_t_unchecked(set.assume_init())
-        };
+        let set = pending_set()?;
         HELD_OFF.into_iter().find(|signal| set.contains(*signal) && !self.before.contains(*signal))
     }
 }
@@ -54,7 +83,7 @@ impl Drop for SignalsHeldOff {
 mod tests {
     use nix::sys::signal::{SigSet, Signal, raise};
 
-    use super::SignalsHeldOff;
+    use super::{SignalsHeldOff, take_stop};
 
     #[test]
     fn signals_wait_and_the_mask_comes_back() {
@@ -68,6 +97,11 @@ mod tests {
         assert_eq!(held_off.pending(), Some(Signal::SIGHUP));
         // Taken out again, so that the drop below does not deliver it.
         assert_eq!(SigSet::from(Signal::SIGHUP).wait(), Ok(Signal::SIGHUP));
+        raise(Signal::SIGTSTP).unwrap();
+        assert_eq!(take_stop(), None, "a pause is no end");
+        assert_eq!(SigSet::from(Signal::SIGTSTP).wait(), Ok(Signal::SIGTSTP));
+        raise(Signal::SIGINT).unwrap();
+        assert_eq!((take_stop(), take_stop()), (Some(Signal::SIGINT), None));
         let nested = SignalsHeldOff::new().unwrap();
         drop(nested);
         assert!(blocked(Signal::SIGHUP));

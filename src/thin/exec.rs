@@ -1,6 +1,7 @@
 //! The executor: runs a plan over the ports and decides nothing. The only place that knows of suspended devices.
 
 mod progress;
+mod wipe;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,12 +10,14 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use self::progress::Progress;
+pub use self::wipe::WipeError;
 use crate::frozen::{FreezeError, freeze_and};
 use crate::guards::check_pool;
-use crate::plan::{Commit, Message, Plan, PoolExpectation, Send, Step};
+use crate::plan::{Commit, Message, Plan, Planned, PoolExpectation, Send, Step};
 use crate::ports::{CheckFailure, CommitFailure, Host, MarkFailure, MetadataStore};
 use crate::refusal::Refusal;
 use crate::stack::{DevRef, DeviceSpec, Role};
+use crate::wipe::{Emptied, How, Wipe};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName};
 use dm::kernel::{DmError, Kernel, StatusFlush, Suspend};
@@ -68,6 +71,9 @@ pub enum StepError {
     /// A pool is not as it must be.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A volume is not wiped, or not all of it.
+    #[error(transparent)]
+    Wipe(#[from] WipeError),
     /// The kernel's status cannot be understood.
     #[error("the status of {device} cannot be read")]
     Status {
@@ -98,6 +104,11 @@ pub enum Aftermath {
     TakenBack,
     /// The change is made and committed; only devices are not as they were to be.
     OnlyDevices,
+    /// The change is made and committed; new volumes were to be overwritten and are not, or not wholly.
+    NotZeroed {
+        /// Them.
+        volumes: Vec<LvName>,
+    },
     /// Something could not be taken back, or must not be: recovery leads on.
     Unfinished {
         /// What failed while taking back.
@@ -116,6 +127,8 @@ pub struct ExecError {
     pub cause: Box<StepError>,
     /// How far back things are.
     pub aftermath: Aftermath,
+    /// Volumes that lost what they held, whatever else was taken back.
+    pub emptied: Vec<Emptied>,
     /// What went less well than it should before and after.
     pub warnings: Vec<String>,
 }
@@ -125,13 +138,15 @@ pub struct ExecError {
 /// # Errors
 /// The first step that fails. Every device the plan suspended is resumed by then, and what had been done is taken back
 /// unless the plan was past its point of no return.
-pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Executed, ExecError> {
+pub fn execute(plan: &Plan, ports: &mut Ports<'_>, lock: &VgLock) -> Result<Executed, ExecError> {
     let mut run = Run {
         ports,
+        lock,
         numbers: plan.numbers.clone(),
         undo: Vec::new(),
         returnable: true,
         progress: Progress::of(plan),
+        emptied: Vec::new(),
         executed: Executed::default(),
     };
     for (place, planned) in plan.steps.iter().enumerate() {
@@ -148,7 +163,8 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, _lock: &VgLock) -> Result<Exe
                 // An expectation that fails may be about the change itself.
                 let only_devices = !matches!(planned.step, Step::ExpectPool { .. })
                     && plan.steps[place..].iter().all(|left| concerns_devices(&left.step));
-                return Err(run.fail(&planned.step, cause, only_devices));
+                let unzeroed = unzeroed(&plan.steps[place..]);
+                return Err(run.fail(&planned.step, cause, only_devices, unzeroed));
             }
         }
     }
@@ -191,13 +207,25 @@ fn concerns_devices(step: &Step) -> bool {
         | Step::RemoveDevice(_)
         | Step::RenameDevice { .. }
         | Step::Resume { .. }
-        | Step::ExpectPool { .. } => true,
+        | Step::ExpectPool { .. }
+        | Step::Unlock
+        | Step::Wipe(Wipe { how: How::Zero, .. }) => true,
         Step::Freeze { .. }
         | Step::Send { .. }
         | Step::SetTransaction { .. }
         | Step::Commit(_)
+        | Step::Wipe(Wipe { how: How::Discard, .. })
         | Step::PointOfNoReturn => false,
     }
+}
+
+/// The volumes that these steps overwrite with zeros.
+fn unzeroed(steps: &[Planned]) -> Vec<LvName> {
+    let wiped = steps.iter().filter_map(|planned| match &planned.step {
+        Step::Wipe(wipe) if wipe.how == How::Zero => Some(wipe.volume.clone()),
+        _ => None,
+    });
+    wiped.collect()
 }
 
 /// What udev's rules are told of a device.
@@ -211,10 +239,12 @@ pub(super) fn udev_flags(role: Role) -> UdevFlags {
 
 struct Run<'r, 'p> {
     ports: &'r mut Ports<'p>,
+    lock: &'r VgLock,
     numbers: BTreeMap<DevRef, DevNo>,
     undo: Vec<Step>,
     returnable: bool,
     progress: Progress,
+    emptied: Vec<Emptied>,
     executed: Executed,
 }
 
@@ -251,6 +281,14 @@ impl Run<'_, '_> {
                 Ok(self.ports.kernel.message(tpool, &format!("set_transaction_id {from} {to}"))?)
             }
             Step::Commit(commit) => self.commit(commit),
+            Step::Wipe(wipe) => self.wipe(wipe),
+            Step::Unlock => {
+                self.ports.store.keep_copy();
+                self.lock.release();
+                // What is there may become somebody's from now on.
+                self.undo.clear();
+                Ok(())
+            }
             Step::PointOfNoReturn => {
                 self.returnable = false;
                 self.undo.clear();
@@ -412,7 +450,7 @@ impl Run<'_, '_> {
 
     /// Takes back what was done, unless the step that failed may have made the new state the one that counts. What the
     /// text still names, because it could not be taken back, stays: recovery leads on from there.
-    fn fail(mut self, step: &Step, cause: StepError, only_devices: bool) -> ExecError {
+    fn fail(mut self, step: &Step, cause: StepError, only_devices: bool, unzeroed: Vec<LvName>) -> ExecError {
         self.progress.end();
         self.progress.tell(self.ports.host);
         let mut failures = Vec::new();
@@ -432,6 +470,8 @@ impl Run<'_, '_> {
         let stuck = matches!(&cause, StepError::Freeze(FreezeError::Resume { .. }));
         let aftermath = if self.returnable && failures.is_empty() && !decided && !stuck {
             Aftermath::TakenBack
+        } else if !self.returnable && only_devices && !unzeroed.is_empty() {
+            Aftermath::NotZeroed { volumes: unzeroed }
         } else if !self.returnable && only_devices {
             Aftermath::OnlyDevices
         } else {
@@ -441,6 +481,7 @@ impl Run<'_, '_> {
             step: step.to_string(),
             cause: Box::new(cause),
             aftermath,
+            emptied: self.emptied,
             warnings: self.executed.warnings,
         }
     }

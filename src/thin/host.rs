@@ -1,23 +1,31 @@
 //! The host: marks under /run, thin_check, the guard process.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+
 use crate::exec::udev_flags;
-use crate::ports::{CheckFailure, Guard, Holders, Host, MarkFailure, Onlooker};
+use crate::ports::{CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure, Onlooker};
 use crate::stack::{ReadAhead, Role};
 use base::ids::{DevNo, LvmUuid};
 use base::units::Sectors;
 use dm::name::DmName;
+use sys::blkdev;
 use sys::guard::{Endangered, ResumeGuard};
 use sys::io::holders::{Holder, holders};
 use sys::io::roots::read_attribute;
 use sys::memory::MemoryLocked;
+use sys::signals::take_stop;
 
 /// Where marks are kept: gone after a reboot, when anything may have been left behind.
 pub const STATE_DIR: &str = "/run/thinvol";
@@ -198,6 +206,23 @@ impl Host for LinuxHost {
         fs::write(format!("/sys/dev/block/{dev}/bdi/read_ahead_kb"), kib.to_string())
     }
 
+    fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno> {
+        let node = format!("/dev/dm-{}", dev.minor);
+        // Of a block device, O_EXCL without O_CREAT means: if nobody else uses it so, such as a mount.
+        let file = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_EXCL.bits()).open(node);
+        let file = file.map_err(|error| errno_of(&error))?;
+        let rdev = file.metadata().map_err(|error| errno_of(&error))?.rdev();
+        let is = (nix::sys::stat::major(rdev), nix::sys::stat::minor(rdev));
+        if is != (u64::from(dev.major), u64::from(dev.minor)) {
+            return Err(Errno::ENXIO);
+        }
+        Ok(Box::new(Held(file)))
+    }
+
+    fn stop_asked(&self) -> Option<Signal> {
+        take_stop()
+    }
+
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
@@ -211,6 +236,27 @@ impl Host for LinuxHost {
             onlooker.progress(done, of);
         }
     }
+}
+
+/// A device that is open for this process alone.
+struct Held(File);
+
+impl HeldDevice for Held {
+    fn discard(&self, start: u64, length: u64) -> Result<(), Errno> {
+        blkdev::discard(self.0.as_fd(), start, length).map_err(|error| errno_of(&error))
+    }
+
+    fn zero(&self, start: u64, length: u64) -> Result<(), Errno> {
+        blkdev::zero(self.0.as_fd(), start, length).map_err(|error| errno_of(&error))
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.0.sync_all().map_err(|error| errno_of(&error))
+    }
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 impl LinuxHost {

@@ -24,3 +24,4 @@ pub mod stack;
 pub mod stamp;
 pub mod store;
 pub mod view;
+pub mod wipe;

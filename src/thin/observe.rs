@@ -115,6 +115,7 @@ impl Scope {
                 }
                 Request::Snapshot { origin: name, .. }
                 | Request::Remove { name }
+                | Request::Discard { name }
                 | Request::Deactivate { name } => scope.add(vg, name),
                 Request::Activate { name, .. }
                 | Request::Resize { name, .. }
@@ -125,6 +126,8 @@ impl Scope {
                     scope.add_with_table(vg, name);
                 }
                 Request::ActivateAll { .. } | Request::DeactivateAll => scope.all = true,
+                // What it creates is not there to be looked at.
+                Request::Zero { .. } => {}
             }
         }
         scope
@@ -300,6 +303,8 @@ fn makes_device(request: &Request) -> bool {
         | Request::Activate { .. }
         | Request::ActivateAll { .. } => true,
         Request::Remove { .. }
+        | Request::Discard { .. }
+        | Request::Zero { .. }
         | Request::Rename { .. }
         | Request::Deactivate { .. }
         | Request::DeactivateAll => false,

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use super::stack::{DevRef, DeviceSpec};
+use super::wipe::Wipe;
 use base::ids::{DevNo, LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
 use dm::kernel::Suspend;
 use dm::name::DmName;
@@ -141,6 +142,10 @@ pub enum Step {
     },
     /// Write a text to all metadata areas.
     Commit(Box<Commit>),
+    /// Discard or zero all of a volume.
+    Wipe(Wipe),
+    /// Give the lock of the volume group back: what follows concerns nobody but new volumes.
+    Unlock,
     /// From here on nothing is taken back.
     PointOfNoReturn,
 }
@@ -336,6 +341,8 @@ impl fmt::Display for Step {
                     join(&commit.changes)
                 )
             }
+            Self::Wipe(wipe) => wipe.fmt(f),
+            Self::Unlock => write!(f, "unlock the volume group"),
             Self::PointOfNoReturn => write!(f, "(from here on the change is completed, not taken back)"),
         }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::meta::DeviceDetails;
@@ -132,6 +133,27 @@ pub trait Guard {
     fn disarm(self: Box<Self>);
 }
 
+/// A block device that this process has open, and nobody else has so: none can mount it, and none can remove it.
+pub trait HeldDevice {
+    /// Tells it that what it holds in a range of bytes is not needed any more.
+    ///
+    /// # Errors
+    /// The kernel's: EOPNOTSUPP if it takes no discards.
+    fn discard(&self, start: u64, length: u64) -> Result<(), Errno>;
+
+    /// Makes a range of bytes read as zeros.
+    ///
+    /// # Errors
+    /// The kernel's: ENOSPC if its pool is full.
+    fn zero(&self, start: u64, length: u64) -> Result<(), Errno>;
+
+    /// Makes it all durable.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn sync(&self) -> Result<(), Errno>;
+}
+
 /// The host.
 pub trait Host {
     /// Forgets that a pool's devices match the text.
@@ -187,6 +209,17 @@ pub trait Host {
     /// # Errors
     /// If the kernel does not take it.
     fn set_read_ahead(&self, dev: DevNo, read_ahead: ReadAhead) -> io::Result<()>;
+
+    /// Opens a device for writing, if nobody else has it open in the same way, such as a mount.
+    ///
+    /// # Errors
+    /// The kernel's: EBUSY if somebody has.
+    fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno>;
+
+    /// A signal that has arrived while signals are held off, and that asks to stop. It is taken: whoever asks must stop.
+    fn stop_asked(&self) -> Option<Signal> {
+        None
+    }
 
     /// A monotonic clock.
     fn now(&self) -> Duration;

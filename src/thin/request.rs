@@ -50,6 +50,18 @@ pub enum Request {
         /// The volume.
         name: LvName,
     },
+    /// Has the disks below told that nothing is needed of a thin volume that the same batch removes. It cannot be taken
+    /// back if the removal fails, and it takes time, during which the volume group is locked.
+    Discard {
+        /// The volume.
+        name: LvName,
+    },
+    /// Overwrites a volume that the same batch creates with zeros, when all else is done and the volume group is
+    /// unlocked.
+    Zero {
+        /// The volume.
+        name: LvName,
+    },
     /// Gives a thin volume another size. An active one is grown while in use.
     Resize {
         /// The volume.

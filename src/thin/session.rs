@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::error::{EngineError, Kind};
-use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
+use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, WipeError, execute};
 use crate::frozen::FreezeError;
 use crate::observe::{ObserveError, Observer, Scope};
 use crate::observed::{Fresh, Observed, Policy};
@@ -227,8 +227,24 @@ impl Session<'_> {
 
 /// A failed plan as the command reports it.
 fn failed(error: ExecError, vg: &VgName) -> EngineError {
-    let ExecError { step, cause, aftermath, warnings } = error;
+    let ExecError { step, cause, aftermath, emptied, warnings } = error;
     let failed = match aftermath {
+        Aftermath::TakenBack if !emptied.is_empty() => {
+            let message = format!(
+                "could not {step}; no volume was removed, but what was discarded before is gone: {}",
+                listed(&emptied)
+            );
+            EngineError::caused(Kind::Partial, message, *cause)
+                .with_hint("the volumes are there and hold nothing any more: the same command removes them")
+        }
+        Aftermath::NotZeroed { volumes } => {
+            let message = format!(
+                "could not {step}; these volumes are made, but not wholly overwritten with zeros: {}",
+                listed(&volumes)
+            );
+            EngineError::caused(Kind::Partial, message, *cause)
+                .with_hint("they may show what others left in the pool: 'thinvol free' removes them")
+        }
         Aftermath::TakenBack => taken_back(&step, *cause, vg),
         Aftermath::OnlyDevices => {
             let message = format!("the change is made and stays, but could not {step}");
@@ -241,12 +257,19 @@ fn failed(error: ExecError, vg: &VgName) -> EngineError {
             for failure in failures {
                 message.push_str(&format!("; taking back failed: {failure}"));
             }
+            if !emptied.is_empty() {
+                message.push_str(&format!("; what was discarded is gone: {}", listed(&emptied)));
+            }
             EngineError::caused(Kind::Partial, message, *cause).with_hint(format!(
                 "'thinvol recover {vg}' finishes or clears it; so does the next change of this volume group"
             ))
         }
     };
     failed.after(&[], &warnings)
+}
+
+fn listed<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn taken_back(step: &str, cause: StepError, vg: &VgName) -> EngineError {
@@ -259,6 +282,7 @@ fn taken_back(step: &str, cause: StepError, vg: &VgName) -> EngineError {
         },
         StepError::Check(_) => Kind::Corrupt,
         StepError::Freeze(FreezeError::TooSlow { .. }) => Kind::Busy,
+        StepError::Wipe(WipeError::InUse { .. } | WipeError::Another) => Kind::Busy,
         _ => Kind::Refused,
     };
     let hint = match &cause {

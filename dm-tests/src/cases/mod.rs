@@ -35,7 +35,9 @@ pub mod selftest;
 pub mod snapshots;
 pub mod storage_cfg;
 pub mod store;
+pub mod told;
 pub mod udev;
+pub mod wiped;
 
 mod own_lvm;
 pub mod together;

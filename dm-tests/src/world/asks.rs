@@ -56,6 +56,16 @@ pub fn remove(name: &str) -> Request {
     Request::Remove { name: lv(name) }
 }
 
+/// A discard of what is removed.
+pub fn discard(name: &str) -> Request {
+    Request::Discard { name: lv(name) }
+}
+
+/// Zeros for what is created.
+pub fn zero(name: &str) -> Request {
+    Request::Zero { name: lv(name) }
+}
+
 /// A size for a volume: so many extents of 4 MiB, fewer than it has only if `shrink`.
 pub fn resize(name: &str, extents: u64, shrink: bool) -> Request {
     let size = NewSize::To(Sectors::new(extents * EXTENT.get()));

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use base::ids::{DevNo, LvmUuid};
-use base::units::Sectors;
+use base::units::{Bytes, Sectors};
 use dm::kernel::{Kernel as _, UdevEvent};
 use dm::name::DmName;
 use dm::sim::SimKernel;
 use nix::errno::Errno;
-use thin::ports::{CheckFailure, Guard, Holders, Host, MarkFailure};
+use nix::sys::signal::Signal;
+use thin::ports::{CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure};
 use thin::stack::ReadAhead;
 
 /// What the host remembers and how it behaves.
@@ -35,6 +36,10 @@ pub struct HostState {
     pub checks: usize,
     /// The clock.
     pub clock: Duration,
+    /// How many pieces of volumes may be discarded or zeroed before the disks fail.
+    pub pieces_that_work: Option<usize>,
+    /// How many before the user asks to stop.
+    pub pieces_before_stop: Option<usize>,
     /// A device that a process has open, and when it lets go of it. Any other is held for good.
     pub lets_go: Option<(DmName, Duration)>,
 }
@@ -101,6 +106,62 @@ impl Drop for SimGuard {
     }
 }
 
+/// A device that is open for this process.
+struct SimHeld {
+    kernel: Rc<SimKernel>,
+    state: Rc<RefCell<HostState>>,
+    name: DmName,
+}
+
+impl SimHeld {
+    fn piece(&self) -> Result<(), Errno> {
+        self.kernel.waits_for("a disk that discards or zeroes");
+        if self.kernel.stopped() {
+            return Err(Errno::ESHUTDOWN);
+        }
+        let mut state = self.state.borrow_mut();
+        if let Some(left) = &mut state.pieces_before_stop {
+            *left = left.saturating_sub(1);
+        }
+        match &mut state.pieces_that_work {
+            Some(0) => Err(Errno::EIO),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn sectors(bytes: u64) -> Sectors {
+    Bytes::new(bytes).to_sectors_ceil()
+}
+
+impl HeldDevice for SimHeld {
+    fn discard(&self, start: u64, length: u64) -> Result<(), Errno> {
+        self.piece()?;
+        self.kernel.discard(&self.name, sectors(start), sectors(length))
+    }
+
+    fn zero(&self, start: u64, length: u64) -> Result<(), Errno> {
+        self.piece()?;
+        let (start, length) = (sectors(start).get(), sectors(length).get());
+        (start..start + length).try_for_each(|sector| self.kernel.write(&self.name, Sectors::new(sector), 0))
+    }
+
+    fn sync(&self) -> Result<(), Errno> {
+        self.kernel.flush(&self.name)
+    }
+}
+
+impl Drop for SimHeld {
+    fn drop(&mut self) {
+        // It is gone with a machine that stopped.
+        let _ = self.kernel.close(&self.name);
+    }
+}
+
 impl Host for SimHost {
     fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
         if self.state.borrow().marks_stick {
@@ -163,6 +224,16 @@ impl Host for SimHost {
     fn set_read_ahead(&self, _: DevNo, _: ReadAhead) -> io::Result<()> {
         self.kernel.waits_for("sysfs");
         Ok(())
+    }
+
+    fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno> {
+        let name = self.kernel.name_of(dev).ok_or(Errno::ENXIO)?;
+        self.kernel.open(&name)?;
+        Ok(Box::new(SimHeld { kernel: Rc::clone(&self.kernel), state: Rc::clone(&self.state), name }))
+    }
+
+    fn stop_asked(&self) -> Option<Signal> {
+        (self.state.borrow().pieces_before_stop == Some(0)).then_some(Signal::SIGINT)
     }
 
     fn now(&self) -> Duration {

@@ -71,7 +71,7 @@ impl Machine {
         let text = [text, b"\0"].concat();
         let mut images = Vec::new();
         for place in 0..pvs {
-            kernel.add_disk(disk_number(place), Sectors::new(PV_SECTORS));
+            kernel.add_disk_with_discard(disk_number(place), Sectors::new(PV_SECTORS));
             let shape =
                 PvShape { device_size: DISK_BYTES, mdas: [mda, 0], ..PvShape::default_with(pv_uuid(place)) };
             let disk = shape.make(&disk_name(place), &timeline);

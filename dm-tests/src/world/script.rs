@@ -13,7 +13,9 @@ use lvm2::format::volume_list::VolumeLists;
 use thin::error::EngineError;
 use thin::request::{Attributes, NewSize, Request};
 
-use super::asks::{Start, activate, activate_anyway, create_in, deactivate, remove, rename, roll_back};
+use super::asks::{
+    Start, activate, activate_anyway, create_in, deactivate, discard, remove, rename, roll_back, zero,
+};
 use super::machine::{Machine, pvs};
 use super::reader::metadata_place;
 use super::state::told;
@@ -116,6 +118,14 @@ impl Player {
             }
             ("fail", ["pool"]) => did(kernel.fail_pool(&tpool()))?,
             ("fail", ["commit"]) => did(kernel.fail_commits(&tpool(), 1))?,
+            ("fail", ["disks", "after", pieces]) => {
+                let pieces = number(pieces)?.try_into().ok();
+                machine.host.set(|host| host.pieces_that_work = pieces);
+            }
+            ("stop", ["after", pieces]) => {
+                let pieces = number(pieces)?.try_into().ok();
+                machine.host.set(|host| host.pieces_before_stop = pieces);
+            }
             ("fail", ["check"]) => {
                 machine.host.set(|host| host.check_fails = Some("bad checksum in btree".into()))
             }
@@ -372,6 +382,8 @@ fn request(words: &[&str]) -> Result<Request, String> {
             freeze: !options.contains(&"no-freeze"),
         },
         ["remove", old] => remove(old),
+        ["discard", old] => discard(old),
+        ["zero", new] => zero(new),
         ["resize", which, size, options @ ..] => {
             let by = size.starts_with('+');
             let mib = number(size.trim_start_matches('+').trim_end_matches('M'))?;

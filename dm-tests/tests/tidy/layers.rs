@@ -53,6 +53,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (31, "thin::lineage", true),
     (31, "thin::allocate", true),
     (31, "thin::stack", true),
+    (31, "thin::wipe", true),
     (32, "thin::plan", true),
     (33, "thin::observed", true),
     (34, "thin::guards", true),

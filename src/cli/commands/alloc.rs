@@ -6,17 +6,13 @@ use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::{CliError, Code};
 use crate::help::changing;
-use crate::lookup;
 use crate::resolve::Volume;
-use crate::transaction::{Ask, Changes, Wanted, by_vg, transact_and};
-use crate::wipe::{Wipe, wipe};
+use crate::transaction::{Ask, Wanted, by_vg, transact};
 use base::ids::LvName;
 use base::units::Sectors;
-use base::units::size::{Rounded, SizeError, Unit, parse_size};
+use base::units::size::{SizeError, Unit, parse_size};
 use config::names::{self, DiskNumbers};
-use dm::status::PoolStatus;
 use lvm2::format::model::Vg;
-use thin::engine::View;
 use thin::request::Request;
 
 const HELP: &str = changing!(
@@ -83,26 +79,21 @@ impl AllocArgs {
             "" => None,
             name => Some(names::check(self.vmid, name)?),
         };
-        if self.zero && self.change.no_udev_sync {
-            return Err(CliError::usage("--zero writes through the volume's device node, which udev makes")
-                .hint("leave out --no-udev-sync"));
-        }
-        if self.zero {
-            room(&context.reader()?.view_pools(&storage.vg)?, &storage.pool, size)?;
-        }
         let resolve = |vg: &Vg, _: &[()]| {
             let name = match &name {
                 Some(name) => name.clone(),
                 None => free_name(vg, &disk_numbers(vg), self.vmid)?,
             };
-            Ok(Ask {
-                wanted: vec![self.wanted(&storage.pool, &storage.volume(name), size)],
-                notes: rounded(vg, size),
-            })
+            let volume = storage.volume(name);
+            let mut wanted = vec![self.wanted(&storage.pool, &volume, size)];
+            wanted.extend(self.zero.then(|| Wanted {
+                request: Request::Zero { name: volume.lv.clone() },
+                asked: volume.to_string(),
+                said: String::new(),
+            }));
+            Ok(Ask { wanted, notes: rounded(vg, size) })
         };
-        transact_and(context, &self.change, by_vg([(storage.vg.clone(), ())]), resolve, |changes| {
-            if self.zero { zero(context, changes) } else { Ok(()) }
-        })
+        transact(context, &self.change, by_vg([(storage.vg.clone(), ())]), resolve)
     }
 
     fn wanted(&self, pool: &LvName, volume: &Volume, size: Sectors) -> Wanted {
@@ -116,43 +107,6 @@ impl AllocArgs {
         };
         Wanted { request, said: format!("successfully created '{volume}'"), asked: volume.to_string() }
     }
-}
-
-/// Zeroes the volumes that were made.
-fn zero(context: &Context, changes: &Changes) -> Result<(), CliError> {
-    let engine = context.reader()?;
-    for made in changes.volumes() {
-        let volume = context.resolver.volume(made)?;
-        let vg = engine.metadata(&volume.vg)?;
-        wipe(Wipe::Zero, lookup::volume(&vg, &volume)?, &volume, || engine.view(&volume.vg)).map_err(
-            |error| {
-                let told = format!("'{volume}' was created, but not all of it was zeroed");
-                error.within(Code::Partial, told).hint(format!("'thinvol free {volume}' removes it"))
-            },
-        )?;
-    }
-    Ok(())
-}
-
-/// Whether a pool, if it runs, has room for all of a volume: a write without room would wait for some.
-fn room(view: &View, pool: &LvName, size: Sectors) -> Result<(), CliError> {
-    let Some(pool) = view.pools.iter().find(|seen| seen.name == *pool) else { return Ok(()) };
-    let Some(PoolStatus::Working(status)) = &pool.status else { return Ok(()) };
-    let chunks = status.data.total.saturating_sub(status.data.used);
-    let free = Sectors::new(chunks.saturating_mul(pool.chunk_size.get()));
-    if size <= free {
-        return Ok(());
-    }
-    let rounded = |size: Sectors| size.to_bytes().map(|bytes| Rounded(bytes).to_string()).unwrap_or_default();
-    let (wanted, left) = (rounded(size), rounded(free));
-    Err(CliError::new(
-        Code::Refused,
-        format!(
-            "pool '{}/{}' has {left} left, a zeroed volume takes all its {wanted}",
-            view.vg.name, pool.name
-        ),
-    )
-    .hint("leave out --zero, or extend the pool"))
 }
 
 /// The next free disk name of a guest.

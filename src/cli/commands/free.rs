@@ -10,7 +10,6 @@ use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
-use crate::wipe::{Wipe, wipe};
 use base::ids::LvName;
 use lvm2::format::model::Vg;
 use thin::lineage::{Lineage, Relation};
@@ -41,8 +40,10 @@ pub struct FreeArgs {
     #[arg(long)]
     pub force: bool,
 
-    /// Discard what the volumes hold first, so that the disks below are told; takes time, and is not taken
-    /// back if the removal fails
+    /// Discard all that goes first, so that the disks below are told. It is a step of the plan, after all checks: it
+    /// takes time, during which the volume group is locked, and is not taken back if a later step fails or a signal
+    /// stops it; the exit code is 5 then, and what was emptied is named. What a volume shares with one that stays, and
+    /// an end of it that is no whole chunk of the pool, the disks do not hear of
     #[arg(long)]
     pub discard: bool,
 
@@ -64,39 +65,31 @@ impl FreeArgs {
                 volumes.push(volume);
             }
         }
-        if self.discard && !self.change.dry_run {
-            self.discard_all(context, &volumes)?;
-        }
         let wishes = by_vg(volumes.into_iter().map(|volume| (volume.vg.clone(), volume)));
         transact(context, &self.change, wishes, |vg, volumes| self.ask(vg, volumes))
     }
 
     fn ask(&self, vg: &Vg, volumes: &[Volume]) -> Result<Ask, CliError> {
-        ask(vg, volumes, self.snapshots, self.force)
-    }
-
-    /// Discards what the volumes hold, once it is known that they may be removed.
-    fn discard_all(&self, context: &Context, volumes: &[Volume]) -> Result<(), CliError> {
-        let planning = context.open(&ChangeOptions { dry_run: true, ..self.change.clone() })?;
-        let engine = context.open(&self.change)?;
-        for (name, volumes) in by_vg(volumes.iter().map(|volume| (volume.vg.clone(), volume.clone()))) {
-            planning.change_with(&name, |vg| {
-                let wanted = self.ask(vg, &volumes)?.wanted;
-                Ok::<_, CliError>(wanted.into_iter().map(|wanted| wanted.request).collect())
-            })?;
-            let vg = planning.metadata(&name)?;
-            for volume in &volumes {
-                let Some(lv) = vg.lv(&volume.lv).filter(|lv| lv.is_writable()) else { continue };
-                let request = Request::Activate { name: volume.lv.clone(), ignore_skip: true };
-                engine.change(&name, &[request])?;
-                wipe(Wipe::Discard, lv, volume, || planning.view(&name)).map_err(|error| {
-                    let code = error.code;
-                    error.within(code, format!("'{volume}' could not be discarded; nothing was removed"))
-                })?;
-            }
+        let mut ask = ask(vg, volumes, self.snapshots, self.force)?;
+        if self.discard {
+            discard_first(&mut ask);
         }
-        Ok(())
+        Ok(ask)
     }
+}
+
+/// Has everything that is removed discarded, snapshots too: the last of those that share a chunk gives it back.
+fn discard_first(ask: &mut Ask) {
+    let discards = ask.wanted.iter().filter_map(|wanted| match &wanted.request {
+        Request::Remove { name } => Some(Wanted {
+            request: Request::Discard { name: name.clone() },
+            asked: wanted.asked.clone(),
+            said: String::new(),
+        }),
+        _ => None,
+    });
+    let discards: Vec<Wanted> = discards.collect();
+    ask.wanted.splice(0..0, discards);
 }
 
 fn ask(vg: &Vg, volumes: &[Volume], snapshots: bool, force: bool) -> Result<Ask, CliError> {

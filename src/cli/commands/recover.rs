@@ -60,6 +60,10 @@ impl Answer for Recovered {
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
+
+    fn tells_of_changes(&self) -> bool {
+        self.executed && self.volume_groups.iter().any(|group| !group.recovered.is_empty())
+    }
 }
 
 impl RecoverArgs {
@@ -90,8 +94,7 @@ impl RecoverArgs {
                 }
             }
         }
-        context.print(&answer)?;
-        failure.map_or(Ok(()), Err)
+        context.conclude(&answer, failure)
     }
 }
 

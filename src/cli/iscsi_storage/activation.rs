@@ -74,6 +74,10 @@ impl Answer for Done {
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
+
+    fn tells_of_changes(&self) -> bool {
+        self.executed && !self.storages.is_empty()
+    }
 }
 
 /// Addresses of storages and LUNs of type iscsi among texts; `None` if there are none. What was switched off while it
@@ -160,8 +164,8 @@ pub fn run(
     match failure {
         Some(error) if done.storages.is_empty() => Err(error),
         Some(error) => {
-            context.print(&done)?;
-            Err(error.within(Code::Partial, "what is printed was done, and then this failed"))
+            let failure = error.within(Code::Partial, "what is printed was done, and then this failed");
+            context.conclude(&done, Some(failure))
         }
         None => context.print(&done),
     }

@@ -84,8 +84,7 @@ pub fn transact_lines<T>(
     let mode = Mode { dry_run: options.dry_run, keep_going };
     let (mut changes, failure) = carry_out(&port, mode, lines, resolve)?;
     changes.warnings.splice(0..0, context.resolver.warnings());
-    context.print(&changes)?;
-    failure.map_or(Ok(()), Err)
+    context.conclude(&changes, failure)
 }
 
 impl<T> Lines<T> {

@@ -170,6 +170,35 @@ impl World {
         self.write_disk(dev, sector, value)
     }
 
+    pub(super) fn discard_at(&mut self, minor: u32, start: u64, length: u64) -> Result<(), Errno> {
+        self.must_flow(minor)?;
+        if self.device(minor)?.read_only {
+            return Err(Errno::EPERM);
+        }
+        let Step::Thin(thin, start) = self.step(minor, start)? else { return Err(Errno::EOPNOTSUPP) };
+        let key = Self::minor_of(thin.pool).ok_or(Errno::EIO)?;
+        let pool = self.pools.get(&key).ok_or(Errno::EIO)?;
+        let (store, data, features) = (pool.store, pool.data, pool.params);
+        if features.is_some_and(|features| features.ignore_discard) {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let passes =
+            features.is_none_or(|features| !features.no_discard_passdown) && self.understands_discard(data);
+        let store = self.stores.get_mut(&store).ok_or(Errno::EIO)?;
+        let size = store.chunk_size;
+        let mut unmapped = Vec::new();
+        let mappings = Arc::make_mut(&mut store.device_mut(thin.id.get())?.mappings);
+        for chunk in start.div_ceil(size)..(start + length) / size {
+            unmapped.extend(mappings.remove(&chunk).map(|mapping| mapping.block));
+        }
+        unmapped.retain(|block| passes && store.working.mapped().all(|other| other != *block));
+        for sector in unmapped.iter().flat_map(|block| block * size..(block + 1) * size) {
+            let (disk, at) = self.place(data, sector)?;
+            self.write_disk(disk, at, 0)?;
+        }
+        Ok(())
+    }
+
     fn chunk(&self, thin: &ThinParams, sector: u64) -> Result<Chunk, Errno> {
         let minor = Self::minor_of(thin.pool).ok_or(Errno::EIO)?;
         let pool = self.pools.get(&minor).ok_or(Errno::EIO)?;

@@ -98,7 +98,7 @@ pub(super) struct Metadata {
 
 impl Metadata {
     /// The chunks that its devices and those it holds map, some more than once.
-    fn mapped(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn mapped(&self) -> impl Iterator<Item = u64> {
         let held = self.superblock.held.iter().flat_map(|held| held.devices.values());
         let devices = self.devices.values().chain(held);
         devices.flat_map(|device| device.mappings.values()).map(|mapping| mapping.block)

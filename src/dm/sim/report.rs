@@ -124,7 +124,7 @@ impl World {
         })
     }
 
-    fn understands_discard(&self, dev: DevNo) -> bool {
+    pub(super) fn understands_discard(&self, dev: DevNo) -> bool {
         match Self::minor_of(dev) {
             None => self.discard_disks.contains(&dev),
             Some(minor) => self

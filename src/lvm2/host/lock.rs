@@ -11,6 +11,7 @@
 //!   stray daemon inherits would never be released. A child made by `fork` alone still shares the lock, on purpose:
 //!   what takes over from a dead parent takes over its lock.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -106,7 +107,7 @@ impl Locks {
     /// [`LockError`]: nothing is locked then.
     pub fn vg_for_write(&self, name: &VgName) -> Result<VgLock, LockError> {
         let file = self.acquire(&self.vg_path(name), LockMode::Write, self.deadline())?;
-        Ok(VgLock { name: name.clone(), file })
+        Ok(VgLock { name: name.clone(), path: self.vg_path(name), file: RefCell::new(Some(file)) })
     }
 
     /// Locks one VG against change by others.
@@ -211,7 +212,9 @@ struct Deadline {
 #[derive(Debug)]
 pub struct VgLock {
     name: VgName,
-    file: FileLock,
+    path: PathBuf,
+    /// Nothing once it is given back.
+    file: RefCell<Option<FileLock>>,
 }
 
 impl VgLock {
@@ -222,13 +225,18 @@ impl VgLock {
 
     /// The lock file.
     pub fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
+    }
+
+    /// Gives it back early: for work that concerns no volume anybody else may change.
+    pub fn release(&self) {
+        drop(self.file.borrow_mut().take());
     }
 
     /// Whether the lock file still is the one we hold. It is, unless someone deleted it behind every locker's back:
     /// another could then hold a lock of the same name, and a commit must not go on.
     pub fn is_intact(&self) -> bool {
-        self.file.is_current()
+        self.file.borrow().as_ref().is_some_and(FileLock::is_current)
     }
 }
 

@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use base::ids::DevNo;
 
@@ -33,6 +33,7 @@ pub enum Holder {
     /// A mounted file system.
     Mount {
         /// Where.
+        #[serde(serialize_with = "lossy")]
         target: PathBuf,
         /// A process of the mount namespace it is in, if that is not this process's own.
         namespace_of: Option<Process>,
@@ -55,6 +56,12 @@ pub struct Process {
     pub pid: u32,
     /// The name of its program, at most 15 bytes; empty if it could not be read.
     pub comm: String,
+}
+
+/// A path as a text: what is not UTF-8 is replaced, for a name that somebody gave a mount must not keep anything from
+/// being told.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl Process {

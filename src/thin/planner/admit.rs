@@ -63,6 +63,8 @@ impl Draft<'_> {
                 self.snapshot(origin, &wanted, *freeze)
             }
             Request::Remove { name } => self.remove(name),
+            Request::Discard { name } => self.discard(name),
+            Request::Zero { name } => self.zero(name),
             Request::Resize { name, size, shrink } => self.resize(name, *size, *shrink),
             Request::Rename { name, to } => self.rename(name, to),
             Request::Modify { name, attributes } => self.modify(name, attributes),

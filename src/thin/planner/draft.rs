@@ -97,6 +97,10 @@ pub(super) struct Draft<'a> {
     pub words: Vec<String>,
     /// Existing volumes that a request removes, by the name they have.
     pub removed: BTreeSet<LvName>,
+    /// Those among them that are discarded first.
+    pub discards: BTreeSet<LvName>,
+    /// New volumes that are overwritten with zeros.
+    pub zeroes: Vec<LvName>,
     /// Existing volumes that stay and change, by the name they have before.
     pub altered: BTreeMap<LvName, Alteration>,
     /// The names that requests give to existing volumes, with the names they have before.
@@ -129,6 +133,8 @@ impl<'a> Draft<'a> {
             edits: Vec::new(),
             words: Vec::new(),
             removed: BTreeSet::new(),
+            discards: BTreeSet::new(),
+            zeroes: Vec::new(),
             altered: BTreeMap::new(),
             renamed: BTreeMap::new(),
             renames: Vec::new(),
@@ -192,6 +198,15 @@ impl<'a> Draft<'a> {
         let thin = lv
             .thin()
             .ok_or_else(|| Refusal::rule(format!("{}/{name} is not a thin volume", self.vg().name)))?;
+        Ok((lv, thin))
+    }
+
+    /// An existing thin volume, by the name it has before the batch.
+    pub(super) fn thin_before(&self, name: &LvName) -> Result<(&'a Lv, &'a Thin), Refusal> {
+        let lv = self.before(name)?;
+        let thin = lv.thin();
+        let thin =
+            thin.ok_or_else(|| Refusal::rule(format!("{}/{name} is not a thin volume", self.vg().name)))?;
         Ok((lv, thin))
     }
 

@@ -11,6 +11,7 @@ mod mismatch;
 mod order;
 mod pools;
 mod repair;
+mod wipe;
 
 pub use order::plan;
 pub use repair::{Repair, repair};

@@ -23,6 +23,7 @@ use lvm2::format::model::{Lv, Vg};
 pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> Result<Plan, Refusal> {
     let mut draft = Draft::new(metadata, observed);
     admit_all(&mut draft, requests)?;
+    draft.check_discarded()?;
     let removed: Vec<LvName> = draft.removed.iter().cloned().collect();
     removed.iter().for_each(|name| draft.say_what_stays(name));
     let mut sequence = Sequence::new(&draft);
@@ -32,6 +33,7 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     sequence.deactivations()?;
     sequence.activations()?;
     sequence.stop_idle_pools()?;
+    sequence.zero()?;
     let mut plan = sequence.plan;
     plan.outcomes = draft.outcomes;
     plan.warnings.extend(draft.warnings);
@@ -94,6 +96,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         self.warn_of_overcommit(after);
         self.remove_devices()?;
         self.take_down_altered()?;
+        self.discard()?;
         for name in self.draft.pools.keys() {
             self.plan.push(Step::MarkDirty { pool: self.draft.pool(name)?.0.id });
         }
@@ -143,7 +146,8 @@ impl<'d, 'a> Sequence<'d, 'a> {
 
     fn remove_devices(&mut self) -> Result<(), Refusal> {
         for (name, change) in &self.draft.pools {
-            for removal in &change.removals {
+            let discarded = |name: &LvName| self.draft.discards.contains(name);
+            for removal in change.removals.iter().filter(|removal| !discarded(&removal.name)) {
                 if let Some(spec) = &removal.device {
                     self.take_down(spec);
                     self.release(name)?;

@@ -121,10 +121,8 @@ impl DiscoverArgs {
             (0, _) => context.print(&answer),
             (1, 1) => Err(answer.failed.remove(0).error),
             (failed, all) => {
-                if failed < all {
-                    context.print(&answer)?;
-                }
-                Err(not_all(&answer.failed, all))
+                let failure = not_all(&answer.failed, all);
+                if failed < all { context.conclude(&answer, Some(failure)) } else { Err(failure) }
             }
         }
     }

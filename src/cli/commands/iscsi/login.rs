@@ -124,7 +124,7 @@ struct One {
     session: SessionShown,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Failed {
     target: String,
     portal: String,
@@ -155,6 +155,10 @@ impl Answer for LoggedIn {
 
     fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    fn tells_of_changes(&self) -> bool {
+        !self.sessions.is_empty()
     }
 }
 
@@ -196,8 +200,8 @@ impl LoginArgs {
         if answer.sessions.is_empty() && answer.failed.len() == 1 {
             return Err(answer.failed.remove(0).named());
         }
-        context.print(&answer)?;
-        failure(answer)
+        let failure = failure(answer.sessions.len(), &answer.failed);
+        context.conclude(&answer, failure)
     }
 
     fn wishes(&self, warnings: &mut Vec<String>) -> Result<Vec<Wish>, CliError> {
@@ -295,15 +299,15 @@ impl Failed {
 }
 
 /// The failure of several logins: that of all, or that some are missing.
-fn failure(answer: LoggedIn) -> Result<(), CliError> {
-    let (done, count) = (answer.sessions.len(), answer.failed.len());
-    let mut failed = answer.failed.into_iter().map(Failed::named);
-    let Some(first) = failed.next() else { return Ok(()) };
+fn failure(done: usize, failed: &[Failed]) -> Option<CliError> {
+    let count = failed.len();
+    let mut failed = failed.iter().cloned().map(Failed::named);
+    let first = failed.next()?;
     let code = if done == 0 { first.code } else { Code::Partial };
     let message = format!("{count} of {} sessions cannot be had", done + count);
     let mut error = first.within(code, message);
     for more in failed {
         error = error.along_with(more);
     }
-    Err(error)
+    Some(error)
 }

@@ -80,6 +80,10 @@ impl Answer for LoggedOut {
     fn notes(&self) -> &[String] {
         &self.notes
     }
+
+    fn tells_of_changes(&self) -> bool {
+        !self.sessions.is_empty()
+    }
 }
 
 impl LogoutArgs {
@@ -133,8 +137,8 @@ impl LogoutArgs {
         for target in targets.iter().filter(|target| !sessions.iter().any(|s| s.target == target.as_str())) {
             answer.notes.push(format!("there is no session to {target}"));
         }
-        context.print(&answer)?;
-        failure(failures, answer.sessions.len())
+        let failure = failure(failures, answer.sessions.len()).err();
+        context.conclude(&answer, failure)
     }
 }
 

@@ -79,6 +79,10 @@ impl Answer for Rescanned {
     fn warnings(&self) -> &[String] {
         &self.warnings
     }
+
+    fn tells_of_changes(&self) -> bool {
+        !self.sessions.is_empty()
+    }
 }
 
 impl RescanArgs {
@@ -116,8 +120,7 @@ impl RescanArgs {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        context.print(&answer)?;
-        failure.map_or(Ok(()), Err)
+        context.conclude(&answer, failure)
     }
 }
 

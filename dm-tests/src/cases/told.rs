@@ -1,0 +1,103 @@
+//! What is told when it is hard to tell: outputs that fail, names that a terminal would obey, files that are none.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+
+use anyhow::{Result, ensure};
+
+use crate::case::{Case, Tier};
+use crate::ctx::{Ctx, Storages};
+
+/// The cases of this file.
+pub const CASES: &[Case] = &[
+    Case { name: "told::done_but_not_said", tier: Tier::Full, limit_s: 300, run: done_but_not_said },
+    Case { name: "told::names_of_mounts", tier: Tier::Full, limit_s: 300, run: names_of_mounts },
+    Case { name: "told::no_file_to_replace", tier: Tier::Full, limit_s: 300, run: no_file_to_replace },
+];
+
+/// A change whose answer cannot be written is not told as "nothing was changed"; one that nobody listens to is made.
+fn done_but_not_said(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    let storages = Storages::new(ctx, "")?;
+    storages.ok(&format!("add lvmthin st --vgname {vg} --thinpool data"))?;
+    let run = |arguments: &str, to: &str| ctx.sh(&format!("thinvol {} {to}", storages.line(arguments)));
+    for json in ["", "--json"] {
+        let made = run(&format!("alloc {vg}/data 100 vm-100-a 8M {json}"), ">/dev/full")?;
+        ensure!(made.status == 5 && made.stderr.contains("it is done, but"), "{made:?}");
+        ensure!(ctx.fact(&format!("{vg}/vm-100-a"), "lv_active")? == "active");
+        ctx.ok("udevadm settle")?;
+        let gone = run(&format!("free {vg}/vm-100-a {json}"), ">/dev/full")?;
+        ensure!(gone.status == 5 && gone.stderr.contains("it is done, but"), "{gone:?}");
+        ensure!(ctx.fact(vg, "lv_name")? == "data");
+    }
+    let nodes = |value: &str| format!("set st --nodes {value} --json");
+    let set = run(&nodes("elsewhere"), ">/dev/full")?;
+    ensure!(set.status == 5 && fs::read_to_string(storages.file())?.contains("elsewhere"), "{set:?}");
+    let same = run(&nodes("elsewhere"), ">/dev/full")?;
+    ensure!(same.status == 1, "nothing was changed the second time: {same:?}");
+    let read = run(&format!("list {vg}/data"), ">/dev/full")?;
+    let empty = run(&format!("alloc {vg}/data 100 vm-100-a 8M --dry-run"), ">/dev/full")?;
+    ensure!((read.status, empty.status) == (0, 1), "an empty list is no output: {read:?} {empty:?}");
+    // A note and a warning go to standard error: the answer does not depend on it.
+    for deaf in ["2>&-", "2>/dev/full"] {
+        let made = run(&format!("alloc {vg}/data 100 vm-100-b 5000"), deaf)?;
+        ensure!(made.status == 0 && made.stdout.contains("successfully created"), "{deaf}: {made:?}");
+        ctx.ok("udevadm settle")?;
+        ctx.thinvol_ok(&format!("free {vg}/vm-100-b"))?;
+    }
+    ctx.agreed(vg)
+}
+
+/// Whoever may mount something chooses the name that root reads when the volume is in use.
+fn names_of_mounts(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-a 16M"))?;
+    ctx.ok(&format!("mkfs.ext4 -q {}", ctx.dev(vg, "vm-100-a").display()))?;
+    let mount = |name: &str| format!("{}/$(printf '{name}')", ctx.dir().display());
+    for name in ["a\\033]0;owned\\007\\nhint: rm -rf /", "b\\377\\302\\233c"] {
+        let (at, node) = (mount(name), ctx.dev(vg, "vm-100-a"));
+        let on = ctx.sh(&format!("mkdir \"{at}\" && mount {} \"{at}\"", node.display()))?;
+        ensure!(on.status == 0, "{on:?}");
+        let seen = (
+            ctx.sh(&format!("thinvol free {vg}/vm-100-a"))?,
+            ctx.sh(&format!("thinvol free --json {vg}/vm-100-a"))?,
+            ctx.sh(&format!("thinvol info --json {vg}/vm-100-a"))?,
+            ctx.sh(&format!("thinvol info {vg}/vm-100-a"))?,
+        );
+        let off = ctx.sh(&format!("umount \"{at}\""))?;
+        ensure!(off.status == 0, "{off:?}");
+        let (text, json, info, plain) = seen;
+        for ran in [&text, &json, &info, &plain] {
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            let obeyed = |c: char| c.is_control() && c != '\n';
+            ensure!(!said.contains(obeyed), "{ran:?}");
+            ensure!(said.contains("mounted on") || said.contains("target"), "{ran:?}");
+        }
+        ensure!(text.status == 4 && text.stderr.lines().count() == 2, "{text:?}");
+        ensure!((json.status, info.status, plain.status) == (4, 0, 0), "{json:?} {info:?} {plain:?}");
+        serde_json::from_str::<serde_json::Value>(&json.stderr)?;
+        serde_json::from_str::<serde_json::Value>(&info.stdout)?;
+    }
+    ctx.agreed(vg)
+}
+
+/// What is no regular file is not replaced by one, and not waited for.
+fn no_file_to_replace(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    let dir = ctx.dir().display().to_string();
+    ctx.ok(&format!("mkfifo {dir}/fifo"))?;
+    let add = format!("add lvmthin st --vgname {vg} --thinpool data");
+    for (path, is) in [("/dev/null", "a device"), (&*format!("{dir}/fifo"), "a FIFO"), (&*dir, "a directory")]
+    {
+        let ran = ctx.sh(&format!("timeout 20 thinvol --config {path} {add}"))?;
+        ensure!(ran.status == 1 && ran.stderr.contains(&format!("'{path}' is {is}")), "{ran:?}");
+    }
+    ensure!(fs::symlink_metadata("/dev/null")?.file_type().is_char_device());
+    ensure!(fs::symlink_metadata(format!("{dir}/fifo"))?.file_type().is_fifo());
+    ctx.ok(&format!("ln -s there/real.cfg {dir}/link.cfg"))?;
+    ctx.ok(&format!("mkdir {dir}/there"))?;
+    ctx.thinvol_ok(&format!("--config {dir}/link.cfg {add}"))?;
+    ensure!(fs::symlink_metadata(format!("{dir}/link.cfg"))?.is_symlink());
+    ensure!(fs::read_to_string(format!("{dir}/there/real.cfg"))?.contains("lvmthin: st"));
+    ctx.oracle(vg)
+}
