@@ -30,6 +30,9 @@ Exit codes:
   5  interrupted or done in part; 'thinvol recover' finishes it
   6  metadata is corrupt
   7  not supported
+  101  a fault in thinvol itself; 'thinvol recover' finishes what it had begun
+  128 + n  ended by signal n, 130 by Ctrl-C, 143 by SIGTERM: what had begun was carried through first, or
+     nothing was changed; a discard or zeroing is ended by it with 5 instead
 
 Errors go to standard error as 'error: …', 'caused by: …' and 'hint: …'; with --json as an object. Warnings and
 notes go to standard error; with --json they are in the answer instead.
@@ -172,8 +175,9 @@ pub enum Command {
     /// Remove volumes
     ///
     /// Removes thin volumes and frees the space only they use. Clones of a removed volume stay whole; so do
-    /// its snapshots, unless they are asked to go, too, or the volume is named by a storage id, as in
-    /// Proxmox VE. Which snapshots are its own is recorded, not read from names. A
+    /// its snapshots, unless they are asked to go, too (--with-snapshots), or the volume is named by a storage id, as in
+    /// Proxmox VE, and they are not asked to stay (--keep-snapshots). On a terminal it is asked before snapshots go that
+    /// nobody named; of one volume under two names neither is removed. Which snapshots are its own is recorded, not read from names. A
     /// template that volumes were cloned from is refused, and they are named. A volume in use is refused,
     /// and who uses it is named. A volume that does not exist is noted and counts as removed. The chunks go
     /// back to the pool, which zeroes them before it gives them to another volume, unless it was told not
@@ -210,7 +214,8 @@ pub enum Command {
     /// Make volumes what snapshots of them hold
     ///
     /// Makes thin volumes what snapshots of them hold, all of a volume group in one transaction. What the
-    /// volumes hold now is lost, unless another snapshot holds it. Any snapshot will do; newer ones stay. A
+    /// volumes hold now is lost, unless another snapshot holds it: it is said since when, and on a terminal it is asked
+    /// first. Any snapshot will do; newer ones stay. A
     /// volume keeps its name, uuid, flags and tags, and gets the size it had. It may be active; one in use
     /// is refused, and who uses it is named.
     Rollback(rollback::RollbackArgs),

@@ -1,6 +1,7 @@
 //! The `thinvol` command: arguments in, text or JSON and an exit code out. Only this module prints.
 
 pub mod args;
+mod ask;
 pub mod commands;
 pub mod configure;
 pub mod context;

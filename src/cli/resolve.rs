@@ -270,6 +270,10 @@ impl From<NameError> for CliError {
 impl From<LookupError> for CliError {
     fn from(error: LookupError) -> Self {
         let (code, hint) = match &error {
+            LookupError::Missing { hidden: Some(_), .. } => (
+                Code::NotFound,
+                "put an empty line before it, with line ends of a single line feed".to_owned(),
+            ),
             LookupError::Missing { file, .. } => (
                 Code::NotFound,
                 format!(
@@ -282,6 +286,9 @@ impl From<LookupError> for CliError {
         let shown = Self::from_error(code, &error).hint(hint);
         match error {
             LookupError::Unusable { issues, .. } => Self { causes: issues, ..shown },
+            LookupError::Missing { hidden: Some(hidden), file, .. } => {
+                Self { causes: vec![format!("{file} {hidden}")], ..shown }
+            }
             LookupError::Missing { .. } | LookupError::Twice { .. } => shown,
         }
     }
@@ -297,11 +304,14 @@ impl From<FileError> for CliError {
             | FileError::Io { .. }
             | FileError::TooLarge { .. }
             | FileError::NoFile { .. }
+            | FileError::NoConfiguration { .. }
             | FileError::Elsewhere { .. } => Code::Refused,
         };
         let shown = Self::from_error(code, &error);
         match &error {
-            FileError::NoFile { .. } => shown.hint("--config takes the path of a storage.cfg"),
+            FileError::NoFile { .. } | FileError::NoConfiguration { .. } => {
+                shown.hint("--config takes the path of a storage.cfg")
+            }
             FileError::Elsewhere { cluster, .. } => {
                 shown.hint(format!("name it by its path below '{}', where its lock is", cluster.display()))
             }

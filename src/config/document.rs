@@ -49,6 +49,8 @@ pub enum LookupError {
         id: String,
         /// The file.
         file: String,
+        /// A line that looks like its header and is none, if there is one.
+        hidden: Option<Hidden>,
     },
     /// Several sections have it.
     #[error("storage '{id}' is defined more than once: {file} lines {}", listed(lines))]
@@ -74,6 +76,24 @@ pub enum LookupError {
         /// What is wrong with its lines.
         issues: Vec<String>,
     },
+}
+
+/// A line that looks like the header of a section and lies in another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// The line, from 1.
+    pub line: usize,
+    /// The section that it is in.
+    pub section: String,
+    /// Why that did not end before.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, section, why } = self;
+        write!(f, "line {line} looks like its header and is read as a part of section '{section}': {why}")
+    }
 }
 
 fn listed(lines: &[usize]) -> String {
@@ -153,6 +173,10 @@ impl StorageCfg {
         let mut what = format!("ignore config line: {}", String::from_utf8_lossy(text).escape_debug());
         if section.is_some() && grammar::header(text).is_some() {
             what.push_str(" (a section ends at an empty line only)");
+        } else if let Some(why) = grammar::not_empty(text).filter(|_| section.is_some()) {
+            what.push_str(&format!(" ({why})"));
+        } else if text.starts_with("\u{feff}".as_bytes()) {
+            what.push_str(" (the file starts with a byte order mark)");
         }
         self.say(line, section.map(str::to_owned), None, what);
     }
@@ -203,11 +227,35 @@ impl StorageCfg {
         let file = self.file.clone();
         match self.by_id.get(id).map(Vec::as_slice) {
             Some([one]) => Ok(&self.sections[*one]),
-            None | Some([]) => Err(LookupError::Missing { id: id.to_owned(), file }),
+            None | Some([]) => Err(LookupError::Missing { id: id.to_owned(), file, hidden: self.hidden(id) }),
             Some(several) => {
                 let lines = several.iter().map(|place| self.sections[*place].raw.lines.start + 1).collect();
                 Err(LookupError::Twice { id: id.to_owned(), file, lines })
             }
+        }
+    }
+
+    /// Where a section of that id would begin, had the one before it ended.
+    fn hidden(&self, id: &str) -> Option<Hidden> {
+        self.sections.iter().find_map(|section| {
+            let is_header = |line: &&usize| {
+                grammar::header(self.lines.line(**line)).is_some_and(|(_, hidden)| hidden == id)
+            };
+            let line = *section.raw.ignored.iter().find(is_header)?;
+            let before = (section.raw.lines.start + 1..line).rev().map(|line| self.lines.line(line)).next();
+            let why = before.and_then(grammar::not_empty).unwrap_or("no empty line stands before it");
+            Some(Hidden { line: line + 1, section: section.raw.id.clone(), why })
+        })
+    }
+
+    /// Why nothing in the file is a section, if nothing is although something stands there.
+    pub fn is_no_configuration(&self) -> Option<&'static str> {
+        let text = self.lines.text();
+        match text {
+            _ if !self.sections.is_empty() || self.issues.is_empty() => None,
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("it is a text of UTF-16"),
+            text if text.contains(&0) => Some("it is no text"),
+            _ => Some("no line of it is the header of a section, '<type>: <id>'"),
         }
     }
 

@@ -54,6 +54,14 @@ pub enum FileError {
         /// What it is.
         is: &'static str,
     },
+    /// Something stands in it, and none of it is a section.
+    #[error("'{}' is not a configuration of storages: {why}", path.display())]
+    NoConfiguration {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
     /// Its lock is not known by its path.
     #[error("'{}' is in the cluster file system of Proxmox VE, under another path than '{}'", path.display(), cluster.display())]
     Elsewhere {
@@ -128,7 +136,11 @@ impl ConfigFile {
         if content.len() as u64 > LARGEST_BYTES {
             return Err(FileError::TooLarge { path: self.path.clone() });
         }
-        Ok(StorageCfg::parse(&self.path.display().to_string(), &content))
+        let config = StorageCfg::parse(&self.path.display().to_string(), &content);
+        match config.is_no_configuration() {
+            Some(why) => Err(FileError::NoConfiguration { path: self.path.clone(), why }),
+            None => Ok(config),
+        }
     }
 
     /// Replaces it by what `edit` makes of it, under its lock: that of the cluster if it is in the cluster file system,

@@ -6,6 +6,9 @@
 
 use std::ops::Range;
 
+/// What some editors put before the first character of a file.
+pub const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A line `key value` of a section.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
@@ -90,6 +93,16 @@ fn shown(bytes: &[u8]) -> String {
 /// Whether the parser skips a line wherever it stands.
 pub fn is_comment(line: &[u8]) -> bool {
     trimmed(line).starts_with(b"#")
+}
+
+/// Why a line that looks empty does not end a section; `None` if it does not look empty.
+pub fn not_empty(line: &[u8]) -> Option<&'static str> {
+    match line {
+        b"" => None,
+        b"\r" => Some("the file has line ends of CR LF: this line is not empty and does not end the section"),
+        blanks if trimmed(blanks).is_empty() => Some("a line of blanks does not end the section"),
+        _ => None,
+    }
 }
 
 /// Whether a line ends a section.

@@ -189,6 +189,12 @@ pub fn is_type(name: &str) -> bool {
     Type::named(name).is_some() || OTHER_TYPES.contains(&name)
 }
 
+/// Whether that may be the name of a type: Proxmox VE's, or one that somebody's plugin brings.
+pub fn may_be_type(name: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    is_type(name) || name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(word)
+}
+
 /// Whether any type has a property of that name.
 pub fn is_property(key: &str) -> bool {
     PROPERTIES.contains(&key)

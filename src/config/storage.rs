@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::grammar::{RawSection, split_list};
+use super::grammar::{BYTE_ORDER_MARK, RawSection, split_list};
 use super::names::StorageId;
 use super::portal;
 use super::schema::{self, Content, Type};
@@ -95,7 +95,10 @@ pub(super) fn read(section: &RawSection) -> Reading {
                 Err("Proxmox VE takes 'local' for a directory, whatever is written".to_owned())
             }
             Some(kind) => known(id, kind, section, &mut said),
-            None if schema::is_type(&section.kind) => Ok(other(id, section)),
+            None if schema::may_be_type(&section.kind) => Ok(other(id, section)),
+            None if section.kind.starts_with(BYTE_ORDER_MARK) => {
+                Err("the file starts with a byte order mark, which is read as a part of the type".to_owned())
+            }
             None => Err(format!("unsupported type '{}'", section.kind)),
         },
     };

@@ -99,7 +99,11 @@ fn life(ctx: &Ctx) -> Result<()> {
         row("local").is_some_and(|row| row.contains("dir    unknown") && row.ends_with("N/A")),
         "{status:?}"
     );
-    ensure!(status.stderr.contains("unsupported type 'foo'"), "{status:?}");
+    ensure!(
+        row("keep").is_some_and(|row| row.contains("foo    unknown"))
+            && !status.stderr.contains("unsupported"),
+        "a type of somebody's plugin: {status:?}"
+    );
     for verb in [
         "status",
         "list local-lvm",
@@ -196,12 +200,44 @@ fn freed_as_by_pvesm(ctx: &Ctx) -> Result<()> {
     site.agreed()?;
     let again = site.storages.run("free local-lvm:vm-200-d")?;
     ensure!(again.status == 0 && again.stderr.contains("does not exist"), "{again:?}");
+    on_a_terminal(&site)?;
     // Named by its group, a volume goes alone.
     site.storages.ok(&format!("free {vg}/vm-200-d_x"))?;
     ensure!(site.fact("snap_vm-200-d_x_y", "lv_size")? == "8388608");
     site.agreed()?;
     ctx.ok("udevadm settle")?;
     ctx.reactivate(vg)?;
+    site.agreed()
+}
+
+/// What goes without being named is asked for, and nothing goes before the answer. The options decide for both ways to name
+/// a volume, and one command names it in one way.
+fn on_a_terminal(site: &Site) -> Result<()> {
+    let vg = site.vg;
+    site.storages.ok("alloc local-lvm 300 vm-300-a 8M")?;
+    site.storages.ok("snapshot local-lvm:vm-300-a@one")?;
+    let typed = |answer: &str, arguments: &str| {
+        let line = format!("thinvol {}", site.storages.line(arguments));
+        site.ctx.sh(&format!("(sleep 2; echo {answer}; sleep 1) | script -qec '{line}' /dev/null"))
+    };
+    let no = typed("n", "free local-lvm:vm-300-a")?;
+    ensure!(no.status == 1 && no.stdout.contains("local-lvm:vm-300-a@one"), "{no:?}");
+    ensure!(no.stdout.contains("it is not confirmed; nothing was changed"), "{no:?}");
+    let back = typed("n", "rollback local-lvm:vm-300-a@one")?;
+    ensure!(back.status == 1 && back.stdout.contains("since its newest snapshot, 'one' of 20"), "{back:?}");
+    let both = site.storages.run(&format!("free local-lvm:vm-300-a {vg}/vm-300-a"))?;
+    ensure!(both.status == 2 && both.stderr.contains("are one volume"), "{both:?}");
+    ensure!(site.fact("snap_vm-300-a_one", "lv_size")? == "8388608");
+    let told = site.storages.run("rollback local-lvm:vm-300-a@one")?;
+    ensure!(told.status == 0 && told.stderr.contains("is given up"), "{told:?}");
+    site.ctx.ok("udevadm settle")?;
+    let kept = site.storages.run("free --keep-snapshots local-lvm:vm-300-a")?;
+    ensure!(kept.status == 0 && kept.stderr.contains("stays whole: snap_vm-300-a_one"), "{kept:?}");
+    site.storages.ok(&format!("free {vg}/snap_vm-300-a_one"))?;
+    site.storages.ok("alloc local-lvm 300 vm-300-a 8M")?;
+    site.storages.ok("snapshot local-lvm:vm-300-a@one")?;
+    let yes = typed("y", "free local-lvm:vm-300-a")?;
+    ensure!(yes.status == 0 && yes.stdout.contains("Removed its snapshot 'one'"), "{yes:?}");
     site.agreed()
 }
 

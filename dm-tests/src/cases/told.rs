@@ -94,6 +94,12 @@ fn no_file_to_replace(ctx: &Ctx) -> Result<()> {
     }
     ensure!(fs::symlink_metadata("/dev/null")?.file_type().is_char_device());
     ensure!(fs::symlink_metadata(format!("{dir}/fifo"))?.file_type().is_fifo());
+    // What holds no section is somebody else's file.
+    fs::write(format!("{dir}/junk"), "lvmthin st\n\tvgname pve\n")?;
+    for verb in ["status", &*add] {
+        let ran = ctx.thinvol(&format!("--config {dir}/junk {verb}"))?;
+        ensure!(ran.status == 1 && ran.stderr.contains("is not a configuration of storages"), "{ran:?}");
+    }
     ctx.ok(&format!("ln -s there/real.cfg {dir}/link.cfg"))?;
     ctx.ok(&format!("mkdir {dir}/there"))?;
     ctx.thinvol_ok(&format!("--config {dir}/link.cfg {add}"))?;

@@ -45,7 +45,7 @@ Requests, one JSON object on each line (empty lines are skipped; [default]):
   {\"request\": \"clone\", \"source\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\", \"name\": \"<lv>\",
    \"activate\": [true]}
   {\"request\": \"remove\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\",
-   \"snapshots\": [false], \"force\": [false]}
+   \"snapshots\": [as 'thinvol free'], \"force\": [false]}
   {\"request\": \"resize\", \"volume\": \"<vg>/<lv>\", \"size\": \"64G\", \"+8G\" or bytes,
    \"shrink\": [false]}
   {\"request\": \"rename\", \"volume\": \"<vg>/<lv>\", \"name\": \"<lv>\"}
@@ -104,7 +104,7 @@ enum What {
     },
     Remove {
         source: Source,
-        snapshots: bool,
+        snapshots: Option<bool>,
         force: bool,
     },
     Resize {
@@ -355,7 +355,12 @@ impl Batch<'_> {
     }
 
     /// The requests to remove a volume, with those of its snapshots that are to go and are still there.
-    fn removed(&mut self, volume: &Volume, snapshots: bool, force: bool) -> Result<Vec<Wanted>, CliError> {
+    fn removed(
+        &mut self,
+        volume: &Volume,
+        snapshots: Option<bool>,
+        force: bool,
+    ) -> Result<Vec<Wanted>, CliError> {
         let stays = |lv: &LvName| !self.going.contains(lv);
         let snapshots = free::with_snapshots(volume, snapshots);
         let mut wanted = free::wanted(self.vg, self.lineage, volume, snapshots, force, stays)?;

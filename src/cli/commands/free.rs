@@ -1,16 +1,19 @@
 //! `thinvol free`: volumes go.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use clap::Args;
 
 use super::template::is_template;
 use crate::args::ChangeOptions;
+use crate::ask;
 use crate::context::Context;
 use crate::errors::{CliError, Code};
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
-use base::ids::LvName;
+use base::ids::{LvName, VgName};
 use lvm2::format::model::Vg;
 use thin::lineage::{Lineage, Relation};
 use thin::request::Request;
@@ -18,7 +21,8 @@ use thin::request::Request;
 const HELP: &str = changing!(
     "\
   thinvol free local-lvm:vm-100-disk-0
-  thinvol free pve/vm-100-disk-0 --snapshots           with all its snapshots
+  thinvol free pve/vm-100-disk-0 --with-snapshots      with all its snapshots
+  thinvol free local-lvm:vm-100-disk-0 --keep-snapshots
   thinvol free pve/vm-100-disk-0 pve/vm-100-disk-1     both or neither
   thinvol free --dry-run pve/vm-100-disk-0             what would be done"
 );
@@ -31,10 +35,18 @@ pub struct FreeArgs {
     #[arg(required = true, value_name = "VOLUME")]
     pub volumes: Vec<String>,
 
-    /// Remove the volumes' snapshots, too. Those of a volume named by a storage id always go with it, as
-    /// in Proxmox VE
+    /// Remove the volumes' snapshots, too. Without this and --keep-snapshots those of a volume named by a storage id
+    /// go, as in Proxmox VE, and those of one named as <vg>/<lv> stay, as in lvm2
+    #[arg(long, visible_alias = "snapshots", conflicts_with = "keep_snapshots")]
+    pub with_snapshots: bool,
+
+    /// Keep the volumes' snapshots, which stay whole
     #[arg(long)]
-    pub snapshots: bool,
+    pub keep_snapshots: bool,
+
+    /// Do not ask. Only on a terminal, and only if snapshots go that no option and no name asks for, is there a question
+    #[arg(long, short = 'y')]
+    pub yes: bool,
 
     /// Remove templates that volumes were cloned from; the clones stay whole
     #[arg(long)]
@@ -58,19 +70,46 @@ impl FreeArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let mut volumes = Vec::new();
-        for text in &self.volumes {
-            let volume = context.resolver.volume(text)?;
-            if !volumes.contains(&volume) {
-                volumes.push(volume);
-            }
-        }
+        let texts = self.volumes.iter().map(|text| context.resolver.volume(text));
+        let volumes = each_once(texts.collect::<Result<_, _>>()?)?;
         let wishes = by_vg(volumes.into_iter().map(|volume| (volume.vg.clone(), volume)));
-        transact(context, &self.change, wishes, |vg, volumes| self.ask(vg, volumes))
+        let is_asked = self.snapshots().is_none() && !self.yes && !self.change.dry_run && !context.json;
+        let confirmed =
+            if is_asked && ask::is_possible() { Some(self.confirm(context, &wishes)?) } else { None };
+        transact(context, &self.change, wishes, |vg, volumes| {
+            let ask = self.ask(vg, volumes)?;
+            confirmed.as_ref().map_or(Ok(()), |confirmed| still_those(&ask, volumes, confirmed))?;
+            Ok(ask)
+        })
+    }
+
+    /// What the options say of snapshots, if they say anything.
+    fn snapshots(&self) -> Option<bool> {
+        (self.with_snapshots || self.keep_snapshots).then_some(self.with_snapshots)
+    }
+
+    /// Asks for the snapshots that nobody named. Returns them.
+    fn confirm(
+        &self,
+        context: &Context,
+        wishes: &BTreeMap<VgName, Vec<Volume>>,
+    ) -> Result<BTreeSet<String>, CliError> {
+        let engine = context.reader()?;
+        let mut along = BTreeSet::new();
+        for (name, volumes) in wishes {
+            let ask = self.ask(&engine.metadata(name)?, volumes)?;
+            along.extend(unnamed(&ask, volumes).map(|wanted| wanted.asked.clone()));
+        }
+        if !along.is_empty() {
+            let mut what = vec!["these snapshots are removed with their volumes:".to_owned()];
+            what.extend(along.iter().map(|snapshot| format!("  {snapshot}")));
+            ask::confirm(&what)?;
+        }
+        Ok(along)
     }
 
     fn ask(&self, vg: &Vg, volumes: &[Volume]) -> Result<Ask, CliError> {
-        let mut ask = ask(vg, volumes, self.snapshots, self.force)?;
+        let mut ask = ask(vg, volumes, self.snapshots(), self.force)?;
         if self.discard {
             discard_first(&mut ask);
         }
@@ -92,7 +131,49 @@ fn discard_first(ask: &mut Ask) {
     ask.wanted.splice(0..0, discards);
 }
 
-fn ask(vg: &Vg, volumes: &[Volume], snapshots: bool, force: bool) -> Result<Ask, CliError> {
+/// Each volume once. One that is named in two ways is refused: what becomes of its snapshots depends on how it is named.
+///
+/// # Errors
+/// If there is one.
+fn each_once(volumes: Vec<Volume>) -> Result<Vec<Volume>, CliError> {
+    let mut once: Vec<Volume> = Vec::new();
+    let mut places: HashMap<(VgName, LvName), usize> = HashMap::new();
+    for volume in volumes {
+        match places.get(&(volume.vg.clone(), volume.lv.clone())) {
+            Some(place) if once[*place].to_string() == volume.to_string() => {}
+            Some(place) => {
+                let message = format!("'{}' and '{volume}' are one volume", once[*place]);
+                return Err(CliError::usage(message).hint(
+                    "name it in one way: by its storage's id its snapshots go with it, by <vg>/<lv> they stay",
+                ));
+            }
+            None => {
+                places.insert((volume.vg.clone(), volume.lv.clone()), once.len());
+                once.push(volume);
+            }
+        }
+    }
+    Ok(once)
+}
+
+/// What goes without being named.
+fn unnamed<'a>(ask: &'a Ask, volumes: &'a [Volume]) -> impl Iterator<Item = &'a Wanted> {
+    let named: BTreeSet<&LvName> = volumes.iter().map(|volume| &volume.lv).collect();
+    ask.wanted
+        .iter()
+        .filter(move |wanted| matches!(&wanted.request, Request::Remove { name } if !named.contains(name)))
+}
+
+/// Nothing goes that was not there when the user was asked.
+fn still_those(ask: &Ask, volumes: &[Volume], confirmed: &BTreeSet<String>) -> Result<(), CliError> {
+    let mut new = unnamed(ask, volumes).filter(|wanted| !confirmed.contains(&wanted.asked));
+    new.next().map_or(Ok(()), |wanted| {
+        let message = format!("'{}' is new since you were asked; nothing was changed", wanted.asked);
+        Err(CliError::new(Code::Busy, message).hint("do it again"))
+    })
+}
+
+fn ask(vg: &Vg, volumes: &[Volume], snapshots: Option<bool>, force: bool) -> Result<Ask, CliError> {
     let lineage = Lineage::of(vg);
     let mut ask = Ask::default();
     for volume in volumes {
@@ -111,10 +192,10 @@ fn ask(vg: &Vg, volumes: &[Volume], snapshots: bool, force: bool) -> Result<Ask,
     Ok(ask)
 }
 
-/// Whether a volume's snapshots go with it: if that is asked for, and as in Proxmox VE always where it is named by a
-/// storage.
-pub fn with_snapshots(volume: &Volume, asked: bool) -> bool {
-    asked || volume.storage.is_some()
+/// Whether a volume's snapshots go with it: as is asked for; else as in Proxmox VE where it is named by a storage, and as
+/// in lvm2 where it is not.
+pub fn with_snapshots(volume: &Volume, asked: Option<bool>) -> bool {
+    asked.unwrap_or(volume.storage.is_some())
 }
 
 /// The requests to remove a volume that exists, and its snapshots if they are to go. `stays` tells of a clone whether
@@ -172,9 +253,14 @@ mod tests {
     use super::*;
     use thin::lineage::fixture::{lv, vg};
 
-    fn removed(vg: &Vg, volumes: &[&str], snapshots: bool, force: bool) -> Result<Vec<String>, CliError> {
+    fn removed(
+        vg: &Vg,
+        volumes: &[&str],
+        snapshots: Option<bool>,
+        force: bool,
+    ) -> Result<Vec<String>, CliError> {
         let resolver = crate::resolve::Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n");
-        let volumes: Vec<Volume> = volumes.iter().map(|text| resolver.volume(text).unwrap()).collect();
+        let volumes = each_once(volumes.iter().map(|text| resolver.volume(text).unwrap()).collect())?;
         let wanted = ask(vg, &volumes, snapshots, force)?.wanted;
         Ok(wanted
             .into_iter()
@@ -193,12 +279,41 @@ mod tests {
             lv(3, "snap_vm-200-d_x_y", Some("vm-200-d_x"), vec![]),
             lv(4, "snap_vm-200-d_b", Some("vm-200-d"), vec![]),
         ]);
-        assert_eq!(removed(&vg, &["pve/vm-200-d"], true, false).unwrap(), ["vm-200-d", "snap_vm-200-d_b"]);
-        assert_eq!(removed(&vg, &["pve/vm-200-d"], false, false).unwrap(), ["vm-200-d"]);
-        let by_id = removed(&vg, &["st:vm-200-d"], false, false).unwrap();
+        assert_eq!(
+            removed(&vg, &["pve/vm-200-d"], Some(true), false).unwrap(),
+            ["vm-200-d", "snap_vm-200-d_b"]
+        );
+        assert_eq!(removed(&vg, &["pve/vm-200-d"], None, false).unwrap(), ["vm-200-d"]);
+        let by_id = removed(&vg, &["st:vm-200-d"], None, false).unwrap();
         assert_eq!(by_id, ["vm-200-d", "snap_vm-200-d_b"]);
+        let kept = removed(&vg, &["st:vm-200-d"], Some(false), false).unwrap();
+        assert_eq!(kept, ["vm-200-d"]);
         let both = ["pve/snap_vm-200-d_b", "pve/vm-200-d"];
-        assert_eq!(removed(&vg, &both, true, false).unwrap(), ["snap_vm-200-d_b", "vm-200-d"]);
+        assert_eq!(removed(&vg, &both, Some(true), false).unwrap(), ["snap_vm-200-d_b", "vm-200-d"]);
+    }
+
+    #[test]
+    fn one_volume_named_in_two_ways_is_refused() {
+        let vg = vg(vec![lv(1, "vm-200-d", None, vec![])]);
+        for two in [["st:vm-200-d", "pve/vm-200-d"], ["pve/vm-200-d", "st:vm-200-d"]] {
+            let refused = removed(&vg, &two, None, false).unwrap_err();
+            assert_eq!(refused.code, Code::Usage);
+            assert!(refused.message.ends_with("are one volume"), "{}", refused.message);
+        }
+        let twice = ["pve/vm-200-d", "/dev/pve/vm-200-d"];
+        assert_eq!(removed(&vg, &twice, None, false).unwrap(), ["vm-200-d"], "they mean the same");
+    }
+
+    #[test]
+    fn a_snapshot_that_was_not_asked_for_does_not_go() {
+        let resolver = crate::resolve::Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n");
+        let volumes = [resolver.volume("st:vm-200-d").unwrap()];
+        let vg =
+            vg(vec![lv(1, "vm-200-d", None, vec![]), lv(2, "snap_vm-200-d_b", Some("vm-200-d"), vec![])]);
+        let ask = ask(&vg, &volumes, None, false).unwrap();
+        let confirmed = BTreeSet::from(["st:vm-200-d@b".to_owned()]);
+        assert_eq!(still_those(&ask, &volumes, &confirmed), Ok(()));
+        assert_eq!(still_those(&ask, &volumes, &BTreeSet::new()).unwrap_err().code, Code::Busy);
     }
 
     #[test]
@@ -208,13 +323,14 @@ mod tests {
             lv(2, "vm-101-disk-0", Some("base-9000-disk-0"), vec![]),
             lv(3, "vm-102-disk-0", Some("base-9000-disk-0"), vec![]),
         ]);
-        let refused = removed(&vg, &["pve/base-9000-disk-0", "pve/vm-101-disk-0"], true, false).unwrap_err();
+        let refused =
+            removed(&vg, &["pve/base-9000-disk-0", "pve/vm-101-disk-0"], Some(true), false).unwrap_err();
         assert_eq!(
             refused.message,
             "'pve/base-9000-disk-0' is the template of clones that exist: vm-102-disk-0"
         );
-        assert_eq!(removed(&vg, &["pve/base-9000-disk-0"], true, true).unwrap().len(), 1);
+        assert_eq!(removed(&vg, &["pve/base-9000-disk-0"], Some(true), true).unwrap().len(), 1);
         let all = ["pve/vm-102-disk-0", "pve/base-9000-disk-0", "pve/vm-101-disk-0"];
-        assert_eq!(removed(&vg, &all, true, false).unwrap().len(), 3);
+        assert_eq!(removed(&vg, &all, Some(true), false).unwrap().len(), 3);
     }
 }

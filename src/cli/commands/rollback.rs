@@ -1,17 +1,21 @@
 //! `thinvol rollback`: a volume becomes what a snapshot of it holds.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 
 use super::snapshots;
 use crate::args::ChangeOptions;
+use crate::ask;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
-use crate::resolve::Snapshot;
-use crate::transaction::Wanted;
-use base::ids::LvName;
-use lvm2::format::model::Vg;
+use crate::output::moment;
+use crate::resolve::{Snapshot, Volume};
+use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::ids::{LvName, VgName};
+use lvm2::format::model::{Lv, Vg};
 use thin::lineage::Lineage;
 use thin::request::Request;
 
@@ -30,6 +34,10 @@ pub struct RollbackArgs {
     #[arg(required = true, value_name = "SNAPSHOT")]
     pub snapshots: Vec<String>,
 
+    /// Do not ask. Only on a terminal is there a question
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+
     /// Options of every change.
     #[command(flatten)]
     pub change: ChangeOptions,
@@ -42,8 +50,50 @@ impl RollbackArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let snapshots = snapshots::read(context, &self.snapshots)?;
-        snapshots::carry_out(context, &self.change, snapshots, wanted)
+        let wishes = by_vg(snapshots.into_iter().map(|snapshot| (snapshot.volume.vg.clone(), snapshot)));
+        if !self.yes && !self.change.dry_run && !context.json && ask::is_possible() {
+            confirm(context, &wishes)?;
+        }
+        transact(context, &self.change, wishes, resolve)
     }
+}
+
+/// Asks for what is lost.
+fn confirm(context: &Context, wishes: &BTreeMap<VgName, Vec<Snapshot>>) -> Result<(), CliError> {
+    let engine = context.reader()?;
+    let mut what = Vec::new();
+    for (name, snapshots) in wishes {
+        what.extend(resolve(&engine.metadata(name)?, snapshots)?.notes);
+    }
+    ask::confirm(&what)
+}
+
+fn resolve(vg: &Vg, snapshots: &[Snapshot]) -> Result<Ask, CliError> {
+    let lineage = Lineage::of(vg);
+    let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot));
+    let wanted = wanted.collect::<Result<_, _>>()?;
+    let notes = snapshots.iter().map(|snapshot| lost(vg, &lineage, &snapshot.volume));
+    Ok(Ask { wanted, notes: notes.collect::<Result<_, _>>()? })
+}
+
+/// What no snapshot holds. The newest one is that with the latest time, and of several the one made last.
+fn lost(vg: &Vg, lineage: &Lineage<'_>, volume: &Volume) -> Result<String, CliError> {
+    let lv = lookup::volume(vg, volume)?;
+    let newest = lineage
+        .snapshots_of(lv)
+        .max_by_key(|(_, lv)| (lv.creation_time, lv.thin().map(|thin| thin.transaction_id)));
+    Ok(match newest {
+        Some((name, Lv { creation_time: Some(time), .. })) => {
+            let time = moment(*time);
+            format!(
+                "what was written to '{volume}' since its newest snapshot, '{name}' of {time}, is given up"
+            )
+        }
+        Some((name, _)) => {
+            format!("what was written to '{volume}' since its newest snapshot, '{name}', is given up")
+        }
+        None => format!("what '{volume}' holds is given up"),
+    })
 }
 
 /// The request to roll a volume back.

@@ -79,7 +79,7 @@ fn verdicts_on_lines() {
         (
             format!("lvmthin: ab\n{GOOD} \n"),
             "ab=pve/data",
-            vec!["line 4 (section 'ab') - ignore config line:  ".into()],
+            vec!["line 4 (section 'ab') - ignore config line:   (a line of blanks does not end the section)".into()],
         ),
         (format!("lvmthin: ab\n# c\n{GOOD}\tdisable\n"), "ab=pve/data", vec![]),
         (
@@ -126,9 +126,28 @@ fn verdicts_on_sections() {
             ],
         ),
         (
-            "foo: ab\n\tbar 1\n".into(),
+            "drbd: ab\n\tbar 1\n\nblock-bridge_2: cd\n\n".into(),
+            "ab=(drbd) cd=(block-bridge_2)",
+            vec![],
+        ),
+        (
+            "f.o: ab\n\tbar 1\n".into(),
             "",
-            vec!["line 1 (section 'ab') - the section is skipped: unsupported type 'foo'".into()],
+            vec!["line 1 (section 'ab') - the section is skipped: unsupported type 'f.o'".into()],
+        ),
+        (
+            format!("\u{feff}lvmthin: ab\n{GOOD}"),
+            "",
+            vec![
+                "line 1 (section 'ab') - the section is skipped: the file starts with a byte order mark, \
+                 which is read as a part of the type"
+                    .into(),
+            ],
+        ),
+        (
+            format!("\u{feff}# c\n\nlvmthin: ab\n{GOOD}"),
+            "ab=pve/data",
+            vec!["line 1 - ignore config line: \\u{feff}# c (the file starts with a byte order mark)".into()],
         ),
         (
             format!("lvmthin: a\n{GOOD}"),
@@ -205,4 +224,36 @@ proptest! {
             end = section.raw.lines.end;
         }
     }
+}
+
+#[test]
+fn a_section_that_another_one_swallowed_is_told_where_it_is() {
+    let missing = |text: String| {
+        let Err(LookupError::Missing { hidden, .. }) = parse(&text).section("cd").cloned() else {
+            panic!("{text}")
+        };
+        hidden.map(|hidden| hidden.to_string())
+    };
+    let first = format!("lvmthin: ab\n{GOOD}");
+    let inside = "looks like its header and is read as a part of section 'ab'";
+    for (between, line, why) in [
+        ("", 4, "no empty line stands before it"),
+        ("\r\n", 5, "the file has line ends of CR LF: this line is not empty and does not end the section"),
+        (" \t\n", 5, "a line of blanks does not end the section"),
+    ] {
+        let text = format!("{first}{between}lvmthin: cd\n{GOOD}");
+        assert_eq!(missing(text), Some(format!("line {line} {inside}: {why}")));
+    }
+    assert_eq!(missing(first), None);
+}
+
+#[test]
+fn what_holds_no_section_at_all_is_no_configuration() {
+    let why = |bytes: &[u8]| StorageCfg::parse(FILE, bytes).is_no_configuration();
+    for fine in ["", "# only a comment\n\n", STOCK, "junk\n\ndir: x\n"] {
+        assert_eq!(why(fine.as_bytes()), None, "{fine:?}");
+    }
+    assert!(why(b"lvmthin local\n\tvgname pve\n").is_some_and(|why| why.contains("'<type>: <id>'")));
+    assert_eq!(why(b"\xff\xfel\0v\0"), Some("it is a text of UTF-16"));
+    assert_eq!(why(b"\x7fELF\0\0"), Some("it is no text"));
 }

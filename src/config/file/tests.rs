@@ -48,9 +48,9 @@ fn a_link_is_followed_and_stays() {
 fn what_is_not_changed_is_not_written() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("storage.cfg");
-    fs::write(&path, "same").unwrap();
+    fs::write(&path, "# same").unwrap();
     let before = fs::metadata(&path).unwrap().ino();
-    write_new(&named(&path), "same").unwrap();
+    write_new(&named(&path), "# same").unwrap();
     assert_eq!(fs::metadata(&path).unwrap().ino(), before);
 }
 
@@ -118,7 +118,7 @@ fn many_writers_lose_no_update() {
     let file = named(&dir.path().join("storage.cfg"));
     let append = |n: u32| {
         file.update(Duration::from_secs(60), |config| {
-            Ok::<_, FileError>([config.lines().text(), format!("{n}\n").as_bytes()].concat())
+            Ok::<_, FileError>([config.lines().text(), format!("# {n}\n").as_bytes()].concat())
         })
     };
     std::thread::scope(|scope| {

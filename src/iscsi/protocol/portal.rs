@@ -77,6 +77,13 @@ impl Portal {
     }
 }
 
+impl Portal {
+    /// Whether the interface is missing by which a link-local address is reached.
+    pub fn lacks_interface(&self) -> bool {
+        matches!(&self.host, Host::V6 { address, scope: None } if address.is_unicast_link_local())
+    }
+}
+
 fn decimal_port(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|port| digits && *port > 0)

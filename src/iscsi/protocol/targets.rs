@@ -48,8 +48,8 @@ impl Targets {
     /// Reads a complete answer of the portal that was asked.
     ///
     /// A target without an address is where it was asked for; so is an address that is unspecified (`0.0.0.0`). A
-    /// link-local address gets the interface by which the portal was reached. What cannot be used is left out, and
-    /// the rest stays.
+    /// link-local address gets the interface by which the portal was reached: one that the target names is an interface
+    /// of the target's. What cannot be used is left out, and the rest stays.
     ///
     /// # Errors
     /// If the text breaks the rules of texts.
@@ -121,12 +121,17 @@ impl Reader<'_> {
             (Host::V6 { address: given, .. }, _) if given.is_unspecified() => {
                 address.portal.host = self.asked.host.clone();
             }
-            (Host::V6 { address: given, scope: missing @ None }, Host::V6 { scope: known, .. })
-                if given.is_unicast_link_local() =>
-            {
-                missing.clone_from(known);
+            (Host::V6 { address: given, scope }, asked) => {
+                *scope = match asked {
+                    Host::V6 { scope, .. } if given.is_unicast_link_local() => scope.clone(),
+                    _ => None,
+                };
             }
             _ => {}
+        }
+        if address.portal.lacks_interface() {
+            let why = "it is link-local, and the portal was not asked through an interface ('%<interface>')";
+            return Err(NameError::new("portal", text, why));
         }
         Ok(address)
     }

@@ -39,7 +39,7 @@ pub(super) enum Written {
     Remove {
         volume: String,
         #[serde(default)]
-        snapshots: bool,
+        snapshots: Option<bool>,
         #[serde(default)]
         force: bool,
     },

@@ -64,10 +64,18 @@ impl AskOptions {
 /// # Errors
 /// If it is none.
 pub fn portal(text: &str) -> Result<Portal, CliError> {
-    Portal::new(text).map_err(|error| {
+    let portal = Portal::new(text).map_err(|error| {
         CliError::usage(error.to_string())
             .hint("write '10.0.0.1', 'san.example.com:3261' or '[fd00::1]:3260'")
-    })
+    })?;
+    if portal.lacks_interface() {
+        let message =
+            format!("portal '{portal}' is link-local, and the interface it is reached by is missing");
+        return Err(
+            CliError::usage(message).hint(format!("write '{}%<interface>'", text.trim_matches(['[', ']'])))
+        );
+    }
+    Ok(portal)
 }
 
 /// A failed discovery in the words of the command.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::asking;
 use super::by_way::log_in_by;
 use super::env::{TimeLimit, Via, env, unsupervised};
 use super::shown::{self, SessionShown};
@@ -17,7 +18,6 @@ use crate::output::Answer;
 use iscsi::host::chap_file;
 use iscsi::host::coexist::{Way, iscsid, why_native};
 use iscsi::protocol::name::IscsiName;
-use iscsi::protocol::portal::Portal;
 use iscsi::protocol::settings::Settings;
 use iscsi::protocol::wwid::Wwid;
 use iscsi::session::attach::{LunWish, Ready};
@@ -227,7 +227,7 @@ impl LoginArgs {
         for target in &self.targets {
             for portal in &self.portals {
                 let target: IscsiName = target.parse().map_err(usage)?;
-                let portal: Portal = portal.parse().map_err(usage)?;
+                let portal = asking::portal(portal)?;
                 let (chap, credentials) = (chap.clone(), credentials.clone());
                 let wish = Wish { target, portal, settings, chap, credentials };
                 if !wishes.iter().any(|other: &Wish| other.lock_name() == wish.lock_name()) {

@@ -36,6 +36,20 @@ pub enum ParseError {
         /// The key.
         key: String,
     },
+    /// The same, of which more is not said.
+    #[error(
+        "line {0} has an unknown key (it is not shown, since it may be a part of a secret); there are user, secret, \
+         target-user, target-secret, algorithms"
+    )]
+    HiddenKey(usize),
+    /// A known key in other letters.
+    #[error("line {line} has an unknown key; it is written '{meant}'")]
+    Spelling {
+        /// The line.
+        line: usize,
+        /// The key that is meant.
+        meant: &'static str,
+    },
     /// A key or section that is there already.
     #[error("line {0} repeats what was said above")]
     Twice(usize),
@@ -117,10 +131,11 @@ impl Section {
         // What stands before a '=' may be the first half of a secret that was written on a line of its own.
         let is_word = key.len() <= 16 && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
         let key = known.ok_or_else(|| {
-            if is_word {
-                ParseError::Key { line: number, key: key.to_owned() }
-            } else {
-                ParseError::Line(number)
+            let plain = key.to_ascii_lowercase().replace(['_', ' '], "-");
+            match KEYS.into_iter().find(|known| *known == plain) {
+                Some(meant) => ParseError::Spelling { line: number, meant },
+                None if is_word => ParseError::Key { line: number, key: key.to_owned() },
+                None => ParseError::HiddenKey(number),
             }
         })?;
         if self.get(key).is_some() {

@@ -51,7 +51,13 @@ fn what_is_wrong_is_said_by_line_and_never_with_a_secret() {
         ("[discovery]\n[discovery]", "line 2 repeats what was said above"),
         ("[login]", "line 1 is neither 'key = value' nor '[discovery]'"),
         ("hush", "line 1 is neither 'key = value' nor '[discovery]'"),
-        ("Hush-99x=", "line 1 is neither 'key = value' nor '[discovery]'"),
+        (
+            "Hush-99x=",
+            "line 1 has an unknown key (it is not shown, since it may be a part of a secret); there are user, secret, \
+             target-user, target-secret, algorithms",
+        ),
+        ("Target_User = x", "line 1 has an unknown key; it is written 'target-user'"),
+        ("USER = x", "line 1 has an unknown key; it is written 'user'"),
         ("user = a\nsecret =", "a CHAP secret has 1 to 255 bytes"),
         ("user =\nsecret = hush", "a CHAP user name has 1 to 255 bytes, none of them zero"),
         (

@@ -23,6 +23,10 @@ pub fn addresses(portal: &Portal, limit: &Limit) -> Result<Vec<SocketAddr>, Conn
     let unresolved = |source| ConnectionError::Unresolved { portal: portal.clone(), source };
     match &portal.host {
         Host::V4(address) => Ok(vec![SocketAddr::new(IpAddr::V4(*address), port)]),
+        Host::V6 { .. } if portal.lacks_interface() => {
+            let why = "the address is link-local, and the interface it is reached by is missing: '%<interface>' behind it";
+            Err(unresolved(io::Error::other(why)))
+        }
         Host::V6 { address, scope } => {
             let scope = scope.as_deref().map_or(Ok(0), interface).map_err(unresolved)?;
             Ok(vec![SocketAddrV6::new(*address, port, 0, scope).into()])
