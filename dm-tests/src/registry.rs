@@ -64,6 +64,7 @@ fn always() -> Vec<Case> {
         cases::refusals::CASES,
         cases::pool_guards::CASES,
         cases::storage_cfg::CASES,
+        cases::access::CASES,
         cases::activation::CASES,
         cases::attributes::CASES,
         cases::udev::CASES,

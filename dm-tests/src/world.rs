@@ -214,6 +214,7 @@ impl World {
                 pvs: pvs.clone(),
                 text_limit,
                 lagging,
+                writable: true,
                 policy: self.policy.clone(),
                 stamp: stamp(),
                 new_uuid: &|| -> LvmUuid { machine.new_uuid() },

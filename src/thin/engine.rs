@@ -27,16 +27,18 @@ use dm::ioctl::LinuxDm;
 use dm::kernel::{Counting, Kernel, ListedDevice, Verb};
 use dm::name::DmUuid;
 use dm::udev::{Places, for_this_machine, missing};
+use lvm2::format::check::Use;
 use lvm2::format::model::Vg;
 use lvm2::format::volume_list::VolumeLists;
 use lvm2::host::backup::Backups;
-use lvm2::host::conf::{HostIds, LvmConf, tag_file};
-use lvm2::host::lock::{GlobalLock, LockError, LockMode, VgLock, VgReadLock};
-use lvm2::host::scan::{FoundVg, Scanner};
+use lvm2::host::conf::{HostIds, LvmConf, built_in, tag_file};
+use lvm2::host::lock::{LockError, LockMode, VgLock, VgReadLock};
+use lvm2::host::scan::Scanner;
 use sys::io::direct::Access;
 use sys::signals::SignalsHeldOff;
 
 pub use crate::error::{EngineError, Kind};
+pub use crate::groups::{EveryVg, VgSummary};
 pub use crate::view::{Depth, PoolView, View, VolumeView, view};
 
 /// How long a check of pool metadata may take. Pools of many terabytes take minutes.
@@ -57,25 +59,6 @@ pub struct Options {
     pub command_line: String,
     /// Where lvm.conf is.
     pub system_dir: PathBuf,
-}
-
-/// A volume group in a list.
-#[derive(Clone, Debug, Serialize)]
-pub struct VgSummary {
-    /// Its name.
-    pub name: VgName,
-    /// Its identity.
-    pub uuid: LvmUuid,
-    /// What stands against changing it, if anything.
-    pub trouble: Vec<String>,
-}
-
-/// The volume groups of this machine, none of which comes, goes or is renamed as long as this lives.
-#[derive(Debug)]
-pub struct EveryVg {
-    /// The groups.
-    pub vgs: Vec<VgSummary>,
-    _lock: GlobalLock,
 }
 
 /// What a changing verb did or would do.
@@ -130,7 +113,8 @@ impl Engine {
     /// # Errors
     /// If either cannot be used.
     pub fn open(options: Options) -> Result<Self, EngineError> {
-        let conf = LvmConf::load(&options.system_dir, None).map_err(|error| {
+        let built_in = built_in(Path::new(STATE_DIR));
+        let conf = LvmConf::load_over(&options.system_dir, None, built_in.as_deref()).map_err(|error| {
             EngineError::caused(Kind::Refused, "the configuration of LVM cannot be used", error)
         })?;
         let name = host_name();
@@ -155,9 +139,9 @@ impl Engine {
             limit: CHECK_LIMIT,
         };
         let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(options.onlooker.clone());
-        let scanner = Scanner::of_this_machine(conf.devices.clone());
-        let backups = Backups::new(conf.backup.clone());
         let ids = HostIds::resolve(&conf, &name);
+        let scanner = Scanner::of_this_machine(conf.devices.clone()).on_host(ids.ids.clone());
+        let backups = Backups::new(conf.backup.clone());
         Ok(Self { options, conf, host_tags, ids, kernel: Counting::new(kernel), host, scanner, backups })
     }
 
@@ -180,7 +164,7 @@ impl Engine {
         let found = self.scanner_beside(&self.listed()?).find_all().map_err(|error| {
             EngineError::caused(Kind::Refused, "volume groups cannot be looked for", error)
         })?;
-        Ok(EveryVg { vgs: found.iter().map(VgSummary::from).collect(), _lock: lock })
+        Ok(EveryVg::new(&found, lock))
     }
 
     /// A volume group as it is now. The lock is held while reading only.
@@ -251,16 +235,16 @@ impl Engine {
         let mut warnings = self.warnings(&opened);
         warnings.extend(self.without_udev());
         let requests = make(&opened.metadata.vg)?;
-        if let Some(refusal) = opened.foreign(&self.ids.ids) {
-            return Err(refusal.after(&[], &warnings).into());
-        }
+        self.check_use(&opened, &requests).map_err(|refusal| refusal.after(&[], &warnings))?;
         let mut recovered = Vec::new();
         let (result, copies) = self.with_session(&mut opened, |session| {
             let scope = Scope::of(&session.metadata.vg, &requests);
             let _signals = hold_signals_off()?;
-            let repair = session.recover(&scope, &lock)?;
-            recovered = repair.found;
-            warnings.extend(repair.left);
+            if session.writable {
+                let repair = session.recover(&scope, &lock)?;
+                recovered = repair.found;
+                warnings.extend(repair.left);
+            }
             let plan = session.plan(&requests)?;
             let executed = session.execute(&plan, &lock)?;
             warnings.extend(plan.warnings.iter().cloned());
@@ -283,19 +267,22 @@ impl Engine {
         let _lock = self.lock_for_read(vg)?;
         let mut opened = self.read(vg, Access::ReadOnly)?;
         let mut warnings = self.warnings(&opened);
+        let requests = make(&opened.metadata.vg)?;
+        self.check_use(&opened, &requests).map_err(|refusal| refusal.after(&[], &warnings))?;
         let (report, _) = self.with_session(&mut opened, |session| {
-            let requests = make(&session.metadata.vg)?;
-            let scope = Scope::of(&session.metadata.vg, &requests).without_inventory();
-            let repair = session.pending(&scope)?;
-            let Repair { plan: mending, found, left } = repair;
-            warnings.extend(left);
-            if mending.commits() > 0 || !found.is_empty() {
-                warnings
-                    .push("a crash left something to mend; the change itself is planned after that".into());
-                return Ok(self.report(vg, mending, found, false, None));
+            if session.writable {
+                let scope = Scope::of(&session.metadata.vg, &requests).without_inventory();
+                let Repair { plan: mending, found, left } = session.pending(&scope)?;
+                warnings.extend(left);
+                if mending.commits() > 0 || !found.is_empty() {
+                    warnings.push(
+                        "a crash left something to mend; the change itself is planned after that".into(),
+                    );
+                    return Ok(self.report(vg, mending, found, false, None));
+                }
             }
             let plan = session.plan(&requests)?;
-            Ok::<_, E>(self.report(vg, plan, found, false, None))
+            Ok::<_, E>(self.report(vg, plan, Vec::new(), false, None))
         });
         Ok(Report { warnings, ..report? })
     }
@@ -309,7 +296,7 @@ impl Engine {
             let _lock = self.lock_for_read(vg)?;
             let mut opened = self.read(vg, Access::ReadOnly)?;
             let mut warnings = self.warnings(&opened);
-            if let Some(refusal) = opened.foreign(&self.ids.ids) {
+            if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
                 return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
             }
             let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
@@ -320,7 +307,7 @@ impl Engine {
         let lock = self.lock(vg)?;
         let mut opened = self.read(vg, Access::ReadWrite)?;
         let mut warnings = self.warnings(&opened);
-        if let Some(refusal) = opened.foreign(&self.ids.ids) {
+        if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
             return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
         }
         warnings.extend(self.without_udev());
@@ -332,6 +319,12 @@ impl Engine {
         let repair = result.map_err(|error: EngineError| error.after(&[], &warnings))?;
         warnings.extend(repair.left);
         Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, true, None) })
+    }
+
+    /// Whether the requests may be carried out in that volume group, whatever they are about.
+    fn check_use(&self, opened: &Opened, requests: &[Request]) -> Result<(), EngineError> {
+        let usage = requests.iter().map(Request::usage).max().unwrap_or(Use::Deactivate);
+        opened.refusal(usage, &self.ids.ids).map_or(Ok(()), Err)
     }
 
     /// The report on a volume group that is not ours to recover.
@@ -390,6 +383,7 @@ impl Engine {
         let open = |dev| open_device(&devices, dev);
         let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
         let lagging = opened.lagging();
+        let writable = opened.refusal(Use::Change, &self.ids.ids).is_none();
         let text_limit = opened.store.room_for(0).ok().map(|room| Bytes::new(room.limit));
         let stamp = stamp(&self.options.command_line);
         let command_line = &self.options.command_line;
@@ -405,6 +399,7 @@ impl Engine {
             pvs: opened.pvs.clone(),
             text_limit,
             lagging,
+            writable,
             policy: self.policy(),
             stamp,
             new_uuid: &new_uuid,
@@ -446,6 +441,7 @@ impl Engine {
                 host_tags: self.host_tags.clone(),
             },
             no_read_ahead: self.conf.activation.no_read_ahead,
+            record_history: self.conf.metadata.record_history,
         }
     }
 
@@ -462,20 +458,6 @@ impl Engine {
     fn scanner_beside(&self, listed: &[ListedDevice]) -> Scanner {
         let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
         self.scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev))
-    }
-}
-
-impl From<&FoundVg> for VgSummary {
-    fn from(vg: &FoundVg) -> Self {
-        let missing = vg.missing.iter().map(|id| format!("physical volume {id} is missing"));
-        let duplicates =
-            vg.duplicates.iter().map(|pv| format!("physical volume {} is on several devices", pv.id));
-        let namesakes = vg.namesakes.iter().map(|id| format!("volume group {id} has the same name"));
-        Self {
-            name: vg.name.clone(),
-            uuid: vg.id,
-            trouble: missing.chain(duplicates).chain(namesakes).collect(),
-        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod engine;
 pub mod error;
 pub mod exec;
 pub mod frozen;
+pub mod groups;
 pub mod guards;
 pub mod host;
 pub mod inventory;

@@ -98,6 +98,8 @@ pub struct Policy {
     pub lists: VolumeLists,
     /// Whether volumes whose text says nothing of it read nothing ahead (`activation/readahead`).
     pub no_read_ahead: bool,
+    /// Whether removed volumes that link others are remembered (`metadata/record_lvs_history`).
+    pub record_history: bool,
 }
 
 impl Default for Policy {
@@ -107,6 +109,7 @@ impl Default for Policy {
             system_ids: Vec::new(),
             lists: VolumeLists::default(),
             no_read_ahead: false,
+            record_history: false,
         }
     }
 }

@@ -9,14 +9,18 @@ use crate::error::{EngineError, Kind};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvmUuid, VgName};
 use dm::kernel::ListedDevice;
-use lvm2::format::check::{check, may_write};
+use lvm2::format::check::{Use, check, may_use};
 use lvm2::format::metadata::Metadata;
-use lvm2::host::scan::{ScanError, Scanner};
+use lvm2::host::scan::{Claim, ScanError, Scanner};
 use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::issue::StoreIssue;
 use lvm2::host::store::vg::VgStore;
 use sys::io::block::BlockDev;
 use sys::io::direct::{Access, DirectFile};
+
+/// What to do about a physical volume that two groups name.
+const CLAIMED: &str = "a vgsplit or vgmerge may have been cut short: 'vgreduce --removemissing' with --devices, of \
+                       lvm2 2.03.32 or later, drops what is no longer this group's";
 
 /// A volume group, read from its devices.
 pub struct Opened {
@@ -28,6 +32,8 @@ pub struct Opened {
     pub pvs: BTreeMap<LvmUuid, DevNo>,
     /// The devices it was read from.
     pub devices: Vec<(PathBuf, DevNo)>,
+    /// Its physical volumes that another group names, too.
+    pub claims: Vec<Claim>,
     /// All devices of device-mapper just before it was read, until somebody takes them.
     pub listed: Option<Vec<ListedDevice>>,
 }
@@ -48,12 +54,15 @@ impl Opened {
                 EngineError::caused(Kind::NotFound, format!("volume group {vg} was not found"), error)
                     .with_hint("'thinvol scan lvm' lists the volume groups there are")
             }
-            ScanError::Ambiguous { .. } => EngineError::caused(
-                Kind::Refused,
-                format!("which volume group {vg} is meant is not clear"),
-                error,
-            )
-            .with_hint("rename one by its uuid: 'vgrename <uuid> <new name>'"),
+            ScanError::Ambiguous { .. } | ScanError::Foreign { .. } => {
+                let foreign = matches!(error, ScanError::Foreign { .. });
+                let message = format!("which volume group {vg} is meant is not clear");
+                EngineError::caused(Kind::Refused, message, error).with_hint(if foreign {
+                    "none of them is this host's; hide their disks from LVM, or see lvmsystemid(7)"
+                } else {
+                    "rename one by its uuid: 'vgrename <uuid> <new name>'"
+                })
+            }
             _ => EngineError::caused(Kind::Refused, format!("volume group {vg} cannot be looked for"), error),
         })?;
         let devices = scanner.open(&found, access).map_err(|error| {
@@ -86,8 +95,9 @@ impl Opened {
             return Err(EngineError::new(Kind::Busy, message).with_hint("use its new name"));
         }
         let pvs = found.pvs.iter().map(|pv| (pv.id, pv.no)).collect();
+        let claims = found.claims.clone();
         let devices = found.pvs.iter().map(|pv| (pv.path.clone(), pv.no)).collect();
-        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices, listed: Some(listed) })
+        Ok(Self { store, metadata: Arc::new(metadata), pvs, devices, claims, listed: Some(listed) })
     }
 
     /// What is not as it should be and stays so.
@@ -97,23 +107,40 @@ impl Opened {
         self.store.issues().iter().filter(quiet).map(in_words).collect()
     }
 
-    /// Why nothing of it may be touched by the host with these system ids, not even its devices: another host may be
-    /// using it, or which of its disks are the right ones is not clear.
-    pub fn foreign(&self, system_ids: &[String]) -> Option<EngineError> {
-        if let Err(no) = may_write(&self.metadata.vg, system_ids) {
+    /// Why that may not be done with it by the host with these system ids: another host may be using it, or which of
+    /// its disks are the right ones is not clear.
+    pub fn refusal(&self, usage: Use, system_ids: &[String]) -> Option<EngineError> {
+        if let Err(no) = may_use(&self.metadata.vg, usage, system_ids) {
             return Some(EngineError::new(Kind::Unsupported, no.message).with_hint(no.hint));
         }
-        let in_doubt = self.store.issues().iter().find(|issue| issue.forbids_commit())?;
-        Some(
-            EngineError::new(Kind::Unsupported, format!("the volume group cannot be changed: {in_doubt}"))
-                .with_hint("make its physical volumes complete and unambiguous first"),
-        )
+        let what = if usage == Use::Activate { "activated" } else { "changed" };
+        let no = |why: &str, hint: &str| {
+            let message = format!("the volume group cannot be {what}: {why}");
+            Some(EngineError::new(Kind::Unsupported, message).with_hint(hint))
+        };
+        if let Some(issue) = self.store.issues().iter().find(|issue| issue.forbids(usage)) {
+            return no(&issue.to_string(), hint(issue));
+        }
+        match self.claims.first().filter(|_| usage >= Use::Activate) {
+            Some(claim) => no(&claim.to_string(), CLAIMED),
+            None => None,
+        }
     }
 
     /// Metadata areas that the next commit mends.
     pub fn lagging(&self) -> Vec<String> {
         let lagging = |issue: &&StoreIssue| matches!(issue, StoreIssue::Lagging { .. });
         self.store.issues().iter().filter(lagging).map(in_words).collect()
+    }
+}
+
+fn hint(issue: &StoreIssue) -> &'static str {
+    match issue {
+        StoreIssue::Foreign { .. } => CLAIMED,
+        StoreIssue::Mismatch { .. } => {
+            "decide which copy is right; hide the device of the other one from LVM"
+        }
+        _ => "make its physical volumes complete and unambiguous first",
     }
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use base::ids::LvName;
 use base::units::Sectors;
+use lvm2::format::check::Use;
 
 /// One change of a volume group. A batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -112,6 +113,25 @@ pub enum Request {
     },
     /// Deactivates every volume of the VG.
     DeactivateAll,
+}
+
+impl Request {
+    /// What it does with the volume group as a whole.
+    pub fn usage(&self) -> Use {
+        match self {
+            Self::Deactivate { .. } | Self::DeactivateAll => Use::Deactivate,
+            Self::Activate { .. } | Self::ActivateAll { .. } => Use::Activate,
+            Self::Create { .. }
+            | Self::Snapshot { .. }
+            | Self::Remove { .. }
+            | Self::Resize { .. }
+            | Self::Rename { .. }
+            | Self::Modify { .. }
+            | Self::Rollback { .. }
+            | Self::Discard { .. }
+            | Self::Zero { .. } => Use::Change,
+        }
+    }
 }
 
 /// The size a volume gets; rounded up to whole extents.

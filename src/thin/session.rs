@@ -54,6 +54,8 @@ pub struct Session<'a> {
     pub text_limit: Option<Bytes>,
     /// Metadata areas that lag behind, in words.
     pub lagging: Vec<String>,
+    /// Whether the metadata may be written. Else pools are not looked through, and nothing is mended.
+    pub writable: bool,
     /// Settings.
     pub policy: Policy,
     /// Time, host and wording for the metadata header.
@@ -160,7 +162,10 @@ impl Session<'_> {
     /// # Errors
     /// The requests that are refused, and why.
     pub fn plan(&self, requests: &[Request]) -> Result<Plan, EngineError> {
-        let look = || self.look(&Scope::of(&self.metadata.vg, requests));
+        let look = || {
+            let scope = Scope::of(&self.metadata.vg, requests);
+            self.look(&if self.writable { scope } else { scope.without_inventory() })
+        };
         let mut observed = self.looked.clone().map_or_else(look, Ok)?;
         let deadline = self.host.now() + self.busy_wait;
         loop {

@@ -170,7 +170,7 @@ fn defaults(ctx: &Ctx) -> Result<()> {
     let quoted = |path: &Path| format!("\"{}\"", path.display());
     let (devices, global, backup, active) = (&conf.devices, &conf.global, &conf.backup, &conf.activation);
     let expected = [
-        ("use_devicesfile", bit(devices.use_devicesfile)),
+        ("use_devicesfile", bit(devices.use_devicesfile.unwrap_or(false))),
         ("devicesfile", format!("\"{}\"", devices.devicesfile_name)),
         ("scan_lvs", bit(devices.scan_lvs)),
         ("multipath_component_detection", bit(devices.multipath_component_detection)),

@@ -1,5 +1,6 @@
 //! The cases, one file for each area. A case says what it shows in its name.
 
+pub mod access;
 pub mod activation;
 pub mod altered;
 pub mod attributes;

@@ -94,6 +94,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (46, "thin::store", false),
     (46, "thin::kept", false),
     (46, "thin::opened", false),
+    (46, "thin::groups", false),
     (46, "thin::stamp", false),
     // L5: execution.
     (50, "thin::exec", false),

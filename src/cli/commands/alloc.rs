@@ -126,7 +126,7 @@ pub fn free_name(vg: &Vg, used: &DiskNumbers<'_>, vmid: u32) -> Result<LvName, C
 /// The disk numbers in use in a volume group.
 pub fn disk_numbers(vg: &Vg) -> DiskNumbers<'_> {
     let live = vg.lvs.iter().map(|lv| lv.name.as_str());
-    DiskNumbers::of(live.chain(vg.historical_lvs.iter().map(String::as_str)))
+    DiskNumbers::of(live.chain(vg.historical_lvs.iter().map(|lv| lv.name.as_str())))
 }
 
 /// What becomes of a size that is not of whole extents.

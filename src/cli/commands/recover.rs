@@ -78,7 +78,9 @@ impl RecoverArgs {
         let every = if only.is_none() { Some(engine.every_vg()?) } else { None };
         let named = every.iter().flat_map(|every| &every.vgs).map(|vg| vg.name.clone());
         let mut vgs: Vec<VgName> = only.into_iter().chain(named).collect();
+        // Of several of one name only one can be meant, or none.
         vgs.sort();
+        vgs.dedup();
         let mut answer =
             Recovered { executed: !self.change.dry_run, volume_groups: vec![], warnings: vec![] };
         let mut failure = None;

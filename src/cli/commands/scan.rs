@@ -79,6 +79,8 @@ pub enum What {
 #[derive(Debug, Serialize)]
 struct VolumeGroups {
     volume_groups: Vec<VolumeGroup>,
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +93,10 @@ struct VolumeGroup {
 impl Answer for VolumeGroups {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         self.volume_groups.iter().try_for_each(|vg| writeln!(out, "{}", vg.name))
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
@@ -196,7 +202,12 @@ impl ScanArgs {
                     })
                     .collect();
                 volume_groups.sort_by(|a, b| a.name.cmp(&b.name));
-                context.print(&VolumeGroups { volume_groups })
+                let trouble = |vg: &VolumeGroup| {
+                    let about = format!("volume group {} ({})", vg.name, vg.uuid);
+                    vg.trouble.iter().map(move |what| format!("{about}: {what}")).collect::<Vec<_>>()
+                };
+                let warnings = volume_groups.iter().flat_map(trouble).collect();
+                context.print(&VolumeGroups { volume_groups, warnings })
             }
             What::Lvmthin { vg } => {
                 let vg = context.resolver.vg(vg)?;

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use crate::format::model::Vg;
 
+mod access;
 mod names;
 mod space;
 mod thin;
-mod write;
 
+pub use access::{Refusal, Use, may_use};
 pub use names::valid_tag;
-pub use write::{Refusal, may_write};
 
 /// A rule that a volume group breaks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -9,6 +9,7 @@ use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use base::units::Extents;
 
 pub(crate) mod draft;
+pub(crate) mod history;
 pub(crate) mod write;
 
 /// Who wrote a text, when and why: its header.
@@ -33,6 +34,13 @@ pub enum Edit {
     AddThin(NewThin),
     /// Removes an LV that no other needs. Volumes that name it as their origin forget it, as with lvm2.
     RemoveLv(LvName),
+    /// The same, and what it was made from, and what was made from it, is remembered where it links them.
+    RemoveLvRecorded {
+        /// The LV.
+        lv: LvName,
+        /// When, in seconds since 1970.
+        time: u64,
+    },
     /// Sets LVM's side of a pool's transaction id.
     SetPoolTransaction {
         /// The pool.

@@ -1,7 +1,5 @@
 //! The metadata of a volume group: its text and what the text says, always together.
 
-use std::collections::HashSet;
-
 use thiserror::Error;
 
 use crate::format::check::check;
@@ -9,7 +7,7 @@ use crate::format::edit::draft::Draft;
 use crate::format::edit::write::Writer;
 use crate::format::edit::{Edit, EditError, Stamp};
 use crate::format::model::{Lv, ModelError, Vg};
-use crate::format::text::{Document, Layout, NodeId, Section, TextError, Value};
+use crate::format::text::{Document, Layout, NodeId, TextError};
 use base::ids::Seqno;
 
 mod relayout;
@@ -56,11 +54,13 @@ impl Metadata {
     /// If a change makes no sense here or the result would break a rule; see [`EditError`].
     pub fn apply(&self, edits: &[Edit], stamp: &Stamp) -> Result<Self, EditError> {
         let seqno = self.vg.seqno.next().ok_or(EditError::SeqnoExhausted)?;
-        let mut draft = Draft::new(&self.vg, self.historical_names());
+        let mut draft = Draft::new(&self.vg);
         edits.iter().try_for_each(|edit| draft.apply(edit))?;
+        draft.history.prune();
         let mut doc = self.doc.clone();
         let mut writer = Writer::new(&mut doc, self.vg.extent_size);
         writer.write_lvs(&self.vg, &draft)?;
+        writer.write_history(&draft.history)?;
         writer.stamp(seqno.0, stamp, GENERATOR)?;
         let text = doc.to_bytes();
         // A tree of thousands of volumes takes megabytes: it goes before the next one is made.
@@ -113,26 +113,6 @@ impl Metadata {
     pub fn to_backup_file(&self, generated_by: &str, stamp: &Stamp) -> Vec<u8> {
         relayout::relayout(self, Layout::File, Some((generated_by, stamp))).into_bytes()
     }
-
-    /// Every string in the records of removed LVs.
-    fn historical_names(&self) -> HashSet<String> {
-        fn collect(section: Section<'_>, names: &mut HashSet<String>) {
-            for (_, value) in section.assignments() {
-                let strings = match &value {
-                    Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
-                    value => value.as_strings().unwrap_or_default(),
-                };
-                names.extend(strings.into_iter().map(str::to_owned));
-            }
-            section.sections().for_each(|inner| collect(inner, names));
-        }
-        let mut names = HashSet::new();
-        let vg = self.doc.root().sections().next();
-        if let Some(history) = vg.and_then(|vg| vg.section("historical_logical_volumes")) {
-            collect(history, &mut names);
-        }
-        names
-    }
 }
 
 /// What the new text says differently from what was meant, if anything.
@@ -145,8 +125,11 @@ fn differs(before: &Vg, next: &Vg, meant: &Draft<'_>) -> Option<String> {
         return Some(format!("{} logical volumes instead of {}", next.lvs.len(), meant.lvs.len()));
     }
     let is_meant = |found: &&Lv| meant.lvs.get(&found.name).is_some_and(|entry| *entry.lv == **found);
-    let wrong = next.lvs.iter().find(|found| !is_meant(found))?;
-    Some(format!("logical volume {} is not as it was meant", wrong.name))
+    if let Some(wrong) = next.lvs.iter().find(|found| !is_meant(found)) {
+        return Some(format!("logical volume {} is not as it was meant", wrong.name));
+    }
+    let remembered = meant.history.records.iter().map(|record| &record.lv);
+    (!remembered.eq(&next.historical_lvs)).then(|| "what is remembered of removed volumes".into())
 }
 
 /// Whether two texts of one layout describe the same volume group, the second under that number.
@@ -174,7 +157,8 @@ fn says_the_same(one: &Document, other: &Document, seqno: Seqno) -> bool {
         && old_nodes.iter().zip(new_nodes).all(same)
 }
 
-/// Whether two states of a VG differ in their sequence number and logical volumes at most.
+/// Whether two states of a VG differ in their sequence number and logical volumes, with those that were removed, at
+/// most.
 fn same_but_volumes(one: &Vg, other: &Vg) -> bool {
     // All fields are named here, so that a new one cannot be forgotten.
     let Vg {
@@ -186,17 +170,19 @@ fn same_but_volumes(one: &Vg, other: &Vg) -> bool {
         tags,
         system_id,
         lock_type,
+        pr,
         extent_size,
         max_lv,
         metadata_copies,
         pvs,
         lvs: _,
-        historical_lvs,
+        historical_lvs: _,
     } = one;
     (name, id, status, flags, tags) == (&other.name, &other.id, &other.status, &other.flags, &other.tags)
-        && (system_id, lock_type, extent_size) == (&other.system_id, &other.lock_type, &other.extent_size)
+        && (system_id, lock_type, pr, extent_size)
+            == (&other.system_id, &other.lock_type, &other.pr, &other.extent_size)
         && (max_lv, metadata_copies) == (&other.max_lv, &other.metadata_copies)
-        && (pvs, historical_lvs) == (&other.pvs, &other.historical_lvs)
+        && *pvs == other.pvs
 }
 
 #[cfg(test)]

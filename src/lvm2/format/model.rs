@@ -27,6 +27,8 @@ pub struct Vg {
     pub system_id: Option<String>,
     /// The cluster lock manager, if set (`none` means local).
     pub lock_type: Option<String>,
+    /// What it asks of persistent reservations on its disks (`pr`): `require`, `autostart`, `ptpl`.
+    pub pr: Vec<String>,
     /// Size of one extent.
     pub extent_size: Sectors,
     /// Limit on the number of LVs; 0 for none.
@@ -37,8 +39,8 @@ pub struct Vg {
     pub pvs: Vec<Pv>,
     /// Logical volumes, visible and hidden, in text order.
     pub lvs: Vec<Lv>,
-    /// Names of removed LVs the text remembers: they may not be used again.
-    pub historical_lvs: Vec<String>,
+    /// Removed LVs the text remembers, in text order: their names may not be used again.
+    pub historical_lvs: Vec<HistoricalLv>,
 }
 
 /// A physical volume of a volume group.
@@ -221,6 +223,13 @@ impl Vg {
     }
 }
 
+impl Pv {
+    /// Whether the text says that it was away when the group was changed: what it holds may be out of date.
+    pub fn is_marked_missing(&self) -> bool {
+        self.status.iter().chain(&self.flags).any(|word| word == "MISSING")
+    }
+}
+
 impl Lv {
     /// Number of logical extents, or `None` if the sum of its segments overflows.
     pub fn extents(&self) -> Option<Extents> {
@@ -265,9 +274,16 @@ impl Lv {
     }
 }
 
+/// Where a physical volume that is missing was last.
+pub fn last_seen(device_hint: &Option<String>) -> String {
+    device_hint.as_ref().map_or_else(String::new, |device| format!(" (it was last on {device})"))
+}
+
+mod history;
 mod read;
 mod segment;
 
+pub use history::{Ancestor, HistoricalLv};
 pub use read::ModelError;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! LVM's configuration: `lvm.conf`, `lvmlocal.conf` and an override text, read once into typed settings.
 //!
-//! Keys, types and defaults: lvm2 `lib/config/config_settings.h` and `defaults.h`, with Debian's build options. A
-//! setting of the wrong type is an error that names file, line and key; lvm2 would silently take its default.
-//! Profiles are not read; a host tag that has a file of its own (`lvm_<tag>.conf`) is an error, for that file could
-//! change any setting.
+//! Keys, types and defaults: lvm2 `lib/config/config_settings.h` and `defaults.h`, with Debian's build options unless
+//! the lvm2 of the host tells others ([`built_in`]). A setting of the wrong type is an error that names file, line and
+//! key; lvm2 would silently take its default. Profiles are not read; a host tag that has a file of its own
+//! (`lvm_<tag>.conf`) is an error, for that file could change any setting.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,12 @@ use thiserror::Error;
 use crate::format::text::TextError;
 use crate::host::lock::{DEFAULT_LOCKING_DIR, Locks};
 
+mod built_in;
 mod host_tags;
 mod layers;
 mod system_id;
 
+pub use built_in::built_in;
 pub use host_tags::{TagsConf, tag_file};
 use layers::Layers;
 pub use system_id::HostIds;
@@ -69,6 +71,8 @@ pub struct LvmConf {
     pub backup: BackupConf,
     /// What may be activated, and how.
     pub activation: ActivationConf,
+    /// What the metadata is to hold.
+    pub metadata: MetadataConf,
     /// What `lvmlocal.conf` says of this host.
     pub local: LocalConf,
     /// The tags hosts have (section `tags`).
@@ -86,8 +90,8 @@ pub struct DevicesConf {
     pub filter: Option<Vec<String>>,
     /// The same for every tool that uses LVM devices; `None` if not set.
     pub global_filter: Option<Vec<String>>,
-    /// Whether only devices in the devices file may be PVs, if the file exists.
-    pub use_devicesfile: bool,
+    /// Whether only devices in the devices file may be PVs, if the file exists; `None` if nothing says so.
+    pub use_devicesfile: Option<bool>,
     /// The devices file.
     pub devicesfile: PathBuf,
     /// Its name as configured, which the hints file repeats.
@@ -188,6 +192,13 @@ pub struct ActivationConf {
     pub retry_deactivation: bool,
 }
 
+/// Section `metadata`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetadataConf {
+    /// Whether removed volumes that link others are remembered.
+    pub record_history: bool,
+}
+
 /// Section `local`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LocalConf {
@@ -204,12 +215,27 @@ impl LvmConf {
     /// # Errors
     /// [`ConfError`].
     pub fn load(system_dir: &Path, overrides: Option<&str>) -> Result<Self, ConfError> {
+        Self::load_over(system_dir, overrides, None)
+    }
+
+    /// The same with the defaults that lvm2 was built with, as [`built_in`] tells them.
+    ///
+    /// # Errors
+    /// [`ConfError`].
+    pub fn load_over(
+        system_dir: &Path,
+        overrides: Option<&str>,
+        built_in: Option<&str>,
+    ) -> Result<Self, ConfError> {
         let mut layers = Layers::default();
         if let Some(text) = overrides {
             layers.add("the configuration given by option", text.as_bytes())?;
         }
         layers.add_file(&system_dir.join("lvmlocal.conf"))?;
         layers.add_file(&system_dir.join("lvm.conf"))?;
+        if let Some(text) = built_in {
+            layers.add("the defaults of lvm2", text.as_bytes())?;
+        }
         Self::build(&layers, system_dir)
     }
 
@@ -227,6 +253,7 @@ impl LvmConf {
             global: global(layers)?,
             backup: backup(layers, system_dir)?,
             activation: activation(layers)?,
+            metadata: MetadataConf { record_history: layers.bool("metadata/record_lvs_history", false)? },
             local: LocalConf {
                 system_id: layers.string("local/system_id")?.filter(|id| !id.is_empty()),
                 extra_system_ids: layers.strings("local/extra_system_ids")?.unwrap_or_default(),
@@ -251,7 +278,7 @@ fn devices(layers: &Layers, system_dir: &Path) -> Result<DevicesConf, ConfError>
         scan: scan.unwrap_or_else(|| vec![PathBuf::from("/dev")]),
         filter: layers.strings("devices/filter")?,
         global_filter: layers.strings("devices/global_filter")?,
-        use_devicesfile: layers.bool("devices/use_devicesfile", false)?,
+        use_devicesfile: layers.optional_bool("devices/use_devicesfile")?,
         devicesfile: system_dir.join("devices").join(&devicesfile_name),
         devicesfile_name,
         scan_lvs: layers.bool("devices/scan_lvs", false)?,

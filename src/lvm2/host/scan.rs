@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::host::conf::DevicesConf;
 use crate::host::filter::reason::Skip;
@@ -55,6 +56,25 @@ pub struct DuplicatePv {
     pub devices: Vec<FoundPv>,
 }
 
+/// A PV that no device has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingPv {
+    /// The PV.
+    pub id: LvmUuid,
+    /// The device it was on when the group was last written.
+    pub device_hint: Option<String>,
+}
+
+/// A PV that another group names as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Error)]
+#[error("its physical volume {pv} is a physical volume of volume group {vg}, too")]
+pub struct Claim {
+    /// The PV.
+    pub pv: LvmUuid,
+    /// The other group.
+    pub vg: VgName,
+}
+
 /// A volume group on the devices that are there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FoundVg {
@@ -62,14 +82,18 @@ pub struct FoundVg {
     pub name: VgName,
     /// Its identity.
     pub id: LvmUuid,
+    /// The host that owns it, if one does.
+    pub system_id: Option<String>,
     /// The number of its newest commit.
     pub seqno: Seqno,
     /// Its PVs, in the order of the text; of duplicates, the device to read from.
     pub pvs: Vec<FoundPv>,
     /// PVs that no device has.
-    pub missing: Vec<LvmUuid>,
+    pub missing: Vec<MissingPv>,
     /// PVs that several devices have: the group must not be changed.
     pub duplicates: Vec<DuplicatePv>,
+    /// PVs that another group names as well, and on which it does not stand whose they are.
+    pub claims: Vec<Claim>,
     /// Other groups of the same name.
     pub namesakes: Vec<LvmUuid>,
 }
@@ -77,7 +101,10 @@ pub struct FoundVg {
 impl FoundVg {
     /// Whether every PV is there exactly once, and no other group has its name.
     pub fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.duplicates.is_empty() && self.namesakes.is_empty()
+        self.missing.is_empty()
+            && self.duplicates.is_empty()
+            && self.claims.is_empty()
+            && self.namesakes.is_empty()
     }
 
     /// All devices of the group, every one of duplicates included: what the store of the group is to be opened on.
@@ -138,12 +165,14 @@ pub struct Scanner {
     explicit: Option<Vec<PathBuf>>,
     /// The kernel's names of devices that are known to be LVs.
     lvs: HashSet<String>,
+    /// The system ids of this host.
+    system_ids: Vec<String>,
 }
 
 impl Scanner {
     /// A scanner of the devices below `roots`, by the rules of `lvm.conf`.
     pub fn new(roots: Roots, conf: DevicesConf) -> Self {
-        Self { roots, conf, explicit: None, lvs: HashSet::new() }
+        Self { roots, conf, explicit: None, lvs: HashSet::new(), system_ids: Vec::new() }
     }
 
     /// A scanner of this machine's devices.
@@ -158,27 +187,37 @@ impl Scanner {
         self
     }
 
+    /// Takes groups with these owners for this host's own.
+    #[must_use]
+    pub fn on_host(self, system_ids: Vec<String>) -> Self {
+        Self { system_ids, ..self }
+    }
+
     /// Knows these devices as LVs: it spares a look at each of them, and a host may have thousands.
     #[must_use]
     pub fn knowing_lvs(self, lvs: impl IntoIterator<Item = DevNo>) -> Self {
         Self { lvs: lvs.into_iter().map(|no| format!("dm-{}", no.minor)).collect(), ..self }
     }
 
-    /// Finds one volume group by name. Missing and duplicate PVs are part of the answer.
+    /// Finds one volume group by name. Missing and duplicate PVs are part of the answer. Of several the only one is
+    /// meant that is not another host's, as for lvm2.
     ///
     /// # Errors
     /// If no device has it, several groups have its name, or devices cannot be looked for at all.
     pub fn find_vg(&self, name: &VgName) -> Result<FoundVg, ScanError> {
         let survey = self.survey(Some(name))?;
-        let mut found: Vec<FoundVg> = survey.vgs.into_iter().filter(|vg| vg.name == *name).collect();
-        match found.pop() {
-            Some(vg) if found.is_empty() => Ok(vg),
-            Some(vg) => {
-                found.push(vg);
-                Err(ScanError::ambiguous(name, &found))
-            }
-            None => Err(ScanError::not_found(name, survey.devices_read, &survey.skipped, survey.warnings)),
+        let named = survey.vgs.into_iter().filter(|vg| vg.name == *name);
+        let is_ours =
+            |vg: &FoundVg| vg.system_id.as_ref().is_none_or(|owner| self.system_ids.contains(owner));
+        let (mut ours, mut others): (Vec<FoundVg>, Vec<FoundVg>) = named.partition(is_ours);
+        match (ours.len(), others.len()) {
+            (1, _) => ours.pop(),
+            (0, 1) => others.pop(),
+            (0, 0) => None,
+            (0, _) => return Err(ScanError::foreign(name, &others)),
+            _ => return Err(ScanError::ambiguous(name, &ours)),
         }
+        .ok_or_else(|| ScanError::not_found(name, survey.devices_read, &survey.skipped, survey.warnings))
     }
 
     /// Finds all volume groups.

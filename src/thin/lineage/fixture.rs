@@ -55,6 +55,7 @@ pub fn vg(lvs: Vec<Lv>) -> Vg {
         tags: vec![],
         system_id: None,
         lock_type: None,
+        pr: vec![],
         extent_size: Sectors::new(8192),
         max_lv: 0,
         metadata_copies: 0,

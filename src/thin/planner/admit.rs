@@ -175,7 +175,10 @@ impl Draft<'_> {
         change.deletes.push(thin.device_id);
         self.removed.insert(name.clone());
         self.activate.remove(name);
-        self.edits.push(Edit::RemoveLv(name.clone()));
+        self.edits.push(match self.observed.policy.record_history {
+            true => Edit::RemoveLvRecorded { lv: name.clone(), time: self.observed.fresh.stamp.time },
+            false => Edit::RemoveLv(name.clone()),
+        });
         self.outcomes.push(Outcome {
             request: 0,
             name: name.clone(),
@@ -228,7 +231,7 @@ impl Draft<'_> {
         if self.found(name).is_some() || self.added.contains_key(name) {
             return Err(Refusal::rule(format!("volume {}/{name} already exists", vg.name)));
         }
-        if vg.historical_lvs.iter().any(|old| old == name.as_str()) {
+        if vg.historical_lvs.iter().any(|old| old.name == name.as_str()) {
             return Err(Refusal::rule(format!(
                 "the name {name} is kept by a historical volume of {}",
                 vg.name
@@ -241,7 +244,9 @@ impl Draft<'_> {
     /// Whether the VG takes one more volume.
     fn check_limit(&self) -> Result<(), Refusal> {
         let vg = self.vg();
-        let count = u64::try_from(vg.lvs.len() + self.added.len() - self.removed.len()).unwrap_or(u64::MAX);
+        // As lvm2 counts: what users see. Source: lvm2 `lib/metadata/vg.c` (`vg_visible_lvs`).
+        let visible = vg.lvs.iter().filter(|lv| lv.is_visible()).count();
+        let count = u64::try_from(visible + self.added.len() - self.removed.len()).unwrap_or(u64::MAX);
         if vg.max_lv > 0 && count >= vg.max_lv {
             return Err(Refusal::rule(format!(
                 "volume group {} is limited to {} volumes",

@@ -9,7 +9,7 @@ use crate::plan::Commit;
 use crate::refusal::{Refusal, RefusalKind};
 use base::error_chain::in_words;
 use base::ids::{LvName, TransactionId};
-use lvm2::format::check::may_write;
+use lvm2::format::check::{Use, may_use};
 use lvm2::format::edit::{Edit, EditError};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::PoolMessage;
@@ -34,7 +34,7 @@ const LISTED_NAMES: usize = 5;
 impl Draft<'_> {
     /// Makes the texts, or says why the VG cannot be written.
     pub(super) fn texts(&self) -> Result<Texts, Refusal> {
-        may_write(self.vg(), &self.observed.policy.system_ids)
+        may_use(self.vg(), Use::Change, &self.observed.policy.system_ids)
             .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
         // First of all: while it is checked, the new texts need not be in memory too.
         let revert = self.metadata.after_next(&self.observed.fresh.stamp);

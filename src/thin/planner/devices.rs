@@ -26,6 +26,7 @@ impl Draft<'_> {
             )));
         }
         self.check_allowed(lv)?;
+        self.check_complete(lv)?;
         let mut what = "activated";
         if lv.has_flag("ACTIVATION_SKIP") && !ignore_skip {
             what = "left inactive: its activation skip flag is set";
@@ -85,6 +86,10 @@ impl Draft<'_> {
         let stacks = self.stacks();
         let volumes = self.vg().lvs.iter().filter(|lv| self.comes_with_all(lv, auto));
         for lv in volumes.collect::<Vec<_>>() {
+            if let Err(refusal) = self.check_complete(lv) {
+                self.warnings.push(format!("{} is left as it is: {refusal}", lv.name));
+                continue;
+            }
             let possible = match lv.thin_pool() {
                 Some(pool) => stacks.pool(lv, pool).map(|_| ()),
                 None => stacks.volume(lv).map(|_| ()),

@@ -4,6 +4,7 @@ mod admit;
 mod alter;
 mod altered;
 mod change;
+mod complete;
 mod devices;
 mod draft;
 mod index;

@@ -19,6 +19,11 @@ impl Sequence<'_, '_> {
         let (lv, pool) = self.draft.pool(name)?;
         let expect = self.expectation(pool.transaction_id, purpose);
         let shown = format!("{}/{name}", self.draft.vg().name);
+        if !pool.messages.is_empty() {
+            // Where the group can be written, recovery has cleared them by now.
+            return Err(Refusal::rule(format!("the last transaction of pool {shown} is not finished"))
+                .hint("it can be finished once the volume group can be changed again"));
+        }
         let new_volumes = self.draft.pools.contains_key(name);
         let (stack, _) = if new_volumes && pool.transaction_id.0 == 0 {
             (self.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error))?, false)
@@ -223,7 +228,8 @@ impl Sequence<'_, '_> {
         for name in idle {
             let (lv, pool) = self.draft.pool(&name)?;
             let stack = self.stack_at_end(lv, pool)?;
-            if self.running.contains(&name) || self.draft.pool_runs(&name)? {
+            let ran = matches!(self.state(&name)?, PoolState::Active(_) | PoolState::ActiveNew(_));
+            if ran || self.running.contains(&name) {
                 [stack.tpool, stack.tdata, stack.tmeta].iter().for_each(|spec| self.take_down(spec));
             }
         }

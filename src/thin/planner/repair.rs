@@ -15,7 +15,7 @@ use crate::stack::{DeviceSpec, PoolStack};
 use base::ids::{LvName, ThinId, TransactionId};
 use dm::kernel::{DeviceInfo, Suspend};
 use dm::name::{DmName, DmUuid, Layer};
-use lvm2::format::check::may_write;
+use lvm2::format::check::{Use, may_use};
 use lvm2::format::edit::Edit;
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::{Lv, PoolMessage, ThinPool};
@@ -366,7 +366,7 @@ impl Mending<'_, '_> {
         if self.edits.is_empty() && observed.lagging.is_empty() {
             return Ok(());
         }
-        may_write(&metadata.vg, &observed.policy.system_ids)
+        may_use(&metadata.vg, Use::Change, &observed.policy.system_ids)
             .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
         let mended = metadata.apply(&self.edits, &observed.fresh.stamp).map_err(|error| {
             Refusal::new(RefusalKind::Corrupt, format!("the mended metadata would not be valid: {error}"))

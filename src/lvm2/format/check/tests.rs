@@ -1,6 +1,6 @@
 //! Tests of the rules: each is broken once in a text that lvm2 wrote, and named.
 
-use super::{check, may_write};
+use super::{Use, check, may_use};
 use crate::format::model::Vg;
 use crate::format::text::Document;
 
@@ -18,7 +18,7 @@ fn changed(from: &str, to: &str) -> Vg {
 #[test]
 fn what_lvm2_wrote_keeps_the_rules() {
     assert_eq!(check(&vg(DISK)), []);
-    assert_eq!(may_write(&vg(DISK), &[]), Ok(()));
+    assert_eq!(may_use(&vg(DISK), Use::Change, &[]), Ok(()));
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn volume_groups_that_are_not_ours_are_refused() {
             "PV zVIyde-I4PZ-iQoM-3JPD-pOI3-z0Pe-BelF5d of volume group vgt is marked missing",
         ),
         (
-            "metadata_copies = 0",
-            "metadata_copies = 2",
-            "lvm2 manages the metadata copies of volume group vgt (metadata_copies is set)",
+            "extent_size",
+            "pr = [\"require\", \"autostart\"]\nextent_size",
+            "volume group vgt requires persistent reservations on its disks",
         ),
         (
             "status = [\"READ\", \"WRITE\", \"VISIBLE\"]",
@@ -142,10 +142,35 @@ fn volume_groups_that_are_not_ours_are_refused() {
         ),
     ];
     for (from, to, message) in cases {
-        let refusal = may_write(&changed(from, to), &["here".to_owned()]).unwrap_err();
+        let refusal = may_use(&changed(from, to), Use::Change, &["here".to_owned()]).unwrap_err();
         assert_eq!(refusal.to_string(), message);
         assert!(!refusal.hint.is_empty());
     }
     let ours = changed("extent_size", "system_id = \"here\"\nlock_type = \"none\"\nextent_size");
-    assert_eq!(may_write(&ours, &["x".to_owned(), "here".to_owned()]), Ok(()));
+    assert_eq!(may_use(&ours, Use::Change, &["x".to_owned(), "here".to_owned()]), Ok(()));
+}
+
+/// What lvm2 lets be stopped is stopped; what it activates is activated.
+#[test]
+fn each_use_asks_more_than_the_one_before() {
+    let here = ["here".to_owned()];
+    let status = "status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]";
+    let missing = "status = [\"ALLOCATABLE\"]\nflags = [\"MISSING\"]";
+    let cases = [
+        (status, "status = [\"EXPORTED\", \"READ\", \"WRITE\"]", None),
+        ("extent_size", "lock_type = \"dlm\"\nextent_size", None),
+        ("extent_size", "system_id = \"other\"\nextent_size", Some(Use::Deactivate)),
+        ("extent_size", "pr = [\"require\"]\nextent_size", Some(Use::Deactivate)),
+        (status, "status = [\"RESIZEABLE\", \"READ\"]", Some(Use::Deactivate)),
+        ("status = [\"ALLOCATABLE\"]\nflags = []", missing, Some(Use::Activate)),
+        ("extent_size", "pr = [\"autostart\", \"ptpl\"]\nextent_size", Some(Use::Change)),
+        ("metadata_copies = 0", "metadata_copies = 2", Some(Use::Change)),
+    ];
+    for (from, to, most) in cases {
+        let vg = changed(from, to);
+        for usage in [Use::Deactivate, Use::Activate, Use::Change] {
+            let allowed = may_use(&vg, usage, &here).is_ok();
+            assert_eq!(allowed, most.is_some_and(|most| usage <= most), "{to}: {usage:?}");
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! Changes applied to the typed model: what the text must say afterwards.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
+use super::history::History;
 use super::{Edit, EditError, NewThin};
 use crate::format::check::valid_tag;
 use crate::format::model::{Lv, PoolMessage, Segment, SegmentKind, Thin, ThinPool, Vg};
@@ -34,25 +35,26 @@ pub(crate) struct Draft<'a> {
     pub added: BTreeMap<usize, LvName>,
     /// Who names an LV; a superset, made when first needed.
     referrers: Option<HashMap<LvName, Vec<LvName>>>,
-    /// Names that records of removed LVs hold.
-    history: HashSet<String>,
+    /// What is remembered of removed LVs.
+    pub history: History,
 }
 
 impl<'a> Draft<'a> {
-    /// Starts from a VG; `history` are the names its records of removed LVs hold.
-    pub(crate) fn new(vg: &'a Vg, history: HashSet<String>) -> Self {
+    /// Starts from a VG.
+    pub(crate) fn new(vg: &'a Vg) -> Self {
         let entry = |(at, lv): (usize, &'a Lv)| {
             (lv.name.clone(), Entry { lv: Cow::Borrowed(lv), before: Some(at), touched: false })
         };
         let lvs = vg.lvs.iter().enumerate().map(entry).collect();
-        Self { vg, lvs, added: BTreeMap::new(), referrers: None, history }
+        Self { vg, lvs, added: BTreeMap::new(), referrers: None, history: History::of(vg) }
     }
 
     /// Applies one change.
     pub(crate) fn apply(&mut self, edit: &Edit) -> Result<(), EditError> {
         match edit {
             Edit::AddThin(new) => self.add_thin(new),
-            Edit::RemoveLv(name) => self.remove(name),
+            Edit::RemoveLv(name) => self.remove(name, None),
+            Edit::RemoveLvRecorded { lv, time } => self.remove(lv, Some(*time)),
             Edit::SetPoolTransaction { pool, id } => {
                 self.pool(pool)?.transaction_id = *id;
                 Ok(())
@@ -131,7 +133,7 @@ impl<'a> Draft<'a> {
         if self.lvs.contains_key(name) {
             return taken("another logical volume");
         }
-        if self.vg.historical_lvs.iter().any(|lv| lv == name.as_str()) {
+        if self.history.has(name.as_str()) {
             return taken("the record of a removed logical volume");
         }
         Ok(())
@@ -166,13 +168,10 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    fn remove(&mut self, name: &LvName) -> Result<(), EditError> {
+    fn remove(&mut self, name: &LvName, recorded: Option<u64>) -> Result<(), EditError> {
         let in_use = |user: String| EditError::InUse { name: name.clone(), verb: "removed", user };
         if !self.lvs.contains_key(name) {
             return Err(EditError::NoSuchLv(name.clone()));
-        }
-        if self.history.contains(name.as_str()) {
-            return Err(in_use("the record of a removed logical volume".into()));
         }
         let holders = self.holders(name);
         let needs = |holder: &&LvName| {
@@ -189,7 +188,9 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        self.lvs.remove(name);
+        if let Some(gone) = self.lvs.remove(name) {
+            self.history.remove(&gone.lv, &holders, recorded);
+        }
         self.added.retain(|_, added| added != name);
         Ok(())
     }
@@ -211,9 +212,6 @@ impl<'a> Draft<'a> {
         }
         self.free_name(to)?;
         let in_use = |user: String| EditError::InUse { name: from.clone(), verb: "renamed", user };
-        if self.history.contains(from.as_str()) {
-            return Err(in_use("the record of a removed logical volume".into()));
-        }
         let holders = self.holders(from);
         let opaque = |holder: &&LvName| {
             references(&self.lvs[*holder].lv)
@@ -233,6 +231,7 @@ impl<'a> Draft<'a> {
         self.index(&entry.lv);
         self.lvs.insert(to.clone(), entry);
         self.added.values_mut().filter(|added| *added == from).for_each(|added| *added = to.clone());
+        self.history.rename(from, to);
         if let Some(referrers) = &mut self.referrers {
             referrers.insert(to.clone(), holders);
         }

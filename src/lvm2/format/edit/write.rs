@@ -3,13 +3,19 @@
 use std::collections::HashSet;
 
 use super::draft::Draft;
+use super::history::History;
 use super::{EditError, Stamp};
-use crate::format::model::{Lv, PoolMessage, Segment, SegmentKind, Striped, Thin, ThinPool, Vg};
+use crate::format::model::{
+    HistoricalLv, Lv, PoolMessage, Segment, SegmentKind, Striped, Thin, ThinPool, Vg,
+};
 use crate::format::text::{
     Document, Layout, Lines, NodeId, Section, comment_gap, quote, size_comment, time_comment,
 };
 use base::ids::LvName;
 use base::units::{Extents, Sectors};
+
+/// The section of removed LVs.
+const HISTORY: &str = "historical_logical_volumes";
 
 /// A text being changed.
 pub(crate) struct Writer<'a> {
@@ -60,6 +66,50 @@ impl<'a> Writer<'a> {
         }
         if draft.lvs.is_empty() {
             self.doc.remove(lvs)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the text say what is remembered of removed LVs.
+    pub(crate) fn write_history(&mut self, history: &History) -> Result<(), EditError> {
+        let vg = self.vg()?;
+        let (vg_node, lvs) = (vg.id(), vg.find("logical_volumes"));
+        let section = vg.section(HISTORY).map(|section| section.id());
+        let nodes: Vec<NodeId> =
+            section.map_or_else(Vec::new, |id| vg_sections(self.doc, id).map(|lv| lv.id()).collect());
+        if let (Some(section), true) = (section, history.records.is_empty()) {
+            return Ok(self.doc.remove(section)?);
+        }
+        let kept: HashSet<usize> = history.records.iter().filter_map(|record| record.before).collect();
+        for (_, node) in nodes.iter().enumerate().filter(|(at, _)| !kept.contains(at)) {
+            self.doc.remove(*node)?;
+        }
+        for record in history.records.iter().filter(|record| record.touched) {
+            let Some(at) = record.before else { continue };
+            let origin = record.lv.origin.as_ref().map(|origin| quote(&origin.in_text()));
+            let below = (!record.lv.descendants.is_empty()).then(|| list(&record.lv.descendants));
+            self.set_field(nodes[at], "origin", origin.as_deref(), "removal_time")?;
+            self.set_field(nodes[at], "descendants", below.as_deref(), "removal_time")?;
+        }
+        let new = history.records.iter().filter(|record| record.before.is_none()).map(|record| &record.lv);
+        let new: Vec<&HistoricalLv> = new.collect();
+        match section {
+            _ if new.is_empty() => {}
+            Some(section) => {
+                let mut lines = Lines::new(self.layout, self.depth(section));
+                new.iter().for_each(|lv| historical_lv(&mut lines, lv));
+                let last = self.doc.children(section).last().copied();
+                self.doc.insert(section, last, &lines.finish())?;
+            }
+            None => {
+                let mut lines = Lines::new(self.layout, self.depth(vg_node));
+                lines.blank();
+                lines.open(HISTORY);
+                new.iter().for_each(|lv| historical_lv(&mut lines, lv));
+                lines.close();
+                let after = lvs.or_else(|| self.doc.children(vg_node).last().copied());
+                self.doc.insert(vg_node, after, &lines.finish())?;
+            }
         }
         Ok(())
     }
@@ -281,6 +331,25 @@ impl<'a> Writer<'a> {
         lines.close();
         lines.finish()
     }
+}
+
+/// Source: lvm2 `lib/format_text/export.c` (`_print_historical_lv_with_descendants`).
+fn historical_lv(lines: &mut Lines, lv: &HistoricalLv) {
+    lines.blank();
+    lines.open(&lv.name);
+    lines.line(&format!("id = \"{}\"", lv.id));
+    for (key, time) in [("creation_time = ", lv.creation_time), ("removal_time = ", lv.removal_time)] {
+        if let Some(time) = time.filter(|time| *time != 0) {
+            lines.commented(&[key, &time.to_string()], &time_comment(time));
+        }
+    }
+    if let Some(origin) = &lv.origin {
+        lines.line(&format!("origin = {}", quote(&origin.in_text())));
+    }
+    if !lv.descendants.is_empty() {
+        lines.line(&format!("descendants = {}", list(&lv.descendants)));
+    }
+    lines.close();
 }
 
 /// Source: lvm2 `lib/thin/thin.c` (`_thin_text_export`).

@@ -6,7 +6,7 @@ use proptest::prelude::{
 
 use super::Metadata;
 use crate::format::edit::{Edit, EditError, NewThin, Stamp};
-use crate::format::model::PoolMessage;
+use crate::format::model::{Ancestor, HistoricalLv, PoolMessage};
 use crate::format::text::Document;
 use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use base::units::Extents;
@@ -320,18 +320,64 @@ fn senseless_changes_are_refused() {
     assert!(matches!(empty, Err(EditError::Invalid(_))), "{empty:?}");
 }
 
+/// The sample, with a volume `old` that `t1` was made from, and that was made from a volume `older`.
+fn with_history() -> Metadata {
+    let history = "historical_logical_volumes {\n\nolder {\nid = \"16a7eP-6C9P-Yu6p-6F6V-aMIU-FkOx-4UcgFA\"\n}\n\n\
+        old {\nid = \"16a7eP-6C9P-Yu6p-6F6V-aMIU-FkOx-4UcgFB\"\nremoval_time = 7\norigin = \"-older\"\n\
+        unknown = \"stays\"\ndescendants = [\"t1\"]\n}\n}\n\n}\n# Generated";
+    Metadata::parse(DISK.replacen("}\n# Generated", history, 1).as_bytes()).unwrap()
+}
+
+/// What is remembered, one line each: name, what it was made from, what was made from it.
+fn history(metadata: &Metadata) -> Vec<String> {
+    let line = |lv: &HistoricalLv| {
+        let origin = lv.origin.as_ref().map(Ancestor::in_text).unwrap_or_default();
+        format!("{} < {origin} > {}", lv.name, lv.descendants.join(","))
+    };
+    metadata.vg.historical_lvs.iter().map(line).collect()
+}
+
 #[test]
-fn records_of_removed_volumes_are_respected() {
-    let history = "historical_logical_volumes {\n\nold {\nid = \"16a7eP-6C9P-Yu6p-6F6V-aMIU-FkOx-4UcgFG\"\n\
-        descendants = [\"t1\"]\n}\n}\n\n}\n# Generated";
-    let metadata = Metadata::parse(DISK.replacen("}\n# Generated", history, 1).as_bytes()).unwrap();
-    let fails = |edit| metadata.apply(&[edit], &stamp()).unwrap_err().to_string();
-    let needs = "the record of a removed logical volume";
-    assert_eq!(
-        fails(Edit::RemoveLv(name("t1"))),
-        format!("logical volume 't1' cannot be removed: {needs} needs it")
-    );
-    assert_eq!(fails(Edit::AddThin(new_thin("old", 9))), format!("the name 'old' is taken by {needs}"));
+fn records_of_removed_volumes_follow_those_that_live() {
+    let before = with_history();
+    assert_eq!(history(&before), ["older <  > ", "old < -older > t1"]);
+    let taken = before.apply(&[Edit::AddThin(new_thin("old", 9))], &stamp()).unwrap_err().to_string();
+    assert_eq!(taken, "the name 'old' is taken by the record of a removed logical volume");
+    let then = |edit| before.apply(&[edit], &stamp()).unwrap();
+    let renamed = then(Edit::RenameLv { from: name("t1"), to: name("t9") });
+    assert_eq!(history(&renamed), ["older <  > ", "old < -older > t9"]);
+    assert!(text(&renamed.doc.to_bytes()).contains("unknown = \"stays\""));
+    let forgotten = then(Edit::RemoveLv(name("t1")));
+    assert_eq!(history(&forgotten), [""; 0], "nothing lives that descends from them");
+    assert!(!text(&forgotten.doc.to_bytes()).contains("historical_logical_volumes"));
+    let recorded = then(Edit::RemoveLvRecorded { lv: name("t1"), time: 99 });
+    assert_eq!(history(&recorded), ["older <  > ", "old < -older > ", "t1 < -old > s1"]);
+    let thin = recorded.vg.lv(&name("s1")).unwrap().thin().unwrap();
+    assert_eq!(thin.origin, None);
+}
+
+#[test]
+fn removed_volumes_are_remembered_as_long_as_they_link_something() {
+    let snapshot =
+        |lv: &str, id: u32, of: &str| Edit::AddThin(NewThin { origin: Some(name(of)), ..new_thin(lv, id) });
+    let gone = |lv: &str| Edit::RemoveLvRecorded { lv: name(lv), time: 99 };
+    let chain = [Edit::AddThin(new_thin("a", 20)), snapshot("b", 21, "a"), snapshot("c", 22, "b")];
+    let chain = disk().apply(&chain, &stamp()).unwrap();
+    let middle = chain.apply(&[gone("b")], &stamp()).unwrap();
+    assert_eq!(history(&middle), ["b < a > c"]);
+    let record = &middle.vg.historical_lvs[0];
+    assert_eq!((record.removal_time, record.id), (Some(99), chain.vg.lv(&name("b")).unwrap().id));
+    let top = middle.apply(&[gone("a")], &stamp()).unwrap();
+    assert_eq!(history(&top), ["b < -a > c", "a <  > "]);
+    assert_eq!(history(&top.apply(&[gone("c")], &stamp()).unwrap()), [""; 0]);
+    assert_eq!(history(&middle.apply(&[gone("c")], &stamp()).unwrap()), [""; 0]);
+    assert_eq!(history(&chain.apply(&[gone("c")], &stamp()).unwrap()), [""; 0], "a leaf links nothing");
+    assert_eq!(history(&chain.apply(&[gone("b"), gone("a")], &stamp()).unwrap()), history(&top));
+    let unlinked = middle.apply(&[Edit::RemoveLv(name("a"))], &stamp()).unwrap();
+    assert_eq!(history(&unlinked), ["b <  > c"]);
+    // As a backup file, and back.
+    let file = Metadata::parse(&top.to_backup_file("test", &stamp())).unwrap();
+    assert_eq!(file.vg, top.vg);
 }
 
 #[test]

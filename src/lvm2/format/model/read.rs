@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::history;
 use super::segment;
 use super::{Lv, Pv, Segment, SegmentKind, Vg};
 use crate::format::text::{Document, FieldError, Section};
@@ -114,18 +115,14 @@ fn volume_group(doc: &Document, vg: Section<'_>, known: &Known<'_>) -> Result<Vg
         tags: vg.strings("tags")?,
         system_id: vg.opt_str("system_id")?.map(|id| id.into_owned()),
         lock_type,
+        pr: vg.strings("pr")?,
         extent_size,
         max_lv: vg.opt_u64("max_lv")?.unwrap_or(0),
         metadata_copies: vg.opt_u64("metadata_copies")?.unwrap_or(0),
         pvs,
         lvs: lvs.iter().map(read_lv).collect::<Result<_, _>>()?,
-        historical_lvs: history.into_iter().map(historical_name).collect::<Result<_, _>>()?,
+        historical_lvs: history.into_iter().map(history::read).collect::<Result<_, _>>()?,
     })
-}
-
-/// A removed LV is known by its `name` field, or else by its section.
-fn historical_name(lv: Section<'_>) -> Result<String, FieldError> {
-    Ok(lv.opt_str("name")?.unwrap_or_else(|| lv.name()).into_owned())
 }
 
 fn physical_volume(pv: Section<'_>) -> Result<Pv, FieldError> {
@@ -202,7 +199,7 @@ fn named<T: FromStr<Err = IdError>>(section: Section<'_>) -> Result<T, FieldErro
     section.name().parse().map_err(|error: IdError| section.own_error(error.to_string()))
 }
 
-fn parsed(section: Section<'_>, key: &str) -> Result<LvmUuid, FieldError> {
+pub(super) fn parsed(section: Section<'_>, key: &str) -> Result<LvmUuid, FieldError> {
     section.str(key)?.parse().map_err(|error: IdError| section.error(key, error.to_string()))
 }
 

@@ -75,6 +75,11 @@ impl Layers {
         found.value.as_bool().ok_or_else(|| found.wrong(key, "must be 0 or 1"))
     }
 
+    /// A switch whose default is not known here.
+    pub(super) fn optional_bool(&self, key: &str) -> Result<Option<bool>, ConfError> {
+        self.find(key).map(|_| self.bool(key, false)).transpose()
+    }
+
     pub(super) fn number(&self, key: &str, default: u64) -> Result<u64, ConfError> {
         let Some(found) = self.find(key) else { return Ok(default) };
         let number = found.value.as_i64().and_then(|number| u64::try_from(number).ok());

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::LvmConf;
 use base::ids::LVM_NAME_MAX;
 
@@ -26,6 +28,9 @@ impl HostIds {
             "uname" => Ok(hostname.to_owned()),
             "lvmlocal" => conf.local.system_id.clone().ok_or_else(|| "local/system_id is not set".to_owned()),
             "machineid" | "machine-id" => first_line(&conf.global.etc.join("machine-id")),
+            "appmachineid" => {
+                first_line(&conf.global.etc.join("machine-id")).and_then(|text| app_specific(&text))
+            }
             "file" => match &conf.global.system_id_file {
                 Some(file) => first_line(file),
                 None => Err("global/system_id_file is not set".to_owned()),
@@ -44,6 +49,28 @@ impl HostIds {
             },
         }
     }
+}
+
+/// lvm2's id among applications. Source: lvm2 `lib/commands/toolcontext.c` (`LVM_APPLICATION_ID`).
+const APPLICATION: [u8; 16] =
+    [0xf6, 0x44, 0x06, 0x83, 0x2c, 0x21, 0x40, 0xe8, 0xac, 0x54, 0x22, 0xd1, 0x08, 0x9a, 0xae, 0x03];
+
+/// The id that lvm2 derives from a machine id, which is itself not to be shown: a keyed hash with the bits of a random
+/// UUID. Source: sd_id128_get_machine_app_specific(3).
+fn app_specific(machine: &str) -> Result<String, String> {
+    let digits = machine.replace('-', "");
+    let digit = |at: usize| digits.get(at..at + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok());
+    let key: Option<Vec<u8>> = (0..16).map(|at| digit(2 * at)).collect();
+    let key = key.filter(|_| digits.len() == 32).ok_or("the machine id is not 32 hexadecimal digits")?;
+    // HMAC (RFC 2104) with SHA-256, whose blocks have 64 bytes.
+    let padded =
+        |with: u8| -> [u8; 64] { std::array::from_fn(|at| key.get(at).copied().unwrap_or(0) ^ with) };
+    let inner = Sha256::new().chain_update(padded(0x36)).chain_update(APPLICATION).finalize();
+    let outer = Sha256::new().chain_update(padded(0x5c)).chain_update(inner).finalize();
+    let mut id: [u8; 16] = std::array::from_fn(|at| outer[at]);
+    id[6] = id[6] & 0x0f | 0x40;
+    id[8] = id[8] & 0x3f | 0x80;
+    Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The first line that is not empty and no comment. Source: lvm2 `_read_system_id_from_file`.

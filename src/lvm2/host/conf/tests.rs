@@ -19,7 +19,7 @@ fn without_files_everything_has_lvm2s_default() {
     assert_eq!(conf.devices.scan, [PathBuf::from("/dev")]);
     assert_eq!(conf.devices.filter, None);
     assert_eq!(conf.devices.devicesfile, Path::new("/nonexistent/devices/system.devices"));
-    assert!(conf.devices.hints && !conf.devices.use_devicesfile && !conf.devices.scan_lvs);
+    assert!(conf.devices.hints && conf.devices.use_devicesfile.is_none() && !conf.devices.scan_lvs);
     assert_eq!(conf.global.locking_dir, Path::new("/run/lock/lvm"));
     assert_eq!(conf.global.thin_check_options, ["-q"]);
     assert_eq!(conf.backup.archive_dir, Path::new("/nonexistent/archive"));
@@ -129,6 +129,12 @@ fn system_ids_come_from_every_source() {
         .unwrap();
     let etc = format!("global/etc=\"{}\" global/system_id_source=\"machineid\"", dir.path().display());
     assert_eq!(host(&etc, "x").ids, ["0123456789abcdef"]);
+    // As systemd-id128(1) derives it for lvm2's application id.
+    let etc = etc.replace("\"machineid", "\"appmachineid");
+    assert!(host(&etc, "x").ids.is_empty(), "no machine id");
+    fs::write(dir.path().join("machine-id"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    assert_eq!(host(&etc, "x").ids, ["e04dc1622fd546c992a77a2d2421761f"]);
+    fs::write(dir.path().join("machine-id"), "0123456789abcdef\n").unwrap();
     let file = format!(
         "global/system_id_file=\"{}/machine-id\" global/system_id_source=\"file\"",
         dir.path().display()

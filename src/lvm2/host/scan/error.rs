@@ -31,6 +31,16 @@ pub enum ScanError {
         /// Why not.
         source: io::Error,
     },
+    /// There is a devices file, and nothing tells whether it counts.
+    #[error(
+        "'{}' may say which devices may be used: devices/use_devicesfile is not set, and no lvm2 tells its default; \
+         set it in lvm.conf",
+        path.display()
+    )]
+    DevicesFileInDoubt {
+        /// The file.
+        path: PathBuf,
+    },
     /// A device given explicitly is none.
     #[error("'{}' is not a block device", path.display())]
     NoDevice {
@@ -63,6 +73,14 @@ pub enum ScanError {
         /// What may have to do with it.
         clues: Vec<String>,
     },
+    /// Several groups have the name, and all are of other hosts.
+    #[error("there are several volume groups named '{name}', all of other hosts: {}", groups(candidates))]
+    Foreign {
+        /// The name.
+        name: VgName,
+        /// The groups and their devices.
+        candidates: Vec<(LvmUuid, Vec<PathBuf>)>,
+    },
     /// Several groups have the name.
     #[error(
         "there are several volume groups named '{name}': {}; rename one with 'vgrename <id> <new name>'",
@@ -77,9 +95,12 @@ pub enum ScanError {
 }
 
 impl ScanError {
+    pub(super) fn foreign(name: &VgName, vgs: &[FoundVg]) -> Self {
+        Self::Foreign { name: name.clone(), candidates: candidates(vgs) }
+    }
+
     pub(super) fn ambiguous(name: &VgName, vgs: &[FoundVg]) -> Self {
-        let candidate = |vg: &FoundVg| (vg.id, vg.devices().map(|pv| pv.path.clone()).collect());
-        Self::Ambiguous { name: name.clone(), candidates: vgs.iter().map(candidate).collect() }
+        Self::Ambiguous { name: name.clone(), candidates: candidates(vgs) }
     }
 
     pub(super) fn not_found(
@@ -94,6 +115,10 @@ impl ScanError {
         clues.extend(warnings);
         Self::NotFound { name: name.clone(), devices, clues }
     }
+}
+
+fn candidates(vgs: &[FoundVg]) -> Vec<(LvmUuid, Vec<PathBuf>)> {
+    vgs.iter().map(|vg| (vg.id, vg.devices().map(|pv| pv.path.clone()).collect())).collect()
 }
 
 fn tail(clues: &[String]) -> String {

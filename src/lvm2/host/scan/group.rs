@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{DuplicatePv, FoundPv, FoundVg};
-use crate::host::store::read::{Content, PvRead};
+use super::{Claim, DuplicatePv, FoundPv, FoundVg, MissingPv};
+use crate::host::store::read::{Content, MdaRead, PvRead};
 use crate::host::store::summary::Summary;
 use base::ids::LvmUuid;
 
@@ -54,10 +54,25 @@ pub(super) fn group(pvs: &[&ReadPv]) -> Groups {
     for vg in &mut vgs {
         let others = names.iter().filter(|(name, id)| *name == vg.name && *id != vg.id);
         vg.namesakes = others.map(|(_, id)| *id).collect();
+        vg.claims = claims(vg.id, &newest, pvs);
     }
     let named = |pv: &ReadPv| newest.values().any(|summary| summary.pv_ids.contains(&pv.found.id));
     let orphans = pvs.iter().filter(|pv| !named(pv)).map(|pv| pv.found.clone()).collect();
     Groups { vgs, orphans, warnings }
+}
+
+/// What other groups claim of a group's PVs. A PV with the group's own text on it is the group's: lvm2 looks there
+/// first. What has another group's text the store of the group sees.
+fn claims(vg: LvmUuid, newest: &BTreeMap<LvmUuid, Arc<Summary>>, pvs: &[&ReadPv]) -> Vec<Claim> {
+    let Some(own) = newest.get(&vg) else { return Vec::new() };
+    let is_own = |mda: &MdaRead| matches!(&mda.content, Content::Text(copy) if copy.summary.id == vg);
+    let settled = |id: &LvmUuid| pvs.iter().any(|pv| pv.found.id == *id && pv.read.mdas.iter().any(is_own));
+    let others = newest.values().filter(|other| other.id != vg);
+    let claim = |other: &Arc<Summary>| {
+        let both = own.pv_ids.iter().filter(|id| other.pv_ids.contains(id) && !settled(id));
+        both.map(|id| Claim { pv: *id, vg: other.name.clone() }).collect::<Vec<_>>()
+    };
+    others.flat_map(claim).collect()
 }
 
 fn explain(error: &dyn std::error::Error) -> String {
@@ -71,10 +86,12 @@ fn vg(summary: &Summary, pvs: &[&ReadPv]) -> FoundVg {
     let mut vg = FoundVg {
         name: summary.name.clone(),
         id: summary.id,
+        system_id: summary.system_id.clone(),
         seqno: summary.seqno,
         pvs: Vec::new(),
         missing: Vec::new(),
         duplicates: Vec::new(),
+        claims: Vec::new(),
         namesakes: Vec::new(),
     };
     for id in &summary.pv_ids {
@@ -83,7 +100,7 @@ fn vg(summary: &Summary, pvs: &[&ReadPv]) -> FoundVg {
         let fits = |pv: &ReadPv| Some(pv.read.label.device_size) == pv.found.size.to_bytes();
         devices.sort_by_key(|pv| (!pv.in_use, !fits(pv), pv.found.no));
         match devices.as_slice() {
-            [] => vg.missing.push(*id),
+            [] => vg.missing.push(MissingPv { id: *id, device_hint: summary.device_hints.get(id).cloned() }),
             [only] => vg.pvs.push(only.found.clone()),
             [first, ..] => {
                 vg.pvs.push(first.found.clone());

@@ -40,7 +40,10 @@ impl<'a> Run<'a> {
         let mut used = None;
         if scanner.explicit.is_some() {
             (conf.filter, conf.global_filter) = (None, None);
-        } else if conf.use_devicesfile {
+        } else if conf.use_devicesfile.is_none() && conf.devicesfile.exists() {
+            // Some builds of lvm2 use it unless they are told not to, others do not.
+            return Err(ScanError::DevicesFileInDoubt { path: conf.devicesfile });
+        } else if conf.use_devicesfile == Some(true) {
             let unreadable = |source| ScanError::DevicesFile { path: conf.devicesfile.clone(), source };
             used = UsedDevices::read(&conf.devicesfile).map_err(unreadable)?;
         }

@@ -161,7 +161,7 @@ fn missing_and_duplicate_pvs_are_part_of_the_answer() {
     bench.machine.dm(0, "vg-lv", &uuid_of_lv, 1, &["sdb"]);
     let vg = bench.scanner("").find_vg(&vg_name("vg")).unwrap();
     assert!(!vg.is_whole());
-    assert_eq!(vg.missing, [uuid(3)]);
+    assert_eq!(vg.missing, [MissingPv { id: uuid(3), device_hint: Some("/dev/sda".into()) }]);
     assert_eq!(vg.duplicates.len(), 1);
     assert_eq!(devices(&vg), ["sdb", "sdc", "sda"], "the one that LVs stand on is read from");
 }
@@ -304,6 +304,9 @@ fn the_devices_file_decides_alone_and_checks_names() {
     };
     let file = entry("sda", 1) + &entry("sdb", 9) + "IDTYPE=nvme_eui IDNAME=eui.1\n";
     fs::write(bench.machine.roots.etc.join("system.devices"), file).unwrap();
+    let unsaid = bench.scanner("").find_all().unwrap_err();
+    assert!(unsaid.to_string().contains("devices/use_devicesfile is not set"), "{unsaid}");
+    assert_eq!(bench.scanner("devices/use_devicesfile=0").find_all().unwrap().len(), 3);
     let survey = scanner.survey(None).unwrap();
     assert_eq!(survey.source, Source::DevicesFile);
     assert_eq!(survey.vgs.iter().map(|vg| vg.name.as_str()).collect::<Vec<_>>(), ["vg"]);
@@ -319,4 +322,47 @@ fn a_machine_without_sysfs_and_a_bad_pattern_are_errors() {
     assert!(matches!(error, ScanError::Pattern(_)));
     fs::remove_dir(bench.machine.roots.sys.join("class/block")).unwrap();
     assert!(matches!(bench.scanner("").find_all().unwrap_err(), ScanError::Sysfs { .. }));
+}
+
+/// Of a PV with no text of its own nothing tells whose it is.
+#[test]
+fn a_pv_that_two_groups_name_is_told_of_both() {
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(text("old", 100, 7, &[1, 2, 3])));
+    bench.pv("sdb", "8:16", 2, Some(text("new", 101, 1, &[2, 3])));
+    bench.pv("sdc", "8:32", 3, None);
+    let claims = |name: &str| -> Vec<(LvmUuid, String)> {
+        let vg = bench.scanner("").find_vg(&vg_name(name)).unwrap();
+        assert!(!vg.is_whole());
+        vg.claims.iter().map(|claim| (claim.pv, claim.vg.to_string())).collect()
+    };
+    assert_eq!(claims("old"), [(uuid(2), "new".into()), (uuid(3), "new".into())]);
+    assert_eq!(claims("new"), [(uuid(3), "old".into())]);
+}
+
+/// Of several groups of one name this host takes its own, as lvm2 does.
+#[test]
+fn the_only_group_of_this_host_is_meant() {
+    let owned = |owner: &str, id: u8, pv: u8| {
+        let text = String::from_utf8(text("vg", id, 4, &[pv])).unwrap();
+        text.replacen("seqno", &format!("system_id = \"{owner}\"\nseqno"), 1).into_bytes()
+    };
+    let bench = Bench::new();
+    bench.pv("sda", "8:0", 1, Some(owned("there", 100, 1)));
+    bench.pv("sdb", "8:16", 2, Some(owned("here", 101, 2)));
+    bench.pv("sdc", "8:32", 3, Some(owned("elsewhere", 102, 3)));
+    let on = |ids: &[&str]| {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        bench.scanner("").on_host(ids).find_vg(&vg_name("vg")).map(|vg| vg.id)
+    };
+    assert_eq!(on(&["here"]).unwrap(), uuid(101));
+    assert_eq!(on(&["there"]).unwrap(), uuid(100));
+    let foreign = on(&[]).unwrap_err().to_string();
+    assert!(foreign.contains("of other hosts") && !foreign.contains("vgrename"), "{foreign}");
+    let two = on(&["here", "there"]).unwrap_err().to_string();
+    assert!(two.contains("vgrename") && !two.contains("sdc"), "{two}");
+    // One without an owner is everybody's.
+    bench.pv("sdd", "8:48", 4, Some(text("vg", 103, 4, &[4])));
+    assert_eq!(on(&[]).unwrap(), uuid(103));
+    assert!(on(&["here"]).is_err());
 }

@@ -4,6 +4,7 @@ use super::error::StoreError;
 use super::issue::StoreIssue;
 use super::read::{Content, DeviceError, MdaRead, PvRead};
 use super::summary::{Summary, TextCopy};
+use crate::format::text::Document;
 use base::ids::{LvmUuid, VgName};
 
 /// How a volume group is asked for.
@@ -106,7 +107,11 @@ pub fn assess(sources: &[Source], vg: &VgRef) -> Result<Assessment, StoreError> 
     }
     let absent = |pv_id: &&LvmUuid| !found.iter().any(|(id, _)| id == *pv_id);
     let missing = summary.pv_ids.iter().filter(absent);
-    issues.extend(missing.map(|pv_id| StoreIssue::MissingPv { vg: summary.name.clone(), pv_id: *pv_id }));
+    issues.extend(missing.map(|pv_id| StoreIssue::MissingPv {
+        vg: summary.name.clone(),
+        pv_id: *pv_id,
+        device_hint: summary.device_hints.get(pv_id).cloned(),
+    }));
     Ok(Assessment { newest, in_use, issues })
 }
 
@@ -173,11 +178,22 @@ fn area_issue(device: &str, mda: &MdaRead, newest: &TextCopy) -> Option<StoreIss
         Content::Text(copy) if copy.summary.seqno < newest.summary.seqno => {
             Some(StoreIssue::Lagging { device, at, found: Some(copy.summary.seqno) })
         }
-        Content::Text(copy) if copy.text != newest.text => {
+        Content::Text(copy) if copy.text != newest.text && !same_group(&copy.text, &newest.text) => {
             Some(StoreIssue::Mismatch { device, at, seqno: copy.summary.seqno })
         }
         Content::Text(_) => None,
     }
+}
+
+/// Whether two texts describe the same group to the letter, and differ in who wrote them and when.
+fn same_group(one: &[u8], other: &[u8]) -> bool {
+    let (Ok(one), Ok(other)) = (Document::parse(one), Document::parse(other)) else { return false };
+    let groups = |document: &Document| {
+        let sections =
+            document.root().sections().map(|section| document.node_text(section.id()).into_owned());
+        sections.collect::<Vec<_>>()
+    };
+    groups(&one) == groups(&other)
 }
 
 /// The issue of a device that the newest text does not name, if it has a text of the group all the same.

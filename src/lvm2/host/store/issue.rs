@@ -3,6 +3,8 @@
 use thiserror::Error;
 
 use super::read::{CopyError, DeviceError};
+use crate::format::check::Use;
+use crate::format::model::last_seen;
 use base::ids::{LvmUuid, Seqno, VgName};
 
 /// Something that lvm2 would warn about, or that a user should know of. Most are healed by the next commit or
@@ -18,14 +20,16 @@ pub enum StoreIssue {
         #[source]
         source: DeviceError,
     },
-    /// A physical volume that the text names is on none of the devices. The volume group is read, not
-    /// written.
-    #[error("physical volume {pv_id} of volume group {vg} is missing")]
+    /// A physical volume that the text names is on none of the devices. What is whole of the volume group is used; it
+    /// is not written.
+    #[error("physical volume {pv_id} of volume group {vg} is missing{}", last_seen(device_hint))]
     MissingPv {
         /// The volume group.
         vg: VgName,
         /// The physical volume.
         pv_id: LvmUuid,
+        /// The device it was on when the text was written.
+        device_hint: Option<String>,
     },
     /// One physical volume is on two devices. The volume group is read, not written.
     #[error(
@@ -83,7 +87,8 @@ pub enum StoreIssue {
         /// Where the area starts.
         at: u64,
     },
-    /// An area of a physical volume of this group holds the text of another group. It is left alone.
+    /// An area of a physical volume of this group holds the text of another group: a vgsplit or vgmerge was cut short,
+    /// say. As lvm2 from 2.03.32 on, the group is neither written nor activated: both may be using the same extents.
     #[error("the metadata area at byte {at} of {device} belongs to volume group {vg}")]
     Foreign {
         /// The device.
@@ -113,8 +118,22 @@ fn held(found: &Option<Seqno>) -> String {
 }
 
 impl StoreIssue {
-    /// Whether it forbids commits: then what is right cannot be told, or lvm2 would refuse, too.
+    /// Whether it forbids that: what is right cannot be told, or lvm2 would refuse, too.
+    pub fn forbids(&self, usage: Use) -> bool {
+        match self {
+            // What of the group is whole is activated, as by lvm2.
+            Self::MissingPv { .. } => usage >= Use::Change,
+            Self::DuplicatePv { .. } | Self::Mismatch { .. } | Self::Foreign { .. } => usage >= Use::Activate,
+            Self::Device { .. }
+            | Self::Damaged { .. }
+            | Self::Lagging { .. }
+            | Self::Ignored { .. }
+            | Self::Outdated { .. } => false,
+        }
+    }
+
+    /// Whether it forbids commits.
     pub fn forbids_commit(&self) -> bool {
-        matches!(self, Self::MissingPv { .. } | Self::DuplicatePv { .. } | Self::Mismatch { .. })
+        self.forbids(Use::Change)
     }
 }

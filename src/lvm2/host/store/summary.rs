@@ -1,5 +1,6 @@
 //! The few facts of a text that tell which copy counts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -14,10 +15,14 @@ pub struct Summary {
     pub name: VgName,
     /// The volume group's identity.
     pub id: LvmUuid,
+    /// The host that owns it, if one does.
+    pub system_id: Option<String>,
     /// The number of the commit.
     pub seqno: Seqno,
     /// Its physical volumes, in text order.
     pub pv_ids: Vec<LvmUuid>,
+    /// The devices they were on when the text was written, as far as it says so.
+    pub device_hints: BTreeMap<LvmUuid, String>,
 }
 
 /// Why a text does not say which volume group it describes.
@@ -53,12 +58,20 @@ pub fn summarize(text: &[u8]) -> Result<Summary, SummaryError> {
     let seqno = vg.u64("seqno")?;
     let seqno = u32::try_from(seqno).map_err(|_| vg.error("seqno", "it needs more than 32 bits"))?;
     let pvs = vg.section("physical_volumes");
-    let pv_ids = pvs.iter().flat_map(|pvs| pvs.sections()).map(|pv| Ok(pv.str("id")?.parse()?));
+    let (mut pv_ids, mut device_hints) = (Vec::new(), BTreeMap::new());
+    for pv in pvs.iter().flat_map(|pvs| pvs.sections()) {
+        let id = pv.str("id")?.parse()?;
+        pv_ids.push(id);
+        let device = pv.opt_str("device").ok().flatten();
+        device_hints.extend(device.map(|device| (id, device.into_owned())));
+    }
     Ok(Summary {
         name: VgName::new(&vg.name())?,
         id: vg.str("id")?.parse()?,
+        system_id: vg.opt_str("system_id")?.filter(|id| !id.is_empty()).map(|id| id.into_owned()),
         seqno: Seqno(seqno),
-        pv_ids: pv_ids.collect::<Result<_, SummaryError>>()?,
+        pv_ids,
+        device_hints,
     })
 }
 

@@ -3,6 +3,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::rig::{Rig, boxed, open, text_of, uuid, vg_ref};
+use crate::format::check::Use;
 use crate::format::mda::header::RawLocn;
 use crate::host::fixture::{change_header, put_text};
 use crate::host::store::assess::VgRef;
@@ -95,7 +96,7 @@ fn damaged_areas_are_left_alone() {
 #[test]
 fn contradicting_texts_forbid_commits() {
     let rig = Rig::small(2);
-    put_text(&*rig.disks[1], rig.areas(1)[0], &rig.text(1, 33)).unwrap();
+    put_text(&*rig.disks[1], rig.areas(1)[0], &text_of("vg0", 200, 1, 3, 0)).unwrap();
     let (seqno, issues) = look(&rig);
     assert_eq!(seqno, 1);
     assert!(issues[0].contains("holds another text with the same number 1"), "{issues:?}");
@@ -222,4 +223,32 @@ fn a_reader_without_lock_tries_again_when_a_writer_laps_it() {
     let store = VgStore::open(vec![Box::new(racing)], &vg_ref()).unwrap();
     assert!(store.issues().is_empty(), "{:?}", store.issues());
     assert_eq!(store.text(), rig.store().text());
+}
+
+/// Two copies of one state, written at different times: which one is taken does not matter.
+#[test]
+fn equal_numbers_that_differ_in_their_header_only_are_one_text() {
+    let rig = Rig::small(2);
+    let mut again = rig.text(1, 33);
+    assert_ne!(again, rig.text(1, 0));
+    put_text(&*rig.disks[1], rig.areas(1)[0], &again).unwrap();
+    assert_eq!(look(&rig), (1, vec![]));
+    rig.store().commit(&rig.text(2, 0)).unwrap();
+    assert_eq!(look(&rig), (2, vec![]));
+    again = text_of("vg0", 200, 2, 3, 0);
+    put_text(&*rig.disks[1], rig.areas(1)[0], &again).unwrap();
+    let issues = rig.store().issues().to_vec();
+    assert!(issues.iter().any(|issue| issue.forbids(Use::Activate)), "{issues:?}");
+    assert!(!issues.iter().any(|issue| issue.forbids(Use::Deactivate)), "{issues:?}");
+}
+
+/// vgsplit, killed between its two commits: the group it split names a disk that has the new group's text.
+#[test]
+fn a_pv_with_the_text_of_another_group_forbids_all_but_stopping() {
+    let rig = Rig::small(2);
+    put_text(&*rig.disks[1], rig.areas(1)[0], &text_of("new", 99, 1, 2, 0)).unwrap();
+    let store = rig.store();
+    let forbid = |usage| store.issues().iter().any(|issue| issue.forbids(usage));
+    assert!(forbid(Use::Change) && forbid(Use::Activate) && !forbid(Use::Deactivate), "{:?}", store.issues());
+    assert!(rig.store().commit(&rig.text(2, 0)).is_err());
 }

@@ -1,4 +1,5 @@
-//! Which volume groups are read but never written.
+//! What may be done with a volume group: which are read only, which not even activated.
+//! The table of lvm2's own checks, by release, is in docs/lvm2-access.md.
 
 use serde::Serialize;
 use thiserror::Error;
@@ -12,7 +13,22 @@ const PV_STATUS: [&str; 3] = ["ALLOCATABLE", "EXPORTED", "MISSING"];
 const LV_STATUS: [&str; 9] =
     ["READ", "WRITE", "FIXED_MINOR", "VISIBLE", "PVMOVE", "LOCKED", "NOTSYNCED", "REBUILD", "WRITEMOSTLY"];
 
-/// Why a volume group is not written.
+/// The word in `pr` by which a volume group asks for persistent reservations on its disks before anything else. Source:
+/// lvm2 2.03.34 `lib/format_text/export.c`.
+const PR_REQUIRE: &str = "require";
+
+/// What somebody is about to do with a volume group; each asks for more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// Devices go. Nothing is written, and nobody gets at data.
+    Deactivate,
+    /// Devices come. The metadata stays.
+    Activate,
+    /// The metadata is written.
+    Change,
+}
+
+/// Why something is not done with a volume group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Error)]
 #[error("{message}")]
 pub struct Refusal {
@@ -22,17 +38,38 @@ pub struct Refusal {
     pub hint: String,
 }
 
-/// Whether thinvol may change this volume group, on a host that goes by these system ids (empty if by none).
+/// Whether thinvol may do that with this volume group, on a host that goes by these system ids (empty if by none).
+/// Whether its physical volumes are there is another matter.
 ///
 /// # Errors
-/// If it is exported, shared, clustered, of another host, read-only or partial, has its metadata copies
-/// managed by lvm2, or bears a status word thinvol does not know.
-pub fn may_write(vg: &Vg, host_system_ids: &[String]) -> Result<(), Refusal> {
+/// If it is exported, shared or clustered; to activate it, if it is of another host or read-only, wants persistent
+/// reservations, or bears a status word thinvol does not know; to change it, if a physical volume is marked missing.
+pub fn may_use(vg: &Vg, usage: Use, host_system_ids: &[String]) -> Result<(), Refusal> {
+    common(vg)?;
+    if usage >= Use::Activate {
+        to_activate(vg, host_system_ids)?;
+    }
+    if usage >= Use::Change {
+        to_change(vg)?;
+    }
+    Ok(())
+}
+
+fn has(words: &[String], word: &str) -> bool {
+    words.iter().any(|have| have == word)
+}
+
+fn refuse(message: String, hint: String) -> Result<(), Refusal> {
+    Err(Refusal { message, hint })
+}
+
+fn common(vg: &Vg) -> Result<(), Refusal> {
     let name = &vg.name;
-    let has = |words: &[String], word: &str| words.iter().any(|have| have == word);
-    let refuse = |message: String, hint: String| Err(Refusal { message, hint });
     if has(&vg.status, "EXPORTED") {
-        return refuse(format!("volume group {name} is exported"), format!("import it: vgimport {name}"));
+        return refuse(
+            format!("volume group {name} is exported"),
+            format!("if no vgsplit is at work on it: vgimport {name}"),
+        );
     }
     if let Some(kind) = vg.lock_type.as_deref().filter(|kind| !matches!(*kind, "" | "none")) {
         return refuse(
@@ -46,6 +83,11 @@ pub fn may_write(vg: &Vg, host_system_ids: &[String]) -> Result<(), Refusal> {
             format!("if no other host uses it: vgchange --lock-type none --lock-opt force {name}"),
         );
     }
+    Ok(())
+}
+
+fn to_activate(vg: &Vg, host_system_ids: &[String]) -> Result<(), Refusal> {
+    let name = &vg.name;
     if let Some(owner) = vg.system_id.as_deref().filter(|id| !id.is_empty())
         && !has(host_system_ids, owner)
     {
@@ -57,23 +99,29 @@ pub fn may_write(vg: &Vg, host_system_ids: &[String]) -> Result<(), Refusal> {
             format!("change it on that host; if that host is gone for good, see lvmsystemid(7): {name}"),
         );
     }
+    if has(&vg.pr, PR_REQUIRE) {
+        return refuse(
+            format!("volume group {name} requires persistent reservations on its disks"),
+            "thinvol neither takes nor checks them: use lvm2 2.03.34 or later for this volume group".into(),
+        );
+    }
     if !has(&vg.status, "WRITE") && !has(&vg.flags, "WRITE_LOCKED") {
         return refuse(format!("volume group {name} is read-only"), "its status has no WRITE".into());
     }
-    let missing = vg.pvs.iter().find(|pv| has(&pv.status, "MISSING") || has(&pv.flags, "MISSING"));
-    if let Some(pv) = missing {
-        return refuse(
-            format!("PV {} of volume group {name} is marked missing", pv.id),
-            format!("bring it back (vgextend --restoremissing), or drop it: vgreduce --removemissing {name}"),
-        );
-    }
-    if vg.metadata_copies != 0 {
-        return refuse(
-            format!("lvm2 manages the metadata copies of volume group {name} (metadata_copies is set)"),
-            format!("leave the choice of copies to the PVs: vgchange --vgmetadatacopies unmanaged {name}"),
-        );
-    }
     known_status(vg)
+}
+
+fn to_change(vg: &Vg) -> Result<(), Refusal> {
+    match vg.pvs.iter().find(|pv| pv.is_marked_missing()) {
+        None => Ok(()),
+        Some(pv) => refuse(
+            format!("PV {} of volume group {} is marked missing", pv.id, vg.name),
+            format!(
+                "bring it back (vgextend --restoremissing), or drop it: vgreduce --removemissing {}",
+                vg.name
+            ),
+        ),
+    }
 }
 
 fn known_status(vg: &Vg) -> Result<(), Refusal> {
