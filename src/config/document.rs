@@ -96,8 +96,14 @@ impl fmt::Display for Hidden {
     }
 }
 
+/// The first lines, and how many more there are: each of the sections of an id says so.
 fn listed(lines: &[usize]) -> String {
-    lines.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    const LISTED: usize = 10;
+    let mut text = lines.iter().take(LISTED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if let Some(more) = lines.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }
 
 /// A section and what it means.

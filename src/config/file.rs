@@ -1,8 +1,8 @@
 //! The file: which one, reading it, replacing it under its lock.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,10 +11,12 @@ use thiserror::Error;
 use super::document::StorageCfg;
 
 mod lock;
+mod replace;
 mod target;
 
 pub use lock::LockError;
 use lock::{ClusterLock, DirectoryLock};
+use replace::replace;
 use target::{Target, check_readable};
 
 /// Where Proxmox VE keeps it: in its cluster file system.
@@ -174,58 +176,6 @@ impl ConfigFile {
         }
         Ok(replace(&path, &dir, &text)?)
     }
-}
-
-/// Puts a new content in the place of a file.
-///
-/// 1. The content is written to a file of another name in the same directory, and flushed: the data is on the disk
-///    before any name leads to it.
-/// 2. Owner and mode are those of the old file, set before the name changes, so that nobody meets a file that he may
-///    not read yet or no longer. In the cluster file system they follow from the place and cannot be set: there they
-///    are equal already.
-/// 3. The name is moved over the old one: readers see the old content or the new one, never a part.
-/// 4. The directory is flushed: the move is on the disk when we say so.
-///
-/// A crash before 3 leaves the old file and a temporary one, which the next change overwrites.
-fn replace(path: &Path, dir: &Path, text: &[u8]) -> Result<(), FileError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = dir.join(format!("{name}.tmp.{}", std::process::id()));
-    let written = write(&temporary, path, text)
-        .and_then(|()| fs::rename(&temporary, path).map_err(io_error("move the new content over", path)));
-    if written.is_err() {
-        // The error is told; a temporary file that stays behind harms nobody.
-        let _ = fs::remove_file(&temporary);
-    }
-    written?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("flush the directory", dir))
-}
-
-fn write(temporary: &Path, path: &Path, text: &[u8]) -> Result<(), FileError> {
-    let failed = |action| io_error(action, temporary);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o640)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(temporary)
-        .map_err(failed("create"))?;
-    file.write_all(text).map_err(failed("write"))?;
-    let new = file.metadata().map_err(failed("look at"))?;
-    match fs::metadata(path) {
-        Ok(old) => {
-            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-                chown(temporary, Some(old.uid()), Some(old.gid())).map_err(failed("set the owner of"))?;
-            }
-            if old.mode() != new.mode() {
-                let mode = fs::Permissions::from_mode(old.mode() & 0o7777);
-                file.set_permissions(mode).map_err(failed("set the mode of"))?;
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(io_error("look at", path)(error)),
-    }
-    file.sync_all().map_err(failed("flush"))
 }
 
 #[cfg(test)]

@@ -9,3 +9,4 @@ pub mod memory;
 pub mod scsi;
 pub mod sem;
 pub mod signals;
+pub mod xattr;

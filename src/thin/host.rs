@@ -1,9 +1,9 @@
 //! The host: marks under /run, thin_check, the guard process.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
@@ -88,16 +88,37 @@ impl LinuxHost {
         self.state_dir.join(format!("{what}-{}", pool.compact()))
     }
 
+    /// Sets a mark, which holds for this boot alone. A part of one is none.
     fn set(&self, path: &Path) -> Result<(), MarkFailure> {
-        let made = fs::File::create(path).or_else(|error| {
+        let boot = boot_id().map_err(|error| failure(Path::new(BOOT_ID), error))?;
+        let write = || {
+            let mut open = OpenOptions::new();
+            let open =
+                open.write(true).create(true).truncate(true).mode(0o600);
+            open.open(path)?.write_all(boot.as_bytes())
+        };
+        let made = write().or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 return Err(error);
             }
-            fs::create_dir_all(&self.state_dir)?;
-            fs::File::create(path)
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.state_dir)?;
+            write()
         });
-        made.map(|_| ()).map_err(|error| failure(path, error))
+        made.map_err(|error| failure(path, error))
     }
+}
+
+/// Where the kernel tells one boot from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// The id of this boot.
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
+}
+
+/// Whether a mark was set since this machine started: `/run` may outlive that, in a container or by mistake.
+fn is_set(path: &Path) -> bool {
+    fs::read_to_string(path).is_ok_and(|set| boot_id().is_ok_and(|boot| set == boot))
 }
 
 /// The mark that a pool's devices match the text.
@@ -127,7 +148,7 @@ impl Host for LinuxHost {
     }
 
     fn is_clean(&self, pool: &LvmUuid) -> bool {
-        self.mark(CLEAN, pool).exists()
+        is_set(&self.mark(CLEAN, pool))
     }
 
     fn mark_reading(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
@@ -139,7 +160,7 @@ impl Host for LinuxHost {
     }
 
     fn is_reading(&self, pool: &LvmUuid) -> bool {
-        self.mark(READING, pool).exists()
+        is_set(&self.mark(READING, pool))
     }
 
     fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure> {
@@ -350,6 +371,23 @@ mod tests {
         host.mark_read(&pool).unwrap();
         host.mark_dirty(&pool).unwrap();
         assert!(!host.is_clean(&pool) && !host.is_reading(&pool));
+    }
+
+    #[test]
+    fn a_mark_of_another_boot_or_a_part_of_one_is_none() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("sub");
+        let host = host(&folder, "true");
+        let pool = LvmUuid::from_random([7; 32]);
+        host.mark_clean(&pool).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        for other in ["", "00000000-0000-0000-0000-000000000000"] {
+            fs::write(host.mark(CLEAN, &pool), other).unwrap();
+            assert!(!host.is_clean(&pool), "'{other}'");
+        }
+        host.mark_clean(&pool).unwrap();
+        assert!(host.is_clean(&pool));
     }
 
     #[test]

@@ -257,3 +257,16 @@ fn what_holds_no_section_at_all_is_no_configuration() {
     assert_eq!(why(b"\xff\xfel\0v\0"), Some("it is a text of UTF-16"));
     assert_eq!(why(b"\x7fELF\0\0"), Some("it is no text"));
 }
+
+#[test]
+fn many_sections_of_one_id_are_told_in_few_words_each() {
+    let config = StorageCfg::parse("f", "dir: a\n\n".repeat(60_000).as_bytes());
+    let longest = config.issues().iter().map(|issue| issue.to_string().len()).max().unwrap();
+    assert!(longest < 200, "{longest}");
+    let listed = config.issues().iter().find(|issue| issue.what.contains("more than once")).unwrap();
+    assert!(
+        listed.what.ends_with("lines 1, 3, 5, 7, 9, 11, 13, 15, 17, 19 and 59990 more"),
+        "{}",
+        listed.what
+    );
+}

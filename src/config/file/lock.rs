@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,6 +30,12 @@ pub enum LockError {
     NoCluster {
         /// Its directory of locks.
         path: PathBuf,
+    },
+    /// The cluster file system is read-only, because this node is not in the majority.
+    #[error("no quorum: this node cannot change '{}' until most nodes of the cluster are there", root.display())]
+    NoQuorum {
+        /// The root of the cluster file system.
+        root: PathBuf,
     },
     /// The system says no.
     #[error("cannot {action} '{}'", path.display())]
@@ -75,6 +82,10 @@ impl ClusterLock {
         loop {
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(Self { path }),
+                // It says EACCES to everything then.
+                Err(error) if is_held(&error) && !has_quorum(root) => {
+                    return Err(LockError::NoQuorum { root: root.to_owned() });
+                }
                 // The cluster file system says EACCES or EBUSY for a lock that another node holds.
                 Err(error) if is_held(&error) => {}
                 Err(source) => return Err(LockError::Io { action: "make the lock", path, source }),
@@ -89,6 +100,13 @@ impl ClusterLock {
             std::thread::sleep(NAP.min(left));
         }
     }
+}
+
+/// Whether the cluster file system can be changed: its link to this node's directory has the owner's right to write only
+/// then. Source: pve-cluster `PVE/Cluster.pm` (`check_cfs_quorum`).
+fn has_quorum(root: &Path) -> bool {
+    const OWNER_WRITES: u32 = 0o200;
+    fs::symlink_metadata(root.join("local")).map_or(true, |local| local.mode() & OWNER_WRITES != 0)
 }
 
 fn is_held(error: &io::Error) -> bool {

@@ -1,4 +1,5 @@
 use super::*;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 const WAIT: Duration = Duration::from_millis(60);
 
@@ -110,6 +111,20 @@ fn the_cluster_lock_is_a_directory_that_one_can_make() {
     assert!(error.contains("file-storage_cfg' is locked by another process of this cluster"), "{error}");
     drop(held);
     assert_eq!(fs::read_to_string(root.path().join("storage.cfg")).unwrap(), "x");
+}
+
+#[test]
+fn no_quorum_is_told_as_such_and_not_waited_for() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("priv/lock")).unwrap();
+    let local = root.path().join("local");
+    fs::write(&local, "").unwrap();
+    let _held = ClusterLock::take(root.path(), Path::new("storage.cfg"), WAIT).unwrap();
+    let error = || ClusterLock::take(root.path(), Path::new("storage.cfg"), WAIT).unwrap_err();
+    assert!(matches!(error(), LockError::Timeout { .. }));
+    fs::set_permissions(&local, fs::Permissions::from_mode(0o555)).unwrap();
+    assert!(matches!(error(), LockError::NoQuorum { .. }));
+    assert!(error().to_string().starts_with("no quorum"));
 }
 
 #[test]

@@ -16,9 +16,9 @@ mod lock;
 mod portals;
 mod record;
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -209,7 +209,10 @@ impl Registry {
         let new = self.folder.join(format!("{name}.{}{UNFINISHED}", thread_mark()));
         let text = serde_json::to_vec_pretty(value)
             .map_err(|source| RegistryError::NotARecord { path: path.clone(), source })?;
-        fs::write(&new, text).map_err(failed("write", &new))?;
+        // Of a process that died and had the same number; nobody else writes here.
+        let _ = fs::remove_file(&new);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
+        file.and_then(|mut file| file.write_all(&text)).map_err(failed("write", &new))?;
         fs::rename(&new, &path).map_err(failed("replace", &path))
     }
 
