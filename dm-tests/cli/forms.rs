@@ -48,9 +48,9 @@ fn answers_have_the_form_that_help_gives() {
         ("remove", "--dry-run local-lvm"),
     ] {
         let answer = over(&format!("{command} {arguments}"));
-        assert_eq!(form(&[command], "JSON").check(&answer), Ok(()), "{command} {arguments}");
+        assert_eq!(form(&[command], "JSON").check_document(&answer), Ok(()), "{command} {arguments}");
     }
-    assert_eq!(form(&[], "JSON of --version").check(&over("--version")), Ok(()));
+    assert_eq!(form(&[], "JSON of --version").check_document(&over("--version")), Ok(()));
 }
 
 #[test]
@@ -59,6 +59,6 @@ fn errors_have_the_form_that_help_gives() {
     for arguments in [&["free", "--json", "x"][..], &["snapshott", "--json"], &["--json"]] {
         let output = run(arguments, "");
         let answer: serde_json::Value = serde_json::from_slice(&output.stderr).expect("it is JSON");
-        assert_eq!(form.check(&answer), Ok(()), "{arguments:?}");
+        assert_eq!(form.check_document(&answer), Ok(()), "{arguments:?}");
     }
 }

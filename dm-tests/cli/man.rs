@@ -13,7 +13,7 @@ const SECTION: &str = "8";
 /// The pages, by the words that lead to each command.
 fn pages() -> Vec<(String, String)> {
     fn below(command: clap::Command, name: &str, pages: &mut Vec<(String, String)>) {
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
             let name = format!("{name}-{}", sub.get_name());
             below(sub.clone(), &name, pages);
         }
@@ -29,7 +29,7 @@ fn pages() -> Vec<(String, String)> {
 /// The generated sections, but for what follows the help: that keeps its lines.
 fn page(command: clap::Command, name: &str) -> String {
     let after = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
-    let has_subcommands = command.get_subcommands().any(|sub| sub.get_name() != "help");
+    let has_subcommands = command.get_subcommands().any(|sub| sub.get_name() != "help" && !sub.is_hide_set());
     let man = Man::new(command.display_name(name).version(env!("CARGO_PKG_VERSION")))
         .section(SECTION)
         .manual("thinvol")

@@ -16,7 +16,7 @@ This page is made from them by a test (`THINVOL_BLESS=1 cargo test --test cli`);
 /// The words that lead to each command, the program itself first.
 fn commands() -> Vec<Vec<String>> {
     fn below(command: &clap::Command, words: &[String], found: &mut Vec<Vec<String>>) {
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help" && !sub.is_hide_set()) {
             let words = [words, &[sub.get_name().to_owned()]].concat();
             found.push(words.clone());
             below(sub, &words, found);

@@ -58,3 +58,31 @@ fn completions_know_every_command() {
         }
     }
 }
+
+#[test]
+fn scripts_for_shells_ask_for_names() {
+    for shell in ["bash", "fish", "zsh"] {
+        let output = run(&["completions", shell], "");
+        assert_eq!(text(&output.stdout).matches(" complete -- ").count(), 1, "{shell}");
+    }
+}
+
+#[test]
+fn bash_completes_the_storages_of_the_configuration() {
+    let program = env!("CARGO_BIN_EXE_thinvol");
+    let script = r#"source <("$1" completions bash)
+        PROGRAM="$1 --config $2"
+        COMP_LINE="$PROGRAM set " COMP_POINT=$((${#PROGRAM} + 5))
+        _thinvol thinvol "" "set"; echo "${COMPREPLY[*]}"
+        COMP_LINE="$PROGRAM list loc" COMP_POINT=$((${#PROGRAM} + 9))
+        _thinvol thinvol "loc" "list"; echo "${COMPREPLY[*]}""#;
+    let config = crate::terminal::repository().join("dm-tests/cli/storage.cfg");
+    let output = std::process::Command::new("bash")
+        .args(["-c", script, "bash", program])
+        .arg(config)
+        .env("PATH", "/usr/bin:/bin")
+        .output()
+        .expect("bash is there");
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(text(&output.stdout), "elsewhere files local local-lvm off san\nlocal local-lvm\n");
+}

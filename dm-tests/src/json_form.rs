@@ -175,6 +175,18 @@ impl Reader<'_> {
 }
 
 impl Form {
+    /// Whether a document has this form, and the version in front of it that help gives for all of them.
+    ///
+    /// # Errors
+    /// Where it has not, and why.
+    pub fn check_document(&self, document: &serde_json::Value) -> Result<(), String> {
+        let mut rest = document.clone();
+        match rest.as_object_mut().and_then(|keys| keys.remove("json_version")) {
+            Some(version) if version == 1 => self.check(&rest),
+            version => Err(format!("the version of the form is {version:?}")),
+        }
+    }
+
     /// Whether a value has this form.
     ///
     /// # Errors
@@ -244,6 +256,10 @@ mod tests {
             form.check(&answer).expect_err("it is wrong")
         };
         assert!(with("kind", json!("vg")).contains("answer.kind"));
+        let mut document = good.clone();
+        assert!(form.check_document(&document).is_err(), "it has no version");
+        document["json_version"] = json!(1);
+        assert_eq!(form.check_document(&document), Ok(()));
         assert!(with("size", json!(-1)).contains("answer.size"));
         assert!(with("size", json!(1.5)).contains("answer.size"));
         assert_eq!(with("more", json!(1)), "answer.more is not in the help");

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::commands::{
-    activate, add, alloc, batch, clone, completions, delete_snapshot, free, info, iscsi, list, path, recover,
-    remove, rename, resize, rollback, scan, set, snapshot, status, template,
+    activate, add, alloc, batch, clone, complete, completions, delete_snapshot, free, info, iscsi, list,
+    path, recover, remove, rename, resize, rollback, scan, set, snapshot, status, template,
 };
 
 const ABOUT: &str = "\
@@ -52,9 +52,12 @@ JSON of --version:
 
 Forms of JSON are written as a type with remarks in parentheses: text, number, boolean, object, [form] (a list),
 {text: form} (any keys), {\"key\": form, \"other\"?: form} (these keys; one with a question mark may be missing;
-without a form it is a text), a text in quotes (exactly that); 'or' stands between choices.
+without a form it is a text), a text in quotes (exactly that); 'or' stands between choices. Each document, of
+errors too, also has \"json_version\": 1, which goes up when a key goes or means something else; keys may come
+at any time.
 
 Environment:
+  TZ              the time zone of moments, as for other programs (default: the machine's)
   LVM_SYSTEM_DIR  where lvm.conf is (default /etc/lvm), as for lvm2
   NO_COLOR        if set and not empty: no colours, not even on a terminal";
 
@@ -91,6 +94,10 @@ pub struct Global {
     /// Say more: -v steps, -vv details, -vvv everything
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 101)]
     pub verbose: u8,
+
+    /// Say nothing of what was done, no notes, no progress: only answers, warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 102)]
+    pub quiet: bool,
 }
 
 /// Options of every command that changes something.
@@ -153,8 +160,8 @@ pub enum Command {
     ///
     /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Of a storage named by
     /// its id those of guests are listed, as Proxmox VE does; of a pool named as <vg>/<pool> volumes with other
-    /// names follow without a VMID. Snapshots are left out, except with --tree, which shows which volume was
-    /// made from which, and when a snapshot was taken. Of a storage of type iscsi the LUNs of its target are listed,
+    /// names follow without a VMID. Snapshots are left out, except with --snapshots, and with --tree, which shows
+    /// which volume was made from which, and when a snapshot was taken. Of a storage of type iscsi the LUNs of its target are listed,
     /// each once.
     List(list::ListArgs),
     /// Print the device path of a volume
@@ -267,5 +274,11 @@ pub enum Command {
     /// without needing it.
     Iscsi(iscsi::IscsiArgs),
     /// Print a completion script for a shell
+    ///
+    /// Prints a completion script for a shell. Those for bash, fish and zsh also complete the names of storages,
+    /// volumes and snapshots; those that only root can see, for root.
     Completions(completions::CompletionsArgs),
+    /// Print what a word could become
+    #[command(hide = true)]
+    Complete(complete::CompleteArgs),
 }

@@ -1,12 +1,13 @@
 //! What every command is given: how to answer, how to read addresses, how to reach the engine.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::args::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
 use super::errors::{CliError, Code};
 use super::meter::Meter;
-use super::output::{self, Answer};
+use super::output::{self, Answer, Style};
 use super::resolve::Resolver;
 use config::file::ConfigFile;
 use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
@@ -18,13 +19,15 @@ use thin::stamp::host_name;
 /// The surroundings of one run of the command.
 #[derive(Debug)]
 pub struct Context {
-    /// Whether to answer in JSON.
-    pub json: bool,
+    /// How to answer.
+    pub style: Style,
     /// Reads addresses.
     pub resolver: Resolver,
     /// What was typed, for the description that LVM metadata carries.
     command_line: String,
     events: Option<Subscribe>,
+    /// What to warn of besides what the configuration and the engine give reason for.
+    warnings: RefCell<Vec<String>>,
 }
 
 impl Context {
@@ -32,7 +35,7 @@ impl Context {
     /// named or the usual one. `on_iscsi` is what to say where a pool is wanted and a storage is one of iSCSI;
     /// `events`, how to hear of block devices, if the program does.
     pub fn new(
-        json: bool,
+        style: Style,
         config: Option<&Path>,
         on_iscsi: Option<&'static str>,
         arguments: &[OsString],
@@ -41,7 +44,7 @@ impl Context {
         let typed: Vec<_> = arguments.iter().skip(1).map(|argument| argument.to_string_lossy()).collect();
         let command_line = format!("thinvol {}", typed.join(" "));
         let resolver = Resolver::new(ConfigFile::choose(config), node_name(&host_name()), on_iscsi);
-        Self { json, resolver, command_line, events }
+        Self { style, resolver, command_line, events, warnings: RefCell::default() }
     }
 
     /// How to hear of block devices; pauses, if the program does not.
@@ -72,10 +75,26 @@ impl Context {
             lock_timeout: change.lock_timeout(),
             udev_sync: !change.no_udev_sync,
             dry_run: change.dry_run,
-            onlooker: Meter::on_terminal().filter(|_| !change.dry_run),
+            onlooker: Meter::on_terminal().filter(|_| !change.dry_run && !self.style.quiet),
             command_line: self.command_line.clone(),
             system_dir: system_dir.map_or_else(|| PathBuf::from(DEFAULT_SYSTEM_DIR), PathBuf::from),
         })?)
+    }
+
+    /// Remembers something to warn of.
+    pub fn warn(&self, warning: Option<String>) {
+        self.warnings.borrow_mut().extend(warning);
+    }
+
+    /// What to warn of with an answer: what is wrong with the sections of the configuration that were used, and what was
+    /// remembered and not yet told.
+    pub fn warnings(&self) -> Vec<String> {
+        [self.resolver.warnings(), self.untold_warnings()].concat()
+    }
+
+    /// What was remembered to warn of and not yet told.
+    pub fn untold_warnings(&self) -> Vec<String> {
+        self.warnings.take()
     }
 
     /// Prints an answer.
@@ -83,7 +102,7 @@ impl Context {
     /// # Errors
     /// If standard output cannot be written.
     pub fn print<A: Answer>(&self, answer: &A) -> Result<(), CliError> {
-        output::print(answer, self.json)
+        output::print(answer, self.style)
     }
 
     /// Prints what was done, and then fails with what went wrong after it, if anything did.

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
+use super::output::Versioned;
 use super::plain;
 use thin::error::Aside;
 
@@ -133,6 +134,13 @@ impl CliError {
         Self { causes, hint: self.hint, aside: self.aside, ..Self::new(code, message) }
     }
 
+    /// The same with what was warned of before it went wrong.
+    #[must_use]
+    pub fn warned(mut self, warnings: Vec<String>) -> Self {
+        self.aside.warnings.splice(0..0, warnings);
+        self
+    }
+
     /// One error for lines of the input of which nothing was done: each is a cause, up to a number that can be read,
     /// and all are in the JSON form. They share their exit code, or it is that of a refusal.
     pub fn of_lines(mut lines: Vec<BadLine>, total: usize) -> Self {
@@ -158,7 +166,7 @@ impl CliError {
     /// If it cannot be written.
     pub fn show(&self, json: bool, out: &mut dyn Write) -> io::Result<()> {
         if json {
-            let document = serde_json::to_string_pretty(&Envelope { error: self })?;
+            let document = serde_json::to_string_pretty(&Versioned::new(Envelope { error: self }))?;
             return writeln!(out, "{}", plain::json(&document));
         }
         for recovered in &self.aside.recovered {
@@ -221,7 +229,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&shown(&error, true)).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({"error": {
+            serde_json::json!({"json_version": 1, "error": {
                 "message": "volume group 'b' was not changed",
                 "causes": ["cannot read the label of /dev/sda", "disk on fire"],
                 "hint": "put it out",

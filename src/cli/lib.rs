@@ -7,6 +7,7 @@ pub mod configure;
 pub mod context;
 mod diff;
 pub mod errors;
+mod filter;
 #[cfg(test)]
 mod fixture;
 pub mod guests;
@@ -18,5 +19,7 @@ pub mod output;
 mod plain;
 pub mod resolve;
 pub mod run;
+mod select;
+mod table;
 pub mod transaction;
 pub mod version;

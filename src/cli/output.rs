@@ -1,9 +1,10 @@
 //! Answers on standard output: columns or JSON.
 
-use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anstyle::AnsiColor;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::errors::{CliError, Code, label};
@@ -31,19 +32,51 @@ pub trait Answer: Serialize {
     fn tells_of_changes(&self) -> bool {
         false
     }
+
+    /// Whether the text tells of a change that was made, and no more: an answer that nobody asked for.
+    fn is_report(&self) -> bool {
+        self.tells_of_changes()
+    }
+}
+
+/// The version of the JSON forms. It goes up when a key goes or means something else, not when one comes.
+pub const JSON_VERSION: u32 = 1;
+
+/// A JSON document with its version in front.
+#[derive(Debug, Serialize)]
+pub struct Versioned<T> {
+    json_version: u32,
+    #[serde(flatten)]
+    document: T,
+}
+
+impl<T> Versioned<T> {
+    /// A document in the present forms.
+    pub fn new(document: T) -> Self {
+        Self { json_version: JSON_VERSION, document }
+    }
+}
+
+/// How answers are given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Style {
+    /// In JSON.
+    pub json: bool,
+    /// Without notes, and without telling of changes that were made.
+    pub quiet: bool,
 }
 
 /// Prints an answer. A reader that went away is no error.
 ///
 /// # Errors
 /// If standard output cannot be written, a full disk for one.
-pub fn print<A: Answer>(answer: &A, json: bool) -> Result<(), CliError> {
-    write(answer, json, &mut io::stdout().lock(), &mut anstream::stderr())
+pub fn print<A: Answer>(answer: &A, style: Style) -> Result<(), CliError> {
+    write(answer, style, &mut io::stdout().lock(), &mut anstream::stderr())
 }
 
 fn write<A: Answer>(
     answer: &A,
-    json: bool,
+    style: Style,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), CliError> {
@@ -57,19 +90,22 @@ fn write<A: Answer>(
                 .caused_by(Some(error))
         }
     };
-    let text = if json {
-        let document = serde_json::to_string_pretty(answer).map_err(|error| unsaid(&error))?;
+    let text = if style.json {
+        let document =
+            serde_json::to_string_pretty(&Versioned::new(answer)).map_err(|error| unsaid(&error))?;
         format!("{}\n", plain::json(&document))
     } else {
         // Who does not listen to them still gets the answer.
         for warning in answer.warnings() {
             let _ = label(err, AnsiColor::Yellow, "warning", warning);
         }
-        for note in answer.notes() {
+        for note in answer.notes().iter().filter(|_| !style.quiet) {
             let _ = label(err, AnsiColor::Cyan, "note", note);
         }
         let mut text = Vec::new();
-        answer.text(&mut text).map_err(|error| unsaid(&error))?;
+        if !(style.quiet && answer.is_report()) {
+            answer.text(&mut text).map_err(|error| unsaid(&error))?;
+        }
         plain::lines(&text)
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -87,10 +123,15 @@ pub fn pairs(out: &mut dyn Write, pairs: &[(&str, String)]) -> io::Result<()> {
     pairs.iter().try_for_each(|(name, value)| writeln!(out, "{name:<width$}  {}", plain::within_line(value)))
 }
 
-/// A moment, given in seconds since 1970, in universal time.
+/// A moment, given in seconds since 1970, in this machine's time zone, as lvm2 writes it.
 pub fn moment(seconds: u64) -> String {
-    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    time.map_or_else(|| seconds.to_string(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    moment_in(seconds, TimeZone::try_system().unwrap_or(TimeZone::UTC))
+}
+
+fn moment_in(seconds: u64, zone: TimeZone) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let words = |time: Timestamp| time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %z").to_string();
+    time.map_or_else(|| seconds.to_string(), words)
 }
 
 /// Writes rows in columns, two blanks apart, those in `right` to the right; columns without content are left
@@ -98,14 +139,10 @@ pub fn moment(seconds: u64) -> String {
 ///
 /// # Errors
 /// If they cannot be written.
-pub fn columns<const N: usize>(
-    out: &mut dyn Write,
-    rows: &[[String; N]],
-    right: [bool; N],
-) -> io::Result<()> {
-    let rows: Vec<[Cow<'_, str>; N]> =
-        rows.iter().map(|row| row.each_ref().map(|cell| plain::within_line(cell))).collect();
-    let mut widths = [0; N];
+pub fn columns<R: AsRef<[String]>>(out: &mut dyn Write, rows: &[R], right: &[bool]) -> io::Result<()> {
+    let within = |row: &R| row.as_ref().iter().map(|cell| plain::within_line(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(within).collect();
+    let mut widths = vec![0; right.len()];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
@@ -113,7 +150,8 @@ pub fn columns<const N: usize>(
     }
     for row in &rows {
         let mut line = String::new();
-        for ((cell, width), right) in row.iter().zip(widths).zip(right).filter(|((_, width), _)| *width > 0) {
+        let cells = row.iter().zip(&widths).zip(right).filter(|((_, width), _)| **width > 0);
+        for ((cell, &width), &right) in cells {
             let padded = if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
             line.push_str(&padded);
             line.push_str("  ");
@@ -166,9 +204,18 @@ mod tests {
         for (changed, code) in [(true, Code::Partial), (false, Code::Refused)] {
             for json in [false, true] {
                 let answer = Made { changed, warnings: Vec::new() };
-                let error = write(&answer, json, &mut full(), &mut io::sink()).unwrap_err();
+                let error =
+                    write(&answer, Style { json, quiet: false }, &mut full(), &mut io::sink()).unwrap_err();
                 assert_eq!(error.code, code, "{error:?}");
-                assert_eq!(write(&answer, json, &mut Broken(io::ErrorKind::BrokenPipe), &mut full()), Ok(()));
+                assert_eq!(
+                    write(
+                        &answer,
+                        Style { json, quiet: false },
+                        &mut Broken(io::ErrorKind::BrokenPipe),
+                        &mut full()
+                    ),
+                    Ok(())
+                );
             }
         }
     }
@@ -177,7 +224,7 @@ mod tests {
     fn a_broken_standard_error_swallows_no_answer() {
         let answer = Made { changed: true, warnings: vec!["careful".to_owned()] };
         let mut out = Vec::new();
-        let written = write(&answer, false, &mut out, &mut Broken(io::ErrorKind::StorageFull));
+        let written = write(&answer, Style::default(), &mut out, &mut Broken(io::ErrorKind::StorageFull));
         assert_eq!((written, String::from_utf8(out).unwrap()), (Ok(()), "made\\u{1b}c\n".to_owned()));
     }
 
@@ -185,8 +232,66 @@ mod tests {
     fn columns_line_up() {
         let mut out = Vec::new();
         let row = |name: &str, size: &str| [name.to_owned(), String::new(), size.to_owned()];
-        columns(&mut out, &[row("a", "1 GiB"), row("long", "10 GiB")], [false, false, true]).unwrap();
+        columns(&mut out, &[row("a", "1 GiB"), row("long", "10 GiB")], &[false, false, true]).unwrap();
         pairs(&mut out, &[("x", "1".to_owned()), ("size", "2".to_owned())]).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "a      1 GiB\nlong  10 GiB\nx     1\nsize  2\n");
+    }
+
+    #[test]
+    fn moments_are_in_local_time() {
+        assert_eq!(moment_in(86_400, TimeZone::UTC), "1970-01-02 00:00:00 +0000");
+        assert_eq!(moment_in(0, TimeZone::fixed(jiff::tz::offset(-3))), "1969-12-31 21:00:00 -0300");
+        assert_eq!(moment_in(u64::MAX, TimeZone::UTC), u64::MAX.to_string());
+    }
+
+    #[derive(Serialize)]
+    struct Told {
+        notes: Vec<String>,
+        warnings: Vec<String>,
+        #[serde(skip)]
+        is_report: bool,
+    }
+
+    impl Answer for Told {
+        fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+            writeln!(out, "text")
+        }
+        fn notes(&self) -> &[String] {
+            &self.notes
+        }
+        fn warnings(&self) -> &[String] {
+            &self.warnings
+        }
+        fn is_report(&self) -> bool {
+            self.is_report
+        }
+    }
+
+    fn said(style: Style, is_report: bool) -> (String, String) {
+        let told = Told { notes: vec!["n".to_owned()], warnings: vec!["w".to_owned()], is_report };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        write(&told, style, &mut out, &mut anstream::StripStream::new(&mut err)).unwrap();
+        (String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn the_quiet_are_told_what_they_asked_for_and_warned() {
+        let both = |style| [said(style, false), said(style, true)];
+        let of = |out: &str, err: &str| (out.to_owned(), err.to_owned());
+        let loud = of("text\n", "warning: w\nnote: n\n");
+        assert_eq!(both(Style::default()), [loud.clone(), loud]);
+        let quiet = Style { quiet: true, json: false };
+        assert_eq!(both(quiet), [of("text\n", "warning: w\n"), of("", "warning: w\n")]);
+    }
+
+    #[test]
+    fn every_document_says_which_version_of_the_forms_it_has() {
+        let style = Style { json: true, quiet: true };
+        let document: serde_json::Value = serde_json::from_str(&said(style, true).0).unwrap();
+        assert_eq!(
+            document,
+            serde_json::json!({"json_version": JSON_VERSION, "notes": ["n"], "warnings": ["w"]})
+        );
+        assert!(said(style, true).0.starts_with("{\n  \"json_version\": 1,"));
     }
 }

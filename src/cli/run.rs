@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use nix::sys::stat::Mode;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::args::{Cli, Command};
 use super::context::Context;
 use super::errors::{CliError, Code};
+use super::output::Style;
 use super::plain;
 use super::version::Version;
 use sys::io::events::Subscribe;
@@ -23,9 +25,15 @@ pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>)
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, &arguments),
     };
+    set_umask();
     start_log(cli.global.verbose);
     let words = cli.command.as_ref().and_then(on_iscsi);
-    let context = Context::new(cli.global.json, cli.global.config.as_deref(), words, &arguments, events);
+    let style = Style { json: cli.global.json, quiet: cli.global.quiet };
+    let config = match &cli.command {
+        Some(Command::Complete(args)) => args.config(),
+        _ => cli.global.config.as_deref(),
+    };
+    let context = Context::new(style, config, words, &arguments, events);
     let result = match &cli.command {
         _ if cli.version => context.print(&Version::of_this_build(events.is_some())),
         Some(command) => dispatch(command, &context),
@@ -33,7 +41,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>)
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error, cli.global.json),
+        Err(error) => failed(&error.warned(context.untold_warnings()), cli.global.json),
     }
 }
 
@@ -78,6 +86,10 @@ fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Recover(args) => args.run(context),
         Command::Iscsi(args) => args.run(context),
         Command::Completions(args) => args.run(),
+        Command::Complete(args) => {
+            args.run(context);
+            Ok(())
+        }
     }
 }
 
@@ -110,6 +122,12 @@ fn usage_error(error: &clap::Error) -> CliError {
     let message: Vec<&str> = message.split_whitespace().collect();
     let tip = text.lines().find_map(|line| line.trim().strip_prefix("tip: "));
     CliError::usage(message.join(" ")).hint(tip.unwrap_or("'thinvol --help' shows how it is written"))
+}
+
+/// What is made has the rights that it is made with, whatever the caller's umask: nobody but root may write to it, and
+/// the directories of device nodes stay open to all.
+fn set_umask() {
+    nix::sys::stat::umask(Mode::S_IWGRP | Mode::S_IWOTH);
 }
 
 fn failed(error: &CliError, json: bool) -> ExitCode {

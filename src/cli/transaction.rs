@@ -94,6 +94,10 @@ impl Answer for Changes {
         let changed = |one: &Transaction| !one.done.is_empty() || !one.recovered.is_empty();
         self.executed && self.transactions.iter().any(changed)
     }
+
+    fn is_report(&self) -> bool {
+        self.executed
+    }
 }
 
 /// Resolves wishes and carries them out, one transaction for each volume group in the order of their names.
@@ -113,7 +117,7 @@ pub fn transact<T>(
 ) -> Result<(), CliError> {
     let port = Engines { context, options, stage: context.open(options)? };
     let (mut changes, failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
-    changes.warnings.splice(0..0, context.resolver.warnings());
+    changes.warnings.splice(0..0, context.warnings());
     context.conclude(&changes, failure)
 }
 

@@ -93,8 +93,7 @@ impl LinuxHost {
         let boot = boot_id().map_err(|error| failure(Path::new(BOOT_ID), error))?;
         let write = || {
             let mut open = OpenOptions::new();
-            let open =
-                open.write(true).create(true).truncate(true).mode(0o600);
+            let open = open.write(true).create(true).truncate(true).mode(0o600);
             open.open(path)?.write_all(boot.as_bytes())
         };
         let made = write().or_else(|error| {

@@ -103,7 +103,7 @@ impl Ctx {
         let help = self.thinvol_ok(&format!("{verb} --help"))?;
         match json_form::of_help(&help, "JSON") {
             Some(Ok(form)) => form
-                .check(&answer)
+                .check_document(&answer)
                 .map_err(|why| anyhow::anyhow!("the help of {verb} gives another form: {why}"))?,
             Some(Err(error)) => bail!("the form in the help of {verb} cannot be read: {error}"),
             None => bail!("the help of {verb} gives no form"),

@@ -41,7 +41,8 @@ impl Unit {
         }
     }
 
-    const fn symbol(self) -> &'static str {
+    /// As it is written behind a number.
+    pub const fn symbol(self) -> &'static str {
         match self {
             Self::Byte => "B",
             Self::Sector => "sectors",
@@ -51,6 +52,16 @@ impl Unit {
             Self::Tebi => "TiB",
             Self::Pebi => "PiB",
             Self::Exbi => "EiB",
+        }
+    }
+
+    /// How many of this unit a size is, with two decimals unless it is whole. Cut, not rounded: no size is shown
+    /// larger than it is.
+    pub fn number_of(self, size: Bytes) -> String {
+        let (whole, rest) = (size.get() / self.bytes(), size.get() % self.bytes());
+        match u128::from(rest) * 100 / u128::from(self.bytes()) {
+            _ if rest == 0 => whole.to_string(),
+            hundredths => format!("{whole}.{hundredths:02}"),
         }
     }
 }
@@ -168,14 +179,7 @@ impl fmt::Display for Rounded {
         let bytes = self.0.get();
         let units = [Unit::Exbi, Unit::Pebi, Unit::Tebi, Unit::Gibi, Unit::Mebi, Unit::Kibi];
         let unit = units.into_iter().find(|unit| bytes >= unit.bytes()).unwrap_or(Unit::Byte);
-        let (whole, rest) = (bytes / unit.bytes(), bytes % unit.bytes());
-        let shown = if rest == 0 {
-            format!("{whole} {}", unit.symbol())
-        } else {
-            // Cut, not rounded: no size is shown larger than it is.
-            let hundredths = u128::from(rest) * 100 / u128::from(unit.bytes());
-            format!("{whole}.{hundredths:02} {}", unit.symbol())
-        };
+        let shown = format!("{} {}", unit.number_of(self.0), unit.symbol());
         f.pad(&shown)
     }
 }

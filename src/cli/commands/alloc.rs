@@ -71,6 +71,7 @@ impl AllocArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let storage = context.resolver.storage(&self.storage)?;
         let size = size(&self.size, Unit::Kibi)?;
+        context.warn(small_bare_size(&self.size, size));
         if self.format != "raw" {
             return Err(CliError::new(Code::Unsupported, format!("unsupported format '{}'", self.format))
                 .hint("volumes of thin pools are raw"));
@@ -160,6 +161,36 @@ pub fn size(text: &str, default: Unit) -> Result<Sectors, CliError> {
     Ok(bytes.to_sectors_ceil())
 }
 
+/// What to say of a number without unit that is less than 1 MiB in KiB: whoever writes 32 may mean GiB.
+pub fn small_bare_size(text: &str, size: Sectors) -> Option<String> {
+    let number = text.strip_prefix('+').unwrap_or(text);
+    let is_bare = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    (is_bare && size < Sectors::new(SMALL_SECTORS))
+        .then(|| format!("the size '{text}' has no unit: it means {text} KiB; '{text}G' would be {text} GiB"))
+}
+
+/// 1 MiB.
+const SMALL_SECTORS: u64 = 2048;
+
 fn bad_size(error: &SizeError) -> CliError {
     CliError::usage(error.to_string()).hint(error.hint.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_number_without_unit_is_warned_about() {
+        let warning =
+            |text: &str| small_bare_size(text, size(text.trim_start_matches('+'), Unit::Kibi).unwrap());
+        assert_eq!(
+            warning("32").as_deref(),
+            Some("the size '32' has no unit: it means 32 KiB; '32G' would be 32 GiB")
+        );
+        assert!(warning("+1023").is_some());
+        for fine in ["1024", "4096", "32k", "512b", "1M"] {
+            assert_eq!(warning(fine), None, "{fine}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::snapshots;
+use super::snapshots::SnapshotNames;
 use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
@@ -25,9 +25,9 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct DeleteSnapshotArgs {
-    /// The snapshots, <volume>@<snapshot>
-    #[arg(required = true, value_name = "SNAPSHOT")]
-    pub snapshots: Vec<String>,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub names: SnapshotNames,
 
     /// Options of every change.
     #[command(flatten)]
@@ -40,13 +40,12 @@ impl DeleteSnapshotArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let mut snapshots = Vec::new();
-        for snapshot in snapshots::read(context, &self.snapshots)? {
-            if !snapshots.contains(&snapshot) {
-                snapshots.push(snapshot);
-            }
-        }
-        snapshots::carry_out(context, &self.change, snapshots, wanted)
+        // Of volumes that are not named, those that have such a snapshot are meant.
+        let has_it = |lineage: &Lineage<'_>, vg: &Vg, snapshot: &Snapshot| {
+            let lv = vg.lv(&snapshot.volume.lv);
+            lv.is_some_and(|lv| lineage.snapshots_of(lv).any(|(snap, _)| snap == snapshot.snap.as_str()))
+        };
+        self.names.carry_out(context, &self.change, has_it, wanted)
     }
 }
 

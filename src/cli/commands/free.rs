@@ -12,6 +12,7 @@ use crate::errors::{CliError, Code};
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
+use crate::select::Selection;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
 use base::ids::{LvName, VgName};
 use lvm2::format::model::Vg;
@@ -24,6 +25,8 @@ const HELP: &str = changing!(
   thinvol free pve/vm-100-disk-0 --with-snapshots      with all its snapshots
   thinvol free local-lvm:vm-100-disk-0 --keep-snapshots
   thinvol free pve/vm-100-disk-0 pve/vm-100-disk-1     both or neither
+  thinvol free --vmid 100                              all volumes of a guest, in all storages
+  thinvol free --storage pve/data --name 'tmp-*'       all with such a name in a pool
   thinvol free --dry-run pve/vm-100-disk-0             what would be done"
 );
 
@@ -32,8 +35,12 @@ const HELP: &str = changing!(
 #[command(after_long_help = HELP)]
 pub struct FreeArgs {
     /// The volumes
-    #[arg(required = true, value_name = "VOLUME")]
+    #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "VOLUME")]
     pub volumes: Vec<String>,
+
+    /// Which volumes, if they are not named.
+    #[command(flatten)]
+    pub select: Selection,
 
     /// Remove the volumes' snapshots, too. Without this and --keep-snapshots those of a volume named by a storage id
     /// go, as in Proxmox VE, and those of one named as <vg>/<lv> stay, as in lvm2
@@ -44,7 +51,8 @@ pub struct FreeArgs {
     #[arg(long)]
     pub keep_snapshots: bool,
 
-    /// Do not ask. Only on a terminal, and only if snapshots go that no option and no name asks for, is there a question
+    /// Do not ask. Only on a terminal, and only if something goes that no option and no name asks for, is there a
+    /// question
     #[arg(long, short = 'y')]
     pub yes: bool,
 
@@ -70,17 +78,31 @@ impl FreeArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let texts = self.volumes.iter().map(|text| context.resolver.volume(text));
-        let volumes = each_once(texts.collect::<Result<_, _>>()?)?;
+        let volumes = if self.select.is_used() {
+            let volumes = self.select.volumes(context)?;
+            context.warn(volumes.is_empty().then(|| "no volume is like that; nothing to remove".to_owned()));
+            volumes
+        } else {
+            let texts = self.volumes.iter().map(|text| context.resolver.volume(text));
+            each_once(texts.collect::<Result<_, _>>()?)?
+        };
         let wishes = by_vg(volumes.into_iter().map(|volume| (volume.vg.clone(), volume)));
-        let is_asked = self.snapshots().is_none() && !self.yes && !self.change.dry_run && !context.json;
+        let is_clear = self.snapshots().is_some() && !self.select.is_used();
+        let is_asked = !is_clear && !self.yes && !self.change.dry_run && !context.style.json;
         let confirmed =
             if is_asked && ask::is_possible() { Some(self.confirm(context, &wishes)?) } else { None };
         transact(context, &self.change, wishes, |vg, volumes| {
             let ask = self.ask(vg, volumes)?;
-            confirmed.as_ref().map_or(Ok(()), |confirmed| still_those(&ask, volumes, confirmed))?;
+            confirmed
+                .as_ref()
+                .map_or(Ok(()), |confirmed| still_those(&ask, self.named(volumes), confirmed))?;
             Ok(ask)
         })
+    }
+
+    /// Those of the volumes that were named.
+    fn named<'a>(&self, volumes: &'a [Volume]) -> &'a [Volume] {
+        if self.select.is_used() { &[] } else { volumes }
     }
 
     /// What the options say of snapshots, if they say anything.
@@ -88,7 +110,7 @@ impl FreeArgs {
         (self.with_snapshots || self.keep_snapshots).then_some(self.with_snapshots)
     }
 
-    /// Asks for the snapshots that nobody named. Returns them.
+    /// Asks for what nobody named. Returns that.
     fn confirm(
         &self,
         context: &Context,
@@ -98,17 +120,22 @@ impl FreeArgs {
         let mut along = BTreeSet::new();
         for (name, volumes) in wishes {
             let ask = self.ask(&engine.metadata(name)?, volumes)?;
-            along.extend(unnamed(&ask, volumes).map(|wanted| wanted.asked.clone()));
+            along.extend(unnamed(&ask, self.named(volumes)).map(|wanted| wanted.asked.clone()));
         }
         if !along.is_empty() {
-            let mut what = vec!["these snapshots are removed with their volumes:".to_owned()];
-            what.extend(along.iter().map(|snapshot| format!("  {snapshot}")));
+            let title = match self.select.is_used() {
+                true => "these volumes and snapshots are removed:",
+                false => "these snapshots are removed with their volumes:",
+            };
+            let mut what = vec![title.to_owned()];
+            what.extend(along.iter().map(|volume| format!("  {volume}")));
             ask::confirm(&what)?;
         }
         Ok(along)
     }
 
     fn ask(&self, vg: &Vg, volumes: &[Volume]) -> Result<Ask, CliError> {
+        self.select.still_takes(vg, volumes)?;
         let mut ask = ask(vg, volumes, self.snapshots(), self.force)?;
         if self.discard {
             discard_first(&mut ask);

@@ -1,54 +1,56 @@
 //! `thinvol list`: the volumes of a pool.
 
+mod row;
+
 use std::io::{self, Write};
 
 use clap::Args;
 use serde::Serialize;
 
+use self::row::{COLUMNS, ParentRef, Row, USUAL, live_snapshot_of};
 use super::status::pending;
 use crate::context::Context;
 use crate::errors::CliError;
+use crate::filter::Filter;
 use crate::guests::Guests;
 use crate::iscsi_storage::{Address, IscsiStorage};
 use crate::lookup;
 use crate::output::{Answer, columns, moment};
 use crate::resolve::Storage;
+use crate::table::{self, Table, TableOptions};
 use base::units::Bytes;
-use base::units::size::Rounded;
-use config::names;
+use base::units::size::{self, Rounded};
 use config::schema::Content;
-use iscsi::protocol::wwid::Wwid;
-use iscsi::storage::units::Unit;
-use lvm2::format::model::Lv;
-use thin::lineage::{Descent, Lineage, Parent, Relation};
-use thin::view::{View, VolumeView};
+use thin::lineage::Lineage;
+use thin::view::View;
 
-const HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   thinvol list local-lvm
-  thinvol list local-lvm --vmid 100
+  thinvol list local-lvm --vmid 100 --snapshots
+  thinvol list local-lvm --name '*cloudinit*' --tag gold
   thinvol list local-lvm --content rootdir
+  thinvol list local-lvm -o address,size,mapped --units g --sort -mapped
+  thinvol list pve/data --noheadings -o address        for scripts
   thinvol list pve/data --tree
-  thinvol list san                                 the LUNs of a storage of type iscsi
+  thinvol list san                                     the LUNs of a storage of type iscsi";
 
-JSON:
-  {\"storage\", \"volumes\": [{\"volume\", \"format\": \"raw\", \"content\": \"images\" or \"rootdir\",
-     \"size\": number (bytes), \"mapped\": number (bytes) or null, \"vmid\": number or null,
-     \"uuid\": text or null (of a LUN),
-     \"active\": boolean, \"created\": number (seconds since 1970) or null,
-     \"depth\": number (of ancestors in the tree),
-     \"parent\": {\"volume\": text or null, \"uuid\": text or null} or null,
-     \"snapshot\": text (its name) or null, \"wwid\"?: text (of a LUN) or null}],
-   \"notes\": [text], \"warnings\": [text]}
-
-Snapshots are among the volumes with --tree only.";
+fn help() -> String {
+    format!(
+        "{EXAMPLES}\n\n{}\n\nJSON:\n  {{\"storage\", \"volumes\": [{}],\n   \
+         \"notes\": [text], \"warnings\": [text]}}\n\n\
+         Snapshots are among the volumes with --snapshots or --tree only.",
+        table::about(COLUMNS, USUAL),
+        table::form(COLUMNS)
+    )
+}
 
 /// What disks are for.
 const IMAGES: &str = Content::Images.word();
 
 /// What `thinvol list` takes.
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(after_long_help = help())]
 pub struct ListArgs {
     /// The storage: an id or <vg>/<pool>
     pub storage: String,
@@ -57,58 +59,40 @@ pub struct ListArgs {
     #[arg(long, value_name = "TYPE")]
     pub content: Option<String>,
 
-    /// Only volumes of this guest; with --tree, also what was made from them
+    /// Which volumes; with --tree, also what was made from them.
+    #[command(flatten)]
+    pub filter: Filter,
+
+    /// List snapshots, too, each as <volume>@<snapshot>
     #[arg(long)]
-    pub vmid: Option<u64>,
+    pub snapshots: bool,
 
     /// Show snapshots too, everything below what it was made from
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["columns", "noheadings", "sort", "units"])]
     pub tree: bool,
+
+    /// Which columns.
+    #[command(flatten)]
+    pub table: TableOptions,
 }
 
 #[derive(Debug, Serialize)]
 struct Volumes {
     storage: String,
-    volumes: Vec<Row>,
+    volumes: Table<Row>,
     notes: Vec<String>,
     warnings: Vec<String>,
     #[serde(skip)]
     tree: bool,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    volume: String,
-    format: &'static str,
-    content: &'static str,
-    size: u64,
-    mapped: Option<u64>,
-    vmid: Option<u64>,
-    uuid: Option<String>,
-    active: bool,
-    created: Option<u64>,
-    depth: usize,
-    parent: Option<ParentRef>,
-    snapshot: Option<String>,
-    #[serde(flatten)]
-    of_lun: Option<OfLun>,
-}
-
-/// What only LUNs have.
-#[derive(Clone, Debug, Serialize)]
-struct OfLun {
-    wwid: Option<Wwid>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct ParentRef {
-    volume: Option<String>,
-    uuid: Option<String>,
-}
-
 impl Answer for Volumes {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.tree { self.as_tree(out) } else { self.as_list(out) }
+        match () {
+            () if self.tree => self.as_tree(out),
+            () if self.volumes.is_usual() => self.as_pvesm(out),
+            () => self.volumes.text(out),
+        }
     }
 
     fn notes(&self) -> &[String] {
@@ -121,20 +105,26 @@ impl Answer for Volumes {
 }
 
 impl Volumes {
-    /// Source of the columns: pve-storage `PVE/CLI/pvesm.pm` (`list`).
-    fn as_list(&self, out: &mut dyn Write) -> io::Result<()> {
-        let name_width = self.volumes.iter().map(|row| row.volume.len()).max().unwrap_or(0);
-        let largest = self.volumes.iter().map(|row| row.size).max().unwrap_or(0);
+    /// As Proxmox VE shows them, whose scripts read it; what belongs to no guest comes last. Source: pve-storage
+    /// `PVE/CLI/pvesm.pm` (`list`).
+    fn as_pvesm(&self, out: &mut dyn Write) -> io::Result<()> {
+        let rows = &self.volumes.rows;
+        let name_width = rows.iter().map(|row| row.address.len()).max().unwrap_or(0);
+        let largest = rows.iter().map(|row| row.size).max().unwrap_or(0);
         let size_width = largest.to_string().len();
         let mut line = |volume: &str, format: &str, content: &str, size: &str, vmid: Option<&str>| {
             let vmid = vmid.map(|vmid| format!(" {vmid}")).unwrap_or_default();
             writeln!(out, "{volume:<name_width$} {format:<7} {content:<9} {size:>size_width$}{vmid}")
         };
-        line("Volid", "Format", "Type", "Size", Some("VMID"))?;
-        let (owned, others): (Vec<&Row>, Vec<&Row>) = self.volumes.iter().partition(|row| row.vmid.is_some());
-        for row in owned.into_iter().chain(others) {
+        if self.volumes.has_headings() {
+            line("Volid", "Format", "Type", "Size", Some("VMID"))?;
+        }
+        let is_sorted = self.volumes.is_sorted();
+        let (first, last): (Vec<&Row>, Vec<&Row>) =
+            rows.iter().partition(|row| is_sorted || row.vmid.is_some());
+        for row in first.into_iter().chain(last) {
             let vmid = row.vmid.map(|vmid| vmid.to_string());
-            line(&row.volume, row.format, row.content, &row.size.to_string(), vmid.as_deref())?;
+            line(&row.address, row.format, row.content, &row.size.to_string(), vmid.as_deref())?;
         }
         Ok(())
     }
@@ -142,6 +132,7 @@ impl Volumes {
     fn as_tree(&self, out: &mut dyn Write) -> io::Result<()> {
         let rows: Vec<[String; 5]> = self
             .volumes
+            .rows
             .iter()
             .map(|row| {
                 let indent = "  ".repeat(row.depth);
@@ -165,7 +156,7 @@ impl Volumes {
                 ]
             })
             .collect();
-        columns(out, &rows, [false, true, true, false, false])
+        columns(out, &rows, &[false, true, true, false, false])
     }
 }
 
@@ -187,9 +178,8 @@ impl ListArgs {
         let volumes = self.rows(&view, &storage, &guests);
         let mut notes = pending(&view.vg.name, &view.pending);
         notes.extend(self.left_out(&view, &storage));
-        let storage = storage.to_string();
         let warnings = [context.resolver.warnings(), view.warnings].concat();
-        context.print(&Volumes { storage, volumes, notes, warnings, tree: self.tree })
+        self.print(context, storage.to_string(), volumes, notes, warnings)
     }
 
     /// The LUNs of a target. They belong to no guest.
@@ -198,9 +188,8 @@ impl ListArgs {
         if !seen.is_active() {
             return Err(storage.not_active());
         }
-        let is_wanted = storage.holds_images
-            && self.vmid.is_none()
-            && self.content.as_deref().is_none_or(|content| content == IMAGES);
+        let is_wanted =
+            storage.holds_images && self.content.as_deref().is_none_or(|content| content == IMAGES);
         let mut volumes = Vec::new();
         let mut notes = Vec::new();
         let mut warnings = context.resolver.warnings();
@@ -212,7 +201,10 @@ impl ListArgs {
         }
         for unit in seen.units.iter().filter(|_| is_wanted) {
             match storage.volume_id(unit) {
-                Some(volume) => volumes.push(lun_row(volume, unit)),
+                Some(volume) if self.filter.takes_unowned(of_storage(&volume)) => {
+                    volumes.push(Row::of_lun(volume, unit));
+                }
+                Some(_) => {}
                 None => warnings.push(format!(
                     "LUN {} ({}) is left out: it has no name in /dev/disk/by-id",
                     unit.lun,
@@ -220,7 +212,18 @@ impl ListArgs {
                 )),
             }
         }
-        let storage = storage.id.to_string();
+        self.print(context, storage.id.to_string(), volumes, notes, warnings)
+    }
+
+    fn print(
+        &self,
+        context: &Context,
+        storage: String,
+        rows: Vec<Row>,
+        notes: Vec<String>,
+        warnings: Vec<String>,
+    ) -> Result<(), CliError> {
+        let volumes = self.table.table(COLUMNS, USUAL, size::Unit::Byte, rows)?;
         context.print(&Volumes { storage, volumes, notes, warnings, tree: self.tree })
     }
 
@@ -228,10 +231,11 @@ impl ListArgs {
     fn left_out(&self, view: &View, storage: &Storage) -> Option<String> {
         let lineage = Lineage::of(&view.vg);
         let in_pool = view.vg.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
-        let count =
-            in_pool.filter(|lv| !is_listed(storage, lv) && !is_live_snapshot(lineage.descent(lv))).count();
+        let count = in_pool
+            .filter(|lv| !storage.lists(lv) && live_snapshot_of(lineage.descent(lv)).is_none())
+            .count();
         let Storage { vg, pool, .. } = storage;
-        (count > 0 && !self.tree && self.vmid.is_none()).then(|| {
+        (count > 0 && !self.tree && self.filter.is_empty()).then(|| {
             format!("{count} volumes with other names are left out; 'thinvol list {vg}/{pool}' shows them")
         })
     }
@@ -245,9 +249,11 @@ impl ListArgs {
         let mut kept_above: Option<usize> = None;
         for line in lineage.tree(&storage.pool) {
             let Some(volume) = seen.get(&line.lv.name) else { continue };
-            let row = row(storage, volume, line.lv, line.descent, line.depth);
+            let row = Row::of_volume(storage, volume, line.lv, line.descent, line.depth);
             let row = Row { content: guests.content_of(row.vmid).word(), ..row };
-            let wanted = self.vmid.is_none_or(|vmid| row.vmid == Some(vmid))
+            // A snapshot is meant if its volume is.
+            let of = live_snapshot_of(line.descent);
+            let wanted = self.filter.takes(of.unwrap_or(line.lv))
                 && self.content.as_ref().is_none_or(|content| content == row.content);
             if self.tree {
                 kept_above = kept_above.filter(|depth| line.depth > *depth);
@@ -255,72 +261,20 @@ impl ListArgs {
                     let top = *kept_above.get_or_insert(line.depth);
                     rows.push(Row { depth: line.depth - top, ..row });
                 }
-            } else if wanted && is_listed(storage, line.lv) && !is_live_snapshot(line.descent) {
+            } else if wanted && storage.lists(of.unwrap_or(line.lv)) && (self.snapshots || of.is_none()) {
                 rows.push(row);
             }
         }
         if !self.tree {
-            rows.sort_by_cached_key(|row| row.volume.to_ascii_lowercase());
+            rows.sort_by_cached_key(|row| row.address.to_ascii_lowercase());
         }
         rows
     }
 }
 
-/// Whether a list of that storage shows it: of one named by its id only what has a volume id.
-fn is_listed(storage: &Storage, lv: &Lv) -> bool {
-    storage.id.is_none() || storage.volume(lv.name.clone()).storage.is_some()
-}
-
-fn is_live_snapshot(descent: Option<Descent<'_>>) -> bool {
-    matches!(descent, Some(Descent { parent: Parent::Present(_), relation: Relation::Snapshot(_) }))
-}
-
-fn lun_row(volume: String, unit: &Unit) -> Row {
-    Row {
-        volume,
-        format: "raw",
-        content: IMAGES,
-        size: unit.size.get(),
-        mapped: None,
-        vmid: None,
-        uuid: None,
-        active: unit.is_running,
-        created: None,
-        depth: 0,
-        parent: None,
-        snapshot: None,
-        of_lun: Some(OfLun { wwid: unit.wwid.clone() }),
-    }
-}
-
-fn row(storage: &Storage, volume: &VolumeView, lv: &Lv, descent: Option<Descent<'_>>, depth: usize) -> Row {
-    let parent = descent.map(|descent| match descent.parent {
-        Parent::Present(lv) => ParentRef {
-            volume: Some(storage.volume(lv.name.clone()).to_string()),
-            uuid: Some(lv.id.to_string()),
-        },
-        Parent::Gone(uuid) => ParentRef { volume: None, uuid: Some(uuid.to_string()) },
-        Parent::Unreadable => ParentRef { volume: None, uuid: None },
-    });
-    let snapshot = descent.and_then(|descent| match descent.relation {
-        Relation::Snapshot(snap) => Some(snap.to_owned()),
-        Relation::Clone => None,
-    });
-    Row {
-        volume: storage.volume(lv.name.clone()).to_string(),
-        format: "raw",
-        content: IMAGES,
-        size: volume.size.get(),
-        mapped: volume.mapped.map(|mapped| mapped.get()),
-        vmid: names::owner(&lv.name),
-        uuid: Some(lv.id.to_string()),
-        active: volume.active,
-        created: lv.creation_time,
-        depth,
-        parent,
-        snapshot,
-        of_lun: None,
-    }
+/// A volume id without its storage.
+fn of_storage(volume: &str) -> &str {
+    volume.split_once(':').map_or(volume, |(_, name)| name)
 }
 
 #[cfg(test)]

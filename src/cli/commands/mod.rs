@@ -5,6 +5,7 @@ pub mod add;
 pub mod alloc;
 pub mod batch;
 pub mod clone;
+pub mod complete;
 pub mod completions;
 pub mod delete_snapshot;
 pub mod free;

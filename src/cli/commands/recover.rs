@@ -64,6 +64,10 @@ impl Answer for Recovered {
     fn tells_of_changes(&self) -> bool {
         self.executed && self.volume_groups.iter().any(|group| !group.recovered.is_empty())
     }
+
+    fn is_report(&self) -> bool {
+        self.executed
+    }
 }
 
 impl RecoverArgs {

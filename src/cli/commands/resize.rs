@@ -54,6 +54,8 @@ impl ResizeArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let volume = context.resolver.volume(&self.volume)?;
         let size = size(&self.size, Unit::Kibi)?;
+        let (NewSize::To(sectors) | NewSize::By(sectors)) = size;
+        context.warn(alloc::small_bare_size(&self.size, sectors));
         transact(context, &self.change, by_vg([(volume.vg.clone(), volume)]), |vg, volumes| {
             let lineage = Lineage::of(vg);
             let wanted = volumes.iter().map(|volume| wanted(vg, &lineage, volume, size, self.shrink));

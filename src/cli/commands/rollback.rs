@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::snapshots;
+use super::snapshots::SnapshotNames;
 use crate::args::ChangeOptions;
 use crate::ask;
 use crate::context::Context;
@@ -13,7 +13,7 @@ use crate::help::changing;
 use crate::lookup;
 use crate::output::moment;
 use crate::resolve::{Snapshot, Volume};
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{Ask, Wanted, transact};
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::Lineage;
@@ -23,6 +23,7 @@ const HELP: &str = changing!(
     "\
   thinvol rollback pve/vm-100-disk-0@before-upgrade
   thinvol rollback pve/vm-100-disk-0@daily pve/vm-100-disk-1@daily     both or neither
+  thinvol rollback --vmid 100 @daily                                   all its volumes or none
   thinvol rollback --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
 
@@ -30,9 +31,9 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RollbackArgs {
-    /// The snapshots to go back to, <volume>@<snapshot>
-    #[arg(required = true, value_name = "SNAPSHOT")]
-    pub snapshots: Vec<String>,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub names: SnapshotNames,
 
     /// Do not ask. Only on a terminal is there a question
     #[arg(long, short = 'y')]
@@ -49,12 +50,14 @@ impl RollbackArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let snapshots = snapshots::read(context, &self.snapshots)?;
-        let wishes = by_vg(snapshots.into_iter().map(|snapshot| (snapshot.volume.vg.clone(), snapshot)));
-        if !self.yes && !self.change.dry_run && !context.json && ask::is_possible() {
+        let wishes = self.names.wishes(context, |_, _, _| true)?;
+        if !self.yes && !self.change.dry_run && !context.style.json && ask::is_possible() {
             confirm(context, &wishes)?;
         }
-        transact(context, &self.change, wishes, resolve)
+        transact(context, &self.change, wishes, |vg, snapshots| {
+            self.names.still_means(vg, snapshots)?;
+            resolve(vg, snapshots)
+        })
     }
 }
 

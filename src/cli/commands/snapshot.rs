@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::snapshots;
+use super::snapshots::SnapshotNames;
 use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::{CliError, Code};
@@ -18,6 +18,7 @@ const HELP: &str = changing!(
     "\
   thinvol snapshot local-lvm:vm-100-disk-0@before-upgrade
   thinvol snapshot pve/vm-100-disk-0@daily pve/vm-100-disk-1@daily     both at one instant
+  thinvol snapshot --vmid 100 @daily                                   of all its volumes, at one instant
   thinvol snapshot --no-fsfreeze pve/vm-100-disk-0@now                 of a mounted one, as it is
   thinvol snapshot --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
@@ -26,9 +27,9 @@ const HELP: &str = changing!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SnapshotArgs {
-    /// The snapshots to take, <volume>@<snapshot>
-    #[arg(required = true, value_name = "SNAPSHOT")]
-    pub snapshots: Vec<String>,
+    /// Which snapshots.
+    #[command(flatten)]
+    pub names: SnapshotNames,
 
     /// Let the snapshots be written to
     #[arg(long)]
@@ -59,10 +60,9 @@ impl SnapshotArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let snapshots = snapshots::read(context, &self.snapshots)?;
-        snapshots::carry_out(context, &self.change, snapshots, |vg, lineage, snapshot| {
-            wanted(vg, lineage, snapshot, How { writable: self.writable, freeze: !self.no_fsfreeze })
-        })
+        let how = How { writable: self.writable, freeze: !self.no_fsfreeze };
+        let wanted = |vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot| wanted(vg, lineage, snapshot, how);
+        self.names.carry_out(context, &self.change, |_, _, _| true, wanted)
     }
 }
 

@@ -1,47 +1,52 @@
 //! `thinvol status`: how full storages are.
 
+mod row;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
 use serde::Serialize;
 
+use self::row::{COLUMNS, Row, USUAL, hundredths};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::iscsi_storage::IscsiStorage;
 use crate::lookup;
 use crate::output::Answer;
 use crate::resolve::Storage;
+use crate::table::{self, Table, TableOptions};
 use base::ids::{LvName, VgName};
+use base::units::size::Unit;
 use config::names::StorageId;
 use config::schema::{Content, Type};
 use config::storage::{self, Kind};
 use dm::status::PoolStatus;
-use iscsi::storage::paths::TargetPath;
 use thin::view::{PoolView, View};
 
-const HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   thinvol status
   thinvol status local-lvm
   thinvol status pve/data
   thinvol status --content images --enabled
   thinvol status --pools                           all thin pools, configured or not
-  thinvol status --json | jq '.storages[] | select(.used > .total * 0.8)'
+  thinvol status --units h --sort -percent         the fullest first
+  thinvol status --noheadings -o storage,available,metadata_percent --units b
+  thinvol status --json | jq '.storages[] | select(.used > .total * 0.8)'";
 
-JSON:
-  {\"storages\": [{\"storage\", \"type\", \"enabled\": boolean (for this node),
-     \"active\": boolean or null (not known), \"pool\": text or null, \"content\": [text] or null,
-     \"total\": number (bytes) or null, \"used\": number (bytes) or null,
-     \"available\": number (bytes) or null, \"metadata_total\": number (bytes) or null,
-     \"metadata_used\": number (bytes) or null, \"kernel\": object or text (the pool's status) or null,
-     \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}] or null (of type iscsi),
-     \"luns\": number or null (of type iscsi)}],
-   \"notes\": [text], \"warnings\": [text]}";
+fn help() -> String {
+    format!(
+        "{EXAMPLES}\n\n{}\n\nJSON:\n  {{\"storages\": [{}],\n   \
+         \"notes\": [text], \"warnings\": [text]}}",
+        table::about(COLUMNS, USUAL),
+        table::form(COLUMNS)
+    )
+}
 
 /// What `thinvol status` takes.
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(after_long_help = help())]
 pub struct StatusArgs {
     /// Only this storage: an id or <vg>/<pool>
     pub storage: Option<String>,
@@ -57,31 +62,25 @@ pub struct StatusArgs {
     /// All thin pools of all volume groups instead, configured or not
     #[arg(long, conflicts_with_all = ["storage", "content", "enabled"])]
     pub pools: bool,
+
+    /// Which columns.
+    #[command(flatten)]
+    pub table: TableOptions,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Storages {
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
     storages: Vec<Row>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Default, Serialize)]
-struct Row {
-    storage: String,
-    r#type: String,
-    enabled: bool,
-    active: Option<bool>,
-    pool: Option<String>,
-    content: Option<Vec<Content>>,
-    total: Option<u64>,
-    used: Option<u64>,
-    available: Option<u64>,
-    metadata_total: Option<u64>,
-    metadata_used: Option<u64>,
-    kernel: Option<PoolStatus>,
-    paths: Option<Vec<TargetPath>>,
-    luns: Option<usize>,
+#[derive(Debug, Serialize)]
+struct Storages {
+    storages: Table<Row>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Bytes in a block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h`
@@ -89,40 +88,8 @@ struct Row {
 const METADATA_BLOCK_BYTES: u64 = 4096;
 
 impl Answer for Storages {
-    /// Source of the columns: pve-storage `PVE/CLI/pvesm.pm` (`status`).
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let width = self.storages.iter().map(|row| row.storage.len()).max().unwrap_or(0) + 1;
-        let heads = ["Type", "Status", "Total (KiB)", "Used (KiB)", "Available (KiB)", "%"];
-        let [kind, status, total, used, available, percent] = heads;
-        writeln!(
-            out,
-            "{:<width$} {kind:>10} {status:>10} {total:>15} {used:>15} {available:>15} {percent:>8}",
-            "Name"
-        )?;
-        for row in &self.storages {
-            let (total, used, available) = match (row.total, row.used, row.available) {
-                (Some(total), Some(used), Some(available)) => (total, used, available),
-                // Of LUNs only the size is known, and none of it can be given to volumes.
-                (Some(total), None, None) if row.paths.is_some() => (total, 0, 0),
-                _ => (0, 0, 0),
-            };
-            let (status, share) = match row.active {
-                _ if !row.enabled => ("disabled", format!("{:>8}", "N/A")),
-                None => ("unknown", format!("{:>8}", "N/A")),
-                Some(true) => ("active", format!("{:>7}%", hundredths(used, total))),
-                Some(false) => ("inactive", format!("{:>7}%", hundredths(used, total))),
-            };
-            writeln!(
-                out,
-                "{:<width$} {:>10} {status:>10} {:>15} {:>15} {:>15} {share}",
-                row.storage,
-                row.r#type,
-                total / 1024,
-                used / 1024,
-                available / 1024,
-            )?;
-        }
-        Ok(())
+        if self.storages.is_usual() { self.as_pvesm(out) } else { self.storages.text(out) }
     }
 
     fn notes(&self) -> &[String] {
@@ -134,11 +101,39 @@ impl Answer for Storages {
     }
 }
 
-/// `used` of `total` in per cent with two decimals, rounded to the nearest; zero of nothing.
-fn hundredths(used: u64, total: u64) -> String {
-    let total = u128::from(total);
-    let share = (u128::from(used) * 10_000 + total / 2).checked_div(total).unwrap_or(0);
-    format!("{}.{:02}", share / 100, share % 100)
+impl Storages {
+    /// As Proxmox VE shows them, whose scripts read it. Source: pve-storage `PVE/CLI/pvesm.pm` (`status`).
+    fn as_pvesm(&self, out: &mut dyn Write) -> io::Result<()> {
+        let rows = &self.storages.rows;
+        let width = rows.iter().map(|row| row.storage.len()).max().unwrap_or(0) + 1;
+        if self.storages.has_headings() {
+            let heads = ["Type", "Status", "Total (KiB)", "Used (KiB)", "Available (KiB)", "%"];
+            let [kind, status, total, used, available, percent] = heads;
+            writeln!(
+                out,
+                "{:<width$} {kind:>10} {status:>10} {total:>15} {used:>15} {available:>15} {percent:>8}",
+                "Name"
+            )?;
+        }
+        for row in rows {
+            let (total, used, available) = row.sizes().unwrap_or_default();
+            let share = match row.is_known() {
+                true => format!("{:>7}%", hundredths(used, total)),
+                false => format!("{:>8}", "N/A"),
+            };
+            writeln!(
+                out,
+                "{:<width$} {:>10} {:>10} {:>15} {:>15} {:>15} {share}",
+                row.storage,
+                row.r#type,
+                row.status(),
+                total / 1024,
+                used / 1024,
+                available / 1024,
+            )?;
+        }
+        Ok(())
+    }
 }
 
 impl StatusArgs {
@@ -164,7 +159,9 @@ impl StatusArgs {
                 }
             }
         };
-        context.print(&answer)
+        let Found { storages, notes, warnings } = answer;
+        let storages = self.table.table(COLUMNS, USUAL, Unit::Kibi, storages)?;
+        context.print(&Storages { storages, notes, warnings })
     }
 
     /// The storages of the configuration. What keeps one from being looked at is warned about, and it is shown as
@@ -173,8 +170,8 @@ impl StatusArgs {
         &self,
         context: &'a Context,
         storages: impl Iterator<Item = &'a storage::Storage>,
-    ) -> Result<Storages, CliError> {
-        let mut answer = Storages { warnings: context.resolver.warnings(), ..Storages::default() };
+    ) -> Result<Found, CliError> {
+        let mut answer = Found { warnings: context.resolver.warnings(), ..Found::default() };
         let mut views: BTreeMap<VgName, Option<View>> = BTreeMap::new();
         let mut unhandled = Vec::new();
         for storage in storages {
@@ -213,8 +210,8 @@ impl StatusArgs {
     }
 }
 
-fn pool_status(context: &Context, storage: &Storage) -> Result<Storages, CliError> {
-    let mut answer = Storages::default();
+fn pool_status(context: &Context, storage: &Storage) -> Result<Found, CliError> {
+    let mut answer = Found::default();
     let view = context.reader()?.view_pools(&storage.vg)?;
     if !view.pools.iter().any(|pool| pool.name == storage.pool) {
         return Err(lookup::no_pool(storage));
@@ -223,8 +220,8 @@ fn pool_status(context: &Context, storage: &Storage) -> Result<Storages, CliErro
     Ok(answer)
 }
 
-fn all_pools(context: &Context) -> Result<Storages, CliError> {
-    let mut answer = Storages::default();
+fn all_pools(context: &Context) -> Result<Found, CliError> {
+    let mut answer = Found::default();
     let engine = context.reader()?;
     let every = engine.every_vg()?;
     for vg in &every.vgs {
@@ -242,7 +239,7 @@ fn unreadable(vg: &VgName, error: &CliError) -> String {
     format!("volume group '{vg}' is left out: {}{causes}", error.message)
 }
 
-impl Storages {
+impl Found {
     fn add(&mut self, view: View, only: Option<&LvName>) {
         self.warnings.extend(view.warnings);
         self.notes.extend(pending(&view.vg.name, &view.pending));
@@ -384,7 +381,8 @@ mod tests {
 
     fn text(rows: Vec<Row>) -> String {
         let mut out = Vec::new();
-        Storages { storages: rows, ..Storages::default() }.text(&mut out).unwrap();
+        let storages = TableOptions::default().table(COLUMNS, USUAL, Unit::Kibi, rows).unwrap();
+        Storages { storages, notes: vec![], warnings: vec![] }.text(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

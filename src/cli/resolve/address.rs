@@ -5,6 +5,7 @@ use std::fmt;
 
 use base::ids::{LvName, VgName};
 use config::names::{StorageId, lvm_volname};
+use lvm2::format::model::Lv;
 use thin::lineage::SnapName;
 
 /// A pool, as the place where volumes live.
@@ -24,6 +25,11 @@ impl Storage {
         let has_id = self.id.is_some() && lvm_volname(lv.as_str()).is_ok();
         let storage = has_id.then(|| self.clone());
         Volume { vg: self.vg.clone(), lv, storage }
+    }
+
+    /// Whether an LV of its pool counts as one of its volumes: in one named by its id only what has a volume id.
+    pub fn lists(&self, lv: &Lv) -> bool {
+        self.id.is_none() || self.volume(lv.name.clone()).storage.is_some()
     }
 }
 

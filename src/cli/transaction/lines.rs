@@ -83,7 +83,7 @@ pub fn transact_lines<T>(
     let port = Engines { context, options, stage };
     let mode = Mode { dry_run: options.dry_run, keep_going };
     let (mut changes, failure) = carry_out(&port, mode, lines, resolve)?;
-    changes.warnings.splice(0..0, context.resolver.warnings());
+    changes.warnings.splice(0..0, context.warnings());
     context.conclude(&changes, failure)
 }
 

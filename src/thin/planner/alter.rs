@@ -49,7 +49,8 @@ impl<'a> Draft<'a> {
         let (before, after) = (self.shown(before), self.shown(after));
         if !shrink {
             return Err(Refusal::rule(format!("{} has {before}, more than {after}", lv.name)).hint(
-                "shrinking cuts off what lies beyond: shrink the file system first, then ask for it expressly",
+                "shrinking cuts off what lies beyond: shrink the file system first, then say --shrink \
+                 --accept-data-loss (in a batch: \"shrink\": true)",
             ));
         }
         self.unused_device(lv)?;

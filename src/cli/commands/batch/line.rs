@@ -1,6 +1,9 @@
 //! One line of a batch.
 
+use std::fmt;
+
 use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
 
 use super::alloc;
 use crate::errors::CliError;
@@ -78,11 +81,32 @@ pub(super) enum Written {
 }
 
 /// A size: bytes as a number, or a text with a unit.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(super) enum Size {
     Bytes(u64),
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
+        struct Form;
+        impl Visitor<'_> for Form {
+            type Value = Size;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a size: bytes as a whole number, or a text with a unit such as \"8G\"")
+            }
+
+            fn visit_u64<E>(self, bytes: u64) -> Result<Size, E> {
+                Ok(Size::Bytes(bytes))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Size, E> {
+                Ok(Size::Text(text.to_owned()))
+            }
+        }
+        input.deserialize_any(Form)
+    }
 }
 
 const fn yes() -> bool {

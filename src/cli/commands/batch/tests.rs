@@ -41,7 +41,10 @@ fn what_is_no_request_says_why() {
         (r#"{"request":"remove"}"#, "not a request: missing field `volume`"),
         (r#"{"request":"remove","volume":"b"}"#, "'b' is not a volume"),
         (r#"{"request":"create","pool":"a/b","name":"x","size":"8"}"#, "the size \"8\" has no unit"),
-        (r#"{"request":"create","pool":"a/b","name":"x","size":-8}"#, "not a request: data did not match"),
+        (
+            r#"{"request":"create","pool":"a/b","name":"x","size":-8}"#,
+            "not a request: invalid type: integer `-8`, expected a size: bytes as a whole number",
+        ),
         (r#"{"request":"create","pool":"a/b","name":"x y","size":8}"#, "logical volume name 'x y'"),
         (
             r#"{"request":"create","pool":"a/b","name":"snapshot1","size":8}"#,

@@ -77,7 +77,7 @@ impl Answer for Found {
             .iter()
             .flat_map(|target| target.addresses.iter().map(move |address| row(target, address)))
             .collect();
-        columns(out, &rows, [false, false, true])
+        columns(out, &rows, &[false, false, true])
     }
 
     fn notes(&self) -> &[String] {

@@ -86,7 +86,7 @@ impl SessionShown {
     /// If they cannot be written.
     pub fn write_luns(&self, out: &mut dyn Write) -> io::Result<()> {
         let rows: Vec<[String; 6]> = self.luns.iter().map(LunShown::row).collect();
-        output::columns(out, &rows, [false, false, true, false, false, false])
+        output::columns(out, &rows, &[false, false, true, false, false, false])
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixture::view;
+use lvm2::format::model::Lv;
 use thin::lineage::fixture::{lv, uuid};
 
 fn of(number: usize) -> String {
@@ -7,12 +8,29 @@ fn of(number: usize) -> String {
 }
 
 fn shown(tree: bool, vmid: Option<u64>, lvs: Vec<Lv>) -> String {
-    let args = ListArgs { storage: String::new(), content: None, vmid, tree };
+    let filter = Filter { vmid, ..Filter::default() };
+    listed(ListArgs { tree, filter, ..plain() }, lvs)
+}
+
+fn plain() -> ListArgs {
+    ListArgs {
+        storage: String::new(),
+        content: None,
+        filter: Filter::default(),
+        snapshots: false,
+        tree: false,
+        table: TableOptions::default(),
+    }
+}
+
+fn listed(args: ListArgs, lvs: Vec<Lv>) -> String {
     let view = view(lvs);
     let storage = crate::resolve::Resolver::over("").storage("pve/data").unwrap();
     let volumes = args.rows(&view, &storage, &Guests::default());
     let mut out = Vec::new();
-    let answer = Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree };
+    let volumes = args.table.table(COLUMNS, USUAL, size::Unit::Byte, volumes).unwrap();
+    let answer =
+        Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree: args.tree };
     answer.text(&mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -50,10 +68,13 @@ fn the_tree_shows_when_a_snapshot_was_taken() {
         at(lv(1, "vm-100-disk-0", None, vec![]), 1),
         at(lv(2, "snap_vm-100-disk-0_s", None, vec![of(1), "thinvol.snap=s".into()]), 86_400),
     ];
+    let taken = moment(86_400);
     assert_eq!(
         shown(true, None, lvs),
-        "pve/vm-100-disk-0           4 MiB\n  \
-           pve/snap_vm-100-disk-0_s  4 MiB  snapshot s  1970-01-02 00:00:00 UTC\n"
+        format!(
+            "pve/vm-100-disk-0           4 MiB\n  \
+               pve/snap_vm-100-disk-0_s  4 MiB  snapshot s  {taken}\n"
+        )
     );
 }
 
@@ -78,7 +99,7 @@ fn the_tree_shows_what_was_made_from_what() {
 
 #[test]
 fn a_storage_lists_what_has_a_volume_id() {
-    let args = args_of_all();
+    let args = plain();
     let view = view(family());
     let config = "lvmthin: local-lvm\n\tvgname pve\n\tthinpool data\n";
     let storage = crate::resolve::Resolver::over(config).storage("local-lvm").unwrap();
@@ -92,10 +113,35 @@ fn a_storage_lists_what_has_a_volume_id() {
     let tree = ListArgs { tree: true, ..args }.rows(&view, &storage, &Guests::default());
     let parents: Vec<_> = tree.iter().filter_map(|row| row.parent.as_ref()?.volume.as_deref()).collect();
     assert_eq!(parents, ["local-lvm:vm-100-disk-0", "pve/snap_vm-100-disk-0_s"]);
-    let images = ListArgs { content: Some("rootdir".into()), ..args_of_all() };
+    let images = ListArgs { content: Some("rootdir".into()), ..plain() };
     assert!(images.rows(&view, &storage, &Guests::default()).is_empty());
 }
 
-fn args_of_all() -> ListArgs {
-    ListArgs { storage: String::new(), content: None, vmid: None, tree: false }
+#[test]
+fn snapshots_are_listed_with_their_volumes_as_commands_call_them() {
+    let table = TableOptions { noheadings: true, ..TableOptions::default() };
+    let of_100 = Filter { vmid: Some(100), ..Filter::default() };
+    assert_eq!(
+        listed(ListArgs { snapshots: true, filter: of_100, table: table.clone(), ..plain() }, family()),
+        "pve/vm-100-disk-0   raw     images    4194304 100\n\
+         pve/vm-100-disk-0@s raw     images    4194304 100\n\
+         pve/vm-100-disk-1   raw     images    4194304 100\n"
+    );
+    let by_name = Filter { name: Some("*disk-0".into()), ..Filter::default() };
+    let columns = TableOptions { columns: Some("address,parent,volume".into()), ..table };
+    assert_eq!(
+        listed(ListArgs { snapshots: true, filter: by_name, table: columns, ..plain() }, family()),
+        "pve/vm-100-disk-0    -                         pve/vm-100-disk-0\n\
+         pve/vm-100-disk-0@s  pve/vm-100-disk-0         pve/snap_vm-100-disk-0_s\n\
+         pve/vm-101-disk-0    pve/snap_vm-100-disk-0_s  pve/vm-101-disk-0\n"
+    );
+}
+
+#[test]
+fn the_order_is_the_one_asked_for() {
+    let table = TableOptions { sort: Some("-address".into()), noheadings: true, ..TableOptions::default() };
+    let shown = listed(ListArgs { table, ..plain() }, family());
+    let names: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names[..2], ["pve/vm-101-disk-0", "pve/vm-100-disk-1"]);
+    assert_eq!(names[4], "pve/Scratch");
 }
