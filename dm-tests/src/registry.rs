@@ -75,6 +75,7 @@ fn always() -> Vec<Case> {
         cases::iscsi_storage::CASES,
         cases::iscsi_daemons::CASES,
         cases::parity::CASES,
+        cases::selection::CASES,
         cases::selftest::CASES,
     ]
     .concat()

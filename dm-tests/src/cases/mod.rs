@@ -32,6 +32,7 @@ pub mod recovery;
 pub mod refusals;
 pub mod replay;
 pub mod scripts;
+pub mod selection;
 pub mod selftest;
 pub mod snapshots;
 pub mod storage_cfg;
