@@ -1,10 +1,11 @@
 //! The checks that need no machine: format, lints, unit tests, licences.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
+use crate::deny;
 use crate::image::Image;
 use crate::progress::step;
 use crate::workspace::Workspace;
@@ -27,20 +28,7 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
         (long.join().unwrap_or_else(|_| Err(anyhow!("a thread of the harness panicked"))), rest)
     });
     println!("{}\n{}", long?, rest?);
-    let deny =
-        Command::new("cargo-deny").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if deny.is_ok_and(|status| status.success()) {
-        // Advisories need a repository from the network; the rest is decided by Cargo.lock alone.
-        step(workspace, "cargo deny", |log| {
-            log.run(workspace.cargo().args(["deny", "--offline", "check", "bans", "licenses", "sources"]))
-        })?;
-        return Ok(None);
-    }
-    // It is no Debian package, and to compile it takes longer than all the other checks.
-    Ok(Some(
-        "SKIPPED: licences, sources and versions of the dependencies (deny.toml): cargo-deny is not installed; \
-         'cargo install --locked cargo-deny' installs it",
-    ))
+    deny::run(workspace)
 }
 
 fn clippy(workspace: &Workspace) -> Result<()> {

@@ -8,6 +8,7 @@ mod cases;
 mod checks;
 mod cpio;
 mod cuts;
+mod deny;
 mod guest;
 mod image;
 mod initramfs;
