@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Result, ensure};
-use thinvol::sys::xattr;
+use sys::xattr;
 
 use crate::case::{Case, Tier};
 use crate::ctx::{Ctx, Storages};
