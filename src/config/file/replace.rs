@@ -25,8 +25,8 @@ const OF_THE_CONTENT: &[&str] = &["security.ima", "security.evm"];
 /// 1. The content is written to a file of another name in the same directory, which nobody had and nobody can have
 ///    guessed, and flushed: the data is on the disk before any name leads to it.
 /// 2. Owner, access control list, other extended attributes and mode are those of the old file, set before the name
-///    changes, so that nobody meets a file that he may not read yet or no longer. In the cluster file system they follow
-///    from the place and cannot be set: there they are equal already.
+///    changes, so that nobody meets a file that he may not read yet or no longer. In the cluster file system they
+///    follow from the place and cannot be set: there they are equal already.
 /// 3. The name is moved over the old one: readers see the old content or the new one, never a part.
 /// 4. The directory is flushed: the move is on the disk when we say so.
 ///
