@@ -72,6 +72,7 @@ fn always() -> Vec<Case> {
         cases::iscsi_sessions::CASES,
         cases::iscsi_chap::CASES,
         cases::iscsi_luns::CASES,
+        cases::iscsi_undone::CASES,
         cases::iscsi_storage::CASES,
         cases::iscsi_daemons::CASES,
         cases::parity::CASES,

@@ -61,5 +61,15 @@ macro_rules! lun_changes {
     };
 }
 
+/// What `--json` shows of what is missing of an iSCSI session.
+macro_rules! missing_of_session {
+    () => {
+        "\"missing\": [{\"lun\": number or null, \"error\": {\"message\", \"causes\": [text],
+       \"hint\": text or null, \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
+     "
+    };
+}
+
 pub(crate) use iscsi_session;
 pub(crate) use lun_changes;
+pub(crate) use missing_of_session;

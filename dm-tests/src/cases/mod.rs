@@ -21,6 +21,7 @@ pub mod iscsi_luns;
 pub mod iscsi_machine;
 pub mod iscsi_sessions;
 pub mod iscsi_storage;
+pub mod iscsi_undone;
 pub mod lvm_backup;
 pub mod lvm_locks;
 pub mod lvm_scan;

@@ -1,5 +1,6 @@
 //! A relay before a target of iSCSI, that can put in a word of its own: what the kernel's target never says.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +20,19 @@ struct Way {
     numbers: [u8; 12],
 }
 
+/// What is changed in what the target says of its LUNs.
+#[derive(Default)]
+struct Lies {
+    /// The LUN that is not connected, as it says at an INQUIRY; its number is below 256.
+    not_connected: Option<u8>,
+    /// The tags of INQUIRYs to it.
+    inquiries: BTreeSet<[u8; 4]>,
+}
+
 /// A relay; what it has connected is dropped with it.
 pub struct Relay {
     latest: Arc<Mutex<Option<Way>>>,
+    lies: Arc<Mutex<Lies>>,
 }
 
 impl Relay {
@@ -33,13 +44,21 @@ impl Relay {
         let listener = TcpListener::bind(at).with_context(|| format!("cannot listen at {at}"))?;
         let latest = Arc::new(Mutex::new(None));
         let shared = Arc::clone(&latest);
+        let lies = Arc::new(Mutex::new(Lies::default()));
+        let to_tell = Arc::clone(&lies);
         std::thread::spawn(move || {
             for initiator in listener.incoming().flatten() {
                 // Who is not let in sees the connection end.
-                let _ = connect(initiator, portal, &shared);
+                let _ = connect(initiator, portal, &shared, &to_tell);
             }
         });
-        Ok(Self { latest })
+        Ok(Self { latest, lies })
+    }
+
+    /// From now on this LUN, or none, says that it is not connected (peripheral qualifier 001b), as LUNs do whose
+    /// access state is unavailable. Source: SPC-4 section 6.6.2.
+    pub fn set_not_connected(&self, lun: Option<u8>) {
+        self.lies.lock().unwrap_or_else(PoisonError::into_inner).not_connected = lun;
     }
 
     /// Says an Asynchronous Message of that event to the initiator. Source: RFC 7143 section 11.9.
@@ -77,36 +96,80 @@ impl Drop for Relay {
     }
 }
 
-fn connect(initiator: TcpStream, portal: &str, latest: &Arc<Mutex<Option<Way>>>) -> Result<()> {
+fn connect(
+    initiator: TcpStream,
+    portal: &str,
+    latest: &Arc<Mutex<Option<Way>>>,
+    lies: &Arc<Mutex<Lies>>,
+) -> Result<()> {
     let target = TcpStream::connect(portal)?;
-    let (mut asked, mut asking) = (initiator.try_clone()?, target.try_clone()?);
+    let (asked, asking) = (initiator.try_clone()?, target.try_clone()?);
     *latest.lock().unwrap_or_else(PoisonError::into_inner) =
         Some(Way { to_initiator: initiator.try_clone()?, numbers: [0; 12] });
+    let to_notice = Arc::clone(lies);
     std::thread::spawn(move || {
-        let _ = std::io::copy(&mut asked, &mut asking);
+        let _ = requests(asked, &asking, &to_notice);
         let _ = asking.shutdown(Shutdown::Both);
     });
-    let latest = Arc::clone(latest);
+    let (latest, lies) = (Arc::clone(latest), Arc::clone(lies));
     std::thread::spawn(move || {
-        let _ = answers(target, &initiator, &latest);
+        let _ = answers(target, &initiator, &latest, &lies);
         let _ = initiator.shutdown(Shutdown::Both);
     });
     Ok(())
 }
 
+/// One PDU, without digests.
+fn read(from: &mut TcpStream) -> Result<Vec<u8>> {
+    let mut pdu = vec![0; HEADER];
+    from.read_exact(&mut pdu)?;
+    let extra = usize::from(pdu[4]) * 4;
+    let data = u32::from_be_bytes([0, pdu[5], pdu[6], pdu[7]]);
+    pdu.resize(HEADER + extra + usize::try_from(data)?.next_multiple_of(4), 0);
+    from.read_exact(&mut pdu[HEADER..])?;
+    Ok(pdu)
+}
+
+/// Passes on what the initiator asks, PDU by PDU.
+fn requests(mut initiator: TcpStream, target: &TcpStream, lies: &Mutex<Lies>) -> Result<()> {
+    /// The opcode of a SCSI command, and that of INQUIRY in it.
+    const COMMAND: (u8, u8) = (0x01, 0x12);
+    let mut to_target = target;
+    loop {
+        let pdu = read(&mut initiator)?;
+        // Without EVPD it is the standard data that is asked for.
+        if (pdu[0] & 0x3f, pdu[32]) == COMMAND && pdu[33] & 1 == 0 {
+            let mut lies = lies.lock().unwrap_or_else(PoisonError::into_inner);
+            if lies.not_connected == Some(pdu[9]) {
+                lies.inquiries.insert(pdu[16..20].try_into()?);
+            }
+        }
+        to_target.write_all(&pdu)?;
+    }
+}
+
 /// Passes on what the target says, PDU by PDU.
-fn answers(mut target: TcpStream, initiator: &TcpStream, latest: &Mutex<Option<Way>>) -> Result<()> {
+fn answers(
+    mut target: TcpStream,
+    initiator: &TcpStream,
+    latest: &Mutex<Option<Way>>,
+    lies: &Mutex<Lies>,
+) -> Result<()> {
+    const DATA: u8 = 0x25;
     let mut to_initiator = initiator;
     loop {
-        let mut pdu = vec![0; HEADER];
-        target.read_exact(&mut pdu)?;
-        let extra = usize::from(pdu[4]) * 4;
-        let data = u32::from_be_bytes([0, pdu[5], pdu[6], pdu[7]]);
+        let mut pdu = read(&mut target)?;
         let numbers: [u8; 12] = pdu[STAT_SN.start..STAT_SN.start + 12].try_into()?;
+        let is_data = pdu[0] & 0x3f == DATA;
         // Data with no status in it has no StatSN.
-        let is_counted = pdu[0] & 0x3f != 0x25 || pdu[1] & 1 != 0;
-        pdu.resize(HEADER + extra + usize::try_from(data)?.next_multiple_of(4), 0);
-        target.read_exact(&mut pdu[HEADER..])?;
+        let is_counted = !is_data || pdu[1] & 1 != 0;
+        let tag: [u8; 4] = pdu[16..20].try_into()?;
+        if is_data
+            && pdu.len() > HEADER
+            && lies.lock().unwrap_or_else(PoisonError::into_inner).inquiries.remove(&tag)
+        {
+            pdu[HEADER] |= 0x20;
+        }
         let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(way) = latest.as_mut().filter(|_| is_counted) {
             way.numbers = numbers;

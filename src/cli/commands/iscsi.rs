@@ -37,7 +37,8 @@ pub enum What {
     ///
     /// Logs in to each target at each portal, all at the same time and within one time limit, and waits for the block
     /// devices of the LUNs. A session that is there already is used as it is; one of thinvol's that has lost its
-    /// connection gets a new one. What fails leaves no session behind.
+    /// connection gets a new one. What fails leaves no session behind, unless somebody
+    /// uses a disk of it by then.
     Login(login::LoginArgs),
     /// Log out of targets
     ///

@@ -9,7 +9,7 @@ use super::{Address, IscsiStorage, Seen};
 use crate::args::ChangeOptions;
 use crate::commands::iscsi::by_way::{log_in_by, log_out_by};
 use crate::commands::iscsi::env::{Via, env, unsupervised};
-use crate::commands::iscsi::shown;
+use crate::commands::iscsi::shown::{self, Missing};
 use crate::context::Context;
 use crate::errors::{CliError, Code};
 use crate::output::Answer;
@@ -20,8 +20,8 @@ use iscsi::host::limit::Limit;
 use iscsi::protocol::portal::Portal;
 use iscsi::protocol::settings::Settings;
 use iscsi::session::attach::{LunWish, Ready};
+use iscsi::session::claims::Claims;
 use iscsi::session::env::Env;
-use iscsi::session::logout::refuse_if_in_use;
 use iscsi::session::parallel::in_parallel;
 use iscsi::session::sweep::sweep;
 use iscsi::session::wish::Wish;
@@ -212,13 +212,17 @@ impl Site<'_> {
         let results = self.log_in(&portals.iter().map(wish).collect::<Vec<_>>())?;
         let mut failures = Vec::new();
         let mut changes = Vec::new();
+        let mut missing = Vec::new();
         for (portal, result) in portals.iter().zip(results) {
             match result {
-                // Each path finds the same; the first one tells it.
-                Ok(ready) if changes.is_empty() => {
-                    changes.extend(ready.attached.changes.iter().map(shown::change));
+                Ok(mut ready) => {
+                    done.warnings.extend(shown::diskless(&ready));
+                    // Each path finds the same; the first one tells it.
+                    if changes.is_empty() {
+                        changes.extend(ready.attached.changes.iter().map(shown::change));
+                    }
+                    missing.extend(shown::missing(&mut ready));
                 }
-                Ok(_) => {}
                 Err(error) => failures.push((portal, error)),
             }
         }
@@ -238,7 +242,30 @@ impl Site<'_> {
             done.warnings.extend(unsupervised(&self.env)?);
         }
         done.storages.push(One { changes, ..One::new(storage, &seen, None) });
-        Ok(())
+        self.without(storage, &seen, missing, &mut done.warnings)
+    }
+
+    /// What is missing of paths that are up: a LUN that is there by another path is warned of.
+    fn without(
+        &self,
+        storage: &IscsiStorage,
+        seen: &Seen,
+        missing: Vec<Missing>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), CliError> {
+        let is_there = |missing: &Missing| {
+            missing
+                .lun
+                .is_some_and(|lun| seen.units.iter().any(|unit| unit.lun == lun && unit.by_id.is_some()))
+        };
+        let (elsewhere, nowhere): (Vec<_>, Vec<_>) = missing.into_iter().partition(is_there);
+        let told = |missing: Missing| format!("storage '{}': {}", storage.id, missing.error.one_line());
+        warnings.extend(elsewhere.into_iter().map(told));
+        let mut nowhere = nowhere.into_iter().map(|missing| missing.error);
+        let Some(first) = nowhere.next() else { return Ok(()) };
+        let first =
+            first.within(Code::Partial, format!("storage '{}' is active, but not all is there", storage.id));
+        Err(nowhere.fold(first, CliError::along_with))
     }
 
     /// The portals of the target: those it lists, else those that are known, else the storage's own.
@@ -310,7 +337,7 @@ impl Site<'_> {
             return Ok(());
         }
         for session in &seen.sessions {
-            refuse_if_in_use(&self.env, session)?;
+            Claims::take(&self.env, session)?;
         }
         let held_off = hold_off()?;
         let results = in_parallel(

@@ -7,6 +7,7 @@ pub mod scsi;
 
 use std::fmt;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -122,6 +123,12 @@ impl Attributes {
     fn text(&self, name: &str) -> Option<String> {
         // What was never set is printed as C prints a null pointer.
         read_attribute(&self.0.join(name)).filter(|text| !matches!(text.as_str(), "" | "(null)" | "<NULL>"))
+    }
+
+    fn first_byte(&self, name: &str) -> Option<u8> {
+        let mut byte = [0];
+        fs::File::open(self.0.join(name)).and_then(|mut file| file.read_exact(&mut byte)).ok()?;
+        Some(byte[0])
     }
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {

@@ -1,13 +1,16 @@
 //! The whole of a login: a session, and the wanted LUNs with their devices.
 
-use super::build::undo;
+use super::build::destroy;
+use super::claims::Claims;
 use super::env::Env;
 use super::error::SessionError;
 use super::establish::{Established, How, establish, list};
-use super::luns::{Attached, Wanted, attach, delete};
+use super::luns::{Attached, Wanted, attach, delete_unused};
+use super::settle::{Diskless, WhyDiskless};
 use super::wish::Wish;
-use crate::host::limit::Limit;
-use crate::host::sysfs::{Lun, Session};
+use crate::host::limit::{GivenUp, Limit};
+use crate::host::registry::Record;
+use crate::host::sysfs::{self, Lun, Session};
 use crate::protocol::wwid::Wwid;
 
 /// Which LUNs are wanted, and what one of them must be.
@@ -40,48 +43,119 @@ pub struct Ready {
     pub is_ours: bool,
     /// What was done, and what there is.
     pub attached: Attached,
+    /// What was asked for and is missing; the session stays for what there is, or because it is in use.
+    pub missing: Vec<SessionError>,
 }
 
-/// Logs in and attaches. What fails leaves nothing that was not there before.
+impl Ready {
+    fn new(there: Established, attached: Attached, missing: Vec<SessionError>) -> Self {
+        let Established { session, how, record } = there;
+        Self { session, how, is_ours: record.is_some(), attached, missing }
+    }
+}
+
+/// What became of another program's new session.
+#[derive(Debug)]
+pub enum Adopted {
+    /// It is used.
+    Ready(Box<Ready>),
+    /// It does not have what was asked for, and nobody uses its disks: it may be ended while these claims are kept.
+    Unfit {
+        /// The session.
+        session: Box<Session>,
+        /// What is missing.
+        error: SessionError,
+        /// Its disks.
+        claims: Claims,
+    },
+}
+
+/// How a login goes on that cannot have all it was to have.
+enum Setback {
+    /// The session is of no use: it is taken down, unless somebody uses it already.
+    Undo(SessionError),
+    /// What there is serves.
+    Serve(Attached, Vec<SessionError>),
+}
+
+/// Logs in and attaches. What fails leaves nothing that was not there before, except a session one of whose disks
+/// somebody uses already: udev, LVM and multipath take disks as soon as they are there.
 ///
 /// # Errors
 /// Says what is in the way.
 pub fn log_in(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Result<Ready, SessionError> {
     let _lock = env.registry.lock(&wish.lock_name(), limit)?;
     let there = establish(env, wish, limit)?;
-    match attach_wanted(env, &there, luns, limit) {
-        Ok(attached) => {
-            let Established { session, how, record } = there;
-            Ok(Ready { session, how, is_ours: record.is_some(), attached })
+    let error = match attach_wanted(env, &there, luns, limit) {
+        Ok(attached) => return Ok(Ready::new(there, attached, Vec::new())),
+        Err(Setback::Serve(attached, missing)) => return Ok(Ready::new(there, attached, missing)),
+        Err(Setback::Undo(error)) if there.how != How::LoggedIn => return Err(error),
+        Err(Setback::Undo(error)) => error,
+    };
+    let sid = there.session.sid;
+    match Claims::take(env, &there.session) {
+        Ok(claims) => {
+            let undone = (env.open)()
+                .map_err(SessionError::from)
+                .and_then(|mut control| destroy(env, control.as_mut(), sid, claims));
+            Err(match undone {
+                Ok(()) => error,
+                Err(second) => {
+                    SessionError::NotUndone { sid, first: Box::new(error), second: Box::new(second) }
+                }
+            })
         }
-        Err(error) if there.how == How::LoggedIn => {
-            Err(undo(env, (env.open)()?.as_mut(), there.session.sid, error))
-        }
-        Err(error) => Err(error),
+        Err(in_use) => Ok(kept(env, there, luns, error, in_use)?),
     }
+}
+
+/// A session that stays because a disk of it is in use, with what there is of its LUNs.
+fn kept(
+    env: &Env<'_>,
+    there: Established,
+    luns: &LunWish,
+    error: SessionError,
+    in_use: SessionError,
+) -> Result<Ready, SessionError> {
+    let wanted = luns.wanted.clone().unwrap_or(Wanted::Only([].into()));
+    let present = sysfs::luns(&env.roots, &there.session).into_iter();
+    let present = present.filter(|lun| lun.disk.is_some() && wanted.includes(lun.address.lun)).collect();
+    let attached = Attached { luns: present, ..Attached::default() };
+    if let Some(record) = &there.record {
+        remember(env, record, &wanted, &attached)?;
+    }
+    Ok(Ready::new(there, attached, vec![error, in_use]))
 }
 
 /// Attaches to a session that somebody else has made.
 ///
 /// # Errors
-/// Says what is in the way.
-pub fn adopt(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Result<Ready, SessionError> {
+/// Says what is in the way, where it is not the LUNs.
+pub fn adopt(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Result<Adopted, SessionError> {
     let session = list(env)?.into_iter().find(|session| wish.is_met_by(session));
     let session = session
         .ok_or_else(|| SessionError::NoSession { what: format!("to {} at {}", wish.target, wish.portal) })?;
     let record = env.registry.record(session.sid).filter(|record| record.is_of(&session));
     let there = Established { session, how: How::LoggedIn, record };
-    let attached = attach_wanted(env, &there, luns, limit)?;
-    Ok(Ready { session: there.session, how: there.how, is_ours: there.record.is_some(), attached })
+    let ready = match attach_wanted(env, &there, luns, limit) {
+        Ok(attached) => Ready::new(there, attached, Vec::new()),
+        Err(Setback::Serve(attached, missing)) => Ready::new(there, attached, missing),
+        Err(Setback::Undo(error)) => match Claims::take(env, &there.session) {
+            Ok(claims) => {
+                return Ok(Adopted::Unfit { session: Box::new(there.session), error, claims });
+            }
+            Err(in_use) => kept(env, there, luns, error, in_use)?,
+        },
+    };
+    Ok(Adopted::Ready(Box::new(ready)))
 }
 
 /// Looks for changes of a session's LUNs: of those it was made for, or of all. Says whether it is ours.
 ///
 /// # Errors
 /// Says what is in the way.
-pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<(Attached, bool), SessionError> {
+pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<Ready, SessionError> {
     let record = env.registry.record(session.sid).filter(|record| record.is_of(session));
-    let is_ours = record.is_some();
     let _lock = match &record {
         Some(record) => Some(env.registry.lock(&record.lock_name(), limit)?),
         None => None,
@@ -90,7 +164,9 @@ pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<(Attach
     // What was attached may be gone: no LUN is missed here.
     let there = Established { session: session.clone(), how: How::AlreadyThere, record };
     let attached = attach_and_record(env, &there, &wanted, limit)?;
-    Ok((attached, is_ours))
+    let is_late = |lun: &&Diskless| matches!(lun.why, WhyDiskless::Unfinished { .. });
+    let late = attached.diskless.iter().filter(is_late).map(|lun| diskless(session, lun)).collect();
+    Ok(Ready::new(there, attached, late))
 }
 
 fn attach_wanted(
@@ -98,22 +174,39 @@ fn attach_wanted(
     there: &Established,
     luns: &LunWish,
     limit: &Limit,
-) -> Result<Attached, SessionError> {
+) -> Result<Attached, Setback> {
     let Some(wanted) = &luns.wanted else { return Ok(Attached::default()) };
-    let attached = attach_and_record(env, there, wanted, limit)?;
+    let attached = attach_and_record(env, there, wanted, limit).map_err(Setback::Undo)?;
     if let Some(lun) = attached.missing(wanted) {
-        return Err(SessionError::NoLun { target: there.session.target.clone(), lun });
+        return Err(Setback::Undo(SessionError::NoLun { target: there.session.target.clone(), lun }));
     }
     for lun in &attached.luns {
         if let Err(error) = check(&there.session, lun, luns.wwid.as_ref()) {
-            // A disk that nobody asked for must not lie about, least of all under a name that was somebody's.
-            if attached.is_new(lun) {
-                delete(env, lun, limit)?;
+            // A disk that nobody asked for must not lie about, least of all under a name that was somebody's; but it is
+            // not torn from under who has taken it.
+            if attached.is_new(lun)
+                && let Err(stays) = delete_unused(env, &there.session, lun, limit)
+            {
+                tracing::warn!(%stays, "the device of a disk that was not asked for stays");
             }
-            return Err(error);
+            return Err(Setback::Undo(error));
         }
     }
-    Ok(attached)
+    let is_missed = |lun: &&Diskless| {
+        matches!(wanted, Wanted::Only(_)) || matches!(lun.why, WhyDiskless::Unfinished { .. })
+    };
+    let missed: Vec<&Diskless> = attached.diskless.iter().filter(is_missed).collect();
+    let Some(first) = missed.first() else { return Ok(attached) };
+    let is_interrupted = matches!(first.why, WhyDiskless::Unfinished { why: GivenUp::Interrupted, .. });
+    if is_interrupted || attached.luns.is_empty() {
+        return Err(Setback::Undo(diskless(&there.session, first)));
+    }
+    let missing = missed.into_iter().map(|lun| diskless(&there.session, lun)).collect();
+    Err(Setback::Serve(attached, missing))
+}
+
+fn diskless(session: &Session, lun: &Diskless) -> SessionError {
+    SessionError::Diskless { target: session.target.clone(), lun: lun.lun, why: lun.why.clone() }
 }
 
 fn attach_and_record(
@@ -125,17 +218,27 @@ fn attach_and_record(
     let before = there.record.as_ref().map(|record| record.luns.clone()).unwrap_or_default();
     let attached = attach(env, &there.session, wanted, &before, limit)?;
     if let Some(record) = &there.record {
-        let mut record = record.clone();
-        record.only = match (record.only, wanted) {
-            (Some(before), Wanted::Only(some)) => Some(&before | some),
-            _ => None,
-        };
-        let gone = attached.gone();
-        record.luns.retain(|lun, _| !gone.contains(lun));
-        record.luns.extend(attached.luns.iter().filter_map(|lun| Some((lun.address.lun, lun.wwid.clone()?))));
-        env.registry.put(&record)?;
+        remember(env, record, wanted, &attached)?;
     }
     Ok(attached)
+}
+
+/// Records which LUNs the session is for, and which disks they are.
+fn remember(
+    env: &Env<'_>,
+    record: &Record,
+    wanted: &Wanted,
+    attached: &Attached,
+) -> Result<(), SessionError> {
+    let mut record = record.clone();
+    record.only = match (record.only, wanted) {
+        (Some(before), Wanted::Only(some)) => Some(&before | some),
+        _ => None,
+    };
+    let gone = attached.gone();
+    record.luns.retain(|lun, _| !gone.contains(lun));
+    record.luns.extend(attached.luns.iter().filter_map(|lun| Some((lun.address.lun, lun.wwid.clone()?))));
+    Ok(env.registry.put(&record)?)
 }
 
 fn check(session: &Session, lun: &Lun, expected: Option<&Wwid>) -> Result<(), SessionError> {

@@ -11,6 +11,7 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use super::claims::Claims;
 use super::env::Env;
 use super::error::SessionError;
 use super::wish::Wish;
@@ -177,8 +178,9 @@ pub fn set(
 }
 
 /// Takes down what a failed step has left; the result says both failures if that fails, too.
-pub fn undo(env: &Env<'_>, control: &mut dyn Control, sid: SessionId, first: SessionError) -> SessionError {
-    match destroy(env, control, sid) {
+fn undo(env: &Env<'_>, control: &mut dyn Control, sid: SessionId, first: SessionError) -> SessionError {
+    // The kernel searches for nothing by itself, but anybody may have had it search a session that was started.
+    match Claims::take_of(env, sid).and_then(|claims| destroy(env, control, sid, claims)) {
         Ok(()) => first,
         Err(second) => SessionError::NotUndone { sid, first: Box::new(first), second: Box::new(second) },
     }
@@ -187,11 +189,16 @@ pub fn undo(env: &Env<'_>, control: &mut dyn Control, sid: SessionId, first: Ses
 /// Removes a session at whatever point it is, without a word to the target, and then its record.
 ///
 /// Commands in flight fail, so that nothing waits for a target that does not answer. Each step is tried even if the
-/// one before failed: it may not have had anything to do.
+/// one before failed: it may not have had anything to do. The claims on its disks are kept until it is gone.
 ///
 /// # Errors
 /// If the session is still there afterwards; the record stays then.
-pub fn destroy(env: &Env<'_>, control: &mut dyn Control, sid: SessionId) -> Result<(), SessionError> {
+pub fn destroy(
+    env: &Env<'_>,
+    control: &mut dyn Control,
+    sid: SessionId,
+    claims: Claims,
+) -> Result<(), SessionError> {
     let mut steps = vec![Request::DestroySession(sid)];
     if sysfs::session(&env.roots, sid).is_none_or(|session| session.has_connection) {
         steps.splice(0..0, [Request::StopConn(sid, Stop::Terminate), Request::DestroyConn(sid)]);
@@ -208,5 +215,6 @@ pub fn destroy(env: &Env<'_>, control: &mut dyn Control, sid: SessionId) -> Resu
     {
         return Err(error.into());
     }
+    drop(claims);
     Ok(env.registry.remove(sid)?)
 }

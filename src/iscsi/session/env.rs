@@ -1,7 +1,9 @@
 //! What the work on sessions rests on: the kernel, the network, sysfs, the registry.
 
+use super::usage::Claim;
 use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::Registry;
+use crate::host::sysfs::Disk;
 use crate::host::wire::Wire;
 use crate::protocol::name::IscsiName;
 use sys::io::events::Subscribe;
@@ -9,6 +11,9 @@ use sys::io::roots::Roots;
 
 /// Opens a conversation with the kernel that also hears of events.
 pub type OpenControl = dyn Fn() -> Result<Box<dyn Control>, ControlError> + Sync;
+
+/// Claims a disk for its removal, as [`super::usage::claim`] does.
+pub type ClaimDisk = fn(&Roots, &Disk) -> Claim;
 
 /// The surroundings of sessions.
 pub struct Env<'a> {
@@ -24,4 +29,6 @@ pub struct Env<'a> {
     pub initiator: IscsiName,
     /// How to hear of block devices.
     pub events: Subscribe,
+    /// How to have a disk alone.
+    pub claim: ClaimDisk,
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::settle::WhyDiskless;
 use crate::host::chap_file::ChapFileError;
 use crate::host::limit::GivenUp;
 use crate::host::netlink::control::ControlError;
@@ -83,6 +84,16 @@ pub enum SessionError {
         target: String,
         /// The LUN.
         lun: u64,
+    },
+    /// A LUN has no disk to be used.
+    #[error("LUN {lun} of {target} has no disk: {why}")]
+    Diskless {
+        /// The target.
+        target: String,
+        /// The LUN.
+        lun: u64,
+        /// Why.
+        why: WhyDiskless,
     },
     /// A LUN is not what it is expected to be.
     #[error("LUN {lun} of {target} is {found}, not {expected}", found = shown(found.as_ref()))]
@@ -164,6 +175,18 @@ fn by(holders: &[Holder]) -> String {
 }
 
 impl SessionError {
+    /// The LUN it is about, if it is about one.
+    pub fn lun(&self) -> Option<u64> {
+        match self {
+            Self::NoLun { lun, .. }
+            | Self::WrongLun { lun, .. }
+            | Self::InUse { lun, .. }
+            | Self::Diskless { lun, .. } => Some(*lun),
+            Self::Replaced(replaced) => Some(replaced.lun),
+            _ => None,
+        }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> Kind {
         match self {
@@ -174,9 +197,11 @@ impl SessionError {
             Self::Registry(_) | Self::Io { .. } | Self::WrongLun { .. } => Kind::Refused,
             Self::Wire(error) if error.may_pass() => Kind::Busy,
             Self::Wire(_) | Self::ChapFile(_) => Kind::Refused,
-            Self::GivenUp { .. } | Self::Foreign { .. } | Self::InUse { .. } | Self::Replaced(_) => {
-                Kind::Busy
-            }
+            Self::GivenUp { .. }
+            | Self::Foreign { .. }
+            | Self::InUse { .. }
+            | Self::Replaced(_)
+            | Self::Diskless { .. } => Kind::Busy,
             Self::NoSession { .. } | Self::NoLun { .. } => Kind::NotFound,
             Self::NotUndone { .. } => Kind::Partial,
         }
@@ -196,6 +221,17 @@ impl SessionError {
             Self::NoLun { .. } => {
                 "look at the target's list of LUNs and at which initiators may see them; without --lun all LUNs \
                  are attached"
+            }
+            Self::Diskless { why: WhyDiskless::NotConnected, .. } => {
+                "its access state at the target is unavailable or it is being taken away there; when that is over, \
+                 'thinvol iscsi rescan' finds it"
+            }
+            Self::Diskless { why: WhyDiskless::NoDriver, .. } => {
+                "the driver sd is unbound from it or not loaded: 'modprobe sd_mod', or write its address to \
+                 /sys/bus/scsi/drivers/sd/bind"
+            }
+            Self::Diskless { why: WhyDiskless::Unfinished { .. }, .. } => {
+                "'thinvol iscsi rescan' waits for it again; --timeout gives it more time"
             }
             Self::WrongLun { .. } => {
                 "the target shows another disk under this number: correct the number or the WWID, and do not use \

@@ -42,7 +42,10 @@ pub struct Established {
 /// # Errors
 /// Says what is in the way; no session is left that was not there before.
 pub fn establish(env: &Env<'_>, wish: &Wish, limit: &Limit) -> Result<Established, SessionError> {
-    sweep(env)?;
+    // What another session has left behind is no reason to fail this one.
+    if let Err(error) = sweep(env) {
+        tracing::warn!(%error, "not all that was left half done could be cleared away");
+    }
     if let Some(record) = own_record(env, wish)? {
         // Our lock is held, so whoever left this half done is dead.
         abandoned(env, &record)?;

@@ -16,14 +16,14 @@ use std::time::Duration;
 use super::await_event::{await_pdu, await_unbound};
 use super::bounded::bounded;
 use super::build::destroy;
+use super::claims::Claims;
 use super::env::Env;
 use super::error::SessionError;
 use super::luns;
-use super::usage::{Claim, claim};
 use crate::host::limit::Limit;
 use crate::host::netlink::control::Control;
 use crate::host::registry::{Phase, Record};
-use crate::host::sysfs::{self, Lun, Session, State};
+use crate::host::sysfs::{self, Session, State};
 use crate::protocol::interface::message::Request;
 use crate::protocol::pdu::{LogoutReason, LogoutRequest, opcode};
 
@@ -38,65 +38,29 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// # Errors
 /// If a disk of it is in use: then nothing was changed. If the kernel does not let it go: then a later attempt goes on.
 pub fn log_out(env: &Env<'_>, session: &Session, record: &Record) -> Result<(), SessionError> {
-    let luns = sysfs::luns(&env.roots, session);
-    let claims = claim_all(env, session, &luns)?;
+    let claims = Claims::take(env, session)?;
     env.registry.put(&Record { phase: Phase::Leaving, ..record.clone() })?;
     let mut control = (env.open)()?;
     if session.state == State::LoggedIn
-        && let Err(error) = part_politely(env, control.as_mut(), session, &luns, claims)
+        && let Err(error) = part_politely(env, control.as_mut(), session, &claims)
     {
         tracing::warn!(sid = %session.sid, %error, "the session is ended without ceremony");
     }
-    destroy(env, control.as_mut(), session.sid)
-}
-
-/// Says who uses a session's disks, if anybody does: for sessions that others end.
-///
-/// # Errors
-/// If a disk of it is in use.
-pub fn refuse_if_in_use(env: &Env<'_>, session: &Session) -> Result<(), SessionError> {
-    claim_all(env, session, &sysfs::luns(&env.roots, session)).map(drop)
-}
-
-fn claim_all(env: &Env<'_>, session: &Session, luns: &[Lun]) -> Result<Vec<std::fs::File>, SessionError> {
-    let mut claims = Vec::new();
-    for lun in luns {
-        let Some(disk) = &lun.disk else { continue };
-        match claim(&env.roots, disk) {
-            Claim::Ours(file) => claims.extend(file),
-            Claim::InUse(holders) => {
-                return Err(SessionError::InUse {
-                    target: session.target.clone(),
-                    lun: lun.address.lun,
-                    disk: disk.path(),
-                    holders,
-                });
-            }
-        }
-    }
-    Ok(claims)
+    destroy(env, control.as_mut(), session.sid, claims)
 }
 
 fn part_politely(
     env: &Env<'_>,
     control: &mut dyn Control,
     session: &Session,
-    luns: &[Lun],
-    claims: Vec<std::fs::File>,
+    claims: &Claims,
 ) -> Result<(), SessionError> {
     let limit = Limit::new(POLITE);
-    let claims = bounded(&limit, "writing back", move || {
-        for claim in &claims {
-            if let Err(error) = claim.sync_all() {
-                tracing::warn!(%error, "what was written may not have reached the target");
-            }
-        }
-        claims
-    })?;
-    for lun in luns {
-        luns::delete(env, lun, &limit)?;
+    let to_write = claims.clone();
+    bounded(&limit, "writing back", move || to_write.write_back())?;
+    for lun in sysfs::luns(&env.roots, session) {
+        luns::delete(env, &lun, &limit)?;
     }
-    drop(claims);
     let sid = session.sid;
     control.request(&Request::UnbindSession(sid))?;
     await_unbound(control, sid, || sysfs::luns(&env.roots, session).is_empty(), &limit)?;

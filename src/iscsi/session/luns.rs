@@ -7,10 +7,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::bounded::bounded;
+use super::claims::claim_lun;
 use super::env::Env;
 use super::error::{Replaced, SessionError};
 use super::report_luns::reported_luns;
-use super::usage::{Claim, claim};
+use super::settle::{Diskless, settled};
+use super::usage::Claim;
 use crate::host::limit::Limit;
 use crate::host::sysfs::{self, Lun, Session, scsi};
 use crate::protocol::wwid::Wwid;
@@ -30,7 +32,8 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    fn includes(&self, lun: u64) -> bool {
+    /// Whether a LUN is one of them.
+    pub fn includes(&self, lun: u64) -> bool {
         match self {
             Self::All => true,
             Self::Only(some) => some.contains(&lun),
@@ -82,15 +85,21 @@ pub enum Change {
 pub struct Attached {
     /// What changed.
     pub changes: Vec<Change>,
-    /// The wanted LUNs that there are.
+    /// The wanted LUNs that there are, with their disks.
     pub luns: Vec<Lun>,
+    /// The wanted LUNs that have no disk to be used, and why.
+    pub diskless: Vec<Diskless>,
 }
 
 impl Attached {
     /// A LUN that was wanted and is not there.
     pub fn missing(&self, wanted: &Wanted) -> Option<u64> {
         let Wanted::Only(some) = wanted else { return None };
-        some.iter().copied().find(|number| !self.luns.iter().any(|lun| lun.address.lun == *number))
+        let is_known = |number: u64| {
+            self.luns.iter().any(|lun| lun.address.lun == number)
+                || self.diskless.iter().any(|lun| lun.lun == number)
+        };
+        some.iter().copied().find(|number| !is_known(*number))
     }
 
     /// Whether the device of a LUN was made now: for a LUN that had none, or in place of another disk's.
@@ -129,16 +138,19 @@ pub fn attach(
         let number = lun.address.lun;
         if shown.as_ref().is_some_and(|shown| !shown.contains(&number)) {
             changes.push(gone(env, lun, limit)?);
+        } else if lun.disk.is_none() && !lun.is_connected {
+            // The kernel asks a LUN whether it is connected when it finds it, and never again.
+            delete(env, lun, limit)?;
         } else {
             changes.extend(refreshed(env, session, lun, before.get(&number), limit)?);
         }
     }
     scan(env, session, wanted, limit)?;
-    let luns = settled(env, session, wanted, limit)?;
+    let (luns, diskless) = settled(env, session, wanted, limit);
     let is_known = |lun: &Lun| known.iter().any(|old| old.address == lun.address);
     changes
         .extend(luns.iter().filter(|lun| !is_known(lun)).map(|lun| Change::Added { lun: lun.address.lun }));
-    Ok(Attached { changes, luns })
+    Ok(Attached { changes, luns, diskless })
 }
 
 /// The LUNs the target shows, asked through a device it has; `None` if there is none to ask, or it does not say.
@@ -161,7 +173,7 @@ fn shown_luns(env: &Env<'_>, known: &[Lun], limit: &Limit) -> Result<Option<BTre
 /// A LUN that the target does not show any more.
 fn gone(env: &Env<'_>, lun: &Lun, limit: &Limit) -> Result<Change, SessionError> {
     let number = lun.address.lun;
-    match lun.disk.as_ref().map(|disk| (disk, claim(&env.roots, disk))) {
+    match lun.disk.as_ref().map(|disk| (disk, (env.claim)(&env.roots, disk))) {
         Some((disk, Claim::InUse(holders))) => {
             Ok(Change::GoneInUse { lun: number, disk: disk.path(), holders })
         }
@@ -191,7 +203,7 @@ fn refreshed(
         && found.as_ref() != Some(before)
     {
         // The claim is kept until the device is removed.
-        let _claimed = match lun.disk.as_ref().map(|disk| (disk, claim(&env.roots, disk))) {
+        let _claimed = match lun.disk.as_ref().map(|disk| (disk, (env.claim)(&env.roots, disk))) {
             Some((disk, Claim::InUse(holders))) => {
                 return Err(SessionError::Replaced(Box::new(Replaced {
                     target: session.target.clone(),
@@ -214,7 +226,16 @@ fn refreshed(
     })
 }
 
-/// Removes the device of a LUN; that it is gone is fine.
+/// Removes the device of a LUN that nobody uses.
+///
+/// # Errors
+/// If it is in use, or the limit is over.
+pub fn delete_unused(env: &Env<'_>, session: &Session, lun: &Lun, limit: &Limit) -> Result<(), SessionError> {
+    let _claimed = claim_lun(env, session, lun)?;
+    delete(env, lun, limit)
+}
+
+/// Removes the device of a LUN; that it is gone is fine. Only for who has claimed it.
 ///
 /// # Errors
 /// If the limit is over.
@@ -241,32 +262,4 @@ fn scan(env: &Env<'_>, session: &Session, wanted: &Wanted, limit: &Limit) -> Res
         which.into_iter().try_for_each(|lun| scsi::scan(&roots, host, target_id, lun))
     })?;
     scanned.map_err(|source| SessionError::Io { action: "search the session for LUNs".into(), source })
-}
-
-/// Waits until the wanted LUNs that there are have their block devices, and udev is done with those.
-fn settled(
-    env: &Env<'_>,
-    session: &Session,
-    wanted: &Wanted,
-    limit: &Limit,
-) -> Result<Vec<Lun>, SessionError> {
-    let has_udev = env.roots.has_udev_db();
-    let events = (env.events)();
-    loop {
-        let luns: Vec<Lun> = sysfs::luns(&env.roots, session)
-            .into_iter()
-            .filter(|lun| lun.kind == sysfs::DISK && wanted.includes(lun.address.lun))
-            .collect();
-        let waits_for = luns.iter().find(|lun| match &lun.disk {
-            None => true,
-            Some(disk) => has_udev && !disk.settled,
-        });
-        let Some(lun) = waits_for else { return Ok(luns) };
-        let what = match &lun.disk {
-            None => format!("the block device of LUN {}", lun.address.lun),
-            Some(disk) => format!("udev's work on {}", disk.path()),
-        };
-        limit.check().map_err(|why| SessionError::GivenUp { what, why })?;
-        events.wait(limit.left());
-    }
 }

@@ -1,6 +1,7 @@
 //! Clearing what processes that died have left half done.
 
 use super::build::destroy;
+use super::claims::Claims;
 use super::env::Env;
 use super::error::SessionError;
 use crate::host::netlink::control::Control;
@@ -8,13 +9,15 @@ use crate::host::registry::{Phase, Record};
 use crate::host::sysfs::{self, Session};
 use crate::protocol::interface::message::SessionId;
 
-/// What was cleared.
+/// What became of a session that was left half done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
     /// The session.
     pub sid: SessionId,
     /// Its target; empty if it had not been told.
     pub target: String,
+    /// Why it stays and is looked after as before: a disk of it is in use. Else it is gone.
+    pub kept: Option<String>,
 }
 
 /// Removes sessions whose makers or removers died half way, and records of sessions that are gone. Whatever somebody
@@ -39,7 +42,9 @@ pub fn sweep(env: &Env<'_>) -> Result<Vec<Swept>, SessionError> {
     Ok(swept)
 }
 
-/// Removes one session if its record says that it is half done. Only for who holds its lock.
+/// Removes one session if its record says that it is half done, unless somebody uses a disk of it: whoever began to
+/// take it down had claimed the disks, but those claims died with him, and others may have begun to use them since. Such
+/// a session is one that works, or is to be made to work, again. Only for who holds its locks.
 ///
 /// # Errors
 /// If the kernel does not remove it.
@@ -51,9 +56,19 @@ pub fn abandoned(env: &Env<'_>, record: &Record) -> Result<Option<Swept>, Sessio
     if record.phase == Phase::Up {
         return Ok(None);
     }
-    tracing::warn!(sid = %record.sid, target = %record.target, "removing a session that was left half done");
-    destroy(env, (env.open)()?.as_mut(), record.sid)?;
-    Ok(Some(Swept { sid: session.sid, target: record.target.clone() }))
+    let swept = Swept { sid: session.sid, target: record.target.clone(), kept: None };
+    match Claims::take(env, &session) {
+        Ok(claims) => {
+            tracing::warn!(sid = %record.sid, target = %record.target, "removing a session that was left half done");
+            destroy(env, (env.open)()?.as_mut(), record.sid, claims)?;
+            Ok(Some(swept))
+        }
+        Err(error) => {
+            tracing::warn!(sid = %record.sid, %error, "a session that was left half done stays");
+            env.registry.put(&Record { phase: Phase::Up, ..record.clone() })?;
+            Ok(Some(Swept { kept: Some(error.to_string()), ..swept }))
+        }
+    }
 }
 
 /// Removes the session of a process that died between making it and recording it, and its intent. Only for who holds
@@ -66,7 +81,8 @@ pub(super) fn unfinished_intent(env: &Env<'_>, control: &mut dyn Control) -> Res
         |session: &Session| env.registry.record(session.sid).is_some_and(|record| record.is_of(session));
     for session in sessions.iter().filter(|session| intent.made(session) && !is_recorded(session)) {
         tracing::warn!(sid = %session.sid, "removing a session that was never recorded");
-        destroy(env, control, session.sid)?;
+        let claims = Claims::take(env, session)?;
+        destroy(env, control, session.sid, claims)?;
     }
     Ok(env.registry.remove_intent()?)
 }

@@ -1,6 +1,7 @@
 //! Sessions over doubles of the kernel and the network: every request fails once, and every process dies at each.
 
 mod kernel;
+mod used;
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -16,12 +17,13 @@ use super::establish::How;
 use super::logout::log_out;
 use super::recover::recover;
 use super::sweep::sweep;
+use super::usage::Claim;
 use super::wish::Wish;
 use crate::host::connection::{Connection, ConnectionError, Ended};
 use crate::host::limit::Limit;
 use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Phase, Record, Registry};
-use crate::host::sysfs::{self, State};
+use crate::host::sysfs::{self, Disk, State};
 use crate::host::wire::Wire;
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::login::{self, LoggedIn};
@@ -30,6 +32,7 @@ use crate::protocol::portal::Portal;
 use crate::protocol::settings::Settings;
 use kernel::{FakeControl, FakeKernel, Fault};
 use sys::io::events::pauses;
+use sys::io::holders::Holder;
 use sys::io::roots::Roots;
 
 const IQN: &str = "iqn.2025-01.test:a";
@@ -108,6 +111,7 @@ impl Machine {
             registry: Registry::open(&root("registry")).unwrap(),
             initiator: "iqn.2025-01.test:init".parse().unwrap(),
             events: pauses,
+            claim,
         }
     }
 
@@ -131,6 +135,14 @@ impl Machine {
         assert!(self.kernel.sessions().is_empty(), "{when}: {:?}", self.kernel.sessions());
         let left = files(&self.folder.path().join("registry"));
         assert!(left.iter().all(|name| name.ends_with(".lock")), "{when}: {left:?}");
+    }
+}
+
+/// A disk is in use as long as there is a file that says so.
+fn claim(roots: &Roots, disk: &Disk) -> Claim {
+    match roots.dev.join(format!("{}.used", disk.name)).exists() {
+        true => Claim::InUse(vec![Holder::Swap]),
+        false => Claim::Ours(None),
     }
 }
 

@@ -122,8 +122,9 @@ impl Supervisor {
     /// # Errors
     /// If the kernel cannot be listened to any more.
     pub fn run(mut self) -> Result<(), SupervisorError> {
-        for swept in sweep(&self.env)? {
-            tracing::warn!(sid = %swept.sid, target = %swept.target, "removed a session that was left half made");
+        // Each one is told of in the log. What cannot be removed is no reason to leave the others alone.
+        if let Err(error) = sweep(&self.env) {
+            tracing::warn!(%error, "not all that was left half done could be cleared away");
         }
         self.notifier.say("READY=1");
         let mut next_look = Duration::ZERO;

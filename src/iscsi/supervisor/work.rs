@@ -46,13 +46,14 @@ fn try_to(env: &Env<'_>, sid: SessionId, task: Task) -> Result<(), SessionError>
     let Some(record) = env.registry.record(sid) else { return Ok(()) };
     if task == Task::Rescan {
         return match session_of(env, &record) {
-            Some(session) if session.state == State::LoggedIn => {
-                rescan(env, &session, &limit).map(|(attached, _)| {
-                    for change in attached.changes {
-                        tracing::info!(%sid, ?change, "a LUN has changed");
-                    }
-                })
-            }
+            Some(session) if session.state == State::LoggedIn => rescan(env, &session, &limit).map(|ready| {
+                for change in ready.attached.changes {
+                    tracing::info!(%sid, ?change, "a LUN has changed");
+                }
+                for error in ready.missing {
+                    tracing::warn!(%sid, %error, "a LUN is missing");
+                }
+            }),
             _ => Ok(()),
         };
     }

@@ -9,11 +9,12 @@ use iscsi::host::iscsiadm;
 use iscsi::host::limit::Limit;
 use iscsi::host::netlink::control::ControlError;
 use iscsi::host::sysfs::{self, Session};
-use iscsi::session::attach::{LunWish, Ready, adopt, log_in};
+use iscsi::session::attach::{Adopted, LunWish, Ready, adopt, log_in};
+use iscsi::session::claims::Claims;
 use iscsi::session::env::Env;
 use iscsi::session::error::SessionError;
 use iscsi::session::establish::{How, list};
-use iscsi::session::logout::{log_out, refuse_if_in_use};
+use iscsi::session::logout::log_out;
 use iscsi::session::wish::Wish;
 
 /// How long it may take to undo a login by iscsiadm whose LUNs cannot be had.
@@ -22,7 +23,7 @@ const UNDO: Duration = Duration::from_secs(30);
 /// Sees to it that there is a session with its LUNs, and says by which way.
 ///
 /// # Errors
-/// If it cannot be had; what was made of it is taken down again.
+/// If it cannot be had; what was made of it is taken down again, unless somebody uses a disk of it already.
 pub fn log_in_by(
     via: Via,
     env: &Env<'_>,
@@ -43,28 +44,26 @@ pub fn log_in_by(
         )
         .hint("set user and secret in the node record with an editor, and leave out the CHAP file here"));
     }
-    if list(env)?.iter().any(|session| wish.is_met_by(session)) {
-        let ready = adopt(env, wish, luns, limit)?;
-        return Ok((Ready { how: How::AlreadyThere, ..ready }, Way::Iscsiadm));
+    let is_there = list(env)?.iter().any(|session| wish.is_met_by(session));
+    if !is_there {
+        let scan_all = luns.scans_all();
+        iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, limit)?;
     }
-    let scan_all = luns.scans_all();
-    iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, limit)?;
-    adopt(env, wish, luns, limit).map(|ready| (ready, Way::Iscsiadm)).map_err(|error| {
-        let error = CliError::from(error);
-        match undo(env, wish) {
-            Ok(()) => error,
-            Err(ended) => error.along_with(ended),
+    match adopt(env, wish, luns, limit)? {
+        Adopted::Ready(ready) if is_there => Ok((Ready { how: How::AlreadyThere, ..*ready }, Way::Iscsiadm)),
+        Adopted::Ready(ready) => Ok((*ready, Way::Iscsiadm)),
+        Adopted::Unfit { error, .. } if is_there => Err(error.into()),
+        Adopted::Unfit { session, error, claims } => {
+            let ended = iscsiadm::log_out(session.sid, &Limit::new(UNDO));
+            // Until it is gone nobody else may begin to use its disks.
+            drop(claims);
+            let error = CliError::from(error);
+            Err(match ended {
+                Ok(()) => error,
+                Err(ended) => error.along_with(ended.into()),
+            })
         }
-    })
-}
-
-/// Ends the session that iscsid has made.
-fn undo(env: &Env<'_>, wish: &Wish) -> Result<(), CliError> {
-    let limit = Limit::new(UNDO);
-    for session in list(env)?.iter().filter(|session| wish.is_met_by(session)) {
-        iscsiadm::log_out(session.sid, &limit)?;
     }
-    Ok(())
 }
 
 /// Ends a session, and says by which way.
@@ -97,8 +96,9 @@ pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> 
         )
         .hint("'--via auto' asks iscsiadm to end it")),
         (None, Via::Auto | Via::Iscsiadm) => {
-            refuse_if_in_use(env, session)?;
+            let claims = Claims::take(env, session)?;
             iscsiadm::log_out(session.sid, limit)?;
+            drop(claims);
             match sysfs::session(&env.roots, session.sid).filter(|now| now.target == session.target) {
                 None => Ok(Way::Iscsiadm),
                 Some(_) => Err(CliError::new(

@@ -17,6 +17,7 @@ use iscsi::host::registry::{LockName, REGISTRY, Registry, RegistryError};
 use iscsi::host::wire::Tcp;
 use iscsi::session::env::Env;
 use iscsi::session::error::{Kind, SessionError};
+use iscsi::session::usage;
 use sys::io::roots::Roots;
 
 /// Who makes and ends sessions.
@@ -64,6 +65,7 @@ pub fn env(context: &Context) -> Result<Env<'static>, CliError> {
         registry: Registry::open(Path::new(REGISTRY))?,
         initiator: name,
         events: context.events(),
+        claim: usage::claim,
     })
 }
 

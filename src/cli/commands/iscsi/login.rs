@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::asking;
 use super::by_way::log_in_by;
 use super::env::{TimeLimit, Via, env, unsupervised};
-use super::shown::{self, SessionShown};
+use super::shown::{self, Missing, SessionShown};
 use crate::context::Context;
 use crate::errors::{CliError, Code};
-use crate::help::{iscsi_session, lun_changes};
+use crate::help::{iscsi_session, lun_changes, missing_of_session};
 use crate::output::Answer;
 use iscsi::host::chap_file;
 use iscsi::host::coexist::{Way, iscsid, why_native};
@@ -41,13 +41,17 @@ JSON:
   {\"sessions\": [{\"how\": \"logged_in\" or \"already_there\" or \"recovered\", \"via\": \"native\" or \"iscsiadm\",
      ",
     lun_changes!(),
+    missing_of_session!(),
     iscsi_session!(),
     "}],
    \"failed\": [{\"target\", \"portal\", \"error\": {\"message\", \"causes\": [text], \"hint\": text or null,
      \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
    \"notes\": [text], \"warnings\": [text]}
 
-If some sessions cannot be had, the exit code is 5 and the others stay; if none can, nothing is left."
+If some sessions cannot be had, the exit code is 5 and the others stay; if none can, nothing is
+left. A session stays, too, if only some of its LUNs cannot be had, or somebody uses a disk of it
+already: the exit code is 5 then, and 'missing' says what is wrong. A LUN that is not connected, or
+has no driver, is warned of; it is missing only if it was asked for by its number."
 );
 
 /// What `thinvol iscsi login` takes.
@@ -120,6 +124,7 @@ struct One {
     how: How,
     via: Way,
     changes: Vec<Change>,
+    missing: Vec<Missing>,
     #[serde(flatten)]
     session: SessionShown,
 }
@@ -188,7 +193,10 @@ impl LoginArgs {
         let mut answer = LoggedIn { warnings, ..LoggedIn::default() };
         for (wish, result) in wishes.iter().zip(results) {
             match result {
-                Ok((ready, via)) => answer.sessions.push(one(ready, via)),
+                Ok((ready, via)) => {
+                    answer.warnings.extend(shown::diskless(&ready));
+                    answer.sessions.push(one(ready, via));
+                }
                 Err(error) => answer.failed.push(Failed {
                     target: wish.target.to_string(),
                     portal: wish.portal.to_string(),
@@ -200,7 +208,7 @@ impl LoginArgs {
         if answer.sessions.is_empty() && answer.failed.len() == 1 {
             return Err(answer.failed.remove(0).named());
         }
-        let failure = failure(answer.sessions.len(), &answer.failed);
+        let failure = failure(&answer.sessions, &answer.failed);
         context.conclude(&answer, failure)
     }
 
@@ -286,9 +294,10 @@ impl LoginArgs {
     }
 }
 
-fn one(ready: Ready, via: Way) -> One {
+fn one(mut ready: Ready, via: Way) -> One {
     let session = SessionShown::new(&ready.session, ready.is_ours, &ready.attached.luns);
-    One { how: ready.how, via, changes: ready.attached.changes, session }
+    let missing = shown::missing(&mut ready);
+    One { how: ready.how, via, changes: ready.attached.changes, missing, session }
 }
 
 impl Failed {
@@ -298,16 +307,17 @@ impl Failed {
     }
 }
 
-/// The failure of several logins: that of all, or that some are missing.
-fn failure(done: usize, failed: &[Failed]) -> Option<CliError> {
-    let count = failed.len();
+/// The failure of several logins: that of all, or that some are missing or not complete.
+fn failure(sessions: &[One], failed: &[Failed]) -> Option<CliError> {
+    let (done, count) = (sessions.len(), failed.len());
     let mut failed = failed.iter().cloned().map(Failed::named);
-    let first = failed.next()?;
-    let code = if done == 0 { first.code } else { Code::Partial };
-    let message = format!("{count} of {} sessions cannot be had", done + count);
-    let mut error = first.within(code, message);
-    for more in failed {
-        error = error.along_with(more);
-    }
-    Some(error)
+    let mut incomplete = sessions.iter().filter_map(|one| shown::incomplete(&one.session, &one.missing));
+    let error = match failed.next() {
+        Some(first) => {
+            let code = if done == 0 { first.code } else { Code::Partial };
+            first.within(code, format!("{count} of {} sessions cannot be had", done + count))
+        }
+        None => incomplete.next()?,
+    };
+    Some(failed.chain(incomplete).fold(error, CliError::along_with))
 }

@@ -6,10 +6,10 @@ use clap::Args;
 use serde::Serialize;
 
 use super::env::{TimeLimit, env};
-use super::shown::{self, SessionShown};
+use super::shown::{self, Missing, SessionShown};
 use crate::context::Context;
 use crate::errors::{CliError, Code};
-use crate::help::{iscsi_session, lun_changes};
+use crate::help::{iscsi_session, lun_changes, missing_of_session};
 use crate::iscsi_storage::Address;
 use crate::output::Answer;
 use iscsi::host::limit::Limit;
@@ -30,6 +30,7 @@ Examples:
 JSON:
   {\"sessions\": [{",
     lun_changes!(),
+    missing_of_session!(),
     iscsi_session!(),
     "}],
    \"warnings\": [text]}"
@@ -60,13 +61,14 @@ struct Rescanned {
 #[derive(Debug, Serialize)]
 struct One {
     changes: Vec<Change>,
+    missing: Vec<Missing>,
     #[serde(flatten)]
     session: SessionShown,
 }
 
 impl Answer for Rescanned {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        for One { changes, session } in &self.sessions {
+        for One { changes, session, .. } in &self.sessions {
             writeln!(out, "session {} {} {}", session.session, session.target, session.portal)?;
             for change in changes {
                 writeln!(out, "  {}", shown::change(change))?;
@@ -116,7 +118,11 @@ impl RescanArgs {
         let mut failure = None;
         for result in results {
             match result {
-                Ok(one) => answer.sessions.push(one),
+                Ok((one, warnings)) => {
+                    failure = failure.or_else(|| shown::incomplete(&one.session, &one.missing));
+                    answer.warnings.extend(warnings);
+                    answer.sessions.push(one);
+                }
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
@@ -141,7 +147,10 @@ impl RescanArgs {
     }
 }
 
-fn one(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<One, CliError> {
-    let (attached, is_ours) = rescan(env, session, limit)?;
-    Ok(One { session: SessionShown::new(session, is_ours, &attached.luns), changes: attached.changes })
+fn one(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<(One, Vec<String>), CliError> {
+    let mut ready = rescan(env, session, limit)?;
+    let warnings = shown::diskless(&ready);
+    let missing = shown::missing(&mut ready);
+    let session = SessionShown::new(session, ready.is_ours, &ready.attached.luns);
+    Ok((One { session, missing, changes: ready.attached.changes }, warnings))
 }

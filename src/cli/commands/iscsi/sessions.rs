@@ -13,7 +13,7 @@ use crate::help::iscsi_session;
 use crate::output::Answer;
 use iscsi::host::sysfs;
 use iscsi::session::establish::list;
-use iscsi::session::sweep::sweep;
+use iscsi::session::sweep::{Swept, sweep};
 
 const HELP: &str = concat!(
     "\
@@ -82,8 +82,9 @@ impl SessionsArgs {
         let env = env(context)?;
         let mut notes = Vec::new();
         if self.clean {
-            notes.extend(sweep(&env)?.into_iter().map(|swept| {
-                format!("session {} to {}, which was left half made, is removed", swept.sid, swept.target)
+            notes.extend(sweep(&env)?.into_iter().map(|Swept { sid, target, kept }| match kept {
+                None => format!("session {sid} to {target}, which was left half made, is removed"),
+                Some(why) => format!("session {sid} to {target} was left half ended, and stays: {why}"),
             }));
         }
         let shown = |session: &sysfs::Session| {

@@ -4,11 +4,13 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::errors::{CliError, Code};
 use crate::output;
 use base::units::Bytes;
 use iscsi::host::sysfs::{Lun, Session, Timeouts};
 use iscsi::protocol::interface::message::SessionId;
 use iscsi::protocol::wwid::Wwid;
+use iscsi::session::attach::Ready;
 use iscsi::session::luns::Change;
 
 /// A session.
@@ -115,6 +117,44 @@ impl LunShown {
             self.by_id.iter().find(|name| name.starts_with("scsi-")).cloned().unwrap_or_default(),
         ]
     }
+}
+
+/// Something of a session that was asked for and is missing, or keeps it from being taken down.
+#[derive(Debug, Serialize)]
+pub struct Missing {
+    /// The LUN, if it is about one.
+    pub lun: Option<u64>,
+    /// What is wrong.
+    pub error: CliError,
+}
+
+/// What is missing of a session that stays.
+pub fn missing(ready: &mut Ready) -> Vec<Missing> {
+    std::mem::take(&mut ready.missing)
+        .into_iter()
+        .map(|error| Missing { lun: error.lun(), error: error.into() })
+        .collect()
+}
+
+/// The error of a session that stays without all that was asked for.
+pub fn incomplete(session: &SessionShown, missing: &[Missing]) -> Option<CliError> {
+    let first = missing.first()?;
+    let SessionShown { session, target, portal, .. } = session;
+    let message =
+        format!("session {session} to {target} at {portal} stays, but not all is there that was asked for");
+    let error = CliError { hint: first.error.hint.clone(), ..CliError::new(Code::Partial, message) };
+    Some(missing.iter().fold(error, |error, missing| error.along_with(missing.error.clone())))
+}
+
+/// What is to be said of LUNs that have no disk and are not missed.
+pub fn diskless(ready: &Ready) -> Vec<String> {
+    let is_missed = |lun: u64| ready.missing.iter().any(|error| error.lun() == Some(lun));
+    let told = ready.attached.diskless.iter().filter(|lun| !is_missed(lun.lun));
+    let session = &ready.session;
+    told.map(|lun| {
+        format!("session {}: LUN {} of {} has no disk: {}", session.sid, lun.lun, session.target, lun.why)
+    })
+    .collect()
 }
 
 /// A change, in words.

@@ -14,6 +14,10 @@ use sys::io::roots::Roots;
 /// The peripheral device type of disks. Source: SPC-4, table 138.
 pub const DISK: u8 = 0;
 
+/// Where the peripheral qualifier is in the first byte of what an INQUIRY gives; 0 is connected. Source: SPC-4 section
+/// 6.6.2.
+const QUALIFIER_SHIFT: u32 = 5;
+
 /// A logical unit the kernel knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lun {
@@ -23,6 +27,10 @@ pub struct Lun {
     pub kind: u8,
     /// `running`, `blocked`, `transport-offline` and others of the kernel's words.
     pub state: String,
+    /// Whether the target says that a device of that type is connected to it: no driver takes it otherwise.
+    pub is_connected: bool,
+    /// Whether a driver has taken it.
+    pub has_driver: bool,
     /// What it is.
     pub wwid: Option<Wwid>,
     /// Its block device, once there is one.
@@ -77,6 +85,8 @@ pub fn lun(roots: &Roots, address: ScsiAddress) -> Option<Lun> {
         address,
         kind: own.number("type")?,
         state: own.text("state")?,
+        is_connected: own.first_byte("inquiry").is_none_or(|byte| byte >> QUALIFIER_SHIFT == 0),
+        has_driver: own.0.join("driver").exists(),
         wwid: own.text("wwid").and_then(|text| text.parse().ok()),
         disk: disk(roots, address),
     })

@@ -46,6 +46,18 @@ struct State {
     fault: Option<Fault>,
     events: VecDeque<Event>,
     said: Vec<String>,
+    luns: Vec<FakeLun>,
+}
+
+/// A LUN that is there as soon as its session works: somebody else has had the kernel search for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FakeLun {
+    /// Its number.
+    pub number: u64,
+    /// Its disk, if it has one.
+    pub disk: Option<&'static str>,
+    /// Its peripheral qualifier.
+    pub qualifier: u8,
 }
 
 /// The double.
@@ -89,6 +101,43 @@ impl FakeKernel {
         self.state().sessions.keys().copied().collect()
     }
 
+    /// Sessions have these LUNs from now on.
+    pub fn show_luns(&self, luns: &[FakeLun]) {
+        self.state().luns = luns.to_vec();
+    }
+
+    /// The device of a LUN goes.
+    pub fn remove_lun(&self, sid: u32, number: u64) {
+        fs::remove_dir_all(self.lun_folder(sid, number)).unwrap();
+    }
+
+    fn lun_folder(&self, sid: u32, number: u64) -> PathBuf {
+        self.sys.join(format!("devices/host{sid}/session{sid}/target{sid}:0:0/{sid}:0:0:{number}"))
+    }
+
+    fn add_lun(&self, sid: u32, lun: FakeLun) {
+        let folder = self.lun_folder(sid, lun.number);
+        fs::create_dir_all(&folder).unwrap();
+        let link = self.sys.join(format!("bus/scsi/devices/{sid}:0:0:{}", lun.number));
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(&folder, link).unwrap();
+        let wwid = format!("naa.{:016x}\n", lun.number + 1);
+        for (name, value) in
+            [("type", "0\n"), ("state", "running\n"), ("wwid", &wwid), ("delete", ""), ("rescan", "")]
+        {
+            fs::write(folder.join(name), value).unwrap();
+        }
+        fs::write(folder.join("inquiry"), [lun.qualifier << 5, 0, 6]).unwrap();
+        let Some(disk) = lun.disk else { return };
+        fs::create_dir_all(folder.join("block").join(disk)).unwrap();
+        fs::create_dir_all(folder.join("driver")).unwrap();
+        let block = self.sys.join("class/block").join(disk);
+        fs::create_dir_all(&block).unwrap();
+        // A number that no device has, on whatever machine this runs.
+        fs::write(block.join("dev"), format!("4000:{}\n", lun.number)).unwrap();
+        fs::write(block.join("size"), "2048\n").unwrap();
+    }
+
     /// The connection of a session is lost.
     pub fn lose(&self, sid: u32) {
         self.state().sessions.insert(sid, Some(Conn::Down { needs_stop: true }));
@@ -111,9 +160,11 @@ impl FakeKernel {
         let folder = self.session_folder(sid);
         fs::create_dir_all(&folder).unwrap();
         symlink(&folder, self.sys.join(format!("class/iscsi_session/session{sid}"))).unwrap();
+        symlink(self.sys.join(format!("devices/host{sid}/session{sid}")), folder.join("device")).unwrap();
         let host = self.sys.join(format!("class/scsi_host/host{sid}"));
         fs::create_dir_all(&host).unwrap();
         fs::write(host.join("proc_name"), "iscsi_tcp\n").unwrap();
+        fs::write(host.join("scan"), "").unwrap();
         for (attribute, value) in
             [("state", "FREE"), ("creator", "-1"), ("targetname", "(null)"), ("target_id", "0")]
         {
@@ -124,6 +175,11 @@ impl FakeKernel {
     fn remove_session(&self, sid: u32) {
         fs::remove_file(self.sys.join(format!("class/iscsi_session/session{sid}"))).unwrap();
         fs::remove_dir_all(self.sys.join(format!("devices/host{sid}"))).unwrap();
+        for link in fs::read_dir(self.sys.join("bus/scsi/devices")).into_iter().flatten().flatten() {
+            if link.file_name().to_string_lossy().starts_with(&format!("{sid}:")) {
+                fs::remove_file(link.path()).unwrap();
+            }
+        }
         fs::remove_dir_all(self.sys.join(format!("class/scsi_host/host{sid}"))).unwrap();
     }
 
@@ -163,6 +219,11 @@ impl FakeKernel {
             (Request::StartConn(_), Some(Conn::Bound)) => {
                 set(&mut state, Some(Conn::Up));
                 self.show(sid, "state", "LOGGED_IN");
+                for lun in state.luns.clone() {
+                    if !self.lun_folder(sid, lun.number).exists() {
+                        self.add_lun(sid, lun);
+                    }
+                }
             }
             (Request::StopConn(..), Some(_)) => {
                 set(&mut state, Some(Conn::Down { needs_stop: false }));
