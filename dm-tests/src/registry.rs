@@ -30,6 +30,8 @@ fn long() -> Vec<Case> {
         cases::iscsi_killed::LONG,
         cases::iscsi_daemons::LONG,
         cases::iscsi_asked::LONG,
+        cases::iscsi_outage::LONG,
+        cases::iscsi_undone::LONG,
         cases::failing::LONG,
         cases::contention::LONG,
         cases::crashes::LONG,

@@ -9,13 +9,14 @@ use crate::protocol::interface::message::SessionId;
 
 /// Waits before the first tries to recover a session; later tries wait as long as the last.
 ///
-/// The first is at once: most losses are short, and I/O waits. After that it is the target that is spared.
+/// The first is at once, or when the target allows it: most losses are short, and I/O waits. After that it is the
+/// target that is spared.
 const WAITS_MS: [u64; 7] = [0, 100, 250, 500, 1000, 2000, 5000];
 
 /// The wait after a failure that a repetition alone does not mend: the target refuses.
 const REFUSED_WAIT: Duration = Duration::from_secs(30);
 
-/// What is to be done about a session; the later ones are more.
+/// What is to be done about a session; of the last two, the later one is more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
     /// Look for changes of its LUNs.
@@ -31,6 +32,8 @@ pub enum Task {
 pub enum Outcome {
     /// It is done, or there was nothing to do.
     Done,
+    /// Goodbye was said: a new connection may be made after this.
+    Parted(Duration),
     /// It may work next time.
     Failed,
     /// The target refuses.
@@ -46,52 +49,71 @@ enum Place {
     Working,
 }
 
+/// A session that needs a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Care {
     task: Task,
     place: Place,
     /// Tries that failed.
     failures: u32,
-    /// What is to be done after it.
-    next: Option<Task>,
 }
 
-impl Care {
-    /// A task to be started now.
-    fn new(task: Task, now: Duration) -> Self {
-        Self { task, place: Place::Waiting(now), failures: 0, next: None }
-    }
+/// A session whose LUNs are to be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Look {
+    is_working: bool,
+    /// There was more news while it was looked.
+    again: bool,
 }
 
 /// The sessions that need something.
+///
+/// The connection of a session and its LUNs are worked on apart: a look at LUNs waits while the connection is lost, and
+/// must not keep it from being replaced.
 #[derive(Debug, Default)]
 pub struct Watch {
     sessions: BTreeMap<SessionId, Care>,
+    looks: BTreeMap<SessionId, Look>,
+    /// How long targets have asked to be left alone when their connections end.
+    announced: BTreeMap<SessionId, Duration>,
 }
 
 impl Watch {
-    /// Takes up a task for a session, at once. What is under way goes on; of what is planned, a lost connection comes
-    /// before all else, and LUNs are looked for when there is a connection.
-    pub fn take_up(&mut self, sid: SessionId, task: Task, now: Duration) {
-        let care = self.sessions.entry(sid).or_insert(Care::new(task, now));
-        let later = match care.place {
-            Place::Working => task,
-            Place::Waiting(_) => {
-                let less = care.task.min(task);
-                care.task = care.task.max(task);
-                less
-            }
-        };
-        let is_looking = care.place == Place::Working && care.task == Task::Rescan;
-        // While a connection is replaced, what is heard of one is about the old one; LUNs are another matter.
-        if is_looking || (later == Task::Rescan && care.task != Task::Rescan) {
-            care.next = care.next.max(Some(later));
+    /// Takes up a task for a session. A look at LUNs is begun when there is a connection. A lost connection is replaced
+    /// after `wait`, or what the target has asked for; what is under way or planned already keeps its time.
+    pub fn take_up(&mut self, sid: SessionId, task: Task, now: Duration, wait: Duration) {
+        if task == Task::Rescan {
+            let look = self.looks.entry(sid).or_default();
+            look.again = look.is_working;
+            return;
         }
+        let wait = match task {
+            Task::Recover => self.announced.remove(&sid).unwrap_or(wait),
+            _ => Duration::ZERO,
+        };
+        match self.sessions.get_mut(&sid) {
+            // While a connection is replaced, what is heard of one is about the old one.
+            Some(Care { place: Place::Working, .. }) => {}
+            Some(care) if care.task < task => {
+                *care = Care { task, place: Place::Waiting(now + wait), failures: 0 };
+            }
+            Some(_) => {}
+            None => {
+                self.sessions.insert(sid, Care { task, place: Place::Waiting(now + wait), failures: 0 });
+            }
+        }
+    }
+
+    /// A target says that it is about to end a connection, and how long it wants to be left alone then.
+    pub fn announce(&mut self, sid: SessionId, wait: Duration) {
+        self.announced.insert(sid, wait);
     }
 
     /// Forgets a session that is gone.
     pub fn forget(&mut self, sid: SessionId) {
         self.sessions.remove(&sid);
+        self.looks.remove(&sid);
+        self.announced.remove(&sid);
     }
 
     /// The tasks whose time has come; they count as being worked on from now on.
@@ -101,6 +123,12 @@ impl Watch {
             if matches!(care.place, Place::Waiting(at) if at <= now) {
                 care.place = Place::Working;
                 due.push((*sid, care.task));
+            }
+        }
+        for (sid, look) in &mut self.looks {
+            if !look.is_working && !self.sessions.contains_key(sid) {
+                look.is_working = true;
+                due.push((*sid, Task::Rescan));
             }
         }
         due
@@ -118,30 +146,40 @@ impl Watch {
     /// Whether anything is being worked on.
     pub fn is_working(&self) -> bool {
         self.sessions.values().any(|care| care.place == Place::Working)
+            || self.looks.values().any(|look| look.is_working)
     }
 
     /// Sessions without a connection.
     pub fn count(&self) -> usize {
-        self.sessions.values().filter(|care| care.task != Task::Rescan).count()
+        self.sessions.len()
     }
 
     /// A task ended. `lot` is any number: with it the next try is moved by up to a quarter, so that many sessions that
     /// were lost together do not come back together. Gives the number of failures so far.
-    pub fn ended(&mut self, sid: SessionId, outcome: Outcome, now: Duration, lot: u64) -> u32 {
-        let Some(care) = self.sessions.get_mut(&sid) else { return 0 };
-        if outcome == Outcome::Done || care.task == Task::Rescan {
-            match care.next.take() {
-                Some(task) => *care = Care::new(task, now),
-                None => drop(self.sessions.remove(&sid)),
+    pub fn ended(&mut self, sid: SessionId, task: Task, outcome: Outcome, now: Duration, lot: u64) -> u32 {
+        if task == Task::Rescan {
+            match self.looks.get_mut(&sid) {
+                Some(look) if look.again => *look = Look::default(),
+                // A look that failed is not repeated: the next change is told of.
+                _ => drop(self.looks.remove(&sid)),
             }
             return 0;
         }
+        let Some(care) = self.sessions.get_mut(&sid) else { return 0 };
+        let wait = match outcome {
+            Outcome::Done => {
+                self.sessions.remove(&sid);
+                return 0;
+            }
+            Outcome::Parted(wait) => {
+                *care = Care { task: Task::Recover, place: Place::Waiting(now + wait), failures: 0 };
+                return 0;
+            }
+            Outcome::Refused => REFUSED_WAIT,
+            Outcome::Failed => wait(care.failures.saturating_add(1)),
+        };
         care.failures = care.failures.saturating_add(1);
         care.task = Task::Recover;
-        let wait = match outcome {
-            Outcome::Refused => REFUSED_WAIT,
-            _ => wait(care.failures),
-        };
         care.place = Place::Waiting(now + jittered(wait, lot));
         care.failures
     }
@@ -171,51 +209,66 @@ mod tests {
         Duration::from_millis(count)
     }
 
+    const NONE: Duration = Duration::ZERO;
+
     #[test]
-    fn what_is_heard_while_something_is_done_is_done_after_it() {
-        let started = |first: Task| {
-            let mut watch = Watch::default();
-            watch.take_up(ONE, first, ms(0));
-            assert_eq!(watch.start_due(ms(0)), [(ONE, first)]);
-            watch
-        };
-        for (first, heard, then) in [
-            (Task::Rescan, vec![Task::Relogin], Some(Task::Relogin)),
-            (Task::Rescan, vec![Task::Recover, Task::Rescan], Some(Task::Recover)),
-            (Task::Rescan, vec![Task::Rescan], Some(Task::Rescan)),
-            (Task::Recover, vec![Task::Rescan], Some(Task::Rescan)),
-            (Task::Relogin, vec![Task::Recover, Task::Rescan], Some(Task::Rescan)),
-            (Task::Relogin, vec![Task::Relogin, Task::Recover], None),
-        ] {
-            let mut watch = started(first);
-            heard.iter().for_each(|task| watch.take_up(ONE, *task, ms(1)));
-            assert!(watch.start_due(ms(1)).is_empty(), "one at a time");
-            watch.ended(ONE, Outcome::Done, ms(2), 0);
-            let due: Vec<Task> = watch.start_due(ms(2)).into_iter().map(|(_, task)| task).collect();
-            assert_eq!(due, Vec::from_iter(then), "{first:?}, then {heard:?}");
-        }
-        // A look that waits is not lost when the connection is, and comes when there is one.
+    fn a_look_at_luns_holds_up_no_connection_and_waits_for_one() {
         let mut watch = Watch::default();
-        watch.take_up(ONE, Task::Rescan, ms(0));
-        watch.take_up(ONE, Task::Recover, ms(0));
-        assert_eq!(watch.start_due(ms(0)), [(ONE, Task::Recover)]);
-        watch.ended(ONE, Outcome::Failed, ms(1), 0);
-        assert_eq!(watch.start_due(ms(5000)), [(ONE, Task::Recover)]);
-        watch.ended(ONE, Outcome::Done, ms(5001), 0);
-        assert_eq!(watch.start_due(ms(5001)), [(ONE, Task::Rescan)]);
+        watch.take_up(ONE, Task::Rescan, ms(0), NONE);
+        assert_eq!(watch.start_due(ms(0)), [(ONE, Task::Rescan)]);
+        // The connection is lost while it is looked: it is replaced at once.
+        watch.take_up(ONE, Task::Recover, ms(1), NONE);
+        assert_eq!(watch.start_due(ms(1)), [(ONE, Task::Recover)]);
+        // More news, which is looked at when the first look has ended and there is a connection.
+        watch.take_up(ONE, Task::Rescan, ms(2), NONE);
+        assert!(watch.start_due(ms(2)).is_empty());
+        watch.ended(ONE, Task::Rescan, Outcome::Failed, ms(3), 0);
+        assert!(watch.start_due(ms(3)).is_empty() && watch.is_working());
+        watch.ended(ONE, Task::Recover, Outcome::Done, ms(4), 0);
+        assert_eq!(watch.start_due(ms(4)), [(ONE, Task::Rescan)]);
+        watch.ended(ONE, Task::Rescan, Outcome::Done, ms(5), 0);
+        assert!(watch.start_due(ms(5)).is_empty() && !watch.is_working());
+    }
+
+    #[test]
+    fn a_target_is_left_alone_for_as_long_as_it_asks() {
+        let mut watch = Watch::default();
+        watch.take_up(ONE, Task::Recover, ms(100), ms(2000));
+        assert_eq!(watch.next_due(), Some(ms(2100)));
+        // Looking again does not move it.
+        watch.take_up(ONE, Task::Recover, ms(1900), ms(2000));
+        assert!(watch.start_due(ms(2099)).is_empty());
+        assert_eq!(watch.start_due(ms(2100)), [(ONE, Task::Recover)]);
+        watch.ended(ONE, Task::Recover, Outcome::Done, ms(2200), 0);
+        // What it announces counts more than what was agreed on, once.
+        watch.announce(ONE, ms(7000));
+        watch.take_up(ONE, Task::Recover, ms(3000), ms(2000));
+        assert_eq!(watch.next_due(), Some(ms(10_000)));
+        watch.start_due(ms(10_000));
+        watch.ended(ONE, Task::Recover, Outcome::Done, ms(10_000), 0);
+        watch.take_up(ONE, Task::Recover, ms(20_000), NONE);
+        assert_eq!(watch.start_due(ms(20_000)), [(ONE, Task::Recover)]);
+        watch.ended(ONE, Task::Recover, Outcome::Done, ms(20_000), 0);
+        // Goodbye is said at once, and the answer says how long to stay away.
+        watch.take_up(ONE, Task::Relogin, ms(30_000), ms(2000));
+        assert_eq!(watch.start_due(ms(30_000)), [(ONE, Task::Relogin)]);
+        assert_eq!(watch.ended(ONE, Task::Relogin, Outcome::Parted(ms(3000)), ms(30_100), 0), 0);
+        watch.take_up(ONE, Task::Recover, ms(30_200), NONE);
+        assert_eq!(watch.next_due(), Some(ms(33_100)));
+        assert_eq!(watch.start_due(ms(33_100)), [(ONE, Task::Recover)]);
     }
 
     #[test]
     fn a_lost_session_is_recovered_at_once_and_then_with_longer_and_longer_waits() {
         let mut watch = Watch::default();
         let mut now = ms(1000);
-        watch.take_up(ONE, Task::Recover, now);
+        watch.take_up(ONE, Task::Recover, now, NONE);
         let mut waits = Vec::new();
         for failures in 1..=9 {
             assert_eq!(watch.start_due(now), [(ONE, Task::Recover)]);
             assert!(watch.is_working() && watch.start_due(now).is_empty() && watch.next_due().is_none());
             // A lot of 250 moves nothing.
-            assert_eq!(watch.ended(ONE, Outcome::Failed, now, 250), failures);
+            assert_eq!(watch.ended(ONE, Task::Recover, Outcome::Failed, now, 250), failures);
             let next = watch.next_due().unwrap();
             waits.push((next - now).as_millis());
             assert!(watch.start_due(next - ms(1)).is_empty());
@@ -223,16 +276,16 @@ mod tests {
         }
         assert_eq!(waits, [100, 250, 500, 1000, 2000, 5000, 5000, 5000, 5000]);
         watch.start_due(now);
-        watch.ended(ONE, Outcome::Done, now, 0);
+        watch.ended(ONE, Task::Recover, Outcome::Done, now, 0);
         assert_eq!((watch.next_due(), watch.count()), (None, 0));
     }
 
     #[test]
     fn a_target_that_refuses_is_asked_seldom() {
         let mut watch = Watch::default();
-        watch.take_up(ONE, Task::Recover, ms(0));
+        watch.take_up(ONE, Task::Recover, ms(0), NONE);
         watch.start_due(ms(0));
-        watch.ended(ONE, Outcome::Refused, ms(0), 250);
+        watch.ended(ONE, Task::Recover, Outcome::Refused, ms(0), 250);
         assert_eq!(watch.next_due(), Some(REFUSED_WAIT));
     }
 
@@ -247,19 +300,17 @@ mod tests {
     #[test]
     fn a_lost_connection_outdoes_other_tasks_and_work_under_way_is_not_disturbed() {
         let mut watch = Watch::default();
-        watch.take_up(ONE, Task::Rescan, ms(0));
-        watch.take_up(ONE, Task::Relogin, ms(0));
-        watch.take_up(ONE, Task::Recover, ms(0));
-        watch.take_up(ONE, Task::Rescan, ms(0));
-        watch.take_up(TWO, Task::Rescan, ms(0));
+        watch.take_up(ONE, Task::Relogin, ms(0), NONE);
+        watch.take_up(ONE, Task::Recover, ms(0), NONE);
+        watch.take_up(ONE, Task::Rescan, ms(0), NONE);
+        watch.take_up(TWO, Task::Rescan, ms(0), NONE);
         assert_eq!(watch.start_due(ms(0)), [(ONE, Task::Recover), (TWO, Task::Rescan)]);
-        watch.take_up(ONE, Task::Recover, ms(1));
+        watch.take_up(ONE, Task::Recover, ms(1), NONE);
         assert!(watch.start_due(ms(1)).is_empty());
-        // A rescan is not tried again: the next change is told of.
-        watch.ended(TWO, Outcome::Failed, ms(1), 0);
+        watch.ended(TWO, Task::Rescan, Outcome::Failed, ms(1), 0);
         assert_eq!((watch.count(), watch.next_due()), (1, None));
         watch.forget(ONE);
-        assert_eq!(watch.ended(ONE, Outcome::Failed, ms(2), 0), 0);
-        assert!(watch.next_due().is_none());
+        assert_eq!(watch.ended(ONE, Task::Recover, Outcome::Failed, ms(2), 0), 0);
+        assert!(watch.next_due().is_none() && watch.start_due(ms(2)).is_empty());
     }
 }

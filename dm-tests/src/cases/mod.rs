@@ -19,6 +19,7 @@ pub mod iscsi_daemons;
 pub mod iscsi_killed;
 pub mod iscsi_luns;
 pub mod iscsi_machine;
+pub mod iscsi_outage;
 pub mod iscsi_sessions;
 pub mod iscsi_storage;
 pub mod iscsi_undone;

@@ -63,6 +63,25 @@ impl Limit {
         Ok(())
     }
 
+    /// A limit for a part of the work: no longer than this from now, and no longer than the whole; called off with it.
+    #[must_use]
+    pub fn part(&self, allowed: Duration) -> Self {
+        Self { called_off: Arc::clone(&self.called_off), ..Self::new(allowed.min(self.left())) }
+    }
+
+    /// Sleeps for a while, however long, within the limit.
+    ///
+    /// # Errors
+    /// As [`Limit::check`].
+    pub fn rest(&self, length: Duration) -> Result<(), GivenUp> {
+        const STEP: Duration = Duration::from_millis(50);
+        let whole = self.part(length);
+        while !whole.left().is_zero() {
+            self.nap(STEP.min(whole.left()))?;
+        }
+        self.check()
+    }
+
     /// Sleeps for a short while, within the limit.
     ///
     /// # Errors
@@ -85,6 +104,13 @@ mod tests {
         assert!(clone.check().is_ok() && clone.nap(Duration::ZERO).is_ok());
         limit.call_off();
         assert_eq!(clone.check(), Err(GivenUp::Interrupted));
+        let part = Limit::new(Duration::from_secs(3600)).part(Duration::from_millis(5));
+        assert!(part.allowed < Duration::from_secs(1));
+        assert!(Limit::new(Duration::ZERO).part(Duration::from_secs(9)).check().is_err());
+        let limit = Limit::new(Duration::from_secs(3600));
+        assert!(limit.rest(Duration::from_millis(3)).is_ok());
+        limit.part(Duration::from_secs(9)).call_off();
+        assert_eq!(limit.rest(Duration::from_secs(3600)), Err(GivenUp::Interrupted));
         let over = Limit::new(Duration::ZERO);
         assert_eq!(
             over.nap(Duration::from_secs(9)).unwrap_err().to_string(),

@@ -69,7 +69,8 @@ pub struct Offer {
 }
 
 impl Default for Offer {
-    /// What open-iscsi offers. Source: open-iscsi `usr/config.h`, `etc/iscsid.conf`.
+    /// What open-iscsi offers (`usr/config.h`, `etc/iscsid.conf`), but for the wait before a reconnection: the longer
+    /// one of both sides' holds, and I/O waits with it; so it is left to the target.
     fn default() -> Self {
         Self {
             header_digest: vec![Digest::None],
@@ -80,7 +81,7 @@ impl Default for Offer {
             initial_r2t: false,
             immediate_data: true,
             max_outstanding_r2t: 1,
-            default_time2wait: 2,
+            default_time2wait: 0,
             default_time2retain: 0,
         }
     }

@@ -1,5 +1,7 @@
 //! The whole of a login: a session, and the wanted LUNs with their devices.
 
+use std::time::Duration;
+
 use super::build::destroy;
 use super::claims::Claims;
 use super::env::Env;
@@ -78,14 +80,21 @@ enum Setback {
     Serve(Attached, Vec<SessionError>),
 }
 
+/// How long a session that is to be undone may be worked on by somebody else: a recovery of it ends sooner.
+const UNDO_WAIT: Duration = Duration::from_secs(60);
+
 /// Logs in and attaches. What fails leaves nothing that was not there before, except a session one of whose disks
 /// somebody uses already: udev, LVM and multipath take disks as soon as they are there.
 ///
 /// # Errors
 /// Says what is in the way.
 pub fn log_in(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Result<Ready, SessionError> {
-    let _lock = env.registry.lock(&wish.lock_name(), limit)?;
-    let there = establish(env, wish, limit)?;
+    let _luns = env.registry.lock(&wish.luns_lock_name(), limit)?;
+    let there = {
+        // Not longer than the session is made: when its connection is lost later, it must be possible to replace it.
+        let _session = env.registry.lock(&wish.lock_name(), limit)?;
+        establish(env, wish, limit)?
+    };
     let error = match attach_wanted(env, &there, luns, limit) {
         Ok(attached) => return Ok(Ready::new(there, attached, Vec::new())),
         Err(Setback::Serve(attached, missing)) => return Ok(Ready::new(there, attached, missing)),
@@ -93,6 +102,7 @@ pub fn log_in(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Resu
         Err(Setback::Undo(error)) => error,
     };
     let sid = there.session.sid;
+    let _session = env.registry.lock(&wish.lock_name(), &Limit::new(UNDO_WAIT))?;
     match Claims::take(env, &there.session) {
         Ok(claims) => {
             let undone = (env.open)()
@@ -157,7 +167,7 @@ pub fn adopt(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Resul
 pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<Ready, SessionError> {
     let record = env.registry.record(session.sid).filter(|record| record.is_of(session));
     let _lock = match &record {
-        Some(record) => Some(env.registry.lock(&record.lock_name(), limit)?),
+        Some(record) => Some(env.registry.lock(&record.luns_lock_name(), limit)?),
         None => None,
     };
     let wanted = record.as_ref().and_then(|record| record.only.clone()).map_or(Wanted::All, Wanted::Only);

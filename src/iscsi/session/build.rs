@@ -7,7 +7,7 @@
 //! 4. Create the connection, bind the socket, set the parameters: the kernel takes them for a bound connection only.
 //! 5. Start. From here on the session works, and its target's devices may be looked for.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -48,13 +48,14 @@ pub fn build(
     limit: &Limit,
 ) -> Result<(Record, LoggedIn), SessionError> {
     let mut control = (env.open)()?;
-    let mut record = create(env, control.as_mut(), wish, limit)?;
+    let mut record = create(env, control.as_mut(), wish, line.peer(), limit)?;
     let built = log_in(env, wish, record.sid, line, limit).and_then(|(agreed, socket)| {
         start(control.as_mut(), wish, &record, &agreed, &socket, limit)?;
         Ok(agreed)
     });
     let built = built.and_then(|agreed| {
         record.phase = Phase::Up;
+        record.time2wait = agreed.parameters.default_time2wait;
         env.registry.put(&record)?;
         Ok(agreed)
     });
@@ -69,6 +70,7 @@ fn create(
     env: &Env<'_>,
     control: &mut dyn Control,
     wish: &Wish,
+    address: SocketAddr,
     limit: &Limit,
 ) -> Result<Record, SessionError> {
     let _lock = env.registry.lock(&LockName::Create, limit)?;
@@ -87,7 +89,7 @@ fn create(
             return Err(error.into());
         }
     };
-    let record = wish.record(env, sid);
+    let record = wish.record(env, sid, address);
     if let Err(error) = env.registry.put(&record).and_then(|()| env.registry.remove_intent()) {
         return Err(undo(env, control, sid, error.into()));
     }

@@ -1,5 +1,7 @@
 //! Seeing to it that there is a session: found, recovered, or made.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::build::build;
@@ -73,7 +75,8 @@ fn found(env: &Env<'_>, session: Session, limit: &Limit) -> Result<Established, 
         (State::LoggedIn, record) => Ok(Established { session, how: How::AlreadyThere, record }),
         (state, None) => Err(SessionError::Foreign { sid: session.sid, target: session.target, state }),
         (_, Some(record)) => {
-            recover(env, &record, limit)?;
+            // Since when the connection is lost is not known here.
+            recover(env, &record, Duration::from_secs(record.time2wait.into()), limit)?;
             let session = lookup(env, record.sid)?;
             Ok(Established { session, how: How::Recovered, record: Some(record) })
         }

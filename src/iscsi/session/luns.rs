@@ -147,7 +147,7 @@ pub fn attach(
     }
     scan(env, session, wanted, limit)?;
     let (luns, diskless) = settled(env, session, wanted, limit);
-    let is_known = |lun: &Lun| known.iter().any(|old| old.address == lun.address);
+    let is_known = |lun: &Lun| known.iter().any(|old| old.address == lun.address && old.disk.is_some());
     changes
         .extend(luns.iter().filter(|lun| !is_known(lun)).map(|lun| Change::Added { lun: lun.address.lun }));
     Ok(Attached { changes, luns, diskless })

@@ -2,7 +2,7 @@
 
 pub mod attach;
 pub mod await_event;
-mod bounded;
+pub mod bounded;
 pub mod build;
 pub mod claims;
 pub mod env;

@@ -1,7 +1,8 @@
 //! Giving a session whose connection is lost a new one.
 //!
 //! The order, and why:
-//! 1. Stop the connection for recovery. The kernel refuses to bind a new socket before, whatever its state is.
+//! 1. Stop the connection for recovery. The kernel refuses to bind a new socket before, whatever its state is. Then
+//!    wait as long as the target has said.
 //! 2. Connect, bind, set the parameters.
 //! 3. Log in through the kernel: its command numbers go on from where they were, and only it knows them. The ISID is
 //!    that of the session, so the target takes the new connection for the old session's.
@@ -10,12 +11,14 @@
 //! A failure leaves the session as it was, without a connection: I/O waits until the replacement timeout, and a later
 //! recovery starts over.
 
+use std::time::Duration;
+
 use super::await_event::await_pdu;
 use super::build::{bind, set};
 use super::env::Env;
 use super::error::SessionError;
 use super::wish::Wish;
-use crate::host::connection::{Ended, nonce};
+use crate::host::connection::{Connection, Ended, nonce};
 use crate::host::limit::Limit;
 use crate::host::netlink::control::Control;
 use crate::host::registry::Record;
@@ -25,17 +28,26 @@ use crate::protocol::interface::message::{Request, SessionId, Stop};
 use crate::protocol::login::{self, LoggedIn, Login, Numbering, Redirections, Step};
 use crate::protocol::name::Isid;
 use crate::protocol::pdu::opcode;
+use crate::protocol::portal::Portal;
 use crate::protocol::settings::after_login;
 
-/// Recovers a session of ours. Only for who holds its lock.
+/// Recovers a session of ours; `wait` is what is left of the time the target wants to have before. Only for who holds
+/// its lock.
 ///
 /// # Errors
 /// Says which step failed; the session is without a connection then, as before.
-pub fn recover(env: &Env<'_>, record: &Record, limit: &Limit) -> Result<LoggedIn, SessionError> {
-    let wish = Wish::from_record(record)?;
+pub fn recover(
+    env: &Env<'_>,
+    record: &Record,
+    wait: Duration,
+    limit: &Limit,
+) -> Result<LoggedIn, SessionError> {
+    let wish = Wish::from_record(env, record)?;
     let mut control = (env.open)()?;
     let sid = record.sid;
     control.request(&Request::StopConn(sid, Stop::Recover))?;
+    let given_up = |why| SessionError::GivenUp { what: "the wait that the target asks for".into(), why };
+    limit.rest(wait).map_err(given_up)?;
     let recovered = reconnect(env, control.as_mut(), record, &wish, limit);
     if recovered.is_err()
         && let Err(error) = control.request(&Request::StopConn(sid, Stop::Recover))
@@ -55,8 +67,12 @@ fn reconnect(
 ) -> Result<LoggedIn, SessionError> {
     let sid = record.sid;
     let mut redirections = Redirections::start(wish.portal.clone());
+    let mut line = Some(reach(env, record, &wish.portal, limit)?);
     loop {
-        let line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+        let line = match line.take() {
+            Some(line) => line,
+            None => env.wire.connect(redirections.here(), limit).map_err(WireError::from)?,
+        };
         bind(control, sid, &line.into_stream())?;
         set(control, sid, wish.parameters(&record.initiator))?;
         let initiator = record.initiator.parse().map_err(WireError::from)?;
@@ -73,6 +89,18 @@ fn reconnect(
             }
         }
     }
+}
+
+/// Connects to the portal: where it was before, if it has a name. To look the name up may mean to read files, and those
+/// may lie on the disk that has lost its connection; so that comes second.
+fn reach(env: &Env<'_>, record: &Record, portal: &Portal, limit: &Limit) -> Result<Connection, SessionError> {
+    if let Some(before) = record.address.as_ref().and_then(|address| address.parse().ok()) {
+        match env.wire.connect(&before, &limit.part(limit.left() / 2)) {
+            Ok(line) => return Ok(line),
+            Err(error) => tracing::info!(%error, %portal, "the portal is not where it was"),
+        }
+    }
+    Ok(env.wire.connect(portal, limit).map_err(WireError::from)?)
 }
 
 /// The login, each PDU sent and received by the kernel.

@@ -9,8 +9,8 @@ use super::luns::Wanted;
 use crate::host::limit::{GivenUp, Limit};
 use crate::host::sysfs::{self, Lun, Session};
 
-/// How long a LUN may be without a driver: the kernel binds drivers to disks in the background, and one that is a module
-/// may have to be loaded first.
+/// How long a LUN may be without a driver: the kernel binds drivers to disks in the background, and one that is a
+/// module may have to be loaded first.
 const DRIVER_WAIT: Duration = Duration::from_secs(10);
 
 /// How often it is looked for a driver: nobody tells that there is none.

@@ -33,8 +33,11 @@ pub fn sweep(env: &Env<'_>) -> Result<Vec<Swept>, SessionError> {
         if record.phase == Phase::Up && session.is_some() {
             continue;
         }
-        if let Some(_lock) = env.registry.try_lock(&record.lock_name())? {
-            // It may have changed until the lock was had.
+        let luns = env.registry.try_lock(&record.luns_lock_name())?;
+        if luns.is_some()
+            && let Some(_session) = env.registry.try_lock(&record.lock_name())?
+        {
+            // It may have changed until the locks were had.
             let Some(record) = env.registry.record(record.sid) else { continue };
             swept.extend(abandoned(env, &record)?);
         }
@@ -43,8 +46,8 @@ pub fn sweep(env: &Env<'_>) -> Result<Vec<Swept>, SessionError> {
 }
 
 /// Removes one session if its record says that it is half done, unless somebody uses a disk of it: whoever began to
-/// take it down had claimed the disks, but those claims died with him, and others may have begun to use them since. Such
-/// a session is one that works, or is to be made to work, again. Only for who holds its locks.
+/// take it down had claimed the disks, but those claims died with him, and others may have begun to use them since.
+/// Such a session is one that works, or is to be made to work, again. Only for who holds its locks.
 ///
 /// # Errors
 /// If the kernel does not remove it.

@@ -65,7 +65,7 @@ impl Wire for FakeWire {
                 initial_r2t: true,
                 immediate_data: true,
                 max_outstanding_r2t: 1,
-                default_time2wait: 2,
+                default_time2wait: 0,
                 default_time2retain: 0,
             },
             tsih: 1,
@@ -111,6 +111,7 @@ impl Machine {
             registry: Registry::open(&root("registry")).unwrap(),
             initiator: "iqn.2025-01.test:init".parse().unwrap(),
             events: pauses,
+            secrets: Arc::new(super::env::from_file),
             claim,
         }
     }
@@ -277,7 +278,7 @@ fn a_lost_session_is_recovered_and_a_recovery_that_fails_can_be_repeated() {
         let record = machine.record();
         machine.kernel.lose(record.sid.0);
         machine.kernel.set_fault(Some(Fault::At(number)));
-        let result = recover(&machine.env(), &record, &Limit::new(Duration::from_secs(60)));
+        let result = recover(&machine.env(), &record, Duration::ZERO, &Limit::new(Duration::from_secs(60)));
         machine.kernel.set_fault(None);
         let state = || sysfs::session(&machine.env().roots, record.sid).unwrap().state;
         if result.is_ok() {

@@ -1,11 +1,11 @@
 //! Which session is wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::env::Env;
 use super::error::SessionError;
-use crate::host::chap_file;
 use crate::host::registry::{LockName, Phase, Record};
 use crate::host::sysfs::{Endpoint, Session};
 use crate::host::wire::WireError;
@@ -33,12 +33,12 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// The wish that a recorded session was made for. Its secrets are read again.
+    /// The wish that a recorded session was made for, with its secrets.
     ///
     /// # Errors
-    /// If the record holds names that are none, or the secrets cannot be read.
-    pub fn from_record(record: &Record) -> Result<Self, SessionError> {
-        let chap = record.credentials.as_deref().map(chap_file::read).transpose()?;
+    /// If the record holds names that are none, or the secrets cannot be had.
+    pub fn from_record(env: &Env<'_>, record: &Record) -> Result<Self, SessionError> {
+        let chap = record.credentials.as_deref().map(|path| (env.secrets)(path)).transpose()?;
         Ok(Self {
             target: record.target.parse().map_err(WireError::from)?,
             portal: record.portal.parse().map_err(WireError::from)?,
@@ -53,8 +53,13 @@ impl Wish {
         LockName::Session { target: self.target.to_string(), portal: self.portal.to_string() }
     }
 
-    /// The record of the session while it is made.
-    pub(super) fn record(&self, env: &Env<'_>, sid: SessionId) -> Record {
+    /// The lock that guards the work on its LUNs.
+    pub fn luns_lock_name(&self) -> LockName {
+        LockName::Luns { target: self.target.to_string(), portal: self.portal.to_string() }
+    }
+
+    /// The record of the session while it is made; its portal has this address.
+    pub(super) fn record(&self, env: &Env<'_>, sid: SessionId, address: SocketAddr) -> Record {
         Record {
             sid,
             boot_id: env.registry.boot_id().to_owned(),
@@ -65,6 +70,8 @@ impl Wish {
             credentials: self.credentials.clone(),
             settings: self.settings,
             only: Some(BTreeSet::new()),
+            time2wait: 0,
+            address: matches!(self.portal.host, Host::Name(_)).then(|| address.to_string()),
             luns: BTreeMap::new(),
         }
     }

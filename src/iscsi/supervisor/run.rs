@@ -1,12 +1,12 @@
 //! The supervisor's loop.
 //!
-//! One thread listens and decides; each task has a thread of its own, so that a target that does not answer holds up
-//! nobody else. Nothing is kept that a restart would miss: the registry says which sessions are ours, sysfs which of
-//! them have lost their connections.
+//! One thread listens and decides; tasks are done by threads that are there already ([`super::pool`]), so that a target
+//! that does not answer holds up nobody else. But for secrets, which are in a file at any rate, nothing is kept that a
+//! restart would miss: the registry says which sessions are ours, sysfs which of them have lost their connections.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,11 +16,13 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use thiserror::Error;
 
 use super::notify::Notifier;
+use super::pool::{Ended, Pool};
+use super::secrets::Secrets;
 use super::work::work;
 use crate::host::limit::Limit;
 use crate::host::netlink::control::{Control, ControlError, Heard};
 use crate::host::netlink::socket::Netlink;
-use crate::host::registry::{Lock, LockName, Phase, RegistryError};
+use crate::host::registry::{Lock, LockName, Phase, Record, RegistryError};
 use crate::host::sysfs::{self, State};
 use crate::protocol::interface::message::{Event, SessionId, conn_error};
 use crate::protocol::pdu::{Pdu, opcode};
@@ -34,9 +36,6 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a task has ended.
 const TASKS: Duration = Duration::from_millis(50);
-
-/// Stacks stay in memory, all of them.
-const WORKER_STACK: usize = 512 << 10;
 
 /// Why supervision ended, other than by a signal.
 #[derive(Debug, Error)]
@@ -69,9 +68,6 @@ pub enum SupervisorError {
 /// How long the lock is waited for. Logins take it for an instant to see whether there is a supervisor.
 const PROBE_WAIT: Duration = Duration::from_secs(2);
 
-/// A task of a session that has ended.
-type Ended = (SessionId, Outcome);
-
 /// A supervisor that has begun.
 pub struct Supervisor {
     env: Arc<Env<'static>>,
@@ -79,9 +75,12 @@ pub struct Supervisor {
     signals: SignalFd,
     notifier: Notifier,
     watch: Watch,
+    /// How often work hung.
+    hanging: usize,
     started: Instant,
+    pool: Pool,
     results: Receiver<Ended>,
-    to_results: Sender<Ended>,
+    secrets: Arc<Secrets>,
     _lock: Lock,
 }
 
@@ -90,7 +89,7 @@ impl Supervisor {
     ///
     /// # Errors
     /// If there is one already, or the kernel cannot be listened to.
-    pub fn start(env: Arc<Env<'static>>, kernel: Netlink) -> Result<Self, SupervisorError> {
+    pub fn start(mut env: Env<'static>, kernel: Netlink) -> Result<Self, SupervisorError> {
         let limit = Limit::new(PROBE_WAIT);
         let lock = env.registry.lock(&LockName::Supervisor, &limit).map_err(|error| match error {
             RegistryError::Locked { holders, .. } => SupervisorError::Running { holders },
@@ -103,15 +102,27 @@ impl Supervisor {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let signals = SignalFd::with_flags(&ends, flags).map_err(system("listen to signals"))?;
         let (to_results, results) = channel();
+        let no_thread = |error: std::io::Error| SupervisorError::System {
+            doing: "make a thread",
+            source: Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+        };
+        let secrets = Arc::new(Secrets::new().map_err(no_thread)?);
+        let kept = Arc::clone(&secrets);
+        env.secrets = Arc::new(move |path| kept.get(path));
+        let env = Arc::new(env);
+        let for_work = Arc::clone(&env);
+        let pool = Pool::new(Box::new(move |sid, task| work(&for_work, sid, task)), to_results);
         Ok(Self {
             env,
             kernel,
             signals,
             notifier: Notifier::from_environment(),
             watch: Watch::default(),
+            hanging: 0,
             started: Instant::now(),
+            pool,
             results,
-            to_results,
+            secrets,
             _lock: lock,
         })
     }
@@ -138,7 +149,7 @@ impl Supervisor {
                 next_look = self.now() + self.look_interval();
             }
             for (sid, task) in self.watch.start_due(self.now()) {
-                self.begin(sid, task);
+                self.pool.begin(sid, task);
             }
             self.wait(next_look)?;
             self.take_results();
@@ -149,20 +160,6 @@ impl Supervisor {
     /// Looking is what the watchdog hears of.
     fn look_interval(&self) -> Duration {
         self.notifier.watchdog_interval().map_or(LOOK, |interval| interval.min(LOOK))
-    }
-
-    fn begin(&mut self, sid: SessionId, task: Task) {
-        let (env, sender) = (Arc::clone(&self.env), self.to_results.clone());
-        let worker = move || {
-            // Nobody listens any more when the supervisor ends.
-            let _ = sender.send((sid, work(&env, sid, task)));
-        };
-        if let Err(error) =
-            std::thread::Builder::new().name(format!("session-{sid}")).stack_size(WORKER_STACK).spawn(worker)
-        {
-            tracing::warn!(%error, "no thread for a task");
-            self.watch.ended(sid, Outcome::Failed, self.now(), lot());
-        }
     }
 
     /// Time since the start.
@@ -178,16 +175,30 @@ impl Supervisor {
             match session {
                 Some(session) if record.phase == Phase::Up => {
                     count += 1;
-                    if session.state != State::LoggedIn {
-                        self.watch.take_up(record.sid, Task::Recover, self.now());
+                    if session.state == State::LoggedIn {
+                        record.credentials.iter().for_each(|path| self.secrets.refresh(path));
+                    } else {
+                        self.watch.take_up(record.sid, Task::Recover, self.now(), agreed_wait(&record));
                     }
                 }
                 Some(_) => {}
                 None => self.watch.forget(record.sid),
             }
         }
-        let status =
-            format!("STATUS={count} sessions, {} without a connection\nWATCHDOG=1", self.watch.count());
+        self.pool.prepare(count);
+        for (sid, task) in self.pool.hanging() {
+            self.hanging += 1;
+            tracing::error!(%sid, ?task, "work on the session hangs; others are not held up, and it is tried again");
+            self.watch.ended(sid, task, Outcome::Failed, self.now(), lot());
+        }
+        let hanging = match self.hanging {
+            0 => String::new(),
+            count => format!(", {count} times work hung"),
+        };
+        let status = format!(
+            "STATUS={count} sessions, {} without a connection{hanging}\nWATCHDOG=1",
+            self.watch.count()
+        );
         self.notifier.say(&status);
         Ok(())
     }
@@ -212,8 +223,14 @@ impl Supervisor {
     }
 
     fn take_results(&mut self) {
-        while let Ok((sid, outcome)) = self.results.try_recv() {
-            let failures = self.watch.ended(sid, outcome, self.now(), lot());
+        while let Ok((sid, task, outcome)) = self.results.try_recv() {
+            if outcome == Outcome::Refused
+                && let Some(path) = self.env.registry.record(sid).and_then(|record| record.credentials)
+            {
+                // They may be others by now.
+                self.secrets.read_again(&path);
+            }
+            let failures = self.watch.ended(sid, task, outcome, self.now(), lot());
             if failures > 0 && failures.is_multiple_of(20) {
                 tracing::error!(%sid, failures, "the session still has no connection");
             }
@@ -235,15 +252,19 @@ impl Supervisor {
 
     /// One event. Those of sessions that are not ours are for others.
     fn hear(&mut self, event: Event) {
-        let is_up = |sid| self.env.registry.record(sid).is_some_and(|record| record.phase == Phase::Up);
+        let up = |sid| self.env.registry.record(sid).filter(|record| record.phase == Phase::Up);
         match event {
-            Event::ConnError { sid, code } if is_up(sid) => {
-                tracing::warn!(%sid, code, "the connection is lost: {}", conn_error(code));
-                self.watch.take_up(sid, Task::Recover, self.now());
+            Event::ConnError { sid, code } => {
+                if let Some(record) = up(sid) {
+                    tracing::warn!(%sid, code, "the connection is lost: {}", conn_error(code));
+                    self.watch.take_up(sid, Task::Recover, self.now(), agreed_wait(&record));
+                }
             }
-            Event::Pdu { sid, pdu } if pdu.opcode() == opcode::ASYNC_MESSAGE && is_up(sid) => {
-                if let Some(task) = asked(sid, &pdu) {
-                    self.watch.take_up(sid, task, self.now());
+            Event::Pdu { sid, pdu } if pdu.opcode() == opcode::ASYNC_MESSAGE && up(sid).is_some() => {
+                match asked(sid, &pdu) {
+                    Some(Asked::For(task)) => self.watch.take_up(sid, task, self.now(), Duration::ZERO),
+                    Some(Asked::ToBeLeftAlone(wait)) => self.watch.announce(sid, wait),
+                    None => {}
                 }
             }
             Event::Destroyed(sid) => self.watch.forget(sid),
@@ -252,25 +273,40 @@ impl Supervisor {
     }
 }
 
+/// How long the target wants to be left alone when a connection is lost, as was agreed on at the login.
+fn agreed_wait(record: &Record) -> Duration {
+    Duration::from_secs(record.time2wait.into())
+}
+
+/// What a target says by an Asynchronous Message.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    /// Something is to be done now.
+    For(Task),
+    /// The connection will be dropped, and is not to be replaced before this is over.
+    ToBeLeftAlone(Duration),
+}
+
 /// What an Asynchronous Message asks for. Source: RFC 7143 section 11.9.1.
-fn asked(sid: SessionId, message: &Pdu) -> Option<Task> {
-    // AsyncEvent, and Parameter3: seconds.
-    let (event, seconds) = (message.header[36], u16::from_be_bytes([message.header[42], message.header[43]]));
+fn asked(sid: SessionId, message: &Pdu) -> Option<Asked> {
+    // AsyncEvent, Parameter2 and Parameter3: seconds.
+    let number = |at: usize| u16::from_be_bytes([message.header[at], message.header[at + 1]]);
+    let (event, wait, seconds) = (message.header[36], number(40), number(42));
     match event {
         // SCSI sense data: most likely that the list of LUNs has changed.
-        0 => Some(Task::Rescan),
+        0 => Some(Asked::For(Task::Rescan)),
         1 => {
             tracing::info!(%sid, seconds, "the target asks to be logged out of");
-            Some(Task::Relogin)
+            Some(Asked::For(Task::Relogin))
         }
-        // The connection, or all of them, will be dropped: then there is an event of that.
+        // The connection, or all of them, will be dropped: then there is an event of that. Parameter2 is Time2Wait.
         2 | 3 => {
-            tracing::info!(%sid, "the target is about to drop the connection");
-            None
+            tracing::info!(%sid, wait, "the target is about to drop the connection");
+            Some(Asked::ToBeLeftAlone(Duration::from_secs(wait.into())))
         }
         4 => {
             tracing::info!(%sid, seconds, "the target asks for a new negotiation");
-            Some(Task::Relogin)
+            Some(Asked::For(Task::Relogin))
         }
         event => {
             tracing::debug!(%sid, event, "an asynchronous message of no known meaning");
@@ -282,4 +318,27 @@ fn asked(sid: SessionId, message: &Pdu) -> Option<Task> {
 /// A number that nobody foresees.
 fn lot() -> u64 {
     getrandom::u64().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_says_what_is_to_be_done_and_how_long_to_stay_away() {
+        let said = |event: u8, two: u16, three: u16| {
+            let mut header = [0; 48];
+            (header[0], header[36]) = (opcode::ASYNC_MESSAGE, event);
+            header[40..42].copy_from_slice(&two.to_be_bytes());
+            header[42..44].copy_from_slice(&three.to_be_bytes());
+            asked(SessionId(1), &Pdu { header, data: Vec::new() })
+        };
+        assert_eq!(said(0, 0, 0), Some(Asked::For(Task::Rescan)));
+        assert_eq!(said(1, 9, 3), Some(Asked::For(Task::Relogin)));
+        assert_eq!(said(4, 0, 3), Some(Asked::For(Task::Relogin)));
+        for event in [2, 3] {
+            assert_eq!(said(event, 300, 7), Some(Asked::ToBeLeftAlone(Duration::from_secs(300))));
+        }
+        assert_eq!(said(250, 1, 1), None);
+    }
 }

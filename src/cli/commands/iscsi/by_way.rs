@@ -74,8 +74,9 @@ pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> 
     let record = env.registry.record(session.sid).filter(|record| record.is_of(session));
     match (record, via) {
         (Some(record), Via::Auto | Via::Native) => {
-            let _lock = env.registry.lock(&record.lock_name(), limit)?;
-            // While the lock was waited for, it may have been ended, or recovered.
+            let _luns = env.registry.lock(&record.luns_lock_name(), limit)?;
+            let _session = env.registry.lock(&record.lock_name(), limit)?;
+            // While the locks were waited for, it may have been ended, or recovered.
             let session = sysfs::session(&env.roots, session.sid);
             let record = env.registry.record(record.sid);
             if let (Some(session), Some(record)) = (session, record)

@@ -1,6 +1,7 @@
 //! The surroundings of the work on sessions, and its errors in the words of the command.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -15,7 +16,7 @@ use iscsi::host::netlink::control::{Control, ControlError};
 use iscsi::host::netlink::socket::{Listen, Netlink};
 use iscsi::host::registry::{LockName, REGISTRY, Registry, RegistryError};
 use iscsi::host::wire::Tcp;
-use iscsi::session::env::Env;
+use iscsi::session::env::{Env, from_file};
 use iscsi::session::error::{Kind, SessionError};
 use iscsi::session::usage;
 use sys::io::roots::Roots;
@@ -65,6 +66,7 @@ pub fn env(context: &Context) -> Result<Env<'static>, CliError> {
         registry: Registry::open(Path::new(REGISTRY))?,
         initiator: name,
         events: context.events(),
+        secrets: Arc::new(from_file),
         claim: usage::claim,
     })
 }

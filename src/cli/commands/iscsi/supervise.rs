@@ -1,7 +1,5 @@
 //! `thinvol iscsi supervise`.
 
-use std::sync::Arc;
-
 use clap::Args;
 
 use super::env::env;
@@ -31,7 +29,7 @@ impl SuperviseArgs {
     /// # Errors
     /// If there is a supervisor already, or the kernel cannot be listened to.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let env = Arc::new(env(context)?);
+        let env = env(context)?;
         let kernel = Netlink::open(Listen::Events).map_err(SessionError::from)?;
         // Its own memory may be on a disk that it has to bring back.
         let _locked = MemoryLocked::new();

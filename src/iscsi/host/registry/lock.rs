@@ -22,7 +22,15 @@ const RETRY: Duration = Duration::from_millis(5);
 pub enum LockName {
     /// The making of sessions: one at a time, until its record is written.
     Create,
-    /// One target at one portal.
+    /// The work on the LUNs of one target at one portal. It may wait for a connection that is lost, so whoever replaces
+    /// that does not need this lock. Who needs both takes this one first.
+    Luns {
+        /// The target's name.
+        target: String,
+        /// The portal.
+        portal: String,
+    },
+    /// The session to one target at one portal, and its connection.
     Session {
         /// The target's name.
         target: String,
@@ -36,12 +44,12 @@ pub enum LockName {
 impl LockName {
     /// Names are too long for file names, so a checksum stands for them. Two that share one wait for each other.
     fn file(&self) -> String {
+        let sum = |target: &str, portal: &str| crc::lvm(format!("{target}\n{portal}").as_bytes());
         match self {
             Self::Create => "create.lock".into(),
             Self::Supervisor => "supervisor.lock".into(),
-            Self::Session { target, portal } => {
-                format!("session-{:08x}.lock", crc::lvm(format!("{target}\n{portal}").as_bytes()))
-            }
+            Self::Luns { target, portal } => format!("luns-{:08x}.lock", sum(target, portal)),
+            Self::Session { target, portal } => format!("session-{:08x}.lock", sum(target, portal)),
         }
     }
 }
@@ -51,6 +59,7 @@ impl fmt::Display for LockName {
         match self {
             Self::Create => f.write_str("the making of iSCSI sessions"),
             Self::Supervisor => f.write_str("the supervision of iSCSI sessions"),
+            Self::Luns { target, portal } => write!(f, "the list of LUNs of {target} at {portal}"),
             Self::Session { target, portal } => write!(f, "the session to {target} at {portal}"),
         }
     }

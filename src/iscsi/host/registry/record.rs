@@ -44,6 +44,12 @@ pub struct Record {
     pub settings: Settings,
     /// The LUNs it was made for; all if there is no list.
     pub only: Option<BTreeSet<u64>>,
+    /// Seconds to be waited before a lost connection is replaced, as was agreed on.
+    #[serde(default)]
+    pub time2wait: u16,
+    /// The address the portal had: its name is not looked up again where that would wait for the very disk.
+    #[serde(default)]
+    pub address: Option<String>,
     /// What each logical unit was when it was attached.
     pub luns: BTreeMap<u64, Wwid>,
 }
@@ -52,6 +58,11 @@ impl Record {
     /// The lock that guards the session.
     pub fn lock_name(&self) -> LockName {
         LockName::Session { target: self.target.clone(), portal: self.portal.clone() }
+    }
+
+    /// The lock that guards the work on its LUNs.
+    pub fn luns_lock_name(&self) -> LockName {
+        LockName::Luns { target: self.target.clone(), portal: self.portal.clone() }
     }
 
     /// Whether this is the record of that session: made from nobody's address, and for the same target, unless it has

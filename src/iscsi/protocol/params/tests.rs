@@ -42,6 +42,9 @@ fn where_a_target_is_silent_the_defaults_hold() {
     assert_eq!(parameters.max_send_data_segment_length, 8192);
     assert_eq!((parameters.max_burst_length, parameters.first_burst_length), (262_144, 65_536));
     assert!(parameters.initial_r2t && parameters.immediate_data);
+    assert_eq!(parameters.default_time2wait, 2, "the default, though less is offered");
+    let (none, _) = negotiate(Offer::default(), b"DefaultTime2Wait=0\0").unwrap();
+    assert_eq!(none.default_time2wait, 0);
     let low = Offer { max_burst_length: 1024, first_burst_length: 4096, ..Offer::default() };
     let (parameters, _) = negotiate(low, b"FirstBurstLength=4096\0").unwrap();
     assert_eq!(parameters.first_burst_length, 1024, "unsolicited data never exceeds a burst");
@@ -57,8 +60,7 @@ fn results_the_offer_does_not_allow_are_refused_by_name() {
         ("MaxConnections=4", "1", "not a result the offer allows"),
         ("ErrorRecoveryLevel=1", "0", "not a result the offer allows"),
         ("DataPDUInOrder=No", "Yes", "not a result the offer allows"),
-        ("DefaultTime2Wait=1", "2", "not a result the offer allows"),
-        ("DefaultTime2Wait=3601", "2", "outside the range of the key"),
+        ("DefaultTime2Wait=3601", "0", "outside the range of the key"),
         ("MaxRecvDataSegmentLength=511", "262144", "outside the range of the key"),
         ("MaxBurstLength=+512", "16776192", "not a number"),
         ("ImmediateData=yes", "Yes", "neither Yes nor No"),
