@@ -56,6 +56,7 @@ fn always() -> Vec<Case> {
         cases::lvm_scan::CASES,
         cases::lvm_backup::CASES,
         cases::generated::CASES,
+        cases::host_settings::CASES,
         cases::volumes::CASES,
         cases::snapshots::CASES,
         cases::altered::CASES,

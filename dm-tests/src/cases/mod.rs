@@ -13,6 +13,7 @@ pub mod dm_stack;
 pub mod dm_udev;
 pub mod failing;
 pub mod generated;
+pub mod host_settings;
 pub mod iscsi_asked;
 pub mod iscsi_chap;
 pub mod iscsi_daemons;
