@@ -9,7 +9,7 @@ use crate::error::{EngineError, Kind};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvmUuid, VgName};
 use dm::kernel::ListedDevice;
-use lvm2::format::check::{Use, check, may_use};
+use lvm2::format::check::{Use, check, flaws, may_use};
 use lvm2::format::metadata::Metadata;
 use lvm2::host::scan::{Claim, ScanError, Scanner};
 use lvm2::host::store::assess::VgRef;
@@ -104,7 +104,11 @@ impl Opened {
     pub fn warnings(&self) -> Vec<String> {
         let quiet =
             |issue: &&StoreIssue| !matches!(issue, StoreIssue::Ignored { .. } | StoreIssue::Lagging { .. });
-        self.store.issues().iter().filter(quiet).map(in_words).collect()
+        let flaws = flaws(&self.metadata.vg);
+        let flaws = flaws
+            .iter()
+            .map(|flaw| format!("volume {} (it cannot be used)", flaw.in_group(&self.metadata.vg)));
+        self.store.issues().iter().filter(quiet).map(in_words).chain(flaws).collect()
     }
 
     /// Why that may not be done with it by the host with these system ids: another host may be using it, or which of

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::format::check::check;
+use crate::format::check::{check, flaws};
 use crate::format::edit::draft::Draft;
 use crate::format::edit::write::Writer;
 use crate::format::edit::{Edit, EditError, Stamp};
@@ -72,10 +72,12 @@ impl Metadata {
         if next.vg.seqno != seqno {
             return Err(EditError::Miswritten("the sequence number".into()));
         }
-        match check(&next.vg) {
-            broken if broken.is_empty() => Ok(next),
-            broken => Err(EditError::Invalid(broken)),
-        }
+        let mut broken = check(&next.vg);
+        // What was flawed before stays so; no change adds to it.
+        let (before, now) = (flaws(&self.vg), flaws(&next.vg));
+        let new = now.iter().filter(|flaw| !before.contains(flaw)).map(|flaw| flaw.in_group(&next.vg));
+        broken.extend(new);
+        if broken.is_empty() { Ok(next) } else { Err(EditError::Invalid(broken)) }
     }
 
     /// The text of this content two commits on, as it goes into a metadata area: what takes the next commit back. It is

@@ -200,6 +200,7 @@ impl Draft<'_> {
 
     /// Refuses volumes that take part in something thinvol does not plan with.
     pub(super) fn check_ordinary(&self, lv: &Lv, thin: &Thin, verb: &str) -> Result<(), Refusal> {
+        self.check_flawless(lv, verb)?;
         if let Some(merging) = self.index.merging(&lv.name) {
             return Err(Refusal::new(
                 RefusalKind::Unsupported,
@@ -218,6 +219,15 @@ impl Draft<'_> {
                 .hint("use lvm2's own commands for this volume"));
         }
         self.pool(&thin.pool).map(|_| ())
+    }
+
+    /// Refuses what lvm2 leaves in a text and no device can be made of.
+    pub(super) fn check_flawless(&self, lv: &Lv, verb: &str) -> Result<(), Refusal> {
+        self.index.flaw(&lv.name).map_or(Ok(()), |problem| {
+            Err(Refusal::new(RefusalKind::Corrupt, format!("cannot {verb} {}: {problem}", lv.name)).hint(
+                "the other volumes are not concerned; a corrected text can be restored with vgcfgrestore",
+            ))
+        })
     }
 
     pub(super) fn check_new_name(&self, name: &LvName) -> Result<(), Refusal> {

@@ -26,6 +26,7 @@ impl Draft<'_> {
             )));
         }
         self.check_allowed(lv)?;
+        self.check_flawless(lv, "activate")?;
         self.check_complete(lv)?;
         let mut what = "activated";
         if lv.has_flag("ACTIVATION_SKIP") && !ignore_skip {
@@ -86,7 +87,7 @@ impl Draft<'_> {
         let stacks = self.stacks();
         let volumes = self.vg().lvs.iter().filter(|lv| self.comes_with_all(lv, auto));
         for lv in volumes.collect::<Vec<_>>() {
-            if let Err(refusal) = self.check_complete(lv) {
+            if let Err(refusal) = self.check_flawless(lv, "activate").and_then(|()| self.check_complete(lv)) {
                 self.warnings.push(format!("{} is left as it is: {refusal}", lv.name));
                 continue;
             }
@@ -96,7 +97,11 @@ impl Draft<'_> {
             };
             match possible {
                 Ok(()) => self.activate(&lv.name, false)?,
-                Err(error @ (StackError::Unsupported { .. } | StackError::BuiltUpon { .. })) => {
+                Err(
+                    error @ (StackError::Unsupported { .. }
+                    | StackError::BuiltUpon { .. }
+                    | StackError::Name { .. }),
+                ) => {
                     self.warnings.push(format!("{} is left as it is: {error}", lv.name));
                 }
                 Err(error) => return Err(refuse(&error)),

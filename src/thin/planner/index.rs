@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base::ids::LvName;
+use lvm2::format::check::flaws;
 use lvm2::format::model::{Lv, Vg};
 
 /// The LVs of a volume group by name, and who was made from whom.
@@ -13,6 +14,8 @@ pub(super) struct Index<'a> {
     external_users: HashMap<&'a LvName, &'a LvName>,
     /// Both sides of each merge, with the volume that is being merged.
     merging: HashMap<&'a LvName, &'a LvName>,
+    /// LVs that must not be used, and why.
+    flawed: HashMap<LvName, String>,
 }
 
 impl<'a> Index<'a> {
@@ -22,6 +25,7 @@ impl<'a> Index<'a> {
             made_from: HashMap::new(),
             external_users: HashMap::new(),
             merging: HashMap::new(),
+            flawed: flaws(vg).into_iter().map(|flaw| (flaw.lv, flaw.problem)).collect(),
         };
         for lv in &vg.lvs {
             index.lvs.entry(&lv.name).or_insert(lv);
@@ -43,6 +47,11 @@ impl<'a> Index<'a> {
     /// The LV of that name.
     pub(super) fn lv(&self, name: &LvName) -> Option<&'a Lv> {
         self.lvs.get(name).copied()
+    }
+
+    /// Why that LV must not be used, if so.
+    pub(super) fn flaw(&self, name: &LvName) -> Option<&str> {
+        self.flawed.get(name).map(String::as_str)
     }
 
     /// The thin volumes whose LVM origin that is, in the order of the text.

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::Report;
-use crate::format::model::{Lv, Vg};
-use base::ids::LVM_NAME_MAX;
+use crate::format::model::Vg;
 
 /// Characters a tag may hold besides letters and digits. Source: lvm2 `lib/misc/lvm-string.c`
 /// (`validate_tag`).
@@ -35,9 +34,6 @@ pub(super) fn check(vg: &Vg, report: &mut Report<'_>) {
     for lv in &vg.lvs {
         let tags = lv.tags.iter().chain(lv.segments.iter().flat_map(|segment| &segment.tags));
         tags.filter(|tag| !valid_tag(tag)).for_each(|tag| report.lv(lv.name.as_str(), bad_tag(tag)));
-        if name_too_long(vg, lv) {
-            report.lv(lv.name.as_str(), "its name is too long for device-mapper together with the VG's");
-        }
     }
 }
 
@@ -51,16 +47,6 @@ pub fn valid_tag(tag: &str) -> bool {
 
 fn bad_tag(tag: &str) -> String {
     format!("LVM does not take the tag '{}'", tag.escape_default())
-}
-
-/// lvm2 wants `<vg>-<lv>` and three bytes to fit; device-mapper wants hyphens doubled and the layer's suffix
-/// to.
-fn name_too_long(vg: &Vg, lv: &Lv) -> bool {
-    let (vg, name) = (vg.name.as_str(), lv.name.as_str());
-    let hyphens = vg.matches('-').count() + name.matches('-').count();
-    let suffix = if lv.thin_pool().is_some() { "-tpool".len() } else { 0 };
-    let length = vg.len() + name.len();
-    length + 3 > LVM_NAME_MAX || length + hyphens + "-".len() + suffix > LVM_NAME_MAX
 }
 
 /// What occurs more than once, each once.

@@ -1,6 +1,6 @@
 //! Tests of the rules: each is broken once in a text that lvm2 wrote, and named.
 
-use super::{Use, check, may_use};
+use super::{Use, check, flaws, may_use};
 use crate::format::model::Vg;
 use crate::format::text::Document;
 
@@ -23,12 +23,6 @@ fn what_lvm2_wrote_keeps_the_rules() {
 
 #[test]
 fn each_broken_rule_is_named() {
-    let long = format!("{} {{\nid = \"16a7eP", "n".repeat(123));
-    let long_says =
-        format!("vgt/{}: its name is too long for device-mapper together with the VG's", "n".repeat(123));
-    let hyphens = format!("{} {{\nid = \"16a7eP", "n-".repeat(45));
-    let hyphens_say =
-        format!("vgt/{}: its name is too long for device-mapper together with the VG's", "n-".repeat(45));
     let cases = [
         ("extent_size = 8192", "extent_size = 0", "VG vgt: its extent size is zero"),
         ("pv1 {", "pv0 {", "PV pv0 of vgt: its key is used twice"),
@@ -39,8 +33,6 @@ fn each_broken_rule_is_named() {
             "VG vgt: LV UUID 16a7eP-6C9P-Yu6p-6F6V-aMIU-FkOx-4UcgFG is used twice",
         ),
         ("\"owner=vm-100\"", "\"-x\"", "vgt/t1: LVM does not take the tag '-x'"),
-        ("lin {\nid = \"16a7eP", &long, &long_says),
-        ("lin {\nid = \"16a7eP", &hyphens, &hyphens_say),
         ("start_extent = 6", "start_extent = 7", "vgt/pool_tdata: a segment starts at extent 7, not at 6"),
         (
             "stripes = [\n\"pv0\", 4,",
@@ -68,7 +60,6 @@ fn each_broken_rule_is_named() {
             "vgt/pool: its chunk size of 129 sectors is not a multiple of 128 sectors up to 2097152",
         ),
         ("thin_pool = \"pool\"", "thin_pool = \"lin\"", "vgt/t1: its pool lin is no thin pool"),
-        ("device_id = 2", "device_id = 1", "vgt/s1: it has device id 1 in pool pool, as has t1"),
         ("device_id = 2", "device_id = 0", "vgt/s1: it has device id 0, which means none"),
         ("origin = \"t1\"", "origin = \"gone\"", "vgt/s1: its origin gone is no thin volume here"),
         ("origin = \"t1\"", "merge = \"s1\"", "vgt/s1: it is its own merge target"),
@@ -173,4 +164,34 @@ fn each_use_asks_more_than_the_one_before() {
             assert_eq!(allowed, most.is_some_and(|most| usage <= most), "{to}: {usage:?}");
         }
     }
+}
+
+/// What makes one volume unusable leaves the group readable, as for lvm2.
+#[test]
+fn a_flaw_of_one_volume_is_its_own() {
+    let long = format!("{} {{\nid = \"16a7eP", "n".repeat(123));
+    let hyphens = format!("{} {{\nid = \"16a7eP", "n-".repeat(45));
+    let too_long = "its name is too long for device-mapper together with the VG's";
+    let (long_name, hyphens_name) = ("n".repeat(123), "n-".repeat(45));
+    let cases = [
+        ("lin {\nid = \"16a7eP", long.as_str(), vec![(long_name.as_str(), too_long)]),
+        ("lin {\nid = \"16a7eP", hyphens.as_str(), vec![(hyphens_name.as_str(), too_long)]),
+        (
+            "device_id = 2",
+            "device_id = 1",
+            vec![
+                ("t1", "it has device id 1 in pool pool, as has s1"),
+                ("s1", "it has device id 1 in pool pool, as has t1"),
+            ],
+        ),
+    ];
+    for (from, to, expected) in cases {
+        let vg = changed(from, to);
+        assert_eq!(check(&vg), [], "{to}");
+        let found = flaws(&vg);
+        let found: Vec<(&str, &str)> =
+            found.iter().map(|flaw| (flaw.lv.as_str(), flaw.problem.as_str())).collect();
+        assert_eq!(found, expected, "{to}");
+    }
+    assert_eq!(flaws(&vg(DISK)), []);
 }

@@ -21,7 +21,7 @@ struct Index<'a> {
 
 pub(super) fn check(vg: &Vg, report: &mut Report<'_>) {
     let index = Index::new(vg);
-    let mut ids: HashMap<&LvName, HashMap<ThinId, &LvName>> = HashMap::new();
+    let mut ids: HashMap<&LvName, Vec<(ThinId, &LvName)>> = HashMap::new();
     for lv in &vg.lvs {
         let name = lv.name.as_str();
         let special = |kind: &SegmentKind| matches!(kind, SegmentKind::Thin(_) | SegmentKind::ThinPool(_));
@@ -33,16 +33,11 @@ pub(super) fn check(vg: &Vg, report: &mut Report<'_>) {
         }
         if let Some(thin) = lv.thin() {
             check_thin(lv, thin, &index, report);
-            let taken = ids.entry(&thin.pool).or_default().insert(thin.device_id, &lv.name);
-            if let Some(other) = taken {
-                let (id, pool) = (thin.device_id, &thin.pool);
-                report.lv(name, format!("it has device id {id} in pool {pool}, as has {other}"));
-            }
+            ids.entry(&thin.pool).or_default().push((thin.device_id, &lv.name));
         }
     }
     for (lv, pool) in vg.pools() {
-        let none = HashMap::new();
-        check_messages(lv, pool, ids.get(&lv.name).unwrap_or(&none), report);
+        check_messages(lv, pool, ids.get(&lv.name).map_or(&[], Vec::as_slice), report);
     }
 }
 
@@ -132,9 +127,13 @@ fn check_thin(lv: &Lv, thin: &Thin, index: &Index<'_>, report: &mut Report<'_>) 
     }
 }
 
-fn check_messages(lv: &Lv, pool: &ThinPool, ids: &HashMap<ThinId, &LvName>, report: &mut Report<'_>) {
+fn check_messages(lv: &Lv, pool: &ThinPool, volumes: &[(ThinId, &LvName)], report: &mut Report<'_>) {
     let name = lv.name.as_str();
-    let members: HashMap<&LvName, ThinId> = ids.iter().map(|(id, lv)| (*lv, *id)).collect();
+    if pool.messages.is_empty() {
+        return;
+    }
+    let ids: HashMap<ThinId, &LvName> = volumes.iter().copied().collect();
+    let members: HashMap<&LvName, ThinId> = volumes.iter().map(|(id, lv)| (*lv, *id)).collect();
     let creates = pool.messages.iter().filter_map(|message| match message {
         PoolMessage::Create(lv) => Some(lv),
         PoolMessage::Delete(_) => None,

@@ -84,15 +84,4 @@ pub enum LabelError {
         /// The rule it breaks.
         why: String,
     },
-    /// Two valid labels: which one the device means cannot be told.
-    #[error(
-        "sectors {first} and {second} both hold a valid label; erase the stale one \
-         (by default the label is in sector 1)"
-    )]
-    Second {
-        /// Where the first is.
-        first: u64,
-        /// Where the second is.
-        second: u64,
-    },
 }

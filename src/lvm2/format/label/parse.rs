@@ -16,10 +16,10 @@ const MDA_MIN_BYTES: u64 = 2 * SECTOR_BYTES;
 /// `device_size` bytes, or `None` where
 /// no sector starts like a label.
 ///
-/// As in lvm2, a damaged label counts for nothing where another sector has a valid one.
+/// As in lvm2, a damaged label counts for nothing where another sector has a valid one, and of valid ones the first.
 ///
 /// # Errors
-/// If the only label is damaged, if there are two, or if a list or an area in it is not where it can be.
+/// If the only label is damaged, or if a list or an area in it is not where it can be.
 pub fn find_label(window: &[u8], device_size: Bytes) -> Result<Option<PvLabel>, LabelError> {
     let mut valid: Option<(u64, LabelHeader, &[u8])> = None;
     let mut damaged = None;
@@ -28,10 +28,7 @@ pub fn find_label(window: &[u8], device_size: Bytes) -> Result<Option<PvLabel>, 
             None => {}
             Some(Err(error)) => damaged = damaged.or(Some(error)),
             Some(Ok(header)) => {
-                if let Some((first, ..)) = valid {
-                    return Err(LabelError::Second { first, second: sector });
-                }
-                valid = Some((sector, header, bytes));
+                valid = valid.or(Some((sector, header, bytes)));
             }
         }
     }
@@ -40,6 +37,13 @@ pub fn find_label(window: &[u8], device_size: Bytes) -> Result<Option<PvLabel>, 
         (None, Some(error)) => Err(error),
         (None, None) => Ok(None),
     }
+}
+
+/// The sector of a second valid label, which nobody uses.
+pub fn second_label(window: &[u8]) -> Option<u64> {
+    let sectors = (0..).zip(window.chunks_exact(LABEL_BYTES).take(SCAN_SECTORS));
+    let valid = sectors.filter(|(sector, bytes)| matches!(check_header(*sector, bytes), Some(Ok(_))));
+    valid.map(|(sector, _)| sector).nth(1)
 }
 
 /// The header of the label in `bytes`, or `None` if they do not start like one.

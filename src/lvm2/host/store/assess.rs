@@ -97,6 +97,11 @@ pub fn assess(sources: &[Source], vg: &VgRef) -> Result<Assessment, StoreError> 
             continue;
         }
         found.push((pv_id, device));
+        issues.extend(pv.second_label.map(|ignored| StoreIssue::SecondLabel {
+            device: device.to_owned(),
+            used: pv.label.label_sector,
+            ignored,
+        }));
         for (mda, read) in pv.mdas.iter().enumerate() {
             let issue = area_issue(device, read, &newest);
             if matches!(issue, None | Some(StoreIssue::Lagging { .. })) {

@@ -98,6 +98,16 @@ pub enum StoreIssue {
         /// The other volume group.
         vg: VgName,
     },
+    /// A device has two labels. The first counts, as for lvm2.
+    #[error("{device} has two labels; the one in sector {used} counts, the one in sector {ignored} does not")]
+    SecondLabel {
+        /// The device.
+        device: String,
+        /// The sector of the label that counts.
+        used: u64,
+        /// The sector of the other one.
+        ignored: u64,
+    },
     /// A device still has an old text of this group, which has removed it meanwhile.
     #[error(
         "{device} was removed from volume group {vg} while it was absent (it has text {seqno}); run \
@@ -128,7 +138,8 @@ impl StoreIssue {
             | Self::Damaged { .. }
             | Self::Lagging { .. }
             | Self::Ignored { .. }
-            | Self::Outdated { .. } => false,
+            | Self::Outdated { .. }
+            | Self::SecondLabel { .. } => false,
         }
     }
 

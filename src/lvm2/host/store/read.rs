@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::summary::{SummaryError, TextCopy, TextPool};
 use crate::format::label::error::LabelError;
 use crate::format::label::layout::{Area, PvLabel, SCAN_BYTES};
-use crate::format::label::parse::find_label;
+use crate::format::label::parse::{find_label, second_label};
 use crate::format::mda::header::{HEADER_LEN, MdaError, MdaHeader};
 use crate::format::mda::ring::TextLocn;
 use sys::io::block::BlockDev;
@@ -85,6 +85,8 @@ pub struct PvRead {
     pub label: PvLabel,
     /// Its metadata areas, in the label's order.
     pub mdas: Vec<MdaRead>,
+    /// The sector of another label, which does not count.
+    pub second_label: Option<u64>,
 }
 
 /// Reads a device; `None` if it has no label. Texts seen before are taken from `pool`.
@@ -97,7 +99,7 @@ pub fn read_device(device: &dyn BlockDev, pool: &mut TextPool) -> Result<Option<
     device.read_at(0, &mut window).map_err(|error| DeviceError::Io(Arc::new(error)))?;
     let Some(label) = find_label(&window, device.size())? else { return Ok(None) };
     let mdas = label.metadata_areas.iter().map(|area| read_area(device, *area, pool)).collect();
-    Ok(Some(PvRead { label, mdas }))
+    Ok(Some(PvRead { label, mdas, second_label: second_label(&window) }))
 }
 
 /// Reads one metadata area, again if it seems damaged and is not twice the same.

@@ -1,0 +1,54 @@
+//! What makes a single LV unusable, and says nothing against the others. lvm2 reads such a group, too.
+
+use std::collections::HashMap;
+
+use base::ids::{LVM_NAME_MAX, LvName, ThinId};
+
+use super::Violation;
+use crate::format::model::{Lv, Vg};
+
+/// An LV that must not be used, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The LV.
+    pub lv: LvName,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl Flaw {
+    /// The same as what is wrong with the group.
+    pub fn in_group(&self, vg: &Vg) -> Violation {
+        Violation { object: format!("{}/{}", vg.name, self.lv), problem: self.problem.clone() }
+    }
+}
+
+/// The LVs of a group that must not be used, in the order of the text. Linear in its size.
+pub fn flaws(vg: &Vg) -> Vec<Flaw> {
+    let mut owners: HashMap<(&LvName, ThinId), Vec<&LvName>> = HashMap::new();
+    for (lv, thin) in vg.lvs.iter().filter_map(|lv| Some((lv, lv.thin()?))) {
+        owners.entry((&thin.pool, thin.device_id)).or_default().push(&lv.name);
+    }
+    let shared = |lv: &Lv| {
+        let thin = lv.thin()?;
+        let other = owners.get(&(&thin.pool, thin.device_id))?.iter().find(|other| ***other != lv.name)?;
+        let (id, pool) = (thin.device_id, &thin.pool);
+        Some(format!("it has device id {id} in pool {pool}, as has {other}"))
+    };
+    let problem = |lv: &Lv| {
+        let long = "its name is too long for device-mapper together with the VG's";
+        name_too_long(vg, lv).then(|| long.to_owned()).or_else(|| shared(lv))
+    };
+    let flaw = |lv: &Lv| Some(Flaw { problem: problem(lv)?, lv: lv.name.clone() });
+    vg.lvs.iter().filter_map(flaw).collect()
+}
+
+/// lvm2 wants `<vg>-<lv>` and three bytes to fit; device-mapper wants hyphens doubled and the layer's suffix
+/// to.
+fn name_too_long(vg: &Vg, lv: &Lv) -> bool {
+    let (vg, name) = (vg.name.as_str(), lv.name.as_str());
+    let hyphens = vg.matches('-').count() + name.matches('-').count();
+    let suffix = if lv.thin_pool().is_some() { "-tpool".len() } else { 0 };
+    let length = vg.len() + name.len();
+    length + 3 > LVM_NAME_MAX || length + hyphens + "-".len() + suffix > LVM_NAME_MAX
+}
