@@ -55,6 +55,7 @@ fn always() -> Vec<Case> {
         cases::lvm_locks::CASES,
         cases::lvm_scan::CASES,
         cases::lvm_backup::CASES,
+        cases::external_origins::CASES,
         cases::generated::CASES,
         cases::host_settings::CASES,
         cases::volumes::CASES,

@@ -149,6 +149,7 @@ impl Scope {
             self.pools.insert(name.clone());
         }
         self.pools.extend(lv.thin().map(|thin| thin.pool.clone()));
+        self.lvs.extend(lv.thin().and_then(|thin| thin.external_origin.clone()));
         self.lvs.insert(name.clone());
     }
 }
@@ -170,8 +171,10 @@ impl Observer<'_> {
         }
         let by_uuid: BTreeMap<&DmUuid, &ListedDevice> =
             listed.iter().filter_map(|device| Some((device.uuid.as_ref()?, device))).collect();
+        let externals = external_origins(self.vg);
         for lv in self.vg.lvs.iter().filter(|lv| scope.all || scope.lvs.contains(&lv.name)) {
-            for layer in layers(lv) {
+            let real = externals.contains(&lv.name).then_some(&Layer::Real);
+            for layer in layers(lv).iter().chain(real) {
                 self.look_at(&by_uuid, &DmUuid::of_lv(&self.vg.id, &lv.id, *layer), &mut observed)?;
             }
             if lv.thin().is_some() && (scope.all_tables || scope.tables.contains(&lv.name)) {
@@ -309,6 +312,10 @@ fn makes_device(request: &Request) -> bool {
         | Request::Deactivate { .. }
         | Request::DeactivateAll => false,
     }
+}
+
+fn external_origins(vg: &Vg) -> BTreeSet<&LvName> {
+    vg.lvs.iter().filter_map(|lv| lv.thin()?.external_origin.as_ref()).collect()
 }
 
 /// The layers in which an LV can have a device, apart from a pool's target.

@@ -1,7 +1,7 @@
 //! The devices LVM builds for a volume, from the metadata alone: names, uuids, tables, order.
 //! Source: lvm2 `lib/activate/dev_manager.c`, `libdm/libdm-deptree.c`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use thiserror::Error;
@@ -13,6 +13,7 @@ use lvm2::format::edit::NewThin;
 use lvm2::format::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
 use lvm2::format::volume_list::{Listed, VolumeLists};
 
+mod external;
 mod read_ahead;
 mod show;
 mod table;
@@ -78,6 +79,8 @@ pub enum TargetSpec {
         pool: DevRef,
         /// Its id in the pool.
         id: ThinId,
+        /// The device that chunks which were never written are read from, if there is one.
+        external: Option<DevRef>,
     },
 }
 
@@ -184,6 +187,8 @@ pub struct Stacks<'a> {
     autoextend_threshold: u32,
     /// Volumes that segments of a kind thinvol does not know name, with a volume that has such a segment.
     built_upon: HashMap<&'a str, &'a LvName>,
+    /// Volumes that thin volumes read from what they do not hold.
+    external_origins: HashSet<&'a LvName>,
     /// The volume lists of lvm.conf: they decide what is read-only.
     lists: Option<&'a VolumeLists>,
     /// What the physical volumes read ahead, by their keys.
@@ -197,7 +202,9 @@ impl<'a> Stacks<'a> {
     /// percent: it decides the low water mark.
     pub fn new(vg: &'a Vg, autoextend_threshold: u32) -> Self {
         let mut built_upon = HashMap::new();
+        let mut external_origins = HashSet::new();
         for lv in &vg.lvs {
+            external_origins.extend(lv.thin().and_then(|thin| thin.external_origin.as_ref()));
             for segment in &lv.segments {
                 if let SegmentKind::Opaque { references, .. } = &segment.kind {
                     references.iter().for_each(|name| {
@@ -206,7 +213,15 @@ impl<'a> Stacks<'a> {
                 }
             }
         }
-        Self { vg, autoextend_threshold, built_upon, lists: None, pvs_read_ahead: None, no_read_ahead: false }
+        Self {
+            vg,
+            autoextend_threshold,
+            built_upon,
+            external_origins,
+            lists: None,
+            pvs_read_ahead: None,
+            no_read_ahead: false,
+        }
     }
 
     /// The same, with volumes read-only as these lists say.
@@ -259,7 +274,7 @@ impl<'a> Stacks<'a> {
             .ok_or_else(|| StackError::Overflow { lv: lv.name.clone() })
     }
 
-    /// The device of a plain volume: linear, striped or thin.
+    /// The device of a plain volume: linear, striped, thin, or an external origin over its real device.
     ///
     /// # Errors
     /// If it is made of anything else.
@@ -272,16 +287,16 @@ impl<'a> Stacks<'a> {
                 let unsupported = |segtype: &str| {
                     Err(StackError::Unsupported { lv: lv.name.clone(), segtype: segtype.to_owned() })
                 };
-                if thin.external_origin.is_some() {
-                    return unsupported("thin with an external origin");
-                }
                 if thin.merge.is_some() {
                     return unsupported("thin with a pending merge");
                 }
                 let pool = DevRef::Device(self.name(&thin.pool, Layer::Tpool)?);
-                let target = TargetSpec::Thin { length: self.length(lv)?, pool, id: thin.device_id };
+                let external = self.external(&lv.name, thin.external_origin.as_ref())?;
+                let target =
+                    TargetSpec::Thin { length: self.length(lv)?, pool, id: thin.device_id, external };
                 self.visible(lv, vec![target])
             }
+            None if self.is_external_origin(&lv.name) => self.visible(lv, vec![self.over_real(lv)?]),
             None => self.visible(lv, self.mapped(lv)?),
         }
     }
@@ -307,11 +322,12 @@ impl<'a> Stacks<'a> {
         let length = new.extents.to_sectors(self.vg.extent_size);
         let length = length.ok_or_else(|| StackError::Overflow { lv: new.name.clone() })?;
         let pool = DevRef::Device(self.name(&new.pool, Layer::Tpool)?);
+        let external = self.external(&new.name, new.external_origin.as_ref())?;
         Ok(DeviceSpec {
             lv: new.name.clone(),
             name: self.name(&new.name, Layer::Plain)?,
             uuid: DmUuid::of_lv(&self.vg.id, &new.id, Layer::Plain),
-            targets: vec![TargetSpec::Thin { length, pool, id: new.device_id }],
+            targets: vec![TargetSpec::Thin { length, pool, id: new.device_id, external }],
             read_only: new.read_only || self.is_read_only(&new.name, &new.tags),
             role: Role::Visible,
             minor: None,

@@ -11,6 +11,7 @@ pub mod dm_errno;
 pub mod dm_guard;
 pub mod dm_stack;
 pub mod dm_udev;
+pub mod external_origins;
 pub mod failing;
 pub mod generated;
 pub mod host_settings;

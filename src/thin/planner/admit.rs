@@ -87,7 +87,7 @@ impl Draft<'_> {
         let id = self.take_id(pool_name, ids)?;
         let change = self.change(pool_name)?;
         change.maximum = change.maximum.max(Some(id));
-        let thin = self.record((pool_name, pool), extents, id, None, wanted)?;
+        let thin = self.record((pool_name, pool), (extents, id), None, wanted)?;
         self.add(thin, true, wanted.activate, "created")
     }
 
@@ -108,7 +108,7 @@ impl Draft<'_> {
         let (_, pool) = self.pool(&source.pool)?;
         let id = self.snap_of(&source, freeze)?;
         let thin =
-            self.record((&source.pool, pool), source.extents, id, Some((origin, source.uuid)), wanted)?;
+            self.record((&source.pool, pool), (source.extents, id), Some((origin, &source)), wanted)?;
         self.add(thin, false, wanted.activate, &format!("snapshot of {origin}"))
     }
 
@@ -139,6 +139,7 @@ impl Draft<'_> {
                 id: thin.device_id,
                 extents: thin.extents,
                 active: None,
+                external_origin: thin.external_origin.clone(),
             });
         }
         let (lv, thin) = self.thin(origin)?;
@@ -152,6 +153,7 @@ impl Draft<'_> {
             id: rolled_back.unwrap_or(thin.device_id),
             extents: self.extents(lv),
             active: active.filter(|_| rolled_back.is_none()),
+            external_origin: thin.external_origin.clone(),
         })
     }
 
@@ -165,10 +167,7 @@ impl Draft<'_> {
                 .hint("leave the change out"));
         }
         self.check_ordinary(lv, thin, "remove")?;
-        if let Some(user) = self.index.external_user(name) {
-            return Err(Refusal::rule(format!("{name} is the external origin of {user}"))
-                .hint(format!("remove {user} first")));
-        }
+        self.check_no_external_user(lv, "remove")?;
         let device = self.unused_device(lv)?;
         let change = self.change(&thin.pool)?;
         change.removals.push(Removal { name: name.clone(), device });
@@ -230,6 +229,17 @@ impl Draft<'_> {
         })
     }
 
+    /// Refuses to change what other volumes read from.
+    pub(super) fn check_no_external_user(&self, lv: &Lv, verb: &str) -> Result<(), Refusal> {
+        self.index.external_user(&lv.name).map_or(Ok(()), |user| {
+            Err(Refusal::rule(format!(
+                "cannot {verb} {}: it is the external origin of {user}, which reads from it what it does not hold",
+                lv.name
+            ))
+            .hint(format!("remove {user} first")))
+        })
+    }
+
     pub(super) fn check_new_name(&self, name: &LvName) -> Result<(), Refusal> {
         LvName::for_new_volume(name.as_str()).map_err(|error| Refusal::rule(error.to_string()))?;
         let vg = self.vg();
@@ -277,9 +287,8 @@ impl Draft<'_> {
     fn record(
         &mut self,
         (pool_name, pool): (&LvName, &ThinPool),
-        extents: Extents,
-        device_id: ThinId,
-        origin: Option<(&LvName, LvmUuid)>,
+        (extents, device_id): (Extents, ThinId),
+        origin: Option<(&LvName, &Origin)>,
         wanted: &Wanted<'_>,
     ) -> Result<NewThin, Refusal> {
         let id: LvmUuid = self.uuid()?;
@@ -290,7 +299,8 @@ impl Draft<'_> {
             id,
             read_only: wanted.read_only,
             flags: flags.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect(),
-            tags: origin.map_or_else(|| wanted.tags.to_vec(), |(_, uuid)| complete_tags(wanted.tags, &uuid)),
+            tags: origin
+                .map_or_else(|| wanted.tags.to_vec(), |(_, origin)| complete_tags(wanted.tags, &origin.uuid)),
             creation_time: stamp.time,
             creation_host: stamp.host.clone(),
             extents,
@@ -298,7 +308,8 @@ impl Draft<'_> {
             transaction_id: pool.transaction_id,
             device_id,
             origin: origin.map(|(name, _)| name.clone()),
-            external_origin: None,
+            // What the snapshot does not hold it reads from where its origin does.
+            external_origin: origin.and_then(|(_, origin)| origin.external_origin.clone()),
         })
     }
 
@@ -348,4 +359,6 @@ pub(super) struct Origin {
     pub extents: Extents,
     /// Its device, if it is active and is to be suspended.
     pub active: Option<DmName>,
+    /// The volume that provides what was never written to it.
+    pub external_origin: Option<LvName>,
 }

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use crate::plan::Outcome;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::request::{Attributes, NewSize};
 use base::ids::LvName;
 use base::units::size::Rounded;
@@ -17,6 +17,7 @@ impl<'a> Draft<'a> {
     /// new end keeps its chunks.
     pub(super) fn resize(&mut self, name: &LvName, size: NewSize, shrink: bool) -> Result<(), Refusal> {
         let lv = self.ordinary(name, "resize")?;
+        self.check_no_external_user(lv, "resize")?;
         let (before, extent) = (self.extents(lv), self.vg().extent_size);
         let wanted = match size {
             NewSize::To(size) => Some(size),
@@ -64,6 +65,7 @@ impl<'a> Draft<'a> {
     /// Gives a volume another name. What names it as its origin follows.
     pub(super) fn rename(&mut self, name: &LvName, to: &LvName) -> Result<(), Refusal> {
         let lv = self.ordinary(name, "rename")?;
+        self.check_no_external_user(lv, "rename")?;
         if name == to {
             return self.outcome(lv, "has that name already".into());
         }
@@ -87,6 +89,9 @@ impl<'a> Draft<'a> {
     pub(super) fn modify(&mut self, name: &LvName, attributes: &Attributes) -> Result<(), Refusal> {
         let lv = self.ordinary(name, "change")?;
         let Attributes { read_only, skip_activation, autoactivate, add_tags, remove_tags } = attributes;
+        if *read_only == Some(false) {
+            self.check_no_external_user(lv, "change")?;
+        }
         if *read_only == Some(true) && lv.is_writable() {
             // Whoever has it open goes on writing.
             self.unused_device(lv)?;
@@ -118,14 +123,20 @@ impl<'a> Draft<'a> {
     /// Puts a copy of a snapshot in the place of what a volume holds.
     pub(super) fn roll_back(&mut self, name: &LvName, to: &LvName) -> Result<(), Refusal> {
         let lv = self.ordinary(name, "roll back")?;
+        self.check_no_external_user(lv, "roll back")?;
         let Some(thin) = lv.thin() else { return Ok(()) };
         if self.altered.get(&lv.name).is_some_and(|altered| altered.rolled_back.is_some()) {
             return Err(Refusal::rule(format!("{name} is rolled back twice by the same batch")));
         }
-        if let Some(user) = self.index.external_user(&lv.name) {
-            return Err(Refusal::rule(format!("{name} is the external origin of {user}")));
-        }
         let source = self.source(to, "roll back to")?;
+        if source.external_origin != thin.external_origin {
+            // Its unwritten parts would be read from elsewhere.
+            return Err(Refusal::new(
+                RefusalKind::Unsupported,
+                format!("{name} and {to} do not have the same external origin"),
+            )
+            .hint(format!("take a clone of {to} instead")));
+        }
         if source.pool != thin.pool {
             return Err(Refusal::rule(format!("{to} is in pool {}, {name} in {}", source.pool, thin.pool)));
         }

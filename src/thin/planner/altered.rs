@@ -81,6 +81,9 @@ impl Sequence<'_, '_> {
                 }
                 self.take_down(&old);
                 self.release_of(lv)?;
+                if let Some(ground) = self.ground_of(lv) {
+                    self.step_off(&ground, 1)?;
+                }
                 self.reshaping.down.insert(name.clone());
             }
         }
@@ -116,8 +119,10 @@ impl Sequence<'_, '_> {
         for name in draft.altered.keys().filter(|name| !draft.deactivate.contains(name)) {
             let Some((_, new)) = self.reshaping.devices.get(name).cloned() else { continue };
             if self.reshaping.down.contains(name) {
+                let lv = draft.before(name)?;
+                self.stand(lv)?;
                 self.bring_up(new)?;
-                self.hold_of(draft.before(name)?)?;
+                self.hold_of(lv)?;
             }
         }
         Ok(())

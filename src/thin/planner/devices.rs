@@ -123,7 +123,10 @@ impl Draft<'_> {
             Some(pool) => stacks.pool(lv, pool).is_ok_and(|stack| {
                 [&stack.pool, &stack.tpool].iter().any(|spec| self.observed.device(&spec.uuid).is_some())
             }),
-            None => stacks.volume(lv).is_ok_and(|spec| self.observed.device(&spec.uuid).is_some()),
+            None => [stacks.volume(lv), stacks.real(lv)]
+                .iter()
+                .flatten()
+                .any(|spec| self.observed.device(&spec.uuid).is_some()),
         }
     }
 

@@ -7,6 +7,7 @@ mod change;
 mod complete;
 mod devices;
 mod draft;
+mod grounds;
 mod index;
 mod mismatch;
 mod order;

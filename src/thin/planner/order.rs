@@ -33,6 +33,7 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     sequence.deactivations()?;
     sequence.activations()?;
     sequence.stop_idle_pools()?;
+    sequence.leave_idle_grounds()?;
     sequence.zero()?;
     let mut plan = sequence.plan;
     plan.outcomes = draft.outcomes;
@@ -65,6 +66,8 @@ pub(super) struct Sequence<'d, 'a> {
     pub freed: BTreeSet<DmName>,
     /// Pools the plan started or took users from, with what will be open on their target.
     pub users: BTreeMap<LvName, u32>,
+    /// The same for the real devices of external origins.
+    pub grounds: BTreeMap<LvName, u32>,
     /// The devices of volumes that stay and change.
     pub reshaping: Reshaping,
 }
@@ -79,6 +82,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
             running: BTreeSet::new(),
             freed: BTreeSet::new(),
             users: BTreeMap::new(),
+            grounds: BTreeMap::new(),
             reshaping: Reshaping::default(),
         }
     }
@@ -151,6 +155,9 @@ impl<'d, 'a> Sequence<'d, 'a> {
                 if let Some(spec) = &removal.device {
                     self.take_down(spec);
                     self.release(name)?;
+                    if let Some(ground) = self.ground_of(self.draft.before(&removal.name)?) {
+                        self.step_off(&ground, 1)?;
+                    }
                 }
             }
         }
@@ -250,6 +257,9 @@ impl<'d, 'a> Sequence<'d, 'a> {
             for new in change.new.iter().filter(|new| new.activate) {
                 let spec = self.draft.stacks().new_volume(&new.thin);
                 let spec = spec.map_err(|error| super::devices::refuse(&error))?;
+                if let Some(origin) = &new.thin.external_origin {
+                    self.stand_on(origin)?;
+                }
                 self.bring_up(spec)?;
                 self.hold(name)?;
             }

@@ -157,7 +157,11 @@ impl Sequence<'_, '_> {
                 (Some(pool), _) => self.deactivate_pool(lv, pool)?,
                 (None, thin) => {
                     let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
-                    if let Some(device) = self.draft.observed.device(&spec.uuid) {
+                    let device = self.draft.observed.device(&spec.uuid);
+                    if let Some(ground) = self.ground_of(lv) {
+                        self.step_off(&ground, u32::from(device.is_some()))?;
+                    }
+                    if let Some(device) = device {
                         self.draft.check_unused(lv, device, 0)?;
                         self.take_down(&DeviceSpec { name: device.name.clone(), ..spec });
                         if let Some(thin) = thin {
@@ -209,11 +213,13 @@ impl Sequence<'_, '_> {
                     let spec = altered.map_or_else(|| self.draft.stacks().volume(lv), Ok);
                     let spec = spec.map_err(|error| refuse(&error))?;
                     self.start_pool(&thin.pool, Purpose::Activation)?;
+                    self.stand(lv)?;
                     self.bring_up(spec)?;
                     self.hold(&thin.pool)?;
                 }
                 (None, None) => {
                     let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
+                    self.stand(lv)?;
                     self.bring_up(spec)?;
                 }
             }

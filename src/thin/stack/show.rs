@@ -40,7 +40,10 @@ impl fmt::Display for TargetSpec {
             Self::ThinPool { length, metadata, data, chunk_size, .. } => {
                 write!(f, "thin-pool {length} {metadata} {data} {chunk_size}")
             }
-            Self::Thin { length, pool, id } => write!(f, "thin {length} {pool} {id}"),
+            Self::Thin { length, pool, id, external } => {
+                write!(f, "thin {length} {pool} {id}")?;
+                external.iter().try_for_each(|external| write!(f, " {external}"))
+            }
         }
     }
 }

@@ -50,7 +50,10 @@ impl TargetSpec {
                 };
                 TargetLine::thin_pool(*length, &params)
             }
-            Self::Thin { length, pool, id } => TargetLine::thin(*length, number(pool)?, *id, None),
+            Self::Thin { length, pool, id, external } => {
+                let external = external.as_ref().map(number).transpose()?;
+                TargetLine::thin(*length, number(pool)?, *id, external)
+            }
         })
     }
 }

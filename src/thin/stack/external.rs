@@ -1,0 +1,43 @@
+//! External origins: read-only volumes from which thin volumes read what they do not hold themselves.
+//! Source: lvm2 `lib/activate/dev_manager.c` (`_add_new_external_lv_to_dtree`, `lv_layer`).
+
+use super::{DevRef, DeviceSpec, Role, StackError, Stacks, TargetSpec};
+use dm::name::Layer;
+use base::ids::LvName;
+use lvm2::format::model::Lv;
+use base::units::Sectors;
+
+impl Stacks<'_> {
+    /// Whether thin volumes read from that volume what they do not hold.
+    pub fn is_external_origin(&self, lv: &LvName) -> bool {
+        self.external_origins.contains(lv)
+    }
+
+    /// The device of an external origin that thin volumes, and its own visible device, stand on.
+    ///
+    /// # Errors
+    /// If it is made of anything but linear and striped segments.
+    pub fn real(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
+        if let Some(user) = self.used_by_unknown(lv) {
+            return Err(StackError::BuiltUpon { lv: lv.name.clone(), user: user.clone() });
+        }
+        self.spec(lv, Layer::Real, self.mapped(lv)?, Role::Internal)
+    }
+
+    /// What the table of a thin volume names as its external origin.
+    pub(super) fn external(
+        &self,
+        user: &LvName,
+        origin: Option<&LvName>,
+    ) -> Result<Option<DevRef>, StackError> {
+        let Some(origin) = origin else { return Ok(None) };
+        let real = self.real(self.find(user, origin)?)?;
+        Ok(Some(DevRef::Device(real.name)))
+    }
+
+    /// The target of an external origin's visible device.
+    pub(super) fn over_real(&self, lv: &Lv) -> Result<TargetSpec, StackError> {
+        let device = DevRef::Device(self.real(lv)?.name);
+        Ok(TargetSpec::Linear { length: self.length(lv)?, device, offset: Sectors::ZERO })
+    }
+}
