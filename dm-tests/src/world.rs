@@ -71,6 +71,8 @@ pub struct World {
     pub record: bool,
     /// The message of each process, counted from 1, whose commit fails without a word; 0 for none.
     pub swallow: usize,
+    /// A device that somebody else resumes with each message.
+    pub thaw: Option<DmName>,
     points: RefCell<Vec<Point>>,
 }
 
@@ -142,7 +144,14 @@ pub fn tpool() -> DmName {
 impl World {
     /// Processes on that machine.
     pub fn on(machine: Rc<Machine>) -> Self {
-        Self { machine, policy: Policy::default(), record: false, swallow: 0, points: RefCell::default() }
+        Self {
+            machine,
+            policy: Policy::default(),
+            record: false,
+            swallow: 0,
+            thaw: None,
+            points: RefCell::default(),
+        }
     }
 
     /// A machine with a fresh pool on `pvs` physical volumes; nothing is active.
@@ -195,6 +204,7 @@ impl World {
         let lock = locks.vg_for_write(&vg_name()).expect("nobody else has the lock");
         let tape = Tape::new(&self.machine, self.record);
         tape.swallow.set(self.swallow);
+        tape.thaw.replace(self.thaw.clone());
         let mut store = self.open(&tape);
         let metadata = Metadata::parse(store.text())
             .map_err(|error| EngineError::caused(Kind::Corrupt, "the text is not valid", error))?;

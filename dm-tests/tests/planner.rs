@@ -169,7 +169,7 @@ fn undo_is_complete(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
                 prop_assert_eq!(back.seqno.0, plan.parent.0 + 2);
                 prop_assert_eq!(&back.lvs, &vg.lvs);
             }
-            (Step::RenameDevice { from, to }, [Step::RenameDevice { from: back, to: again }]) => {
+            (Step::RenameDevice { from, to, .. }, [Step::RenameDevice { from: back, to: again, .. }]) => {
                 prop_assert_eq!((from, to), (again, back));
             }
             (Step::ReloadDevice(new), [Step::ReloadDevice(old)]) => {

@@ -125,6 +125,15 @@ impl DmName {
         Self::new(&format!("{}-{}{}", double(vg.as_str()), double(lv.as_str()), layer.name_suffix()))
     }
 
+    /// The same for a layer as [`LvmNameParts`] gives it.
+    ///
+    /// # Errors
+    /// If the result is longer than device-mapper allows.
+    pub fn of_layer(vg: &VgName, lv: &LvName, layer: Option<&str>) -> Result<Self, IdError> {
+        let plain = Self::of_lv(vg, lv, Layer::Plain)?;
+        layer.map_or(Ok(plain.clone()), |layer| Self::new(&format!("{plain}-{layer}")))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -189,6 +198,12 @@ impl DmUuid {
     /// The uuid LVM gives the device of an LV.
     pub fn of_lv(vg: &LvmUuid, lv: &LvmUuid, layer: Layer) -> Self {
         Self(format!("{LVM_UUID_PREFIX}{}{}{}", vg.compact(), lv.compact(), layer.uuid_suffix()))
+    }
+
+    /// Whether it is that of a device of this volume group.
+    pub fn is_of_vg(&self, vg: &LvmUuid) -> bool {
+        let ids = self.0.strip_prefix(LVM_UUID_PREFIX);
+        ids.is_some_and(|ids| ids.starts_with(vg.compact()))
     }
 
     /// Whether it is one of LVM's, so that the device is an LV or a layer of one.

@@ -54,6 +54,8 @@ enum Command {
     Suspend,
     /// Asks for the state of one device.
     Info,
+    /// Drops the table that waits.
+    Clear,
 }
 
 impl Command {
@@ -66,6 +68,7 @@ impl Command {
             Self::Rename => raw::DM_DEV_RENAME_CMD,
             Self::Suspend => raw::DM_DEV_SUSPEND_CMD,
             Self::Info => raw::DM_DEV_STATUS_CMD,
+            Self::Clear => raw::DM_TABLE_CLEAR_CMD,
         };
         nix::request_code_readwrite!(raw::DM_IOCTL, number, HEADER_LEN)
     }
@@ -204,13 +207,16 @@ impl PreparedResume {
         Ok(Self { info: bytes(&info)?, resume: bytes(&resume)? })
     }
 
-    /// Resumes the device if it is suspended. Calls nothing but `ioctl`. Can be repeated: the kernel writes its
-    /// answers, which it would not take for questions, into copies.
+    /// Resumes the device if it is suspended, with the table it has: one that waits is dropped. Calls nothing but
+    /// `ioctl`. Can be repeated: the kernel writes its answers, which it would not take for questions, into copies.
     pub(super) fn run(&self, control: BorrowedFd<'_>) -> Result<(), Errno> {
-        let (mut info, mut resume) = (self.info, self.resume);
+        let (mut info, mut clear, mut resume) = (self.info, self.info, self.resume);
         let state = ask(control, Command::Info, &mut info)?;
         if state.flags & raw::DM_SUSPEND_FLAG == 0 {
             return Ok(());
+        }
+        if state.flags & raw::DM_INACTIVE_PRESENT_FLAG != 0 {
+            issue(control, Command::Clear, &mut clear)?;
         }
         issue(control, Command::Suspend, &mut resume)
     }

@@ -52,11 +52,17 @@ pub struct ResumeGuard {
 impl ResumeGuard {
     /// Forks the child. `devices` are resumed in the order given, those that are not suspended left alone. It should
     /// be the order in which they are suspended: a resume waits for a suspend of the same device that hangs.
-    /// `limit` is the time that [`ResumeGuard::start_clock`] starts, at most 24 days.
+    /// `limit` is the time that [`ResumeGuard::start_clock`] starts, at most 24 days. `lock` stays open in the child: a
+    /// lock on that file outlives this process until the devices are resumed.
     ///
     /// # Errors
     /// If a name is too long, `control` cannot be opened or the system refuses a socket or a process.
-    pub fn arm(control: &str, devices: &[Endangered<'_>], limit: Duration) -> io::Result<Self> {
+    pub fn arm(
+        control: &str,
+        devices: &[Endangered<'_>],
+        limit: Duration,
+        lock: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Self> {
         let limit_ms = libc::c_int::try_from(limit.as_millis()).unwrap_or(libc::c_int::MAX);
         let prepare = |device: &Endangered<'_>| PreparedResume::new(device.name, device.event_nr);
         let resumes = devices.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
@@ -64,6 +70,7 @@ impl ResumeGuard {
         // Away from the places that the child copies them to.
         let childs_line = above_stdio(childs_line.as_fd())?;
         let control = above_stdio(File::open(control)?.as_fd())?;
+        let lock = lock.map(above_stdio).transpose()?;
         // The child must outlive whatever signal ends this process. Blocked here, so that there is no moment
         // in which it is not, and nothing of this process's handlers can run in it.
         let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
@@ -71,7 +78,8 @@ impl ResumeGuard {
         // that is allocated already; it never returns from `watch`. See there.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            watch(childs_line.as_raw_fd(), control.as_raw_fd(), &resumes, limit_ms);
+            let lock = lock.as_ref().map(AsRawFd::as_raw_fd);
+            watch([childs_line.as_raw_fd(), control.as_raw_fd()], lock, &resumes, limit_ms);
         }
         let forked = Errno::result(child);
         before.thread_set_mask()?;
@@ -162,18 +170,28 @@ fn above_stdio(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// Between `fork` and `_exit` of a process that may have threads only async-signal-safe work is allowed: no
 /// allocation, no lock, no panic, no drop. Everything here is a bare system call on memory that the parent
 /// prepared.
-fn watch(line: RawFd, control: RawFd, resumes: &[PreparedResume], limit_ms: libc::c_int) -> ! {
+fn watch(
+    [line, control]: [RawFd; 2],
+    lock: Option<RawFd>,
+    resumes: &[PreparedResume],
+    limit_ms: libc::c_int,
+) -> ! {
     // SAFETY: none of these takes a pointer to memory that the child does not own, except single bytes, one pollfd
-    // and the static string. The two descriptors are copied to 0 and 1 and all others closed, so that the child
-    // keeps no lock, pipe or mount of the parent alive; 1 is the control node from then on and stays open
-    // until `_exit`.
+    // and the static string. The descriptors are copied to 0, 1 and 2 and all others closed, so that the child keeps
+    // no other lock, pipe or mount of the parent alive; 1 is the control node from then on and stays open until
+    // `_exit`, and so does 2, the lock if there is one.
     unsafe {
         libc::setsid();
         libc::prctl(libc::PR_SET_NAME, c"thinvol-guard".as_ptr());
         if libc::dup2(line, 0) == -1 || libc::dup2(control, 1) == -1 {
             libc::_exit(1);
         }
-        close_from(2);
+        let kept = match lock {
+            Some(lock) if libc::dup2(lock, 2) == -1 => libc::_exit(1),
+            Some(_) => 3,
+            None => 2,
+        };
+        close_from(kept);
         // A parent's working directory must not keep a file system busy.
         libc::chdir(c"/".as_ptr());
         // What it needs must not have to be read back from what it is to resume.

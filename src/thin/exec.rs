@@ -267,9 +267,9 @@ impl Run<'_, '_> {
             Step::CreateDevice(spec) => self.create(spec),
             Step::ReloadDevice(spec) => self.reload(spec),
             Step::ThinCheck { tmeta } => self.thin_check(tmeta),
-            Step::RenameDevice { from, to } => self.rename(from, to),
+            Step::RenameDevice { from, to, role } => self.rename((from, to), *role),
             Step::RemoveDevice(spec) => self.remove(spec),
-            Step::Resume { name } => self.resume(name, Role::Visible),
+            Step::Resume { name, role } => self.resume(name, *role),
             Step::ExpectPool { tpool, expect } => self.expect_pool(tpool, expect),
             Step::Freeze { origins, how, sends } => self.freeze(origins, *how, sends),
             Step::Send { sends } => sends.iter().try_for_each(|send| {
@@ -356,8 +356,8 @@ impl Run<'_, '_> {
         Err(cause)
     }
 
-    fn rename(&mut self, from: &DmName, to: &DmName) -> Result<(), StepError> {
-        udev::rename(self.ports.kernel, self.ports.udev, from, to, udev_flags(Role::Visible))?;
+    fn rename(&mut self, (from, to): (&DmName, &DmName), role: Role) -> Result<(), StepError> {
+        udev::rename(self.ports.kernel, self.ports.udev, from, to, udev_flags(role))?;
         if let Some(dev) = self.numbers.remove(&DevRef::Device(from.clone())) {
             self.numbers.insert(DevRef::Device(to.clone()), dev);
         }
@@ -434,10 +434,14 @@ impl Run<'_, '_> {
 
     fn freeze(&mut self, origins: &[DmName], how: Suspend, sends: &[Send]) -> Result<(), StepError> {
         let (kernel, host) = (self.ports.kernel, self.ports.host);
-        let (outcome, frozen) =
-            freeze_and(kernel, host, origins, how, || sends.iter().try_for_each(|send| self.send(send)))?;
-        self.executed.frozen = frozen.or(self.executed.frozen);
-        outcome
+        let lock = self.lock;
+        let work = || sends.iter().try_for_each(|send| self.send(send));
+        let closed = freeze_and(kernel, host, lock, (origins, how), work)?;
+        self.executed.frozen = closed.open.or(self.executed.frozen);
+        self.executed.warnings.extend(closed.frozen_already.iter().map(|device| {
+            format!("the file system on {device} was frozen already, and is left so: its snapshot is of that state")
+        }));
+        closed.outcome
     }
 
     /// A commit that reached at least one metadata area is the new state, for lvm2 as for us; the others lag behind and

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::exec::udev_flags;
@@ -9,6 +10,7 @@ use crate::ports::Host;
 use crate::stack::Role;
 use dm::kernel::{DmError, Kernel, Suspend, Uevent};
 use dm::name::DmName;
+use lvm2::host::lock::VgLock;
 
 /// Why the window could not be opened or closed.
 #[derive(Debug, Error)]
@@ -16,7 +18,7 @@ pub enum FreezeError {
     /// The process that resumes the origins if this one is killed could not be started.
     #[error("could not start the process that guards the suspended volumes")]
     Guard(#[source] std::io::Error),
-    /// An origin could not be suspended.
+    /// An origin could not be suspended, or not be looked at.
     #[error(transparent)]
     Suspend(DmError),
     /// One origin took so long to suspend that the guard let the others go on.
@@ -24,6 +26,20 @@ pub enum FreezeError {
     TooSlow {
         /// How long the others may wait.
         limit: Duration,
+    },
+    /// Somebody else let an origin go on.
+    #[error("volume {device} went on meanwhile: somebody else resumed it")]
+    Thawed {
+        /// The device.
+        device: DmName,
+    },
+    /// A table waits in an origin, which a resume would put in place; it is dropped.
+    #[error(
+        "somebody else loaded another table into {device} meanwhile; it was dropped, the volume goes on as before"
+    )]
+    Waiting {
+        /// The device.
+        device: DmName,
     },
     /// An origin could not be resumed: I/O to it waits.
     #[error("volume {device} is left suspended: I/O to it waits")]
@@ -36,41 +52,58 @@ pub enum FreezeError {
     },
 }
 
-/// Suspends all origins in this way, does `work`, and resumes them, whatever happens in between. Returns what `work`
-/// answered and how long the window was open.
+/// A window that was opened and closed.
+#[derive(Debug)]
+pub struct Closed<T> {
+    /// What the work in it answered.
+    pub outcome: T,
+    /// How long it was open, if anything was suspended.
+    pub open: Option<Duration>,
+    /// Origins whose file systems somebody else kept frozen, or was freezing.
+    pub frozen_already: Vec<DmName>,
+}
+
+/// Suspends all origins in this way, does `work`, and resumes them, whatever happens in between.
 ///
-/// Inside the window there is nothing but `work`: no lock, no udev wait, no file or log I/O.
+/// Inside the window there is nothing but `work` and looks at the origins: no lock, no udev wait, no file or log I/O.
 /// 1. The guard process exists before the first suspend, so that SIGKILL at any later instant still leads to a resume.
+///    It keeps the lock open until then: the next process finds nothing suspended that a guard is about to resume.
 /// 2. `Window`'s drop resumes on every way out, panics included.
 /// 3. A suspend flushes, and a flush can hang. From the first suspended origin on the guard counts the time: when it is
 ///    up before the last one is suspended, it resumes them, though this process hangs in the kernel. Before `work` it
 ///    is asked to hold still, and says whether it came to that.
-/// 4. `work` is not timed: it is messages to the pool, and a pool that hangs in one hangs for all its volumes.
-/// 5. The guard is told to stop only after all are resumed.
+/// 4. Before and after `work` the origins are looked at: each is suspended, and no table waits in it. What was made of
+///    one that went on in between is of no one instant, and an error.
+/// 5. `work` is not timed: it is messages to the pool, and a pool that hangs in one hangs for all its volumes.
+/// 6. The guard is told to stop only after all are resumed.
 ///
 /// # Errors
-/// If the window could not be opened (nothing is suspended then), or not closed.
+/// If the window could not be opened (nothing is suspended then), did not stay open, or could not be closed.
 pub fn freeze_and<T>(
     kernel: &dyn Kernel,
     host: &dyn Host,
-    origins: &[DmName],
-    how: Suspend,
+    lock: &VgLock,
+    (origins, how): (&[DmName], Suspend),
     work: impl FnOnce() -> T,
-) -> Result<(T, Option<Duration>), FreezeError> {
+) -> Result<Closed<T>, FreezeError> {
     if origins.is_empty() {
-        return Ok((work(), None));
+        return Ok(Closed { outcome: work(), open: None, frozen_already: Vec::new() });
     }
-    let mut guard = host.guard(origins).map_err(FreezeError::Guard)?;
+    let mut guard = host.guard(origins, lock).map_err(FreezeError::Guard)?;
     let start = host.now();
-    let mut window = Window { kernel, suspended: Vec::with_capacity(origins.len()) };
+    let mut window = Window { kernel, suspended: Vec::with_capacity(origins.len()), waiting: Vec::new() };
+    let mut frozen_already = Vec::new();
     for origin in origins {
-        if let Err(error) = kernel.suspend(origin, how) {
-            // It is not suspended, and this does nothing; if it is all the same, it must not stay so.
-            let unneeded = kernel.resume(origin, udev_flags(Role::Visible).event(0));
-            window.close()?;
-            tracing::debug!(?unneeded, "after a failed suspend");
-            guard.disarm();
-            return Err(FreezeError::Suspend(error));
+        match suspend(kernel, origin, how) {
+            Ok(Freezing::AsAsked) => {}
+            Ok(Freezing::BySomebodyElse) => frozen_already.push(origin.clone()),
+            Err(error) => {
+                let unneeded = let_go_on(kernel, origin);
+                window.close()?;
+                tracing::debug!(?unneeded, "after a failed suspend");
+                guard.disarm();
+                return Err(FreezeError::Suspend(error));
+            }
         }
         window.suspended.push(origin);
         if window.suspended.len() == 1 && origins.len() > 1 {
@@ -83,26 +116,78 @@ pub fn freeze_and<T>(
         window.close()?;
         return Err(FreezeError::TooSlow { limit });
     }
-    let outcome = work();
+    let done = window.look().map(|()| work()).and_then(|outcome| window.look().map(|()| outcome));
     window.close()?;
     let frozen = host.now().saturating_sub(start);
     guard.disarm();
-    Ok((outcome, Some(frozen)))
+    Ok(Closed { outcome: done?, open: Some(frozen), frozen_already })
+}
+
+/// Who froze the file system on an origin.
+enum Freezing {
+    /// The suspend, if it was to.
+    AsAsked,
+    /// Somebody else, as a backup's hook does.
+    BySomebodyElse,
+}
+
+/// Suspends one origin. A file system that is frozen already cannot be frozen again, and need not: the suspend leaves
+/// it alone then. Source: Linux `fs/super.c` (`freeze_super`: EBUSY), `drivers/md/dm.c` (`lock_fs`).
+fn suspend(kernel: &dyn Kernel, origin: &DmName, how: Suspend) -> Result<Freezing, DmError> {
+    match kernel.suspend(origin, how) {
+        Ok(()) => Ok(Freezing::AsAsked),
+        Err(error) if error.errno == Errno::EBUSY && how == Suspend::FlushAndFreeze => {
+            kernel.suspend(origin, Suspend::Flush).map(|()| Freezing::BySomebodyElse)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// After a suspend that failed the device is not suspended; if it is all the same, it must not stay so. Only then: a
+/// resume would put a waiting table in place.
+fn let_go_on(kernel: &dyn Kernel, origin: &DmName) -> Result<(), DmError> {
+    let Some(device) = kernel.info(origin)?.filter(|device| device.suspended) else { return Ok(()) };
+    if device.inactive_table {
+        kernel.clear(origin)?;
+    }
+    kernel.resume(origin, udev_flags(Role::Visible).unwatched()).map(|_| ())
 }
 
 struct Window<'a> {
     kernel: &'a dyn Kernel,
     suspended: Vec<&'a DmName>,
+    /// Those in which a table was seen waiting.
+    waiting: Vec<&'a DmName>,
 }
 
 impl Window<'_> {
+    /// Whether all are suspended, and would go on as they were.
+    fn look(&mut self) -> Result<(), FreezeError> {
+        let mut first = Ok(());
+        for origin in &self.suspended {
+            let device = self.kernel.info(origin).map_err(FreezeError::Suspend)?;
+            let waits = device.as_ref().is_some_and(|device| device.inactive_table);
+            let found = match device {
+                Some(device) if device.suspended && !waits => Ok(()),
+                Some(device) if device.suspended => Err(FreezeError::Waiting { device: device.name }),
+                _ => Err(FreezeError::Thawed { device: (*origin).clone() }),
+            };
+            if waits {
+                self.waiting.push(origin);
+            }
+            first = first.and(found);
+        }
+        first
+    }
+
     /// Resumes all, the last suspended first; goes on after a failure and reports the first.
     fn close(&mut self) -> Result<(), FreezeError> {
         let mut first = Ok(());
         while let Some(device) = self.suspended.pop() {
             // Nobody waits for udev here: nothing about the device has changed.
-            let event = udev_flags(Role::Visible).event(0);
-            match self.kernel.resume(device, event) {
+            let event = udev_flags(Role::Visible).unwatched();
+            let cleared = if self.waiting.contains(&device) { self.kernel.clear(device) } else { Ok(()) };
+            match cleared.and_then(|()| self.kernel.resume(device, event)) {
                 Ok(Uevent::Sent | Uevent::NotSent) => {}
                 Err(source) if first.is_ok() => {
                     first = Err(FreezeError::Resume { device: device.clone(), source })

@@ -20,6 +20,7 @@ use crate::stack::{ReadAhead, Role};
 use base::ids::{DevNo, LvmUuid};
 use base::units::Sectors;
 use dm::name::DmName;
+use lvm2::host::lock::VgLock;
 use sys::blkdev;
 use sys::guard::{Endangered, ResumeGuard};
 use sys::io::holders::{Holder, holders};
@@ -187,7 +188,7 @@ impl Host for LinuxHost {
         }
     }
 
-    fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>> {
+    fn guard(&self, devices: &[DmName], lock: &VgLock) -> io::Result<Box<dyn Guard>> {
         let event_nr = udev_flags(Role::Visible).event(0).0;
         let endangered: Vec<Endangered<'_>> =
             devices.iter().map(|name| Endangered { name: name.as_str(), event_nr }).collect();
@@ -195,8 +196,10 @@ impl Host for LinuxHost {
         if !memory.is_locked() {
             tracing::debug!("memory is not locked while volumes are suspended");
         }
+        let lock = lock.copy()?;
+        let lock = lock.as_ref().map(AsFd::as_fd);
         Ok(Box::new(Watcher {
-            guard: ResumeGuard::arm(DM_CONTROL, &endangered, FREEZE_LIMIT)?,
+            guard: ResumeGuard::arm(DM_CONTROL, &endangered, FREEZE_LIMIT, lock)?,
             _memory: memory,
         }))
     }

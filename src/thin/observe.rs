@@ -16,6 +16,7 @@ use dm::name::{DmName, DmUuid, Layer};
 use dm::status::{LineError, PoolStatus};
 use lvm2::format::model::{Lv, PoolMessage, ThinPool, Vg};
 
+mod beneath;
 mod inside;
 
 /// Why the world could not be looked at.
@@ -177,13 +178,21 @@ impl Observer<'_> {
             for layer in layers(lv).iter().chain(real) {
                 self.look_at(&by_uuid, &DmUuid::of_lv(&self.vg.id, &lv.id, *layer), &mut observed)?;
             }
-            if lv.thin().is_some() && (scope.all_tables || scope.tables.contains(&lv.name)) {
+            let plain = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Plain);
+            let waits = observed.device(&plain).is_some_and(|device| device.inactive_table);
+            if lv.thin().is_some() && (waits || scope.all_tables || scope.tables.contains(&lv.name)) {
                 self.table(lv, &mut observed)?;
             }
         }
         for (lv, pool) in self.vg.pools().filter(|(lv, _)| scope.covers(&lv.name)) {
             let seen = self.pool(lv, pool, &by_uuid, scope, &mut observed)?;
             observed.pools.insert(lv.name.clone(), seen);
+        }
+        if scope.all || self.is_astray(scope, &by_uuid, &observed) {
+            self.look_at_all(&by_uuid, &mut observed)?;
+        }
+        if observed.devices.values().any(|device| device.suspended) {
+            observed.beneath = self.beneath(&listed)?;
         }
         for device in listed {
             observed.numbers.insert(DevRef::Device(device.name.clone()), device.dev);
@@ -237,12 +246,9 @@ impl Observer<'_> {
         };
         let state = match running {
             Some((info, status)) => {
-                let name = DmName::of_lv(&self.vg.name, &lv.name, Layer::Tpool);
-                let layered = name.is_ok_and(|name| name == info.name);
-                // lvm2 suspends a stack from the top down and resumes it from below: under a target that runs, all do.
-                if info.suspended {
-                    self.parts(pool, by_uuid, observed)?;
-                }
+                // It may have a name of before a rename.
+                let name = info.name.lvm_parts();
+                let layered = name.is_ok_and(|name| name.layer.as_deref() == Some("tpool"));
                 observed.devices.insert(uuid, info);
                 if layered {
                     PoolState::Active(status)
@@ -288,7 +294,12 @@ impl Observer<'_> {
 
     /// The pool target's status, or nothing if it has no table yet.
     fn target(&self, name: &DmName) -> Result<Option<(DeviceInfo, PoolStatus)>, ObserveError> {
-        let (info, lines) = self.kernel.status(name, StatusFlush::NoFlush)?;
+        let (info, lines) = match self.kernel.status(name, StatusFlush::NoFlush) {
+            Ok(said) => said,
+            // Gone since it was listed is as good as never there.
+            Err(error) if error.errno == Errno::ENXIO => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
         let Some(line) = lines.first() else { return Ok(None) };
         let status = PoolStatus::parse(&line.params)
             .map_err(|source| ObserveError::Status { device: name.clone(), source })?;

@@ -23,6 +23,8 @@ pub struct Observed {
     pub listed: BTreeMap<DmName, Option<DmUuid>>,
     /// Those of this VG that the requests concern, by uuid.
     pub devices: BTreeMap<DmUuid, DeviceInfo>,
+    /// What each device stands on, by number; only where a device of this VG is suspended.
+    pub beneath: BTreeMap<DevNo, Beneath>,
     /// The live tables of volumes whose tables matter, by uuid.
     pub tables: BTreeMap<DmUuid, Vec<TargetLine>>,
     /// Numbers of the devices that tables may stand on: the VG's physical volumes and everything listed.
@@ -40,6 +42,17 @@ pub struct Observed {
     pub policy: Policy,
     /// Values a plan must not make up.
     pub fresh: Fresh,
+}
+
+/// What a device stands on.
+#[derive(Clone, Debug)]
+pub struct Beneath {
+    /// The device's name.
+    pub name: DmName,
+    /// Whether I/O to it is held back.
+    pub suspended: bool,
+    /// The devices below it.
+    pub on: Vec<DevNo>,
 }
 
 /// A pool as the kernel and its metadata device show it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use serde::Serialize;
 
-use super::stack::{DevRef, DeviceSpec};
+use super::stack::{DevRef, DeviceSpec, Role};
 use super::wipe::Wipe;
 use base::ids::{DevNo, LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
 use dm::kernel::Suspend;
@@ -104,11 +104,15 @@ pub enum Step {
         from: DmName,
         /// The name it gets.
         to: DmName,
+        /// What udev is to make of it.
+        role: Role,
     },
     /// Let I/O to a device go on that a crash left suspended.
     Resume {
         /// The device.
         name: DmName,
+        /// What udev is to make of it.
+        role: Role,
     },
     /// Read the pool's status and stop unless it is as expected.
     ExpectPool {
@@ -117,7 +121,8 @@ pub enum Step {
         /// What it must be like.
         expect: PoolExpectation,
     },
-    /// Suspend all origins, send all messages, resume all origins. Messages are taken back as for [`Step::Send`].
+    /// Suspend all origins, send all messages, resume all origins. A file system that somebody else keeps frozen is
+    /// left alone. Messages are taken back as for [`Step::Send`].
     Freeze {
         /// Active origins, suspended together.
         origins: Vec<DmName>,
@@ -311,8 +316,8 @@ impl fmt::Display for Step {
             Self::ReloadDevice(spec) => write!(f, "reload {spec}"),
             Self::ThinCheck { tmeta } => write!(f, "check pool metadata on {tmeta}"),
             Self::RemoveDevice(spec) => write!(f, "deactivate {}", spec.name),
-            Self::RenameDevice { from, to } => write!(f, "rename device {from} to {to}"),
-            Self::Resume { name } => write!(f, "resume {name}"),
+            Self::RenameDevice { from, to, .. } => write!(f, "rename device {from} to {to}"),
+            Self::Resume { name, .. } => write!(f, "resume {name}"),
             Self::ExpectPool { tpool, expect } => {
                 let also = match expect.purpose {
                     Purpose::Activation => "",

@@ -16,6 +16,7 @@ use base::units::Sectors;
 use dm::kernel::{DmError, Kernel};
 use dm::name::DmName;
 use lvm2::format::model::{ThinPool, Vg};
+use lvm2::host::lock::VgLock;
 
 /// The metadata areas of one volume group.
 pub trait MetadataStore {
@@ -192,11 +193,12 @@ pub trait Host {
     /// If the metadata is damaged.
     fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure>;
 
-    /// Starts the process that resumes these devices, in this order, if this one dies or takes too long.
+    /// Starts the process that resumes these devices, in this order, if this one dies or takes too long. It keeps the
+    /// lock until it has.
     ///
     /// # Errors
     /// If it cannot be started.
-    fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>>;
+    fn guard(&self, devices: &[DmName], lock: &VgLock) -> io::Result<Box<dyn Guard>>;
 
     /// Who keeps a device open.
     fn holders(&self, dev: DevNo) -> Holders;

@@ -286,7 +286,9 @@ fn taken_back(step: &str, cause: StepError, vg: &VgName) -> EngineError {
             RefusalKind::Rule | RefusalKind::NotFound | RefusalKind::Unsupported => Kind::Refused,
         },
         StepError::Check(_) => Kind::Corrupt,
-        StepError::Freeze(FreezeError::TooSlow { .. }) => Kind::Busy,
+        StepError::Freeze(
+            FreezeError::TooSlow { .. } | FreezeError::Thawed { .. } | FreezeError::Waiting { .. },
+        ) => Kind::Busy,
         StepError::Wipe(WipeError::InUse { .. } | WipeError::Another) => Kind::Busy,
         _ => Kind::Refused,
     };
@@ -297,6 +299,9 @@ fn taken_back(step: &str, cause: StepError, vg: &VgName) -> EngineError {
             "writes that were waiting were flushed meanwhile: try again, or find out which volume's disk hangs"
                 .into(),
         ),
+        StepError::Freeze(FreezeError::Thawed { .. } | FreezeError::Waiting { .. }) => {
+            Some("try again, when nobody else works on the volume's device".into())
+        }
         _ => None,
     };
     let message = format!("could not {step}; nothing was changed");

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::observed::{Observed, PoolState};
@@ -10,6 +11,7 @@ use base::units::{Bytes, Sectors};
 use dm::kernel::{DmError, Kernel, StatusFlush};
 use dm::name::{DmUuid, Layer};
 use dm::status::{PoolStatus, ThinStatus};
+use dm::table::TargetLine;
 use lvm2::format::model::{Lv, ThinPool, Vg};
 
 /// A volume group.
@@ -170,18 +172,27 @@ fn trouble(status: &PoolStatus) -> Option<String> {
     }
 }
 
+/// How much of a thin volume its status line says has chunks.
+fn mapped(line: &TargetLine) -> Option<Bytes> {
+    match ThinStatus::parse(&line.params) {
+        Ok(ThinStatus::Working { mapped, .. }) => mapped.to_bytes(),
+        _ => None,
+    }
+}
+
 fn volume_view(vg: &Vg, lv: &Lv, observed: &Observed, kernel: &dyn Kernel) -> Result<VolumeView, DmError> {
     let thin = lv.thin();
     let device = observed.device(&DmUuid::of_lv(&vg.id, &lv.id, Layer::Plain));
-    let mapped = match (thin, device) {
+    let (device, mapped) = match (thin, device) {
         (Some(_), Some(device)) => {
-            let (_, lines) = kernel.status(&device.name, StatusFlush::NoFlush)?;
-            match lines.first().map(|line| ThinStatus::parse(&line.params)) {
-                Some(Ok(ThinStatus::Working { mapped, .. })) => mapped.to_bytes(),
-                _ => None,
+            match kernel.status(&device.name, StatusFlush::NoFlush) {
+                Ok((_, lines)) => (Some(device), lines.first().and_then(mapped)),
+                // Gone since it was looked at, under the lock.
+                Err(error) if error.errno == Errno::ENXIO => (None, None),
+                Err(error) => return Err(error),
             }
         }
-        _ => None,
+        _ => (device, None),
     };
     Ok(VolumeView {
         name: lv.name.clone(),

@@ -378,7 +378,7 @@ fn cut_short(ctx: &Ctx) -> Result<()> {
     let seen = ctx.sh(&format!("lvs --noheadings -o all {vg}/{renamed}"))?;
     ensure!(warns(&seen), "{seen:?}");
     let listed = ctx.thinvol(&format!("list {vg}/data"))?;
-    ensure!(listed.status == 0 && listed.stderr.contains("still has the name"), "{listed:?}");
+    ensure!(listed.status == 0 && listed.stderr.contains("name of before a rename"), "{listed:?}");
     ctx.thinvol_ok(&format!("recover {vg}"))?;
     ensure!(ctx.dev(vg, renamed).exists() && !ctx.dev(vg, DISK).exists());
     ensure!(device_size(ctx, vg, renamed)? == "67108864");

@@ -1,18 +1,22 @@
 //! Nothing stays suspended, however the process that suspended it ends.
 
 use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use base::ids::DevNo;
+use base::ids::{DevNo, VgName};
 use base::units::Sectors;
 use dm::ioctl::{CONTROL_NODE, LinuxDm};
 use dm::kernel::{Counting, Kernel, Suspend};
 use dm::name::{DmName, Layer};
 use dm::table::{Table, TargetLine};
 use dm::udev::{DeviceRole, NoSync, Places, flags_for, missing};
-use nix::sys::signal::{Signal, raise};
+use lvm2::host::lock::Locks;
+use nix::sys::signal::{Signal, kill, raise};
+use nix::unistd::Pid;
 use sys::guard::{Endangered, ResumeGuard};
 use sys::signals::SignalsHeldOff;
 
@@ -36,6 +40,7 @@ pub const CASES: &[Case] = &[
         run: leaves_the_rest_alone,
     },
     Case { name: "dm_guard::does_not_wait_for_ever", tier: Tier::Fast, limit_s: 180, run: not_for_ever },
+    Case { name: "dm_guard::keeps_the_lock", tier: Tier::Fast, limit_s: 120, run: keeps_the_lock },
     Case { name: "dm_guard::signals_wait", tier: Tier::Fast, limit_s: 120, run: signals_wait },
 ];
 
@@ -51,7 +56,7 @@ fn arm(devices: &[DmName]) -> Result<ResumeGuard> {
     let event_nr = flags_for(DeviceRole::Volume).unwatched().0;
     let endangered: Vec<Endangered<'_>> =
         devices.iter().map(|name| Endangered { name: name.as_str(), event_nr }).collect();
-    Ok(ResumeGuard::arm(CONTROL_NODE, &endangered, FREEZE_LIMIT)?)
+    Ok(ResumeGuard::arm(CONTROL_NODE, &endangered, FREEZE_LIMIT, None)?)
 }
 
 fn suspended(dm: &Counting<LinuxDm>, name: &DmName) -> Result<bool> {
@@ -102,6 +107,50 @@ fn after_sigkill(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
+/// The lock of a process that was killed is free only when its guard has resumed: nobody finds origins suspended, or
+/// suspends them, that a guard is about to resume.
+fn keeps_the_lock(ctx: &Ctx) -> Result<()> {
+    let dm = Counting::new(LinuxDm::open()?);
+    let vg = VgName::new("vg")?;
+    if let Some(dir) = std::env::var_os(VICTIM) {
+        let lock = Locks::new(Path::new(&dir), LIMIT).vg_for_write(&vg)?;
+        let device = volume("one")?;
+        let endangered = [Endangered { name: device.as_str(), event_nr: 0 }];
+        let file = lock.copy()?;
+        let file = file.as_ref().map(AsFd::as_fd);
+        let _guard = ResumeGuard::arm(CONTROL_NODE, &endangered, FREEZE_LIMIT, file)?;
+        dm.suspend(&device, Suspend::HoldBack)?;
+        println!("suspended");
+        loop {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
+    }
+    let [one, _] = linear_devices(ctx, &dm)?;
+    let dir = ctx.dir().join("locks");
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(["run", "dm_guard::keeps_the_lock"])
+        .env(VICTIM, &dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdout.take().context("no pipe")?.read_exact(&mut [0])?;
+    let is_guard = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|comm| comm == "thinvol-guard\n")
+    };
+    let pids =
+        std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let guard = Pid::from_raw(pids.filter(is_guard).last().context("no guard")?);
+    kill(guard, Signal::SIGSTOP)?;
+    child.kill()?;
+    child.wait()?;
+    let soon = Locks::new(&dir, Duration::from_millis(200)).vg_for_write(&vg);
+    ensure!(soon.is_err() && suspended(&dm, &one)?, "the lock is free while the device is suspended");
+    kill(guard, Signal::SIGCONT)?;
+    let _lock = Locks::new(&dir, LIMIT).vg_for_write(&vg)?;
+    ensure!(!suspended(&dm, &one)?, "the lock is free and the device is suspended");
+    Ok(())
+}
+
 fn victim(dm: &Counting<LinuxDm>) -> Result<()> {
     let devices = [volume("one")?, volume("two")?];
     let _guard = arm(&devices)?;
@@ -138,6 +187,12 @@ fn leaves_the_rest_alone(ctx: &Ctx) -> Result<()> {
     ensure!(!suspended(&dm, &one)?, "a dropped guard did not resume");
     let info = dm.info(&two)?.context("gone")?;
     ensure!(info.inactive_table && !info.read_only, "the guard swapped a table in: {info:?}");
+    // One that waits in a device that is suspended is dropped.
+    let guard = arm(&[two.clone()])?;
+    dm.suspend(&two, Suspend::HoldBack)?;
+    drop(guard);
+    let info = dm.info(&two)?.context("gone")?;
+    ensure!(!info.suspended && !info.inactive_table && !info.read_only, "{info:?}");
     ensure!(dm.info_by_uuid(&identity("one", Layer::Plain)?.1)?.is_some());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Volumes that read from a read-only volume outside their pool what they do not hold themselves: by thinvol as by lvm2.
+//! Volumes that read from a read-only volume outside their pool what they do not hold: by thinvol as by lvm2.
 
 use anyhow::{Result, ensure};
 

@@ -12,6 +12,7 @@ use base::units::{Bytes, Sectors};
 use dm::kernel::{Kernel as _, UdevEvent};
 use dm::name::DmName;
 use dm::sim::SimKernel;
+use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use thin::ports::{CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure};
@@ -28,6 +29,8 @@ pub struct HostState {
     pub armed: Vec<DmName>,
     /// Whether the time to suspend all origins is over before all are.
     pub is_slow: bool,
+    /// A device that the guard of a dead process resumes when all are suspended.
+    pub thaws: Option<DmName>,
     /// What `thin_check` complains of, if it does.
     pub check_fails: Option<String>,
     /// Whether marks cannot be taken away.
@@ -72,7 +75,8 @@ impl SimHost {
 pub fn resume_all(kernel: &SimKernel, devices: &[DmName]) {
     let suspended = kernel.suspended();
     for name in devices.iter().filter(|name| suspended.contains(name)) {
-        // One that cannot be resumed shows as a violation afterwards.
+        // One that cannot be resumed shows as a violation afterwards. A table that waits is dropped.
+        let _ = kernel.clear(name);
         let _ = kernel.resume(name, UdevEvent(0));
     }
 }
@@ -86,6 +90,9 @@ impl Guard for SimGuard {
     fn start_clock(&mut self) {}
 
     fn hold(&mut self) -> Result<(), Duration> {
+        if let Some(thawed) = self.state.borrow_mut().thaws.take() {
+            resume_all(&self.kernel, &[thawed]);
+        }
         if !self.state.borrow().is_slow {
             return Ok(());
         }
@@ -207,7 +214,7 @@ impl Host for SimHost {
         }
     }
 
-    fn guard(&self, devices: &[DmName]) -> io::Result<Box<dyn Guard>> {
+    fn guard(&self, devices: &[DmName], _: &VgLock) -> io::Result<Box<dyn Guard>> {
         self.state.borrow_mut().armed = devices.to_vec();
         Ok(Box::new(SimGuard { kernel: Rc::clone(&self.kernel), state: Rc::clone(&self.state) }))
     }

@@ -43,13 +43,19 @@ pub struct Tape {
     points: Option<RefCell<Vec<Point>>>,
     /// The message, counted from 1, whose commit fails without a word; 0 for none.
     pub swallow: Cell<usize>,
+    /// A device that somebody else resumes with each message.
+    pub thaw: RefCell<Option<DmName>>,
 }
 
 impl Tape {
     /// A recorder that records, or only passes on.
     pub fn new(machine: &Rc<Machine>, on: bool) -> Rc<Self> {
-        let tape =
-            Self { machine: Rc::clone(machine), points: on.then(RefCell::default), swallow: Cell::new(0) };
+        let tape = Self {
+            machine: Rc::clone(machine),
+            points: on.then(RefCell::default),
+            swallow: Cell::new(0),
+            thaw: RefCell::default(),
+        };
         tape.mark(|| "the beginning".into());
         Rc::new(tape)
     }
@@ -133,6 +139,10 @@ impl Kernel for Tape {
     }
 
     fn message(&self, name: &DmName, message: &str) -> Result<(), DmError> {
+        if let Some(thawed) = &*self.thaw.borrow() {
+            // One that cannot be resumed has not gone on.
+            let _ = self.kernel().resume(thawed, UdevEvent(0));
+        }
         if self.swallow.get() == 1 {
             // A message to what is no pool has no commit to fail.
             let _ = self.kernel().fail_commits(name, 1);

@@ -14,6 +14,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -231,6 +232,15 @@ impl VgLock {
     /// Gives it back early: for work that concerns no volume anybody else may change.
     pub fn release(&self) {
         drop(self.file.borrow_mut().take());
+    }
+
+    /// The open lock file once more, for a process that is to keep the lock if this one dies; nothing if the lock is
+    /// given back. As long as it is open only an unlock, not the end of this process, gives the lock to others.
+    ///
+    /// # Errors
+    /// If there is no descriptor left.
+    pub fn copy(&self) -> io::Result<Option<OwnedFd>> {
+        self.file.borrow().as_ref().map(FileLock::copy).transpose().map(Option::flatten)
     }
 
     /// Whether the lock file still is the one we hold. It is, unless someone deleted it behind every locker's back:

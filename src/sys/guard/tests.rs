@@ -34,7 +34,7 @@ fn has_started(pid: i32) -> bool {
 
 #[test]
 fn a_disarmed_child_is_gone_without_a_zombie() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG, None).unwrap();
     let child = guard.child;
     assert!(state(child).is_some());
     guard.disarm().unwrap();
@@ -43,7 +43,7 @@ fn a_disarmed_child_is_gone_without_a_zombie() {
 
 #[test]
 fn a_dropped_child_is_gone_without_a_zombie() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG, None).unwrap();
     let child = guard.child;
     drop(guard);
     assert_eq!(state(child), None);
@@ -51,7 +51,7 @@ fn a_dropped_child_is_gone_without_a_zombie() {
 
 #[test]
 fn the_child_keeps_only_its_two_descriptors_and_lives_through_signals() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG, None).unwrap();
     assert!(has_started(guard.child));
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
         // SAFETY: kill takes no pointer; the pid is this test's own child, not yet reaped.
@@ -63,7 +63,7 @@ fn the_child_keeps_only_its_two_descriptors_and_lives_through_signals() {
 
 #[test]
 fn a_killed_child_is_told_of() {
-    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
+    let guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG, None).unwrap();
     let child = guard.child;
     // SAFETY: kill takes no pointer; the pid is this test's own child, not yet reaped.
     assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
@@ -79,13 +79,13 @@ fn a_killed_child_is_told_of() {
 fn what_cannot_be_guarded_is_refused() {
     let long = "x".repeat(128);
     let device = Endangered { name: &long, event_nr: 0 };
-    assert!(ResumeGuard::arm(NO_CONTROL, &[device], LONG).is_err());
-    assert!(ResumeGuard::arm("/nowhere/control", &devices(), LONG).is_err());
+    assert!(ResumeGuard::arm(NO_CONTROL, &[device], LONG, None).is_err());
+    assert!(ResumeGuard::arm("/nowhere/control", &devices(), LONG, None).is_err());
 }
 
 #[test]
 fn a_clock_that_is_stopped_in_time_changes_nothing() {
-    let mut guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG).unwrap();
+    let mut guard = ResumeGuard::arm(NO_CONTROL, &devices(), LONG, None).unwrap();
     guard.start_clock();
     assert!(guard.hold());
     assert!(state(guard.child).is_some_and(|state| state != "Z"));
@@ -94,7 +94,7 @@ fn a_clock_that_is_stopped_in_time_changes_nothing() {
 
 #[test]
 fn a_clock_that_runs_out_makes_the_child_act_and_the_parent_notice() {
-    let mut guard = ResumeGuard::arm(NO_CONTROL, &devices(), Duration::from_millis(20)).unwrap();
+    let mut guard = ResumeGuard::arm(NO_CONTROL, &devices(), Duration::from_millis(20), None).unwrap();
     std::thread::sleep(Duration::from_millis(100));
     assert!(state(guard.child).is_some_and(|state| state != "Z"), "no clock was started");
     guard.start_clock();
@@ -105,4 +105,20 @@ fn a_clock_that_runs_out_makes_the_child_act_and_the_parent_notice() {
     let child = guard.child;
     drop(guard);
     assert_eq!(state(child), None);
+}
+
+/// What is locked on that file stays locked until the devices are resumed, whatever becomes of this process.
+#[test]
+fn the_child_keeps_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("V_vg");
+    let file = fs::File::create(&path).unwrap();
+    let guard =
+        ResumeGuard::arm(NO_CONTROL, &devices(), LONG, Some(std::os::fd::AsFd::as_fd(&file))).unwrap();
+    let kept = || fs::read_link(format!("/proc/{}/fd/2", guard.child));
+    assert_eq!(kept().unwrap(), path);
+    assert_eq!(fs::read_dir(format!("/proc/{}/fd", guard.child)).unwrap().count(), 3);
+    drop(file);
+    assert_eq!(kept().unwrap(), path);
+    guard.disarm().unwrap();
 }

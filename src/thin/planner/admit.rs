@@ -146,13 +146,25 @@ impl Draft<'_> {
         self.check_ordinary(lv, thin, verb)?;
         let rolled_back = self.altered.get(&lv.name).and_then(|altered| altered.rolled_back);
         let uuid = DmUuid::of_lv(&self.vg().id, &lv.id, Layer::Plain);
-        let active = self.observed.device(&uuid).map(|device| device.name.clone());
+        let device = self.observed.device(&uuid).filter(|_| rolled_back.is_none());
+        if let Some(device) = device.filter(|device| device.suspended) {
+            // Recovery has left it so.
+            let message = format!("the device of {}/{origin} is suspended", self.vg().name);
+            return Err(Refusal::new(RefusalKind::Busy, message).hint(format!(
+                "'thinvol recover {}' says why; 'dmsetup resume {}' lets it go on",
+                self.vg().name,
+                device.name
+            )));
+        }
+        if device.is_some_and(|device| device.inactive_table) {
+            return Err(super::repair::waiting(&self.vg().name, origin));
+        }
         Ok(Origin {
             pool: thin.pool.clone(),
             uuid: lv.id,
             id: rolled_back.unwrap_or(thin.device_id),
             extents: self.extents(lv),
-            active: active.filter(|_| rolled_back.is_none()),
+            active: device.map(|device| device.name.clone()),
             external_origin: thin.external_origin.clone(),
         })
     }

@@ -100,8 +100,9 @@ impl Sequence<'_, '_> {
                 draft.check_name_free(&new)?;
             }
             self.freed.insert(old.name.clone());
-            let back = Step::RenameDevice { from: new.name.clone(), to: old.name.clone() };
-            self.plan.push_undoable(Step::RenameDevice { from: old.name, to: new.name }, vec![back]);
+            let role = new.role;
+            let back = Step::RenameDevice { from: new.name.clone(), to: old.name.clone(), role };
+            self.plan.push_undoable(Step::RenameDevice { from: old.name, to: new.name, role }, vec![back]);
         }
         for name in draft.altered.keys() {
             let Some((old, new)) = self.reshaping.staying(name).cloned() else { continue };

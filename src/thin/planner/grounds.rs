@@ -2,11 +2,11 @@
 
 use super::devices::refuse;
 use super::order::Sequence;
-use dm::name::{DmUuid, Layer};
-use base::ids::LvName;
-use lvm2::format::model::Lv;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::stack::DeviceSpec;
+use base::ids::LvName;
+use dm::name::{DmUuid, Layer};
+use lvm2::format::model::Lv;
 
 impl Sequence<'_, '_> {
     /// Makes what the device of a volume stands on, besides its pool, exist.

@@ -1,5 +1,5 @@
 //! Devices that do not show what the text says of their volume: what a crash, ours or lvm2's, leaves between a commit
-//! and the device's new name or table.
+//! and the device's new table.
 
 use super::repair::Mending;
 use crate::plan::Step;
@@ -20,40 +20,19 @@ enum Difference {
 }
 
 impl Mending<'_, '_> {
-    /// Gives the devices of thin volumes the name and the table that the text wants.
+    /// Gives the devices of thin volumes the table that the text wants.
     pub(super) fn mismatched(&mut self) {
         let draft = self.sequence.draft;
         for lv in draft.vg().lvs.iter().filter(|lv| lv.thin().is_some()) {
             let uuid = DmUuid::of_lv(&draft.vg().id, &lv.id, Layer::Plain);
             let Some(device) = draft.observed.device(&uuid).filter(is_awake) else { continue };
-            let is_named = draft.stacks().name(&lv.name, Layer::Plain).is_ok_and(|name| name == device.name);
-            if is_named && !draft.observed.tables.contains_key(&uuid) {
+            if !draft.observed.tables.contains_key(&uuid) {
                 continue;
             }
             // What thinvol does not activate it does not mend.
             let Ok(spec) = draft.stacks().volume(lv) else { continue };
-            if self.rename(lv, &spec, device) {
+            if self.name_now(device) == spec.name {
                 self.reload(lv, &spec, device);
-            }
-        }
-    }
-
-    /// Whether the device has the right name now.
-    fn rename(&mut self, lv: &Lv, spec: &DeviceSpec, device: &DeviceInfo) -> bool {
-        if device.name == spec.name {
-            return true;
-        }
-        let what = format!("the device of volume {} still has the name {}", lv.name, device.name);
-        match self.sequence.draft.check_name_free(spec) {
-            Ok(()) => {
-                self.found.push(what);
-                let (from, to) = (device.name.clone(), spec.name.clone());
-                self.sequence.plan.push(Step::RenameDevice { from, to });
-                true
-            }
-            Err(refusal) => {
-                self.left.push(format!("{what}: {refusal}"));
-                false
             }
         }
     }
@@ -73,6 +52,7 @@ impl Mending<'_, '_> {
             Difference::Behind(how) => {
                 self.found.push(format!("the device of volume {} {how}", lv.name));
                 self.sequence.plan.push(Step::ReloadDevice(spec.clone()));
+                self.reloaded.insert(spec.uuid.clone());
             }
             Difference::BehindInUse(how) => self.left.push(format!(
                 "the device of volume {} {how}; it is in use: deactivate and activate it when it is not",

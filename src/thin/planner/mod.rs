@@ -3,6 +3,7 @@
 mod admit;
 mod alter;
 mod altered;
+mod asleep;
 mod change;
 mod complete;
 mod devices;
@@ -10,6 +11,7 @@ mod draft;
 mod grounds;
 mod index;
 mod mismatch;
+mod names;
 mod order;
 mod pools;
 mod repair;

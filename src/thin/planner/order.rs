@@ -11,7 +11,7 @@ use crate::request::Request;
 use crate::stack::PoolStack;
 use base::ids::{LvName, TransactionId};
 use dm::kernel::Suspend;
-use dm::name::DmName;
+use dm::name::{DmName, DmUuid};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::{Lv, Vg};
 
@@ -64,6 +64,8 @@ pub(super) struct Sequence<'d, 'a> {
     pub running: BTreeSet<LvName>,
     /// Names of devices that the plan has removed.
     pub freed: BTreeSet<DmName>,
+    /// Devices that the plan has renamed, with the names they have by now.
+    pub renamed: BTreeMap<DmUuid, DmName>,
     /// Pools the plan started or took users from, with what will be open on their target.
     pub users: BTreeMap<LvName, u32>,
     /// The same for the real devices of external origins.
@@ -81,6 +83,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
             plan,
             running: BTreeSet::new(),
             freed: BTreeSet::new(),
+            renamed: BTreeMap::new(),
             users: BTreeMap::new(),
             grounds: BTreeMap::new(),
             reshaping: Reshaping::default(),

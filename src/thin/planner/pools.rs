@@ -8,6 +8,8 @@ use crate::plan::{PoolExpectation, Purpose, Step};
 use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack};
 use base::ids::LvName;
+use dm::kernel::DeviceInfo;
+use dm::name::{DmName, DmUuid};
 use lvm2::format::model::{Lv, ThinPool};
 
 impl Sequence<'_, '_> {
@@ -94,9 +96,10 @@ impl Sequence<'_, '_> {
     /// Makes a device exist with its table, whatever part of the way it already is.
     pub(super) fn bring_up(&mut self, spec: DeviceSpec) -> Result<(), Refusal> {
         let there = self.draft.observed.device(&spec.uuid).filter(|_| !self.freed.contains(&spec.name));
+        let named = |device: &DeviceInfo| self.renamed.get(&spec.uuid).unwrap_or(&device.name) == &spec.name;
         match there {
-            Some(device) if device.name == spec.name && device.live_table => {}
-            Some(device) if device.name == spec.name => self.plan.push(Step::ReloadDevice(spec)),
+            Some(device) if named(device) && device.live_table => {}
+            Some(device) if named(device) => self.plan.push(Step::ReloadDevice(spec)),
             found => {
                 // Left by a crash under another name, without a table: it only keeps the uuid from being used.
                 if let Some(left) = found.filter(|left| !left.live_table && !self.freed.contains(&left.name))
@@ -117,6 +120,15 @@ impl Sequence<'_, '_> {
     pub(super) fn take_down(&mut self, spec: &DeviceSpec) {
         self.freed.insert(spec.name.clone());
         self.plan.push_undoable(Step::RemoveDevice(spec.clone()), vec![Step::CreateDevice(spec.clone())]);
+    }
+
+    /// A device under the name it has: that of its volume, or one of before a rename that could not be mended.
+    fn as_named(&self, spec: DeviceSpec) -> DeviceSpec {
+        let observed = self.draft.observed;
+        let is_it = |(_, uuid): &(&DmName, &Option<DmUuid>)| uuid.as_ref() == Some(&spec.uuid);
+        let listed = observed.listed.iter().find(is_it).map(|(name, _)| name);
+        let name = self.renamed.get(&spec.uuid).or(listed).unwrap_or(&spec.name).clone();
+        DeviceSpec { name, ..spec }
     }
 
     /// Counts one more device on a pool's target.
@@ -184,7 +196,7 @@ impl Sequence<'_, '_> {
             self.users.insert(lv.name.clone(), open.map_or(0, |device| device.open_count));
         } else if let Some(device) = self.draft.observed.device(&stack.pool.uuid) {
             self.draft.check_unused(lv, device, 0)?;
-            self.take_down(&stack.pool);
+            self.take_down(&self.as_named(stack.pool));
             self.release(&lv.name)?;
         } else {
             let open = self.open_on(&lv.name)?;
@@ -236,7 +248,9 @@ impl Sequence<'_, '_> {
             let stack = self.stack_at_end(lv, pool)?;
             let ran = matches!(self.state(&name)?, PoolState::Active(_) | PoolState::ActiveNew(_));
             if ran || self.running.contains(&name) {
-                [stack.tpool, stack.tdata, stack.tmeta].iter().for_each(|spec| self.take_down(spec));
+                for spec in [stack.tpool, stack.tdata, stack.tmeta] {
+                    self.take_down(&self.as_named(spec));
+                }
             }
         }
         Ok(())

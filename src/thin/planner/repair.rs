@@ -12,8 +12,8 @@ use crate::observed::{Inventory, Observed, PoolSeen, PoolState};
 use crate::plan::{Commit, Message, Plan, Purpose, Send, Step};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::stack::{DeviceSpec, PoolStack};
-use base::ids::{LvName, ThinId, TransactionId};
-use dm::kernel::{DeviceInfo, Suspend};
+use base::ids::{LvName, ThinId, TransactionId, VgName};
+use dm::kernel::Suspend;
 use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::check::{Use, may_use};
 use lvm2::format::edit::Edit;
@@ -37,8 +37,14 @@ pub struct Repair {
 /// A state that must not be touched: kernel and text disagree beyond what a crash explains.
 pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusal> {
     let draft = Draft::new(metadata, observed);
-    let mut mending =
-        Mending { sequence: Sequence::new(&draft), found: Vec::new(), left: Vec::new(), edits: Vec::new() };
+    let mut mending = Mending {
+        sequence: Sequence::new(&draft),
+        found: Vec::new(),
+        left: Vec::new(),
+        edits: Vec::new(),
+        reloaded: BTreeSet::new(),
+    };
+    mending.names();
     mending.suspended();
     mending.half_made();
     mending.mismatched();
@@ -63,31 +69,11 @@ pub(super) struct Mending<'d, 'a> {
     pub found: Vec<String>,
     pub left: Vec<String>,
     edits: Vec<Edit>,
+    /// Devices that get the table the text wants, so that none waits in them any more.
+    pub reloaded: BTreeSet<DmUuid>,
 }
 
 impl Mending<'_, '_> {
-    /// Devices that a crash left suspended go on: with the table the text wants where another one is waiting.
-    fn suspended(&mut self) {
-        let observed = self.sequence.draft.observed;
-        let held_back = |device: &&DeviceInfo| device.suspended && device.live_table;
-        // From below: a pool's target may use its metadata as soon as it runs.
-        let height = |device: &&DeviceInfo| {
-            let uuid = device.uuid.as_ref().map_or("", DmUuid::as_str);
-            let parts = [Layer::Tmeta, Layer::Tdata, Layer::Tpool, Layer::Pool].map(Layer::uuid_suffix);
-            parts.iter().position(|suffix| uuid.ends_with(suffix)).unwrap_or(parts.len())
-        };
-        let mut suspended: Vec<&DeviceInfo> = observed.devices.values().filter(held_back).collect();
-        suspended.sort_by_key(height);
-        for device in suspended {
-            self.found.push(format!("device {} is suspended: I/O to it waits", device.name));
-            let wanted = device.uuid.as_ref().and_then(|uuid| self.spec_of(uuid));
-            self.sequence.plan.push(match wanted {
-                Some(spec) if device.inactive_table && spec.name == device.name => Step::ReloadDevice(spec),
-                _ => Step::Resume { name: device.name.clone() },
-            });
-        }
-    }
-
     /// Devices that were created and never got their table serve nobody: they go.
     fn half_made(&mut self) {
         let observed = self.sequence.draft.observed;
@@ -96,7 +82,7 @@ impl Mending<'_, '_> {
                 Some(spec) => {
                     self.found
                         .push(format!("device {} has no table: its activation was cut short", device.name));
-                    self.sequence.take_down(&DeviceSpec { name: device.name.clone(), ..spec });
+                    self.sequence.take_down(&DeviceSpec { name: self.name_now(device), ..spec });
                 }
                 None => self.left.push(format!("device {} has no table", device.name)),
             }
@@ -104,7 +90,7 @@ impl Mending<'_, '_> {
     }
 
     /// The device the text wants under that uuid.
-    fn spec_of(&self, uuid: &DmUuid) -> Option<DeviceSpec> {
+    pub(super) fn spec_of(&self, uuid: &DmUuid) -> Option<DeviceSpec> {
         let draft = self.sequence.draft;
         let stacks = draft.stacks();
         draft.vg().lvs.iter().find_map(|lv| match lv.thin_pool() {
@@ -114,7 +100,9 @@ impl Mending<'_, '_> {
                     .into_iter()
                     .find(|spec| spec.uuid == *uuid)
             }
-            None => stacks.volume(lv).ok().filter(|spec| spec.uuid == *uuid),
+            None => {
+                [stacks.volume(lv), stacks.real(lv)].into_iter().flatten().find(|spec| spec.uuid == *uuid)
+            }
         })
     }
 
@@ -209,7 +197,13 @@ impl Mending<'_, '_> {
                         Some(origin) => {
                             let (origin_lv, origin) = draft.thin(origin)?;
                             let uuid = DmUuid::of_lv(&draft.vg().id, &origin_lv.id, Layer::Plain);
-                            let active = draft.observed.device(&uuid).map(|device| device.name.clone());
+                            let active = draft.observed.device(&uuid);
+                            if active.is_some_and(|device| device.inactive_table)
+                                && !self.reloaded.contains(&uuid)
+                            {
+                                return Err(waiting(&draft.vg().name, &origin_lv.name));
+                            }
+                            let active = active.map(|device| self.name_now(device));
                             (active, Message::CreateSnap { id: thin.device_id, origin: origin.device_id })
                         }
                     });
@@ -375,6 +369,15 @@ impl Mending<'_, '_> {
         self.sequence.plan.push(Step::Commit(Commit::new(mended, vec![changes.into()])));
         Ok(())
     }
+}
+
+/// A device that a snapshot would make go on with another table.
+pub(super) fn waiting(vg: &VgName, name: &LvName) -> Refusal {
+    Refusal::rule(format!(
+        "a table waits in the device of {vg}/{name}, which is not the one the metadata says: a snapshot would put it \
+         in place"
+    ))
+    .hint(format!("'lvchange --refresh {vg}/{name}' puts the right one in place"))
 }
 
 fn stranger(pool: &LvName, name: &LvName, id: ThinId) -> Refusal {

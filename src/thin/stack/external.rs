@@ -2,10 +2,10 @@
 //! Source: lvm2 `lib/activate/dev_manager.c` (`_add_new_external_lv_to_dtree`, `lv_layer`).
 
 use super::{DevRef, DeviceSpec, Role, StackError, Stacks, TargetSpec};
-use dm::name::Layer;
 use base::ids::LvName;
-use lvm2::format::model::Lv;
 use base::units::Sectors;
+use dm::name::Layer;
+use lvm2::format::model::Lv;
 
 impl Stacks<'_> {
     /// Whether thin volumes read from that volume what they do not hold.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,10 @@ impl FileLock {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn copy(&self) -> io::Result<Option<OwnedFd>> {
+        self.file.as_ref().map(|file| file.as_fd().try_clone_to_owned()).transpose()
     }
 
     /// Whether the name still leads to the inode we hold.

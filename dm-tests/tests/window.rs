@@ -1,0 +1,340 @@
+//! What other processes leave in devices that a change suspends and resumes: waiting tables, suspended layers, names of
+//! before a rename, guards of dead processes.
+
+use std::cell::Cell;
+
+use base::units::Sectors;
+use dm::kernel::{Kernel, Suspend, UdevEvent};
+use dm::name::{DmName, DmUuid, Layer};
+use dm::sim::{Fault, FaultKind, SimKernel, When};
+use dm::table::Table;
+use dm_tests::world::asks::{Start, activate, create, snapshot};
+use dm_tests::world::state::told;
+use dm_tests::world::text::POOL;
+use dm_tests::world::{World, device, lv, tpool};
+use thin::error::Kind;
+use thin::frozen::{FreezeError, freeze_and};
+use thin::request::Request;
+
+fn used() -> World {
+    Start::Used.world(1)
+}
+
+fn kernel(world: &World) -> &SimKernel {
+    &world.machine.kernel
+}
+
+fn length(world: &World, name: &str) -> u64 {
+    let table = kernel(world).table(&device(name)).unwrap();
+    table.iter().map(|line| line.length.get()).sum()
+}
+
+/// A table with which a killed `lvextend` made the device longer than the text says.
+fn leave_longer_table(world: &World, name: &str) {
+    let mut table = kernel(world).table(&device(name)).unwrap();
+    table[0].length = Sectors::new(table[0].length.get() * 2);
+    kernel(world).load(&device(name), &Table(table), false).unwrap();
+}
+
+fn waits(world: &World, name: &str) -> bool {
+    kernel(world).info(&device(name)).unwrap().unwrap().inactive_table
+}
+
+#[test]
+fn a_snapshot_puts_no_waiting_table_in_place() {
+    let world = used();
+    let before = length(&world, "a");
+    leave_longer_table(&world, "a");
+    let ran = world.run(&[snapshot("a", "n")]).unwrap();
+    assert_eq!(length(&world, "a"), before, "the device is longer than the text");
+    assert!(!waits(&world, "a"));
+    assert!(
+        ran.repair.found.iter().any(|found| found.contains("never put in place")),
+        "{:?}",
+        ran.repair.found
+    );
+    assert_eq!(kernel(&world).violations(), []);
+}
+
+#[test]
+fn a_waiting_table_that_cannot_be_mended_refuses_the_snapshot() {
+    let world = used();
+    // A live table that is not the text's: which of all counts, nobody can tell here.
+    let mut table = kernel(&world).table(&device("a")).unwrap();
+    let pool = table[0].params.clone();
+    table[0].params = pool.replace(" 1", " 2");
+    kernel(&world).load(&device("a"), &Table(table.clone()), false).unwrap();
+    kernel(&world).resume(&device("a"), UdevEvent(0)).unwrap();
+    kernel(&world).load(&device("a"), &Table(table), false).unwrap();
+    let error = world.run(&[snapshot("a", "n")]).unwrap_err();
+    assert_eq!(error.kind(), Kind::Refused, "{}", told(&error));
+    assert!(told(&error).contains("a table waits in the device of pve/a"), "{}", told(&error));
+    assert!(waits(&world, "a"));
+    assert!(kernel(&world).suspended().is_empty());
+}
+
+/// The resume after a suspend that failed is for a device that is suspended all the same, and for no other.
+#[test]
+fn a_failed_suspend_leaves_a_waiting_table_where_it_is() {
+    for when in [When::Before, When::After] {
+        let world = used();
+        let before = length(&world, "a");
+        let outcome = world.process(|session, lock| {
+            leave_longer_table(&world, "a");
+            let fault = Fault {
+                verb: Some(dm::kernel::Verb::Suspend),
+                nth: 1,
+                when,
+                kind: FaultKind::Errno(nix::errno::Errno::EIO),
+            };
+            kernel(&world).inject(fault);
+            let devices = [device("a")];
+            Ok(freeze_and(session.kernel, session.host, lock, (&devices, Suspend::Flush), || ()).map(|_| ()))
+        });
+        assert!(matches!(outcome.unwrap(), Err(FreezeError::Suspend(_))));
+        assert_eq!(length(&world, "a"), before);
+        assert!(kernel(&world).suspended().is_empty());
+    }
+}
+
+#[test]
+fn a_table_that_comes_to_wait_in_the_window_is_dropped() {
+    let world = used();
+    let before = length(&world, "a");
+    let outcome = world.process(|session, lock| {
+        let devices = [device("a")];
+        let work = || leave_longer_table(&world, "a");
+        Ok(freeze_and(session.kernel, session.host, lock, (&devices, Suspend::Flush), work).map(|_| ()))
+    });
+    assert!(matches!(outcome.unwrap(), Err(FreezeError::Waiting { .. })));
+    assert_eq!(length(&world, "a"), before);
+    assert!(!waits(&world, "a") && kernel(&world).suspended().is_empty());
+}
+
+/// The guard of a dead process that thaws an origin before or during the messages is found out.
+#[test]
+fn an_origin_that_goes_on_meanwhile_is_an_error() {
+    for thawed_before in [true, false] {
+        let world = used();
+        world.run(&[activate("b")]).unwrap();
+        let worked = Cell::new(false);
+        let outcome = world.process(|session, lock| {
+            world.machine.host.set(|host| host.thaws = thawed_before.then(|| device("a")));
+            let devices = [device("a"), device("b")];
+            let work = || {
+                worked.set(true);
+                kernel(&world).resume(&device("a"), UdevEvent(0)).unwrap();
+            };
+            Ok(freeze_and(session.kernel, session.host, lock, (&devices, Suspend::Flush), work).map(|_| ()))
+        });
+        assert!(
+            matches!(outcome.unwrap(), Err(FreezeError::Thawed { device: thawed }) if thawed == device("a"))
+        );
+        assert_eq!(worked.get(), !thawed_before);
+        assert!(kernel(&world).suspended().is_empty());
+    }
+}
+
+/// The messages of such a window are taken back.
+#[test]
+fn what_was_made_of_an_origin_that_went_on_is_taken_back() {
+    let mut world = used();
+    world.thaw = Some(device("a"));
+    let before = kernel(&world).thin_devices(&tpool()).unwrap().len();
+    let error = world.run(&[snapshot("a", "n")]).unwrap_err();
+    assert!(told(&error).contains("went on meanwhile"), "{}", told(&error));
+    assert_eq!(error.kind(), Kind::Busy);
+    assert_eq!(kernel(&world).thin_devices(&tpool()).unwrap().len(), before);
+    assert!(world.metadata().vg.lv(&lv("n")).is_none());
+}
+
+/// A file system that is frozen already is suspended without being frozen again.
+#[test]
+fn a_frozen_file_system_is_left_so() {
+    let world = used();
+    let fault = Fault {
+        verb: Some(dm::kernel::Verb::Suspend),
+        nth: 1,
+        when: When::Before,
+        kind: FaultKind::Errno(nix::errno::Errno::EBUSY),
+    };
+    kernel(&world).inject(fault);
+    let ran = world.run(&[snapshot("a", "n")]).unwrap();
+    assert!(ran.executed.warnings.iter().any(|warning| warning.contains("was frozen already")));
+    let log: Vec<String> = kernel(&world).log().iter().map(ToString::to_string).collect();
+    assert!(log.iter().any(|call| call.starts_with("suspend pve-a flush, nolockfs")), "{log:?}");
+}
+
+fn suspend(world: &World, name: &DmName) {
+    kernel(world).suspend(name, Suspend::HoldBack).unwrap();
+}
+
+/// Layers that no volume's own uuid accounts for are resumed, too, and each after those below it.
+#[test]
+fn suspended_layers_are_resumed_from_below() {
+    let world = used();
+    let [tmeta, tdata] = ["data_tmeta", "data_tdata"].map(device);
+    // A part of a volume of a kind that thinvol does not know, with a leg below it.
+    let [top, leg] = ["x", "x_leg"].map(device);
+    let vg = world.metadata().vg.id.compact().to_owned();
+    for (name, uuid, on) in [(&leg, "1", None), (&top, "2", Some(&leg))] {
+        let uuid = DmUuid::new(&format!("LVM-{vg}{}{uuid}-cow", "x".repeat(31))).unwrap();
+        let below =
+            on.map_or_else(|| "8:0".into(), |on| kernel(&world).info(on).unwrap().unwrap().dev.to_string());
+        kernel(&world).create(name, &uuid, None).unwrap();
+        let line = dm::table::TargetLine {
+            start: Sectors::ZERO,
+            length: Sectors::new(8),
+            target: "linear".into(),
+            params: format!("{below} 0"),
+        };
+        kernel(&world).load(name, &Table(vec![line]), false).unwrap();
+        kernel(&world).resume(name, UdevEvent(0)).unwrap();
+    }
+    for name in [&device("a"), &tpool(), &tmeta, &tdata, &top, &leg] {
+        suspend(&world, name);
+    }
+    kernel(&world).clear_log();
+    let repair = world.recover().unwrap();
+    assert!(kernel(&world).suspended().is_empty(), "{:?}", repair.left);
+    let log: Vec<String> = kernel(&world).log().iter().map(ToString::to_string).collect();
+    let place = |name: &DmName| log.iter().position(|call| *call == format!("resume {name}")).unwrap();
+    assert!(place(&tmeta) < place(&tpool()) && place(&tdata) < place(&tpool()));
+    assert!(place(&tpool()) < place(&device("a")) && place(&leg) < place(&top), "{log:?}");
+    assert_eq!(kernel(&world).violations(), []);
+}
+
+/// What stands on a device that is not ours and is suspended would wait for it, with the lock held.
+#[test]
+fn what_stands_on_a_foreign_suspended_device_is_left() {
+    let world = used();
+    let vg = world.metadata().vg.id.compact().to_owned();
+    let [top, foreign] = ["pve-top", "crypt"].map(|name| DmName::new(name).unwrap());
+    for (name, uuid, below) in [
+        (&foreign, "CRYPT-1".to_owned(), "8:0".to_owned()),
+        (&top, format!("LVM-{vg}{}-cow", "x".repeat(32)), String::new()),
+    ] {
+        kernel(&world).create(name, &DmUuid::new(&uuid).unwrap(), None).unwrap();
+        let below = match kernel(&world).info(&foreign) {
+            Ok(Some(info)) if below.is_empty() => info.dev.to_string(),
+            _ => below,
+        };
+        let line = dm::table::TargetLine {
+            start: Sectors::ZERO,
+            length: Sectors::new(8),
+            target: "linear".into(),
+            params: format!("{below} 0"),
+        };
+        kernel(&world).load(name, &Table(vec![line]), false).unwrap();
+        kernel(&world).resume(name, UdevEvent(0)).unwrap();
+    }
+    suspend(&world, &top);
+    suspend(&world, &foreign);
+    let repair = world.recover().unwrap();
+    assert_eq!(kernel(&world).suspended(), [foreign.clone(), top.clone()]);
+    assert!(
+        repair.left.iter().any(|left| left.contains("it stands on crypt, which is suspended")),
+        "{:?}",
+        repair.left
+    );
+    // With the foreign one awake it goes on.
+    kernel(&world).resume(&foreign, UdevEvent(0)).unwrap();
+    world.recover().unwrap();
+    assert!(kernel(&world).suspended().is_empty());
+}
+
+/// A suspended layer with a table waiting: whether that one counts, thinvol cannot tell of what it does not build.
+#[test]
+fn a_waiting_table_of_an_unknown_layer_is_left_to_lvm2() {
+    let world = used();
+    let vg = world.metadata().vg.id.compact().to_owned();
+    let name = DmName::new("pve-x-cow").unwrap();
+    kernel(&world)
+        .create(&name, &DmUuid::new(&format!("LVM-{vg}{}-cow", "x".repeat(32))).unwrap(), None)
+        .unwrap();
+    let line = |at: u64| dm::table::TargetLine {
+        start: Sectors::ZERO,
+        length: Sectors::new(8),
+        target: "linear".into(),
+        params: format!("8:0 {at}"),
+    };
+    kernel(&world).load(&name, &Table(vec![line(0)]), false).unwrap();
+    kernel(&world).resume(&name, UdevEvent(0)).unwrap();
+    kernel(&world).load(&name, &Table(vec![line(8)]), false).unwrap();
+    suspend(&world, &name);
+    let repair = world.recover().unwrap();
+    assert_eq!(kernel(&world).table(&name).unwrap(), [line(0)]);
+    assert!(repair.left.iter().any(|left| left.contains("lvchange --refresh")), "{:?}", repair.left);
+}
+
+/// A pool, or the whole group, that was renamed by a command killed before it renamed the devices.
+#[test]
+fn devices_with_names_of_before_get_those_of_the_text() {
+    let world = used();
+    let old = |name: &str| DmName::new(&name.replace("pve-", "old-")).unwrap();
+    let names: Vec<DmName> = kernel(&world).list().unwrap().into_iter().map(|listed| listed.name).collect();
+    for name in &names {
+        kernel(&world).rename(name, &old(name.as_str()), UdevEvent(0)).unwrap();
+    }
+    let [mended, changed, let_go] = [world.fork(), world.fork(), world.fork()];
+    let listed = |world: &World| -> Vec<DmName> {
+        kernel(world).list().unwrap().into_iter().map(|listed| listed.name).collect()
+    };
+    let repair = mended.recover().unwrap();
+    assert_eq!(listed(&mended), names, "{:?}", repair.left);
+    // A change finds the pool under its old name, and mends it with all that belongs to it.
+    changed.run(&[create("n", false)]).unwrap();
+    assert!(changed.exists(&tpool()) && changed.exists(&device("data_tmeta")));
+    let_go.run(&[Request::DeactivateAll]).unwrap();
+    assert_eq!(listed(&let_go), [], "what has an old name was not let go");
+}
+
+/// A name that another device has cannot be given; the devices are found by their uuid all the same.
+#[test]
+fn a_pool_whose_name_is_taken_is_let_go_under_the_name_it_has() {
+    let world = used();
+    let aside = DmName::new("pve-was-tpool").unwrap();
+    kernel(&world).rename(&tpool(), &aside, UdevEvent(0)).unwrap();
+    kernel(&world).create(&tpool(), &DmUuid::new("somebody's").unwrap(), None).unwrap();
+    let ran = world.run(&[Request::DeactivateAll]).unwrap();
+    assert!(
+        ran.repair.left.iter().any(|left| left.contains("which another device is")),
+        "{:?}",
+        ran.repair.left
+    );
+    assert!(!world.exists(&aside), "it is still there");
+    let uuid =
+        DmUuid::of_lv(&world.metadata().vg.id, &world.metadata().vg.lv(&lv(POOL)).unwrap().id, Layer::Tpool);
+    assert_eq!(kernel(&world).info_by_uuid(&uuid).unwrap(), None);
+}
+
+/// A volume that goes between the look and its status is shown as inactive.
+#[test]
+fn a_volume_that_goes_meanwhile_is_shown_as_inactive() {
+    use thin::observe::Scope;
+    use thin::view::{Depth, view};
+    let world = used();
+    let shown = world.process(|session, _| {
+        let observed = session.look(&Scope::all(false).without_inventory())?;
+        kernel(&world).remove(&device("a"), UdevEvent(0)).unwrap();
+        let vg = session.metadata.vg.clone();
+        Ok(view(vg, &observed, session.kernel, Depth::Volumes, Vec::new(), Vec::new()))
+    });
+    let shown = shown.unwrap().unwrap();
+    let a = shown.volumes.iter().find(|volume| volume.name == lv("a")).unwrap();
+    assert!(!a.active && a.mapped.is_none() && a.dev.is_none() && a.open_count == 0);
+}
+
+#[test]
+fn a_pool_that_goes_meanwhile_is_not_active() {
+    let world = used();
+    world.run(&[Request::DeactivateAll]).unwrap();
+    world.run(&[activate("a")]).unwrap();
+    let listed = kernel(&world).list().unwrap();
+    world.run(&[Request::DeactivateAll]).unwrap();
+    let repair = world.process(|session, _| {
+        session.listed.set(Some(listed.clone()));
+        session.pending(&thin::observe::Scope::all(false).without_inventory())
+    });
+    assert!(repair.unwrap().plan.steps.is_empty());
+}
