@@ -19,8 +19,8 @@ pub fn lines(text: &[u8]) -> String {
     out
 }
 
-/// A JSON document: what JSON itself lets stand in its texts and a terminal does not is written as `\u` and four digits.
-/// Outside of texts there is none of it.
+/// A JSON document: what JSON itself lets stand in its texts and a terminal does not is written as `\u` and four
+/// digits. Outside of texts there is none of it.
 pub fn json(document: &str) -> Cow<'_, str> {
     if !document.chars().any(|c| is_unsafe(c) && c != '\n') {
         return Cow::Borrowed(document);

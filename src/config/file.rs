@@ -65,7 +65,7 @@ pub enum FileError {
         why: &'static str,
     },
     /// Its lock is not known by its path.
-    #[error("'{}' is in the cluster file system of Proxmox VE, under another path than '{}'", path.display(), cluster.display())]
+    #[error("'{}' is in the cluster file system, under another path than '{}'", path.display(), cluster.display())]
     Elsewhere {
         /// The directory.
         path: PathBuf,
@@ -146,8 +146,9 @@ impl ConfigFile {
     }
 
     /// Replaces it by what `edit` makes of it, under its lock: that of the cluster if it is in the cluster file system,
-    /// whatever path leads there. A link is followed; anything but a regular file is refused. Waits for the lock up to `wait`. A file that is missing
-    /// is made, in a directory that is there. Where nothing is changed nothing is written.
+    /// whatever path leads there. A link is followed; anything but a regular file is refused. Waits for the lock up to
+    /// `wait`. A file that is missing is made, in a directory that is there. Where nothing is changed nothing is
+    /// written.
     ///
     /// # Errors
     /// If it cannot be locked, read or written, and those of `edit`. The file is then as it was.

@@ -218,7 +218,8 @@ pub trait Host {
     /// The kernel's: EBUSY if somebody has.
     fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno>;
 
-    /// A signal that has arrived while signals are held off, and that asks to stop. It is taken: whoever asks must stop.
+    /// A signal that has arrived while signals are held off, and that asks to stop. It is taken: whoever asks must
+    /// stop.
     fn stop_asked(&self) -> Option<Signal> {
         None
     }

@@ -210,8 +210,8 @@ fn freed_as_by_pvesm(ctx: &Ctx) -> Result<()> {
     site.agreed()
 }
 
-/// What goes without being named is asked for, and nothing goes before the answer. The options decide for both ways to name
-/// a volume, and one command names it in one way.
+/// What goes without being named is asked for, and nothing goes before the answer. The options decide for both ways to
+/// name a volume, and one command names it in one way.
 fn on_a_terminal(site: &Site) -> Result<()> {
     let vg = site.vg;
     site.storages.ok("alloc local-lvm 300 vm-300-a 8M")?;

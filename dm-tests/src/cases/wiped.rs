@@ -59,8 +59,8 @@ fn planned_first(ctx: &Ctx) -> Result<()> {
     ctx.agreed(vg)
 }
 
-/// What is shared with snapshots that go as well, what lies at the border of two pieces in a pool with chunks of no power
-/// of two, and what a read-only volume holds.
+/// What is shared with snapshots that go as well, what lies at the border of two pieces in a pool with chunks of no
+/// power of two, and what a read-only volume holds.
 fn all_is_given_back(ctx: &Ctx) -> Result<()> {
     let vg = ctx.volume_group(&[512 * MIB], 512)?;
     ctx.ok(&format!("lvcreate --yes --type thin-pool -L 192M --chunksize 192k -n data {vg}"))?;

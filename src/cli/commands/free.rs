@@ -158,7 +158,8 @@ fn discard_first(ask: &mut Ask) {
     ask.wanted.splice(0..0, discards);
 }
 
-/// Each volume once. One that is named in two ways is refused: what becomes of its snapshots depends on how it is named.
+/// Each volume once. One that is named in two ways is refused: what becomes of its snapshots depends on how it is
+/// named.
 ///
 /// # Errors
 /// If there is one.
@@ -219,8 +220,8 @@ fn ask(vg: &Vg, volumes: &[Volume], snapshots: Option<bool>, force: bool) -> Res
     Ok(ask)
 }
 
-/// Whether a volume's snapshots go with it: as is asked for; else as in Proxmox VE where it is named by a storage, and as
-/// in lvm2 where it is not.
+/// Whether a volume's snapshots go with it: as is asked for; else as in Proxmox VE where it is named by a storage, and
+/// as in lvm2 where it is not.
 pub fn with_snapshots(volume: &Volume, asked: Option<bool>) -> bool {
     asked.unwrap_or(volume.storage.is_some())
 }

@@ -126,30 +126,6 @@ fn verdicts_on_sections() {
             ],
         ),
         (
-            "drbd: ab\n\tbar 1\n\nblock-bridge_2: cd\n\n".into(),
-            "ab=(drbd) cd=(block-bridge_2)",
-            vec![],
-        ),
-        (
-            "f.o: ab\n\tbar 1\n".into(),
-            "",
-            vec!["line 1 (section 'ab') - the section is skipped: unsupported type 'f.o'".into()],
-        ),
-        (
-            format!("\u{feff}lvmthin: ab\n{GOOD}"),
-            "",
-            vec![
-                "line 1 (section 'ab') - the section is skipped: the file starts with a byte order mark, \
-                 which is read as a part of the type"
-                    .into(),
-            ],
-        ),
-        (
-            format!("\u{feff}# c\n\nlvmthin: ab\n{GOOD}"),
-            "ab=pve/data",
-            vec!["line 1 - ignore config line: \\u{feff}# c (the file starts with a byte order mark)".into()],
-        ),
-        (
             format!("lvmthin: a\n{GOOD}"),
             "",
             vec![
@@ -182,6 +158,32 @@ fn verdicts_on_sections() {
             "line 1 (section 'local') - the section is skipped: Proxmox VE takes 'local' for a directory, \
              whatever is written".into(),
         ]),
+    ]);
+}
+
+#[test]
+fn verdicts_on_types_that_nobody_knows() {
+    check(vec![
+        ("drbd: ab\n\tbar 1\n\nblock-bridge_2: cd\n\n".into(), "ab=(drbd) cd=(block-bridge_2)", vec![]),
+        (
+            "f.o: ab\n\tbar 1\n".into(),
+            "",
+            vec!["line 1 (section 'ab') - the section is skipped: unsupported type 'f.o'".into()],
+        ),
+        (
+            format!("\u{feff}lvmthin: ab\n{GOOD}"),
+            "",
+            vec![
+                "line 1 (section 'ab') - the section is skipped: the file starts with a byte order mark, \
+                 which is read as a part of the type"
+                    .into(),
+            ],
+        ),
+        (
+            format!("\u{feff}# c\n\nlvmthin: ab\n{GOOD}"),
+            "ab=pve/data",
+            vec!["line 1 - ignore config line: \\u{feff}# c (the file starts with a byte order mark)".into()],
+        ),
     ]);
 }
 

@@ -49,8 +49,8 @@ pub enum LockError {
     },
 }
 
-/// The lock of a file such as `storage.cfg` that all nodes of a Proxmox VE cluster share: a directory in its file system, which only
-/// one of them can make. Source: pve-cluster `PVE/Cluster.pm` (`cfs_lock_file`).
+/// The lock of a file such as `storage.cfg` that all nodes of a Proxmox VE cluster share: a directory in its file
+/// system, which only one of them can make. Source: pve-cluster `PVE/Cluster.pm` (`cfs_lock_file`).
 #[derive(Debug)]
 pub struct ClusterLock {
     path: PathBuf,

@@ -59,8 +59,7 @@ impl Target {
 /// # Errors
 /// If it is such a thing.
 pub fn check_readable(path: &Path, found: &fs::Metadata) -> Result<(), FileError> {
-    let number =
-        (u64::from(nix::sys::stat::major(found.rdev())), u64::from(nix::sys::stat::minor(found.rdev())));
+    let number = (nix::sys::stat::major(found.rdev()), nix::sys::stat::minor(found.rdev()));
     let is_null = found.file_type().is_char_device() && number == NULL;
     if found.is_file() || is_null { Ok(()) } else { Err(no_file(path, kind(found))) }
 }

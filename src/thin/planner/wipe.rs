@@ -76,7 +76,8 @@ impl Draft<'_> {
     fn check_discards(&mut self, lv: &Lv, pool: &ThinPool) -> Result<(), Refusal> {
         let shown = format!("{}/{}", self.vg().name, lv.name);
         let running = match &self.seen(&lv.name)?.state {
-            PoolState::Active(PoolStatus::Working(status)) => Some(status.discards),
+            PoolState::Active(PoolStatus::Working(status))
+            | PoolState::ActiveNew(PoolStatus::Working(status)) => Some(status.discards),
             _ => None,
         };
         if pool.discards == Discards::Ignore || running == Some(Running::Ignore) {
@@ -94,7 +95,11 @@ impl Draft<'_> {
 
     /// Whether a pool, if it runs, has room for all of what is overwritten: a write without room would wait for some.
     fn check_room(&self, pool: &LvName, size: Sectors) -> Result<(), Refusal> {
-        let PoolState::Active(PoolStatus::Working(status)) = &self.seen(pool)?.state else { return Ok(()) };
+        let (PoolState::Active(PoolStatus::Working(status))
+        | PoolState::ActiveNew(PoolStatus::Working(status))) = &self.seen(pool)?.state
+        else {
+            return Ok(());
+        };
         let (_, record) = self.pool(pool)?;
         let chunks = status.data.total.saturating_sub(status.data.used);
         let free = Sectors::new(chunks.saturating_mul(record.chunk_size.get()));

@@ -24,7 +24,7 @@ pub fn addresses(portal: &Portal, limit: &Limit) -> Result<Vec<SocketAddr>, Conn
     match &portal.host {
         Host::V4(address) => Ok(vec![SocketAddr::new(IpAddr::V4(*address), port)]),
         Host::V6 { .. } if portal.lacks_interface() => {
-            let why = "the address is link-local, and the interface it is reached by is missing: '%<interface>' behind it";
+            let why = "the address is link-local: the interface it is reached by is missing ('%<interface>')";
             Err(unresolved(io::Error::other(why)))
         }
         Host::V6 { address, scope } => {

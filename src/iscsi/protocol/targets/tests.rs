@@ -52,7 +52,8 @@ fn link_local_addresses_keep_the_interface() {
     let without = read(text, "10.0.0.1");
     assert_eq!(shown(&without), ["iqn.2025-01.test:a [fd00::2]:3260,1"]);
     assert!(without.left_out[0].contains("link-local"), "{:?}", without.left_out);
-    let theirs = "TargetName=iqn.2025-01.test:a TargetAddress=[fe80::2%igb3]:3260,1 TargetAddress=[fd00::2%igb3]:3260,1";
+    let theirs = "TargetName=iqn.2025-01.test:a TargetAddress=[fe80::2%igb3]:3260,1 \
+                  TargetAddress=[fd00::2%igb3]:3260,1";
     assert_eq!(
         shown(&read(theirs, "[fe80::1%eth0]")),
         ["iqn.2025-01.test:a [fe80::2%eth0]:3260,1 [fd00::2]:3260,1"],
