@@ -99,7 +99,7 @@ fn defaults(ctx: &Ctx) -> Result<()> {
     std::fs::write(devices.join("system.devices"), "VERSION=1.1.1\n")?;
     // A devices file without entries hides all, if it counts.
     let default = ctx.lvm("lvmconfig --typeconfig default devices/use_devicesfile")?;
-    let counts = default.trim() == "use_devicesfile=1";
+    let counts = default.contains("use_devicesfile=1");
     let ran = conf.run(ctx, "thinvol scan lvm")?;
     ensure!(ran.status == 0 && ran.stdout.contains(vg) != counts, "{default}: {ran:?}");
     let text = std::fs::read_to_string(kept).context("what lvm2 says is not kept")?;
@@ -108,7 +108,8 @@ fn defaults(ctx: &Ctx) -> Result<()> {
         "{text}"
     );
     let options = ctx.lvm("lvmconfig --typeconfig default global/thin_check_options")?;
-    ensure!(text.contains(options.trim().trim_start_matches("thin_check_options=")), "{options}: {text}");
+    let options = options.split_once('=').map_or("", |(_, options)| options.trim());
+    ensure!(text.contains(options), "{options}: {text}");
     // What is kept is believed.
     let before = std::fs::metadata(kept)?.modified()?;
     std::fs::write(kept, text.replace("use_devicesfile=0", "use_devicesfile=1"))?;
@@ -124,6 +125,9 @@ fn defaults(ctx: &Ctx) -> Result<()> {
 /// The group of another host does not hide this host's of the same name.
 fn namesakes(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
+    ctx.ok("udevadm settle")?;
+    ctx.lvm(&format!("vgchange -an {vg}"))?;
+    ctx.ok("udevadm settle")?;
     let foreign = ctx.disk(64 << 20)?.name();
     let hidden = format!(
         "--config 'devices/filter=[\"a|^{foreign}$|\",\"r|.*|\"] local/extra_system_ids=[\"elsewhere\"] \

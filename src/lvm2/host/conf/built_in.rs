@@ -119,9 +119,13 @@ fn wait(child: &mut Child) -> io::Result<()> {
     Ok(())
 }
 
-/// The answer has the last part of each setting's name only.
+/// The answer has the last part of each setting's name only, and a default that lvm.conf need not name is a comment.
 fn settings(answer: &[u8]) -> String {
-    let Ok(answer) = Document::parse(answer) else { return String::new() };
+    let answer = String::from_utf8_lossy(answer);
+    let bare = |line: &str| line.trim_start_matches(['#', ' ', '\t']).to_owned();
+    let is_setting = |line: &String| line.split_once('=').is_some_and(|(name, _)| !name.contains(' '));
+    let lines: Vec<String> = answer.lines().map(bare).filter(is_setting).collect();
+    let Ok(answer) = Document::parse(lines.join("\n").as_bytes()) else { return String::new() };
     let line = |key: &&str| {
         let name = key.rsplit('/').next()?;
         let value = answer.value_text(answer.root().find(name)?)?;
@@ -156,7 +160,7 @@ mod tests {
         let version = |options: &str| {
             let count = dir.path().join("asked");
             let script = format!(
-                "#!/bin/sh\necho once >> {}\n[ -z \"$LVM_SYSTEM_DIR\" ] || exit 1\necho 'use_devicesfile=1'\n\
+                "#!/bin/sh\necho once >> {}\n[ -z \"$LVM_SYSTEM_DIR\" ] || exit 1\necho '# use_devicesfile=1'\n\
                  echo 'thin_check_options=[{options}]'\nexit 5\n",
                 count.display()
             );
