@@ -71,6 +71,7 @@ fn always() -> Vec<Case> {
         cases::storage_cfg::CASES,
         cases::access::CASES,
         cases::activation::CASES,
+        cases::stacks::CASES,
         cases::attributes::CASES,
         cases::udev::CASES,
         cases::iscsi_machine::CASES,

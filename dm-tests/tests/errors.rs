@@ -198,7 +198,8 @@ fn changes_that_look_into_the_pool_first_with_a_failing_ioctl() {
     let unclean = |case: &Case<'_>| case.world.machine.host.set(|host| host.clean.clear());
     let killed_reader = |case: &Case<'_>| {
         unclean(case);
-        let pools: Vec<_> = case.world.metadata().vg.pools().map(|(lv, _)| lv.id).collect();
+        let vg = case.world.metadata().vg;
+        let pools: Vec<_> = vg.pools().map(|(lv, _)| vg.pool_id(lv)).collect();
         case.world.machine.host.set(|host| host.reading.extend(pools));
         // A stopped pool has none.
         let _ = case.world.machine.kernel.message(&tpool(), "reserve_metadata_snap");

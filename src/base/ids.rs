@@ -30,6 +30,21 @@ pub const LVM_UUID_LEN: usize = 32;
 /// The characters an LVM UUID may hold; new ones use the first 62. Source: lvm2 `lib/uuid/uuid.c`.
 pub const LVM_UUID_ALPHABET: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ!#";
 
+/// A pool by its group and its own UUID: `vgimportclone` gives a copy of a group new UUIDs, but not its LVs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct PoolId {
+    /// The volume group.
+    pub vg: LvmUuid,
+    /// The pool LV.
+    pub lv: LvmUuid,
+}
+
+impl fmt::Display for PoolId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lv.fmt(f)
+    }
+}
+
 /// An LVM UUID (of a VG, PV or LV): 32 characters, shown in groups of 6-4-4-4-4-4-6.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LvmUuid([u8; LVM_UUID_LEN]);

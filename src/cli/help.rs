@@ -26,7 +26,7 @@ macro_rules! changing {
             "   \"transactions\": [(one for each volume group)\n",
             "     {\"vg\", \"done\": [{\"asked\", \"volume\", \"path\", \"what\"",
             $line,
-            "}], \"recovered\": [text],\n",
+            "}],\n      \"left\"?: [text] (asked for and not done), \"recovered\": [text],\n",
             "      \"commits\": number (of metadata), \"ioctls\": {text: number},\n",
             "      \"frozen_us\": number (microseconds) or null, \"plan\"?: object (with --dry-run)}],\n   ",
             $more,

@@ -16,7 +16,7 @@ use super::output::Answer;
 use base::ids::VgName;
 use dm::kernel::Verb;
 use lvm2::format::model::Vg;
-use thin::engine::{Engine, Report};
+use thin::engine::{Engine, Kind, Report};
 use thin::request::Request;
 
 /// One request and how to speak of it.
@@ -57,6 +57,8 @@ pub struct Changes {
 struct Transaction {
     vg: String,
     done: Vec<Item>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
     recovered: Vec<String>,
     commits: usize,
     ioctls: BTreeMap<Verb, u64>,
@@ -160,6 +162,7 @@ fn carry_out<T>(
             port.rehearse(name, &mut |vg| Ok(resolve(vg, wishes)?.requests()))?;
         }
     }
+    let mut failure: Option<CliError> = None;
     for (name, wishes) in &wishes {
         let mut ask = Ask::default();
         let result = port.change(name, &mut |vg| {
@@ -167,7 +170,14 @@ fn carry_out<T>(
             Ok(ask.requests())
         });
         match result {
-            Ok(report) => changes.take(name, ask, &[], report)?,
+            Ok(report) => {
+                let part = part_done(name, &report);
+                changes.take(name, ask, &[], report)?;
+                failure = match (failure, part) {
+                    (Some(first), Some(other)) => Some(first.along_with(other)),
+                    (first, other) => first.or(other),
+                };
+            }
             Err(error) if dry_run || changes.transactions.is_empty() => return Err(error),
             Err(error) => {
                 let message = format!("volume group '{name}' failed; those before it were changed as asked");
@@ -175,7 +185,24 @@ fn carry_out<T>(
             }
         }
     }
-    Ok((changes, None))
+    Ok((changes, failure))
+}
+
+/// The error for what was asked for and is not done. Where nothing was done at all it is that of the first reason.
+fn part_done(vg: &VgName, report: &Report) -> Option<CliError> {
+    let first = report.left.first().filter(|_| report.executed)?;
+    let code = if report.done.is_empty() { Code::from(Kind::from(first.kind)) } else { Code::Partial };
+    let hint = report.left.iter().find_map(|left| left.hint.clone());
+    let mut error = match report.left.as_slice() {
+        [only] => CliError::new(code, only.message.clone()),
+        several => {
+            let message = format!("{} things asked of volume group '{vg}' are not done", several.len());
+            let causes = several.iter().map(|left| left.message.clone()).collect();
+            CliError { causes, ..CliError::new(code, message) }
+        }
+    };
+    error.hint = hint;
+    Some(error)
 }
 
 impl Ask {
@@ -198,8 +225,10 @@ impl Changes {
         let recovered = if report.executed { "recovered" } else { "to recover first" };
         let mut text: String = report.recovered.iter().map(|what| format!("{recovered}: {what}\n")).collect();
         if report.executed {
-            let said = wanted.iter().filter(|wanted| !wanted.said.is_empty());
-            text.extend(said.map(|wanted| format!("{}\n", wanted.said)));
+            let is_whole = |place: usize| !report.left.iter().any(|left| left.request == place);
+            let said = wanted.iter().enumerate().filter(|(place, _)| is_whole(*place));
+            let said = said.map(|(_, wanted)| &wanted.said).filter(|said| !said.is_empty());
+            text.extend(said.map(|said| format!("{said}\n")));
         } else {
             text.push_str(&report.plan.to_string());
         }
@@ -217,6 +246,7 @@ impl Changes {
         self.transactions.push(Transaction {
             vg: vg.to_string(),
             done: done.collect(),
+            left: report.left.iter().map(|left| left.message.clone()).collect(),
             recovered: report.recovered,
             commits,
             ioctls: report.ioctls,

@@ -125,6 +125,18 @@ pub enum UdevError {
         /// How many events are left.
         pending: u32,
     },
+    /// udev does not get on, and has no room for its records.
+    #[error(
+        "waited {:.3} s for udev, which got through nothing: /run is full, and its records are there; {pending} \
+         event(s) are still not processed",
+        patience.as_secs_f64()
+    )]
+    NoRoom {
+        /// How long nothing was processed.
+        patience: Duration,
+        /// How many events are left.
+        pending: u32,
+    },
     /// There was no semaphore to wait on.
     #[error("did not wait for udev on {events} event(s): no semaphore")]
     NoSemaphore {
@@ -158,6 +170,9 @@ impl UdevError {
         match self {
             Self::Timeout { .. } => {
                 "the devices are in place; see that udevd runs in this IPC namespace, or use --no-udev-sync"
+            }
+            Self::NoRoom { .. } => {
+                "the devices are in place; make room ('df -h /run' shows it), then 'vgmknodes' makes missing nodes"
             }
             Self::NoSemaphore { .. } => {
                 "see `ipcs -s` and /proc/sys/kernel/sem; `udevadm settle` waits as well"

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+mod settings;
 use crate::exec::BUSY_WAIT;
 use crate::host::{CheckPolicy, LinuxHost, STATE_DIR};
 use crate::inventory::DiskReader;
 use crate::kept::Kept;
 use crate::observe::Scope;
-use crate::observed::Policy;
 use crate::opened::{Opened, open_device};
-use crate::plan::Plan;
+use crate::plan::{Left, Plan};
 use crate::planner::{Repair, repair};
 use crate::ports::Onlooker;
 use crate::request::Request;
@@ -29,7 +29,6 @@ use dm::name::DmUuid;
 use dm::udev::{Places, for_this_machine, missing};
 use lvm2::format::check::Use;
 use lvm2::format::model::Vg;
-use lvm2::format::volume_list::VolumeLists;
 use lvm2::host::backup::Backups;
 use lvm2::host::conf::{HostIds, LvmConf, built_in, tag_file};
 use lvm2::host::lock::{LockError, LockMode, VgLock, VgReadLock};
@@ -70,6 +69,8 @@ pub struct Report {
     pub done: Vec<Done>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// What was asked for and is not done, while the rest is.
+    pub left: Vec<Left>,
     /// What had been left by a crash and was mended first.
     pub recovered: Vec<String>,
     /// Whether it was done, not only planned.
@@ -236,7 +237,7 @@ impl Engine {
         warnings.extend(self.without_udev());
         let requests = make(&opened.metadata.vg)?;
         self.check_use(&opened, &requests).map_err(|refusal| refusal.after(&[], &warnings))?;
-        let mut recovered = Vec::new();
+        let (mut recovered, mut failed_apart) = (Vec::new(), Vec::new());
         let (result, copies) = self.with_session(&mut opened, |session| {
             let scope = Scope::of(&session.metadata.vg, &requests);
             let _signals = hold_signals_off()?;
@@ -249,11 +250,15 @@ impl Engine {
             let executed = session.execute(&plan, &lock)?;
             warnings.extend(plan.warnings.iter().cloned());
             warnings.extend(executed.warnings);
+            failed_apart = executed.left;
             let frozen_us = executed.frozen.and_then(|frozen| u64::try_from(frozen.as_micros()).ok());
             Ok((plan, frozen_us))
         });
         warnings.extend(copies);
-        let (plan, frozen_us) = result.map_err(|error: EngineError| error.after(&recovered, &warnings))?;
+        let (mut plan, frozen_us) =
+            result.map_err(|error: EngineError| error.after(&recovered, &warnings))?;
+        plan.outcomes.retain(|outcome| !failed_apart.iter().any(|left| left.concerns(outcome)));
+        plan.left.extend(failed_apart);
         Ok(Report { warnings, ..self.report(vg, plan, recovered, true, frozen_us) })
     }
 
@@ -351,7 +356,8 @@ impl Engine {
         });
         let done = done.collect();
         let ioctls = self.kernel.counts();
-        Report { plan, done, warnings: Vec::new(), recovered, executed, frozen_us, ioctls }
+        let left = plan.left.clone();
+        Report { plan, done, left, warnings: Vec::new(), recovered, executed, frozen_us, ioctls }
     }
 
     /// The lock of whoever changes something, if lvm.conf lets anybody do so.
@@ -365,11 +371,17 @@ impl Engine {
             let message = format!("volume group {vg} is not changed: {setting} in lvm.conf");
             return Err(EngineError::new(Kind::Refused, message).with_hint("it keeps lvm2 from changes, too"));
         }
-        self.conf.locks(self.options.lock_timeout).vg_for_write(vg).map_err(locked)
+        self.conf
+            .locks(self.options.lock_timeout)
+            .vg_for_write(vg)
+            .map_err(|error| settings::locked(vg, error))
     }
 
     fn lock_for_read(&self, vg: &VgName) -> Result<VgReadLock, EngineError> {
-        self.conf.locks(self.options.lock_timeout).vg_for_read(vg).map_err(locked)
+        self.conf
+            .locks(self.options.lock_timeout)
+            .vg_for_read(vg)
+            .map_err(|error| settings::locked(vg, error))
     }
 
     /// Works in a session on a volume group that was read; returns as well what went wrong with copies of its metadata.
@@ -400,7 +412,7 @@ impl Engine {
             text_limit,
             lagging,
             writable,
-            policy: self.policy(),
+            policy: self.policy(&before.vg),
             stamp,
             new_uuid: &new_uuid,
             listed: Cell::new(opened.listed.take()),
@@ -429,22 +441,6 @@ impl Engine {
         missing.map(|missing| missing.to_string())
     }
 
-    fn policy(&self) -> Policy {
-        let threshold = self.conf.activation.thin_pool_autoextend_threshold;
-        Policy {
-            autoextend_threshold: u32::try_from(threshold).unwrap_or(100),
-            system_ids: self.ids.ids.clone(),
-            lists: VolumeLists {
-                allowed: self.conf.activation.volume_list.clone(),
-                automatic: self.conf.activation.auto_activation_volume_list.clone(),
-                read_only: self.conf.activation.read_only_volume_list.clone(),
-                host_tags: self.host_tags.clone(),
-            },
-            no_read_ahead: self.conf.activation.no_read_ahead,
-            record_history: self.conf.metadata.record_history,
-        }
-    }
-
     fn read(&self, vg: &VgName, access: Access) -> Result<Opened, EngineError> {
         let listed = self.listed()?;
         Opened::read(&self.scanner_beside(&listed), listed, vg, access)
@@ -458,16 +454,6 @@ impl Engine {
     fn scanner_beside(&self, listed: &[ListedDevice]) -> Scanner {
         let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
         self.scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev))
-    }
-}
-
-fn locked(error: LockError) -> EngineError {
-    match &error {
-        LockError::Timeout { .. } => EngineError::caused(Kind::Busy, "the volume group is locked", error)
-            .with_hint("wait for the other command, or for longer (--lock-timeout)"),
-        LockError::Io { .. } => {
-            EngineError::caused(Kind::Refused, "the volume group cannot be locked", error)
-        }
     }
 }
 

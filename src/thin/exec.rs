@@ -1,5 +1,6 @@
 //! The executor: runs a plan over the ports and decides nothing. The only place that knows of suspended devices.
 
+mod failure;
 mod progress;
 mod wipe;
 
@@ -9,20 +10,20 @@ use std::time::Duration;
 use nix::errno::Errno;
 use thiserror::Error;
 
+pub use self::failure::StepError;
 use self::progress::Progress;
 pub use self::wipe::WipeError;
 use crate::frozen::{FreezeError, freeze_and};
 use crate::guards::check_pool;
-use crate::plan::{Commit, Message, Plan, Planned, PoolExpectation, Send, Step};
-use crate::ports::{CheckFailure, CommitFailure, Host, MarkFailure, MetadataStore};
-use crate::refusal::Refusal;
+use crate::plan::{Apart, Commit, Left, Message, Plan, Planned, PoolExpectation, Send, Step};
+use crate::ports::{Host, MetadataStore};
 use crate::stack::{DevRef, DeviceSpec, Role};
 use crate::wipe::{Emptied, How, Wipe};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName};
-use dm::kernel::{DmError, Kernel, StatusFlush, Suspend};
+use dm::kernel::{Kernel, StatusFlush, Suspend};
 use dm::name::DmName;
-use dm::status::{LineError, PoolStatus};
+use dm::status::PoolStatus;
 use dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
 use lvm2::host::lock::VgLock;
 
@@ -57,44 +58,8 @@ pub struct Executed {
     pub frozen: Option<Duration>,
     /// Numbers of the devices that were created.
     pub created: BTreeMap<LvName, DevNo>,
-}
-
-/// Why one step failed.
-#[derive(Debug, Error)]
-pub enum StepError {
-    /// device-mapper refused.
-    #[error(transparent)]
-    Dm(#[from] DmError),
-    /// Origins could not be suspended or resumed.
-    #[error(transparent)]
-    Freeze(#[from] FreezeError),
-    /// A pool is not as it must be.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// A volume is not wiped, or not all of it.
-    #[error(transparent)]
-    Wipe(#[from] WipeError),
-    /// The kernel's status cannot be understood.
-    #[error("the status of {device} cannot be read")]
-    Status {
-        /// The device.
-        device: DmName,
-        /// Where.
-        #[source]
-        source: LineError,
-    },
-    /// The metadata could not be written.
-    #[error(transparent)]
-    Commit(#[from] CommitFailure),
-    /// The pool's metadata is damaged, or could not be checked.
-    #[error(transparent)]
-    Check(#[from] CheckFailure),
-    /// The state directory could not be written.
-    #[error(transparent)]
-    Mark(#[from] MarkFailure),
-    /// A table stands on a device whose number nobody knows.
-    #[error("device {0} does not exist, but a table stands on it")]
-    Unknown(String),
+    /// What failed apart from the rest.
+    pub left: Vec<Left>,
 }
 
 /// How far back things are after a failure.
@@ -150,22 +115,12 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, lock: &VgLock) -> Result<Exec
         executed: Executed::default(),
     };
     for (place, planned) in plan.steps.iter().enumerate() {
-        match run.step(&planned.step) {
-            Ok(()) => {
-                run.undo.extend(planned.undo.iter().rev().cloned());
-                run.worked(Progress::left_of(&planned.step));
-            }
-            Err(cause) => {
-                if let (Step::ReloadDevice(_), true) = (&planned.step, run.returnable) {
-                    // It may have the new table all the same: the old one does no harm.
-                    run.undo.extend(planned.undo.iter().rev().cloned());
-                }
-                // An expectation that fails may be about the change itself.
-                let only_devices = !matches!(planned.step, Step::ExpectPool { .. })
-                    && plan.steps[place..].iter().all(|left| concerns_devices(&left.step));
-                let unzeroed = unzeroed(&plan.steps[place..]);
-                return Err(run.fail(&planned.step, cause, only_devices, unzeroed));
-            }
+        if let Err(cause) = run.planned(planned) {
+            // An expectation that fails may be about the change itself.
+            let only_devices = !matches!(planned.step, Step::ExpectPool { .. })
+                && plan.steps[place..].iter().all(|left| concerns_devices(&left.step));
+            let unzeroed = unzeroed(&plan.steps[place..]);
+            return Err(run.fail(&planned.step, cause, only_devices, unzeroed));
         }
     }
     // udev has its work since the last resume: the copy is made meanwhile.
@@ -209,6 +164,7 @@ fn concerns_devices(step: &Step) -> bool {
         | Step::Resume { .. }
         | Step::ExpectPool { .. }
         | Step::Unlock
+        | Step::Apart(_)
         | Step::Wipe(Wipe { how: How::Zero, .. }) => true,
         Step::Freeze { .. }
         | Step::Send { .. }
@@ -254,6 +210,36 @@ impl Run<'_, '_> {
         self.progress.tell(self.ports.host);
     }
 
+    /// A step, and what takes it back kept in mind.
+    fn planned(&mut self, planned: &Planned) -> Result<(), StepError> {
+        let done = self.step(&planned.step);
+        // A device may have its new table although that failed: the old one does no harm.
+        if done.is_ok() || matches!(planned.step, Step::ReloadDevice(_)) && self.returnable {
+            self.undo.extend(planned.undo.iter().rev().cloned());
+        }
+        if done.is_ok() {
+            self.worked(Progress::left_of(&planned.step));
+        }
+        done
+    }
+
+    /// Steps that nothing else depends on: if one fails, those before it are taken back.
+    fn apart(&mut self, apart: &Apart) {
+        let before = self.undo.len();
+        let failed =
+            apart.steps.iter().find_map(|planned| Some((&planned.step, self.planned(planned).err()?)));
+        let Some((step, cause)) = failed else { return };
+        let mut message = format!("could not {step}: {}", in_words(&cause));
+        for back in self.undo.split_off(before.min(self.undo.len())).into_iter().rev() {
+            if let Err(error) = self.step(&back) {
+                message.push_str(&format!("; taking back failed: {back}: {error}"));
+            }
+        }
+        let (kind, hint) = (cause.kind(), cause.hint());
+        let (request, lvs) = (apart.request, apart.lvs.clone());
+        self.executed.left.push(Left { request, lvs, kind, message, hint });
+    }
+
     fn step(&mut self, step: &Step) -> Result<(), StepError> {
         tracing::debug!(%step, "step");
         match step {
@@ -287,6 +273,10 @@ impl Run<'_, '_> {
                 self.lock.release();
                 // What is there may become somebody's from now on.
                 self.undo.clear();
+                Ok(())
+            }
+            Step::Apart(apart) => {
+                self.apart(apart);
                 Ok(())
             }
             Step::PointOfNoReturn => {

@@ -4,23 +4,23 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::signal::Signal;
-
 use crate::exec::udev_flags;
-use crate::ports::{CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure, Onlooker};
+use crate::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, Onlooker};
 use crate::stack::{ReadAhead, Role};
-use base::ids::{DevNo, LvmUuid};
+use base::ids::{DevNo, PoolId};
 use base::units::Sectors;
 use dm::name::DmName;
 use lvm2::host::lock::VgLock;
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
 use sys::blkdev;
 use sys::guard::{Endangered, ResumeGuard};
 use sys::io::holders::{Holder, holders};
@@ -85,8 +85,8 @@ impl LinuxHost {
         Self { onlooker, ..self }
     }
 
-    fn mark(&self, what: &str, pool: &LvmUuid) -> PathBuf {
-        self.state_dir.join(format!("{what}-{}", pool.compact()))
+    fn mark(&self, what: &str, pool: &PoolId) -> PathBuf {
+        self.state_dir.join(format!("{what}-{}-{}", pool.vg.compact(), pool.lv.compact()))
     }
 
     /// Sets a mark, which holds for this boot alone. A part of one is none.
@@ -139,52 +139,55 @@ fn failure(path: &Path, source: io::Error) -> MarkFailure {
 }
 
 impl Host for LinuxHost {
-    fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_dirty(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         unset(&self.mark(CLEAN, pool))
     }
 
-    fn mark_clean(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_clean(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         self.set(&self.mark(CLEAN, pool))
     }
 
-    fn is_clean(&self, pool: &LvmUuid) -> bool {
+    fn is_clean(&self, pool: &PoolId) -> bool {
         is_set(&self.mark(CLEAN, pool))
     }
 
-    fn mark_reading(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_reading(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         self.set(&self.mark(READING, pool))
     }
 
-    fn mark_read(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_read(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         unset(&self.mark(READING, pool))
     }
 
-    fn is_reading(&self, pool: &LvmUuid) -> bool {
+    fn is_reading(&self, pool: &PoolId) -> bool {
         is_set(&self.mark(READING, pool))
     }
 
+    /// The check runs in a process group of its own: what a terminal sends to ours does not end it. Only its own exit
+    /// status says that there is damage.
     fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure> {
-        let fail = |why: String| CheckFailure { device: tmeta.clone(), why };
+        let fail = |found: CheckFound| CheckFailure { device: tmeta.clone(), found };
         let node = PathBuf::from(format!("/dev/dm-{}", dev.minor));
         let Some(executable) = &self.check.executable else { return Ok(Vec::new()) };
-        if is_blank(&node).map_err(|error| fail(format!("cannot read {}: {error}", node.display())))? {
+        let unread = |error| CheckFound::Nothing(format!("cannot read {}: {error}", node.display()));
+        if is_blank(&node).map_err(|error| fail(unread(error)))? {
             return Ok(Vec::new());
         }
-        let started = Command::new(executable)
-            .args(&self.check.options)
-            .arg(&node)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn();
-        match started {
-            Ok(child) => self.watch(child).map_err(fail),
+        match self.checker(executable).arg(&node).spawn() {
+            Ok(child) => match self.watch(child) {
+                Ok(()) => Ok(Vec::new()),
+                Err(CheckFound::Damage(said)) => Err(fail(self.judge(executable, said))),
+                Err(found) => Err(fail(found)),
+            },
             // As lvm2: a pool without its checker is used, with a warning.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(vec![format!(
                 "the metadata of the pool on {tmeta} was not checked: {} is missing",
                 executable.display()
             )]),
-            Err(error) => Err(fail(format!("{} could not be started: {error}", executable.display()))),
+            Err(error) => {
+                let why = format!("{} could not be started: {error}", executable.display());
+                Err(fail(CheckFound::Nothing(why)))
+            }
         }
     }
 
@@ -283,8 +286,27 @@ fn errno_of(error: &io::Error) -> Errno {
 }
 
 impl LinuxHost {
+    /// The check, but for what it is to check.
+    fn checker(&self, executable: &Path) -> Command {
+        let mut command = Command::new(executable);
+        command.args(&self.check.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.process_group(0);
+        command
+    }
+
+    /// A check that does not take its options fails as one does that finds damage. Then it fails with them alone, too.
+    fn judge(&self, executable: &Path, said: String) -> CheckFound {
+        let asked = self.checker(executable).arg("--version").spawn();
+        match asked.map(|child| self.watch(child)) {
+            Ok(Err(CheckFound::Damage(_))) => {
+                CheckFound::Nothing(format!("{} fails whatever it is to check: {said}", executable.display()))
+            }
+            _ => CheckFound::Damage(said),
+        }
+    }
+
     /// Waits for a check, no longer than its limit.
-    fn watch(&self, mut child: Child) -> Result<Vec<String>, String> {
+    fn watch(&self, mut child: Child) -> Result<(), CheckFound> {
         let said = child.stderr.take().map(listen);
         let deadline = Instant::now() + self.check.limit;
         let status = loop {
@@ -294,16 +316,18 @@ impl LinuxHost {
                 Ok(None) => {
                     // A check that was killed and not reaped would be a zombie until this process ends: no more.
                     let _ = child.kill().and_then(|()| child.wait());
-                    return Err(format!("it took longer than {} s", self.check.limit.as_secs()));
+                    let limit = self.check.limit.as_secs();
+                    return Err(CheckFound::Nothing(format!("it took longer than {limit} s")));
                 }
-                Err(error) => return Err(format!("waiting for it failed: {error}")),
+                Err(error) => return Err(CheckFound::Nothing(format!("waiting for it failed: {error}"))),
             }
         };
         if status.success() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let said = said.and_then(|said| said.recv_timeout(SAID_WAIT).ok()).unwrap_or_default();
-        Err(format!("{status}: {}", said.trim()))
+        let said = format!("{status}: {}", said.trim());
+        Err(if status.code().is_some() { CheckFound::Damage(said) } else { CheckFound::Nothing(said) })
     }
 }
 
@@ -352,21 +376,28 @@ fn is_blank(node: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base::ids::LvmUuid;
 
     fn host(dir: &Path, program: &str) -> LinuxHost {
         let executable = Some(PathBuf::from(program));
         LinuxHost::new(dir, CheckPolicy { executable, options: Vec::new(), limit: Duration::from_millis(50) })
     }
 
+    fn pool(number: u8) -> PoolId {
+        PoolId { vg: LvmUuid::from_random([1; 32]), lv: LvmUuid::from_random([number; 32]) }
+    }
+
     #[test]
     fn marks_are_made_seen_and_taken_away() {
         let dir = tempfile::tempdir().unwrap();
         let host = host(&dir.path().join("sub"), "true");
-        let pool = LvmUuid::from_random([7; 32]);
+        let pool = pool(7);
         assert!(!host.is_clean(&pool));
         host.mark_dirty(&pool).unwrap();
         host.mark_clean(&pool).unwrap();
         assert!(host.is_clean(&pool));
+        let copy = PoolId { vg: LvmUuid::from_random([8; 32]), ..pool };
+        assert!(!host.is_clean(&copy), "a copy of the group has pools of the same uuid");
         assert!(!host.is_reading(&pool), "one mark is not the other");
         host.mark_reading(&pool).unwrap();
         assert!(host.is_reading(&pool));
@@ -381,7 +412,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("sub");
         let host = host(&folder, "true");
-        let pool = LvmUuid::from_random([7; 32]);
+        let pool = pool(7);
         host.mark_clean(&pool).unwrap();
         assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
         for other in ["", "00000000-0000-0000-0000-000000000000"] {
@@ -397,14 +428,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(host(&file, "true").mark_dirty(&LvmUuid::from_random([7; 32])).is_err());
+        assert!(host(&file, "true").mark_dirty(&pool(7)).is_err());
     }
 
     #[test]
     fn a_check_that_hangs_is_killed_at_its_limit() {
         let host = host(Path::new("/nonexistent"), "sleep");
         let child = Command::new("sleep").arg("100").stderr(Stdio::piped()).spawn().unwrap();
-        assert!(host.watch(child).unwrap_err().contains("longer than"));
+        assert!(matches!(host.watch(child), Err(CheckFound::Nothing(why)) if why.contains("longer than")));
     }
 
     #[test]
@@ -419,15 +450,40 @@ mod tests {
         let script = "i=0; while [ $i -lt 3000 ]; do echo bad block number $i, nothing but zeros in it; i=$((i+1)); \
                       done >&2; exit 1";
         let child = Command::new("sh").args(["-c", script]).stderr(Stdio::piped()).spawn();
-        let said = host.watch(child.unwrap()).unwrap_err();
+        let said = host.watch(child.unwrap()).unwrap_err().to_string();
         assert!(said.contains("bad block number 0,") && said.len() < 5000, "{said}");
     }
 
+    /// What comes of a check by that script; it is asked with these options for damage that it finds.
+    fn found(script: &str, options: &[&str]) -> CheckFound {
+        let options = ["-c", script, "check"].iter().chain(options).map(|word| (*word).to_owned()).collect();
+        let executable = Some(PathBuf::from("sh"));
+        let check = CheckPolicy { executable, options, limit: Duration::from_secs(60) };
+        let host = LinuxHost::new(Path::new("/nonexistent"), check);
+        let child = host.checker(Path::new("sh")).arg("/dev/dm-0").spawn().unwrap();
+        match host.watch(child) {
+            Err(CheckFound::Damage(said)) => host.judge(Path::new("sh"), said),
+            Err(found) => found,
+            Ok(()) => panic!("it passed"),
+        }
+    }
+
     #[test]
-    fn what_a_failed_check_says_is_passed_on() {
-        let host = host(Path::new("/nonexistent"), "sh");
-        let child =
-            Command::new("sh").args(["-c", "echo bad btree >&2; exit 1"]).stderr(Stdio::piped()).spawn();
-        assert!(host.watch(child.unwrap()).unwrap_err().contains("bad btree"));
+    fn only_the_exit_status_of_a_check_that_works_is_damage() {
+        let is_damage = |found: CheckFound| matches!(found, CheckFound::Damage(_));
+        let works = "[ \"$1\" = --version ] || { echo bad btree >&2; exit 1; }";
+        let said = found(works, &[]);
+        assert!(said.to_string().contains("bad btree"), "{said}");
+        assert!(is_damage(said));
+        assert!(!is_damage(found("kill -TERM $$", &[])), "a signal ended it");
+        assert!(!is_damage(found("echo unrecognized option >&2; exit 1", &["--no-such-option"])));
+    }
+
+    #[test]
+    fn a_check_runs_in_a_process_group_of_its_own() {
+        let says = found("ps -o pgid= -p $$ >&2; kill -TERM $$", &[]).to_string();
+        let ours = nix::unistd::getpgrp().to_string();
+        let group = says.split_whitespace().last().unwrap();
+        assert!(group.parse::<u32>().is_ok() && group != ours, "{says}");
     }
 }

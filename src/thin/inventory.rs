@@ -5,13 +5,15 @@ use std::fmt::Display;
 use std::io;
 
 use crate::meta::{BLOCK_BYTES, Block, MetaError, ReadBlock, ThinMeta};
-use crate::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
-use base::ids::{DevNo, LvmUuid, TransactionId};
+use crate::observed::PoolReadError;
+use crate::ports::{Devices, PoolReader, RunningReadError};
+use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::Kernel;
 use dm::name::DmName;
-use lvm2::format::model::{SegmentKind, ThinPool, Vg};
+use lvm2::format::model::{Lv, Pv, Segment, SegmentKind, ThinPool, Vg};
 use sys::io::block::BlockDev;
+use thiserror::Error;
 
 /// Opens a block device for reading, by number.
 pub type Open<'a> = dyn Fn(DevNo) -> io::Result<Box<dyn BlockDev>> + 'a;
@@ -27,7 +29,7 @@ pub struct DiskReader<'a> {
 impl PoolReader for DiskReader<'_> {
     fn transaction_id(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<TransactionId>, PoolReadError> {
         let mut extents = self.extents(vg, pool)?;
-        let first = extents.read_block(0).map_err(failed)?;
+        let first = extents.read_block(0).map_err(|error| unread("its first block", &error))?;
         if first.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -37,7 +39,8 @@ impl PoolReader for DiskReader<'_> {
 
     fn devices_of_stopped(&self, vg: &Vg, pool: &ThinPool) -> Result<Devices, PoolReadError> {
         let mut extents = self.extents(vg, pool)?;
-        if extents.read_block(0).map_err(failed)?.iter().all(|byte| *byte == 0) {
+        let first = extents.read_block(0).map_err(|error| unread("its first block", &error))?;
+        if first.iter().all(|byte| *byte == 0) {
             return Ok(Devices::new());
         }
         ThinMeta::open(extents).and_then(|mut meta| meta.details()).map_err(|error| said(&error))
@@ -64,14 +67,22 @@ impl PoolReader for DiskReader<'_> {
 }
 
 fn failed(error: impl Display) -> PoolReadError {
-    PoolReadError(error.to_string())
+    PoolReadError::Failed(error.to_string())
 }
 
 fn said(error: &MetaError) -> PoolReadError {
     match error {
-        MetaError::Read { source, .. } => PoolReadError(format!("{error}: {source}")),
-        _ => PoolReadError(error.to_string()),
+        MetaError::Read { source, .. } => unread(&error.to_string(), source),
+        MetaError::Damaged { .. } => PoolReadError::Damaged(error.to_string()),
+        MetaError::NotHeld | MetaError::NoDevice(_) => failed(error),
     }
+}
+
+/// A block that could not be read: copies that differ are no failure.
+fn unread(what: &str, error: &io::Error) -> PoolReadError {
+    let differ = error.get_ref().is_some_and(|cause| cause.is::<CopiesDiffer>());
+    let why = format!("{what}: {error}");
+    if differ { PoolReadError::OutOfReach(why) } else { PoolReadError::Failed(why) }
 }
 
 /// A metadata device, whole.
@@ -90,70 +101,139 @@ fn offset_of(block: u64) -> io::Result<u64> {
     block.checked_mul(bytes).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
 }
 
-/// One piece of a metadata LV on a physical volume, in bytes.
+/// Copies of a mirror that hold different content: the mirror, once it runs, decides which one counts.
+#[derive(Debug, Error)]
+#[error("the copies of the mirror differ there")]
+struct CopiesDiffer;
+
+/// A segment of an LV on physical volumes, in bytes.
 struct Piece {
     start: u64,
     length: u64,
-    device: usize,
-    offset: u64,
+    /// Bytes on one stripe before the next one comes; the whole length where there is only one.
+    stripe_size: u64,
+    /// Device and first byte of each stripe.
+    stripes: Vec<(usize, u64)>,
 }
 
-/// A metadata LV, read where its extents lie.
+impl Piece {
+    /// The device and the place on it of a byte of the LV that lies within the piece.
+    fn place(&self, byte: u64) -> Option<(usize, u64)> {
+        let within = byte - self.start;
+        let count = u64::try_from(self.stripes.len()).ok()?;
+        let (chunk, rest) = (within.checked_div(self.stripe_size)?, within % self.stripe_size);
+        let (device, start) = self.stripes.get(usize::try_from(chunk.checked_rem(count)?).ok()?)?;
+        let offset = (chunk / count).checked_mul(self.stripe_size)?.checked_add(rest)?;
+        Some((*device, start.checked_add(offset)?))
+    }
+}
+
+/// A metadata LV, read where its extents lie: of a mirror all copies, and what they do not agree on counts as not read.
 struct Extents {
     devices: Vec<Box<dyn BlockDev>>,
-    pieces: Vec<Piece>,
+    copies: Vec<Vec<Piece>>,
 }
 
 impl ReadBlock for Extents {
     fn read_block(&mut self, block: u64) -> io::Result<Block> {
         let start = offset_of(block)?;
-        let piece =
-            self.pieces.iter().find(|piece| start >= piece.start && start - piece.start < piece.length);
-        let piece = piece.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
-        let mut data = [0; BLOCK_BYTES];
-        self.devices[piece.device].read_at(piece.offset + (start - piece.start), &mut data)?;
-        Ok(data)
+        let mut first: Option<Block> = None;
+        for copy in &self.copies {
+            let piece = copy.iter().find(|piece| start >= piece.start && start - piece.start < piece.length);
+            let place = piece.and_then(|piece| piece.place(start));
+            let (device, offset) = place.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            let mut data = [0; BLOCK_BYTES];
+            self.devices[device].read_at(offset, &mut data)?;
+            if first.is_some_and(|first| first != data) {
+                return Err(io::Error::other(CopiesDiffer));
+            }
+            first = Some(data);
+        }
+        first.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
     }
 }
 
+/// What finds out where a metadata LV lies, and opens the devices on the way.
+struct Layout<'r, 'a> {
+    reader: &'r DiskReader<'a>,
+    vg: &'r Vg,
+    devices: Vec<Box<dyn BlockDev>>,
+    opened: BTreeMap<DevNo, usize>,
+}
+
 impl DiskReader<'_> {
-    /// Where the pool's metadata lies. Only linear segments are followed: extents are whole metadata blocks, so that
-    /// no block crosses a border.
+    /// Where the pool's metadata lies. Linear and striped segments are followed, and the copies of a mirror; extents
+    /// and stripes are whole metadata blocks, so that no block crosses a border.
     fn extents(&self, vg: &Vg, pool: &ThinPool) -> Result<Extents, PoolReadError> {
-        let no = |why: String| PoolReadError(format!("metadata volume {}: {why}", pool.metadata));
-        let lv = vg.lv(&pool.metadata).ok_or_else(|| no("it does not exist".into()))?;
-        let mut extents = Extents { devices: Vec::new(), pieces: Vec::new() };
-        let mut opened: BTreeMap<DevNo, usize> = BTreeMap::new();
-        for segment in &lv.segments {
-            let stripe = match &segment.kind {
-                SegmentKind::Striped(striped) if striped.stripes.len() == 1 => &striped.stripes[0],
-                _ => return Err(no("only linear segments can be read while the pool is inactive".into())),
-            };
-            let pv =
-                vg.pv(&stripe.area).ok_or_else(|| no(format!("{} is no physical volume", stripe.area)))?;
-            let dev =
-                self.pvs.get(&pv.id).ok_or_else(|| no(format!("physical volume {} is missing", pv.id)))?;
-            let device = match opened.get(dev) {
-                Some(index) => *index,
-                None => {
-                    extents.devices.push((self.open)(*dev).map_err(failed)?);
-                    opened.insert(*dev, extents.devices.len() - 1);
-                    extents.devices.len() - 1
-                }
-            };
-            let bytes = |sectors: Option<Sectors>| sectors.and_then(Sectors::to_bytes).map(Bytes::get);
-            let offset =
-                stripe.start.to_sectors(vg.extent_size).and_then(|start| start.checked_add(pv.pe_start));
-            let piece = (
-                bytes(segment.start.to_sectors(vg.extent_size)),
-                bytes(segment.count.to_sectors(vg.extent_size)),
-                bytes(offset),
-            );
-            let (Some(start), Some(length), Some(offset)) = piece else {
-                return Err(no("a size in its metadata overflows".into()));
-            };
-            extents.pieces.push(Piece { start, length, device, offset });
-        }
-        Ok(extents)
+        let mut layout = Layout { reader: self, vg, devices: Vec::new(), opened: BTreeMap::new() };
+        let lv = layout.lv(&pool.metadata)?;
+        let copies = match lv.legs() {
+            [] => vec![layout.pieces(lv)?],
+            legs => {
+                let copies = legs.iter().map(|leg| layout.lv(&leg.data).and_then(|lv| layout.pieces(lv)));
+                copies.collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Extents { devices: layout.devices, copies })
     }
 }
+
+impl<'r> Layout<'r, '_> {
+    fn lv(&self, name: &LvName) -> Result<&'r Lv, PoolReadError> {
+        let missing = || PoolReadError::Failed(format!("volume {name} does not exist"));
+        self.vg.lv(name).ok_or_else(missing)
+    }
+
+    fn pieces(&mut self, lv: &Lv) -> Result<Vec<Piece>, PoolReadError> {
+        lv.segments.iter().map(|segment| self.piece(lv, segment)).collect()
+    }
+
+    fn piece(&mut self, lv: &Lv, segment: &Segment) -> Result<Piece, PoolReadError> {
+        let overflow = || PoolReadError::Failed(format!("a size of volume {} overflows", lv.name));
+        let bytes = |sectors: Option<Sectors>| {
+            sectors.and_then(Sectors::to_bytes).map(Bytes::get).ok_or_else(overflow)
+        };
+        let out_of_reach = |on: &str| {
+            PoolReadError::OutOfReach(format!(
+                "volume {} lies on {on}: only the running pool shows it",
+                lv.name
+            ))
+        };
+        let striped = match &segment.kind {
+            SegmentKind::Striped(striped) => striped,
+            SegmentKind::Opaque { segtype, .. } => return Err(out_of_reach(segtype)),
+            SegmentKind::ThinPool(_) | SegmentKind::Thin(_) => return Err(out_of_reach("a thin pool")),
+        };
+        let mut stripes = Vec::with_capacity(striped.stripes.len());
+        for stripe in &striped.stripes {
+            let pv = self.vg.pv(&stripe.area).ok_or_else(|| out_of_reach(&stripe.area))?;
+            let start = stripe.start.to_sectors(self.vg.extent_size);
+            let offset = bytes(start.and_then(|start| start.checked_add(pv.pe_start)))?;
+            stripes.push((self.device(pv)?, offset));
+        }
+        let length = bytes(segment.count.to_sectors(self.vg.extent_size))?;
+        let stripe_size = match (stripes.len(), striped.stripe_size) {
+            (1, _) => length,
+            (_, size) => bytes(size)?,
+        };
+        if stripe_size == 0 || !stripe_size.is_multiple_of(offset_of(1).unwrap_or(u64::MAX)) {
+            return Err(out_of_reach("stripes smaller than a block"));
+        }
+        let start = bytes(segment.start.to_sectors(self.vg.extent_size))?;
+        Ok(Piece { start, length, stripe_size, stripes })
+    }
+
+    fn device(&mut self, pv: &Pv) -> Result<usize, PoolReadError> {
+        let missing = || PoolReadError::Failed(format!("physical volume {} is missing", pv.id));
+        let dev = *self.reader.pvs.get(&pv.id).ok_or_else(missing)?;
+        if let Some(index) = self.opened.get(&dev) {
+            return Ok(*index);
+        }
+        self.devices.push((self.reader.open)(dev).map_err(failed)?);
+        self.opened.insert(dev, self.devices.len() - 1);
+        Ok(self.devices.len() - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -262,7 +262,7 @@ impl Observer<'_> {
                 self.look_at(by_uuid, &uuid, observed)?;
                 match self.reader.transaction_id(self.vg, pool) {
                     Ok(id) => PoolState::Inactive(id.unwrap_or(TransactionId(0))),
-                    Err(error) => PoolState::Unreadable(error.to_string()),
+                    Err(error) => PoolState::Unreadable(error),
                 }
             }
         };
@@ -284,7 +284,11 @@ impl Observer<'_> {
         by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
         observed: &mut Observed,
     ) -> Result<(), ObserveError> {
-        for part in [&pool.metadata, &pool.data].into_iter().filter_map(|name| self.vg.lv(name)) {
+        let parts = [&pool.metadata, &pool.data].into_iter().filter_map(|name| self.vg.lv(name));
+        let parts: Vec<&Lv> = parts.collect();
+        let legs = parts.iter().flat_map(|part| part.legs());
+        let below = legs.flat_map(|leg| [&leg.metadata, &leg.data]).filter_map(|name| self.vg.lv(name));
+        for part in below.chain(parts.iter().copied()) {
             for layer in layers(part) {
                 self.look_at(by_uuid, &DmUuid::of_lv(&self.vg.id, &part.id, *layer), observed)?;
             }

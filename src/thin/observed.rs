@@ -15,6 +15,7 @@ use dm::table::TargetLine;
 use lvm2::format::edit::Stamp;
 use lvm2::format::model::Vg;
 use lvm2::format::volume_list::VolumeLists;
+use thiserror::Error;
 
 /// The world as far as a plan needs it.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +88,20 @@ impl Inventory {
     }
 }
 
+/// Pool metadata that could not be read, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PoolReadError {
+    /// It lies where it cannot be read while the pool is stopped: nothing is wrong with it.
+    #[error("{0}")]
+    OutOfReach(String),
+    /// A device is missing or failed.
+    #[error("{0}")]
+    Failed(String),
+    /// It was read, and is not what it must be.
+    #[error("{0}")]
+    Damaged(String),
+}
+
 /// Whether and how a pool runs.
 #[derive(Clone, Debug)]
 pub enum PoolState {
@@ -97,7 +112,7 @@ pub enum PoolState {
     /// It does not run; its superblock says this id (0 if it is blank).
     Inactive(TransactionId),
     /// It does not run and its superblock could not be read; why.
-    Unreadable(String),
+    Unreadable(PoolReadError),
 }
 
 /// Settings of lvm.conf that decide what is planned.
@@ -105,6 +120,8 @@ pub enum PoolState {
 pub struct Policy {
     /// `activation/thin_pool_autoextend_threshold`, in percent.
     pub autoextend_threshold: u32,
+    /// The same for pools whose profile says otherwise.
+    pub thresholds: BTreeMap<LvName, u32>,
     /// Names of this host that may own a VG (`system_id`).
     pub system_ids: Vec<String>,
     /// What may be activated here, and how.
@@ -119,11 +136,19 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             autoextend_threshold: 100,
+            thresholds: BTreeMap::new(),
             system_ids: Vec::new(),
             lists: VolumeLists::default(),
             no_read_ahead: false,
             record_history: false,
         }
+    }
+}
+
+impl Policy {
+    /// How full that pool may be before it is extended, or new volumes are refused, in percent.
+    pub fn threshold(&self, pool: &LvName) -> u32 {
+        self.thresholds.get(pool).copied().unwrap_or(self.autoextend_threshold)
     }
 }
 
@@ -154,6 +179,7 @@ impl Observed {
     /// Builds the specs of a volume group's devices as the settings and the disks seen here decide.
     pub fn stacks<'a>(&'a self, vg: &'a Vg) -> Stacks<'a> {
         Stacks::new(vg, self.policy.autoextend_threshold)
+            .with_thresholds(&self.policy.thresholds)
             .with_lists(&self.policy.lists)
             .with_read_ahead(&self.read_ahead, self.policy.no_read_ahead)
     }

@@ -119,7 +119,7 @@ impl Opened {
         }
         let what = if usage == Use::Activate { "activated" } else { "changed" };
         let no = |why: &str, hint: &str| {
-            let message = format!("the volume group cannot be {what}: {why}");
+            let message = format!("volume group {} cannot be {what}: {why}", self.metadata.vg.name);
             Some(EngineError::new(Kind::Unsupported, message).with_hint(hint))
         };
         if let Some(issue) = self.store.issues().iter().find(|issue| issue.forbids(usage)) {

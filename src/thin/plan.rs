@@ -10,9 +10,10 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use serde::Serialize;
 
+use super::refusal::{Refusal, RefusalKind};
 use super::stack::{DevRef, DeviceSpec, Role};
 use super::wipe::Wipe;
-use base::ids::{DevNo, LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
+use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, ThinId, TransactionId, VgName};
 use dm::kernel::Suspend;
 use dm::name::DmName;
 use lvm2::format::metadata::Metadata;
@@ -80,12 +81,12 @@ pub enum Step {
     /// Forget that the pool's devices are known to match the text: from here on a crash may leave some that do not.
     MarkDirty {
         /// The pool.
-        pool: LvmUuid,
+        pool: PoolId,
     },
     /// Remember that the pool's devices match the text.
     MarkClean {
         /// The pool.
-        pool: LvmUuid,
+        pool: PoolId,
     },
     /// Create a device, load its table and put it in place.
     CreateDevice(DeviceSpec),
@@ -153,6 +154,49 @@ pub enum Step {
     Unlock,
     /// From here on nothing is taken back.
     PointOfNoReturn,
+    /// Steps that nothing else depends on: if one fails, those before it are taken back, and the plan goes on.
+    Apart(Apart),
+}
+
+/// Steps that stand and fall together, apart from the rest of the plan.
+#[derive(Clone, Debug, Serialize)]
+pub struct Apart {
+    /// The place of the request they are part of.
+    pub request: usize,
+    /// What they are for, in words.
+    pub what: String,
+    /// The LVs that are as they were if they fail.
+    pub lvs: Vec<LvName>,
+    /// The steps.
+    pub steps: Vec<Planned>,
+}
+
+/// Something asked for that is not done, while the rest is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The place of the request that it is part of.
+    pub request: usize,
+    /// The LVs it is about, as far as they are known.
+    pub lvs: Vec<LvName>,
+    /// What sort of reason it has.
+    pub kind: RefusalKind,
+    /// What is not done, and why.
+    pub message: String,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+}
+
+impl Left {
+    /// What a refusal keeps from being done.
+    pub fn of(refusal: &Refusal, request: usize, lvs: Vec<LvName>) -> Self {
+        let Refusal { kind, message, hint, .. } = refusal.clone();
+        Self { request, lvs, kind, message, hint }
+    }
+
+    /// Whether it says that this did not come to be.
+    pub fn concerns(&self, outcome: &Outcome) -> bool {
+        self.request == outcome.request && self.lvs.contains(&outcome.name)
+    }
 }
 
 /// A metadata commit.
@@ -212,6 +256,8 @@ pub struct Plan {
     pub outcomes: Vec<Outcome>,
     /// What the user should know before or after.
     pub warnings: Vec<String>,
+    /// What is asked for and not even tried.
+    pub left: Vec<Left>,
 }
 
 impl Plan {
@@ -224,6 +270,7 @@ impl Plan {
             steps: Vec::new(),
             outcomes: Vec::new(),
             warnings: Vec::new(),
+            left: Vec::new(),
         }
     }
 
@@ -348,9 +395,27 @@ impl fmt::Display for Step {
             }
             Self::Wipe(wipe) => wipe.fmt(f),
             Self::Unlock => write!(f, "unlock the volume group"),
+            Self::Apart(apart) => match apart.steps.as_slice() {
+                [only] => only.step.fmt(f),
+                _ => write!(f, "{}", apart.what),
+            },
             Self::PointOfNoReturn => write!(f, "(from here on the change is completed, not taken back)"),
         }
     }
+}
+
+/// Steps, one a line, numbered; those that stand apart further in.
+fn list(f: &mut fmt::Formatter<'_>, indent: &str, steps: &[Planned]) -> fmt::Result {
+    let width = steps.len().to_string().len();
+    for (index, planned) in steps.iter().enumerate() {
+        writeln!(f, "{indent}{:>width$}. {}", index + 1, planned.step)?;
+        if let Step::Apart(apart) = &planned.step
+            && apart.steps.len() > 1
+        {
+            list(f, &format!("{indent}{:width$}  ", ""), &apart.steps)?;
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Display for Plan {
@@ -359,9 +424,9 @@ impl fmt::Display for Plan {
         if self.steps.is_empty() {
             writeln!(f, "  nothing to do")?;
         }
-        let width = self.steps.len().to_string().len();
-        for (index, planned) in self.steps.iter().enumerate() {
-            writeln!(f, "  {:>width$}. {}", index + 1, planned.step)?;
+        list(f, "  ", &self.steps)?;
+        for left in &self.left {
+            writeln!(f, "  not done: {}", left.message)?;
         }
         for warning in &self.warnings {
             writeln!(f, "  warning: {warning}")?;

@@ -9,9 +9,10 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::meta::DeviceDetails;
+use crate::observed::PoolReadError;
 use crate::plan::Commit;
 use crate::stack::ReadAhead;
-use base::ids::{DevNo, LvmUuid, ThinId, TransactionId};
+use base::ids::{DevNo, PoolId, ThinId, TransactionId};
 use base::units::Sectors;
 use dm::kernel::{DmError, Kernel};
 use dm::name::DmName;
@@ -42,11 +43,6 @@ pub struct CommitFailure {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// Pool metadata that could not be read.
-#[derive(Debug, Error)]
-#[error("{0}")]
-pub struct PoolReadError(pub String);
-
 /// The devices of a running pool that could not be read.
 #[derive(Debug, Error)]
 #[error("{why}")]
@@ -65,7 +61,7 @@ impl RunningReadError {
     /// A metadata snapshot that was not to be had. Only if somebody else's is held it is certain that ours is not: any
     /// other error may come from what follows the reservation.
     pub fn of_reserve(error: &DmError) -> Self {
-        Self { why: PoolReadError(error.to_string()), still_held: error.errno != HELD_ALREADY }
+        Self { why: PoolReadError::Failed(error.to_string()), still_held: error.errno != HELD_ALREADY }
     }
 }
 
@@ -100,12 +96,41 @@ pub type Devices = BTreeMap<ThinId, DeviceDetails>;
 
 /// A check of pool metadata that failed or could not be made.
 #[derive(Debug, Error)]
-#[error("the metadata of the pool on {device} did not pass its check: {why}")]
+#[error("{found}")]
 pub struct CheckFailure {
     /// The metadata device.
     pub device: DmName,
-    /// What the check said, or why it was not made.
-    pub why: String,
+    /// What came of it.
+    pub found: CheckFound,
+}
+
+/// What came of a check that did not pass.
+#[derive(Debug, Error)]
+pub enum CheckFound {
+    /// It ran to its end and says that the metadata is damaged.
+    #[error("the metadata of the pool did not pass its check: {0}")]
+    Damage(String),
+    /// It did not run, or not to its end: of the metadata nothing is known.
+    #[error("the metadata of the pool could not be checked: {0}")]
+    Nothing(String),
+}
+
+impl CheckFailure {
+    /// What the user can do about it. A repair only if damage was seen.
+    pub fn hint(&self) -> String {
+        let pool = self.device.lvm_parts().ok().and_then(|parts| {
+            let pool = parts.lv.as_str().strip_suffix("_tmeta")?;
+            Some(format!("{}/{pool}", parts.vg))
+        });
+        let pool = pool.unwrap_or_else(|| "<vg>/<pool>".to_owned());
+        match &self.found {
+            CheckFound::Damage(_) => format!("'lvconvert --repair {pool}' repairs pool metadata"),
+            CheckFound::Nothing(_) => {
+                "try again; lvm.conf says how it is made (global/thin_check_executable, thin_check_options)"
+                    .to_owned()
+            }
+        }
+    }
 }
 
 /// A mark that could not be set or cleared.
@@ -161,36 +186,36 @@ pub trait Host {
     ///
     /// # Errors
     /// If the mark could not be removed: the change must not go on.
-    fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+    fn mark_dirty(&self, pool: &PoolId) -> Result<(), MarkFailure>;
 
     /// Remembers that a pool's devices match the text, until the next boot.
     ///
     /// # Errors
     /// If the mark could not be made: harmless, the pool is looked through next time.
-    fn mark_clean(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+    fn mark_clean(&self, pool: &PoolId) -> Result<(), MarkFailure>;
 
     /// Whether a pool is marked clean.
-    fn is_clean(&self, pool: &LvmUuid) -> bool;
+    fn is_clean(&self, pool: &PoolId) -> bool;
 
     /// Remembers that a pool's metadata is being read through a metadata snapshot, which a killed process leaves held.
     ///
     /// # Errors
     /// If the mark could not be made: a snapshot that is left has to be released by hand.
-    fn mark_reading(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+    fn mark_reading(&self, pool: &PoolId) -> Result<(), MarkFailure>;
 
     /// Forgets it: the snapshot is released.
     ///
     /// # Errors
     /// If the mark could not be removed: the next change releases a snapshot that is not there.
-    fn mark_read(&self, pool: &LvmUuid) -> Result<(), MarkFailure>;
+    fn mark_read(&self, pool: &PoolId) -> Result<(), MarkFailure>;
 
     /// Whether a pool is marked as being read.
-    fn is_reading(&self, pool: &LvmUuid) -> bool;
+    fn is_reading(&self, pool: &PoolId) -> bool;
 
     /// Checks a pool's metadata as lvm.conf says. Returns warnings.
     ///
     /// # Errors
-    /// If the metadata is damaged.
+    /// If the metadata is damaged, or could not be checked.
     fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure>;
 
     /// Starts the process that resumes these devices, in this order, if this one dies or takes too long. It keeps the

@@ -9,22 +9,22 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use crate::error::{EngineError, Kind};
-use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, WipeError, execute};
-use crate::frozen::FreezeError;
+use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
 use crate::observe::{ObserveError, Observer, Scope};
 use crate::observed::{Fresh, Observed, Policy};
 use crate::plan::{Plan, Step};
 use crate::planner::{Repair, plan, repair};
 use crate::ports::{Host, MetadataStore, PoolReader};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::request::Request;
-use base::ids::{DevNo, LvName, LvmUuid, VgName};
+use base::ids::{DevNo, LvmUuid, VgName};
 use base::units::Bytes;
 use dm::kernel::{Kernel, ListedDevice};
 use dm::name::{DmUuid, Layer};
 use dm::udev::UdevSync;
 use lvm2::format::edit::Stamp;
 use lvm2::format::metadata::Metadata;
+use lvm2::format::model::Lv;
 use lvm2::host::lock::VgLock;
 
 /// What the kernel answers to a release if no metadata snapshot is held.
@@ -136,8 +136,8 @@ impl Session<'_> {
     /// Releases metadata snapshots that readers left who were killed: the VG's write lock says that there are none now.
     fn release_abandoned(&self, scope: &Scope) -> Result<(), EngineError> {
         let vg = &self.metadata.vg;
-        let abandoned = |lv: &LvName, id| scope.covers(lv) && self.host.is_reading(id);
-        for (lv, _) in vg.pools().filter(|(lv, _)| abandoned(&lv.name, &lv.id)) {
+        let abandoned = |lv: &Lv| scope.covers(&lv.name) && self.host.is_reading(&vg.pool_id(lv));
+        for (lv, _) in vg.pools().filter(|(lv, _)| abandoned(lv)) {
             let uuid = DmUuid::of_lv(&vg.id, &lv.id, Layer::Tpool);
             let tpool = self.kernel.info_by_uuid(&uuid).map_err(EngineError::unanswered)?;
             // A pool that is stopped or suspended still holds it, and the mark stays.
@@ -150,7 +150,7 @@ impl Session<'_> {
                     continue;
                 }
             }
-            if let Err(error) = self.host.mark_read(&lv.id) {
+            if let Err(error) = self.host.mark_read(&vg.pool_id(lv)) {
                 tracing::debug!(%error, "the mark stays");
             }
         }
@@ -250,7 +250,7 @@ fn failed(error: ExecError, vg: &VgName) -> EngineError {
             EngineError::caused(Kind::Partial, message, *cause)
                 .with_hint("they may show what others left in the pool: 'thinvol free' removes them")
         }
-        Aftermath::TakenBack => taken_back(&step, *cause, vg),
+        Aftermath::TakenBack => taken_back(&step, *cause),
         Aftermath::OnlyDevices => {
             let message = format!("the change is made and stays, but could not {step}");
             EngineError::caused(Kind::Partial, message, *cause).with_hint(
@@ -277,33 +277,8 @@ fn listed<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn taken_back(step: &str, cause: StepError, vg: &VgName) -> EngineError {
-    let kind = match &cause {
-        StepError::Dm(dm) if dm.errno == Errno::EBUSY => Kind::Busy,
-        StepError::Refused(refusal) => match refusal.kind {
-            RefusalKind::Corrupt => Kind::Corrupt,
-            RefusalKind::Busy => Kind::Busy,
-            RefusalKind::Rule | RefusalKind::NotFound | RefusalKind::Unsupported => Kind::Refused,
-        },
-        StepError::Check(_) => Kind::Corrupt,
-        StepError::Freeze(
-            FreezeError::TooSlow { .. } | FreezeError::Thawed { .. } | FreezeError::Waiting { .. },
-        ) => Kind::Busy,
-        StepError::Wipe(WipeError::InUse { .. } | WipeError::Another) => Kind::Busy,
-        _ => Kind::Refused,
-    };
-    let hint = match &cause {
-        StepError::Refused(refusal) => refusal.hint.clone(),
-        StepError::Check(_) => Some(format!("'lvconvert --repair {vg}/<pool>' repairs pool metadata")),
-        StepError::Freeze(FreezeError::TooSlow { .. }) => Some(
-            "writes that were waiting were flushed meanwhile: try again, or find out which volume's disk hangs"
-                .into(),
-        ),
-        StepError::Freeze(FreezeError::Thawed { .. } | FreezeError::Waiting { .. }) => {
-            Some("try again, when nobody else works on the volume's device".into())
-        }
-        _ => None,
-    };
+fn taken_back(step: &str, cause: StepError) -> EngineError {
+    let (kind, hint) = (cause.kind().into(), cause.hint());
     let message = format!("could not {step}; nothing was changed");
     let failed = EngineError::caused(kind, message, cause);
     match hint {

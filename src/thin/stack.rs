@@ -10,14 +10,16 @@ use base::ids::{IdError, LvName, ThinId};
 use base::units::{Chunks, Sectors};
 use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::edit::NewThin;
-use lvm2::format::model::{Discards, Lv, Segment, SegmentKind, Striped, ThinPool, Vg};
+use lvm2::format::model::{Discards, Lv, Segment, SegmentKind, Striped, Vg};
 use lvm2::format::volume_list::{Listed, VolumeLists};
 
 mod external;
+mod pool;
 mod read_ahead;
 mod show;
 mod table;
 
+pub use pool::{Part, PoolStack};
 pub use read_ahead::ReadAhead;
 
 /// A device that a table stands on.
@@ -51,6 +53,15 @@ pub enum TargetSpec {
         stripe_size: Sectors,
         /// The areas.
         areas: Vec<(DevRef, Sectors)>,
+    },
+    /// A mirror.
+    Mirror {
+        /// Length.
+        length: Sectors,
+        /// How much one bit of its map of what is out of step stands for.
+        region_size: Sectors,
+        /// For each copy, the device of its state and that of its content.
+        legs: Vec<(DevRef, DevRef)>,
     },
     /// A thin pool.
     ThinPool {
@@ -163,28 +174,13 @@ pub enum StackError {
     },
 }
 
-/// The devices of a thin pool, in the order in which they are created.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolStack {
-    /// The metadata device.
-    pub tmeta: DeviceSpec,
-    /// The data device.
-    pub tdata: DeviceSpec,
-    /// The pool target.
-    pub tpool: DeviceSpec,
-    /// The device of the pool LV itself; only when the pool LV is activated.
-    pub pool: DeviceSpec,
-}
-
-/// The largest metadata device the kernel uses. Source: lvm2 `libdm/libdevmapper.h` (`DM_THIN_MAX_METADATA_SIZE`):
-/// 255 * 16384 - 16384/... sectors of 512 bytes, 15.81 GiB.
-const CROPPED_METADATA_MAX: Sectors = Sectors::new(33_161_216);
-
 /// Builds specs from one volume group.
 #[derive(Clone, Debug)]
 pub struct Stacks<'a> {
     vg: &'a Vg,
     autoextend_threshold: u32,
+    /// The same for pools whose profile says otherwise.
+    thresholds: Option<&'a BTreeMap<LvName, u32>>,
     /// Volumes that segments of a kind thinvol does not know name, with a volume that has such a segment.
     built_upon: HashMap<&'a str, &'a LvName>,
     /// Volumes that thin volumes read from what they do not hold.
@@ -216,12 +212,20 @@ impl<'a> Stacks<'a> {
         Self {
             vg,
             autoextend_threshold,
+            thresholds: None,
             built_upon,
             external_origins,
             lists: None,
             pvs_read_ahead: None,
             no_read_ahead: false,
         }
+    }
+
+    /// The same, with other thresholds for some pools.
+    #[must_use]
+    pub fn with_thresholds(mut self, thresholds: &'a BTreeMap<LvName, u32>) -> Self {
+        self.thresholds = Some(thresholds);
+        self
     }
 
     /// The same, with volumes read-only as these lists say.
@@ -371,66 +375,6 @@ impl<'a> Stacks<'a> {
             (_, None) => Err(StackError::Dangling { lv: lv.name.clone(), missing: "stripe_size".into() }),
         }
     }
-
-    /// The devices of a thin pool in use.
-    ///
-    /// # Errors
-    /// If its parts are made of anything but linear and striped segments.
-    pub fn pool(&self, lv: &Lv, pool: &ThinPool) -> Result<PoolStack, StackError> {
-        let tmeta_lv = self.find(&lv.name, &pool.metadata)?;
-        let tdata_lv = self.find(&lv.name, &pool.data)?;
-        let mut tmeta = self.spec(tmeta_lv, Layer::Tmeta, self.mapped(tmeta_lv)?, Role::Internal)?;
-        if pool.crop_metadata == Some(true) {
-            crop(&mut tmeta.targets, CROPPED_METADATA_MAX);
-        }
-        let tdata = self.spec(tdata_lv, Layer::Tdata, self.mapped(tdata_lv)?, Role::Internal)?;
-        let length = self.length(lv)?;
-        let target = TargetSpec::ThinPool {
-            length,
-            metadata: DevRef::Device(tmeta.name.clone()),
-            data: DevRef::Device(tdata.name.clone()),
-            chunk_size: pool.chunk_size,
-            low_water: self.low_water(length, pool.chunk_size),
-            skip_block_zeroing: !pool.zero_new_blocks,
-            discards: pool.discards,
-            error_if_no_space: lv.has_flag("ERROR_WHEN_FULL"),
-        };
-        let tpool = self.spec(lv, Layer::Tpool, vec![target], Role::Internal)?;
-        let link =
-            TargetSpec::Linear { length, device: DevRef::Device(tpool.name.clone()), offset: Sectors::ZERO };
-        let mut pool_device = self.spec(lv, Layer::Pool, vec![link], Role::Internal)?;
-        pool_device.read_only = true;
-        Ok(PoolStack { tmeta, tdata, tpool, pool: pool_device })
-    }
-
-    /// The pool target of a pool that never held a volume (transaction id 0): it bears the pool LV's own name.
-    ///
-    /// # Errors
-    /// As for [`Self::pool`].
-    pub fn new_pool(&self, lv: &Lv, pool: &ThinPool) -> Result<PoolStack, StackError> {
-        let mut stack = self.pool(lv, pool)?;
-        stack.tpool.name = self.name(&lv.name, Layer::Plain)?;
-        stack.tpool.role = Role::NewPool;
-        Ok(stack)
-    }
-
-    /// Source: lvm2 `lib/thin/thin.c` (`_thin_pool_add_target_line`).
-    fn low_water(&self, length: Sectors, chunk_size: Sectors) -> Chunks {
-        let threshold = u64::from(self.autoextend_threshold.clamp(50, 100));
-        let chunks = length.get().checked_div(chunk_size.get()).unwrap_or(0);
-        Chunks::new(u64::try_from(u128::from(chunks) * u128::from(100 - threshold) / 100).unwrap_or(0))
-    }
-}
-
-/// Shortens a list of targets to a total length.
-fn crop(targets: &mut Vec<TargetSpec>, limit: Sectors) {
-    let mut left = limit.get();
-    targets.retain_mut(|target| {
-        let length = target.length_mut();
-        *length = Sectors::new(length.get().min(left));
-        left -= length.get();
-        length.get() > 0
-    });
 }
 
 impl TargetSpec {
@@ -438,6 +382,7 @@ impl TargetSpec {
         match self {
             Self::Linear { length, .. }
             | Self::Striped { length, .. }
+            | Self::Mirror { length, .. }
             | Self::ThinPool { length, .. }
             | Self::Thin { length, .. } => length,
         }
@@ -448,6 +393,7 @@ impl TargetSpec {
         match self {
             Self::Linear { length, .. }
             | Self::Striped { length, .. }
+            | Self::Mirror { length, .. }
             | Self::ThinPool { length, .. }
             | Self::Thin { length, .. } => *length,
         }

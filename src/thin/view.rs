@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use serde::Serialize;
 
-use crate::observed::{Observed, PoolState};
+use crate::observed::{Observed, PoolReadError, PoolState};
 use base::ids::{DevNo, LvName, LvmUuid, ThinId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{DmError, Kernel, StatusFlush};
@@ -136,8 +136,12 @@ fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView
         Some(PoolState::Active(status) | PoolState::ActiveNew(status)) => {
             (Some(status.clone()), trouble(status))
         }
-        Some(PoolState::Unreadable(why)) => (None, Some(why.clone())),
-        Some(PoolState::Inactive(_)) | None => (None, None),
+        Some(PoolState::Unreadable(why @ (PoolReadError::Failed(_) | PoolReadError::Damaged(_)))) => {
+            (None, Some(why.to_string()))
+        }
+        Some(PoolState::Inactive(_) | PoolState::Unreadable(PoolReadError::OutOfReach(_))) | None => {
+            (None, None)
+        }
     };
     let new = matches!(seen.map(|seen| &seen.state), Some(PoolState::ActiveNew(_)));
     let sizes = vg.thins_of(&lv.name).map(|(thin, _)| size(vg, thin).get());

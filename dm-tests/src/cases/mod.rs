@@ -40,6 +40,7 @@ pub mod scripts;
 pub mod selection;
 pub mod selftest;
 pub mod snapshots;
+pub mod stacks;
 pub mod storage_cfg;
 pub mod store;
 pub mod told;

@@ -14,6 +14,7 @@ use crate::ctx::Ctx;
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "udev::not_waited_for", tier: Tier::Full, limit_s: 240, run: not_waited_for },
+    Case { name: "udev::no_room_for_records", tier: Tier::Full, limit_s: 240, run: no_room_for_records },
     Case { name: "udev::not_there", tier: Tier::Full, limit_s: 300, run: not_there },
 ];
 
@@ -131,4 +132,26 @@ fn without_udevd(ctx: &Ctx, vg: &str) -> Result<()> {
     }
     ensure!(semaphores()? == 0, "a semaphore without udevd");
     Ok(())
+}
+
+/// Where `/run` is full udev cannot do its work: that is said, and what to do.
+fn no_room_for_records(ctx: &Ctx) -> Result<()> {
+    only_in_a_guest(ctx)?;
+    let vg = ctx.pool()?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    ctx.ok("udevadm settle")?;
+    let full = "/run/full";
+    // It ends when there is no room left.
+    ctx.sh(&format!(
+        "dd if=/dev/zero of={full} bs=64k; dd if=/dev/zero of={full} bs=4k oflag=append conv=notrunc"
+    ))?;
+    let ran = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-1 8M"));
+    std::fs::remove_file(full)?;
+    let ran = ran?;
+    ensure!(ran.status == 0 && !ran.stderr.contains("IPC"), "{ran:?}");
+    let waited = ran.stderr.contains("waited");
+    ensure!(!waited || ran.stderr.contains("/run is full"), "{ran:?}");
+    ctx.ok("udevadm trigger --subsystem-match=block --action=change")?;
+    ctx.ok("udevadm settle")?;
+    ctx.oracle(vg)
 }

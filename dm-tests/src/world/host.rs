@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use base::ids::{DevNo, LvmUuid};
+use base::ids::{DevNo, PoolId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{Kernel as _, UdevEvent};
 use dm::name::DmName;
@@ -15,16 +15,16 @@ use dm::sim::SimKernel;
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use thin::ports::{CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure};
+use thin::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure};
 use thin::stack::ReadAhead;
 
 /// What the host remembers and how it behaves.
 #[derive(Clone, Debug, Default)]
 pub struct HostState {
     /// Pools that are marked clean.
-    pub clean: BTreeSet<LvmUuid>,
+    pub clean: BTreeSet<PoolId>,
     /// Pools that are marked as being read.
-    pub reading: BTreeSet<LvmUuid>,
+    pub reading: BTreeSet<PoolId>,
     /// Devices that the guard process would resume; nothing if there is none.
     pub armed: Vec<DmName>,
     /// Whether the time to suspend all origins is over before all are.
@@ -170,37 +170,37 @@ impl Drop for SimHeld {
 }
 
 impl Host for SimHost {
-    fn mark_dirty(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_dirty(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         if self.state.borrow().marks_stick {
             let source = io::Error::from(Errno::EROFS);
-            return Err(MarkFailure { path: format!("/run/thinvol/clean-{}", pool.compact()), source });
+            return Err(MarkFailure { path: format!("/run/thinvol/clean-{}", pool.lv.compact()), source });
         }
         self.kernel.waits_for("the mark of a pool");
         self.state.borrow_mut().clean.remove(pool);
         Ok(())
     }
 
-    fn mark_clean(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_clean(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         self.kernel.waits_for("the mark of a pool");
         self.state.borrow_mut().clean.insert(*pool);
         Ok(())
     }
 
-    fn is_clean(&self, pool: &LvmUuid) -> bool {
+    fn is_clean(&self, pool: &PoolId) -> bool {
         self.state.borrow().clean.contains(pool)
     }
 
-    fn mark_reading(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_reading(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         self.state.borrow_mut().reading.insert(*pool);
         Ok(())
     }
 
-    fn mark_read(&self, pool: &LvmUuid) -> Result<(), MarkFailure> {
+    fn mark_read(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         self.state.borrow_mut().reading.remove(pool);
         Ok(())
     }
 
-    fn is_reading(&self, pool: &LvmUuid) -> bool {
+    fn is_reading(&self, pool: &PoolId) -> bool {
         self.state.borrow().reading.contains(pool)
     }
 
@@ -209,7 +209,10 @@ impl Host for SimHost {
         let mut state = self.state.borrow_mut();
         state.checks += 1;
         match &state.check_fails {
-            Some(why) => Err(CheckFailure { device: tmeta.clone(), why: why.clone() }),
+            Some(why) => {
+                let found = CheckFound::Damage(why.clone());
+                Err(CheckFailure { device: tmeta.clone(), found })
+            }
             None => Ok(Vec::new()),
         }
     }

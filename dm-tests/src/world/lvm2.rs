@@ -123,7 +123,7 @@ impl Lvm2<'_> {
     }
 
     fn start(&self, stack: &PoolStack) -> Result<(), String> {
-        [&stack.tmeta, &stack.tdata, &stack.tpool].into_iter().try_for_each(|spec| self.bring_up(spec))
+        stack.part_devices().chain([&stack.tpool]).try_for_each(|spec| self.bring_up(spec))
     }
 
     fn bring_up(&self, spec: &DeviceSpec) -> Result<(), String> {

@@ -10,7 +10,8 @@ use dm::name::DmName;
 use dm::sim::{SimKernel, SimThinDevice};
 use lvm2::format::model::{SegmentKind, ThinPool, Vg};
 use thin::meta::DeviceDetails;
-use thin::ports::{Devices, PoolReadError, PoolReader, RunningReadError};
+use thin::observed::PoolReadError;
+use thin::ports::{Devices, PoolReader, RunningReadError};
 
 /// Reads pool metadata from the model.
 pub struct SimReader<'a> {
@@ -43,13 +44,13 @@ fn details(devices: BTreeMap<ThinId, SimThinDevice>) -> Devices {
 }
 
 fn failed(error: impl ToString) -> PoolReadError {
-    PoolReadError(error.to_string())
+    PoolReadError::Failed(error.to_string())
 }
 
 impl SimReader<'_> {
     fn on_disk(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<OnDisk>, PoolReadError> {
-        let (disk, sector) =
-            metadata_place(vg, pool, self.pvs).ok_or_else(|| failed("a physical volume is missing"))?;
+        let (disk, sector) = metadata_place(vg, pool, self.pvs)
+            .ok_or_else(|| PoolReadError::OutOfReach("it lies elsewhere".into()))?;
         Ok(self.kernel.metadata_on_disk(disk, sector))
     }
 }

@@ -192,6 +192,7 @@ impl Player {
                 for outcome in &ran.plan.outcomes {
                     self.say(&format!("  {}: {}", outcome.name, outcome.what));
                 }
+                ran.executed.left.iter().for_each(|left| self.say(&format!("  not done: {}", left.message)));
                 ran.executed.warnings.iter().for_each(|warning| self.say(&format!("  warning: {warning}")));
             }
             Err(error) => self.refusal(&error),
@@ -277,7 +278,8 @@ impl Player {
         let messages: Vec<String> = pool.messages.iter().map(message).collect();
         let messages =
             if messages.is_empty() { String::new() } else { format!(" ({})", messages.join(", ")) };
-        let clean = if self.world.machine.host.state().clean.contains(&pool_lv.id) { ", clean" } else { "" };
+        let clean =
+            if self.world.machine.host.state().clean.contains(&vg.pool_id(pool_lv)) { ", clean" } else { "" };
         format!("  pool {}: text at {}{messages}, kernel {kernel}{clean}", pool_lv.name, pool.transaction_id)
     }
 }

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::errors::{BadLine, CliError, Code};
 use base::ids::VgName;
 use lvm2::format::model::Vg;
-use thin::engine::Report;
+use thin::engine::{Kind, Report};
 use thin::request::Request;
 
 /// How often what is left is tried again after lines were left out: others may have built on them.
@@ -276,6 +276,11 @@ impl<P: Port, R> Batch<'_, P, R> {
 
     fn take(&mut self, vg: &VgName, resolved: Resolved, mut report: Report) -> Result<(), CliError> {
         report.recovered.splice(0..0, std::mem::take(&mut self.recovered));
+        for left in report.left.iter().filter(|_| report.executed) {
+            let Some(line) = resolved.lines.get(left.request) else { continue };
+            let error = CliError::new(Kind::from(left.kind).into(), left.message.clone());
+            self.bad.entry(*line).or_insert(CliError { hint: left.hint.clone(), ..error });
+        }
         let ask = Ask { wanted: resolved.wanted, notes: vec![] };
         self.changes.take(vg, ask, &resolved.lines, report)
     }

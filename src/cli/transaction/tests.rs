@@ -45,6 +45,7 @@ pub(super) fn report(vg: &VgName, requests: usize) -> Report {
         plan: Plan::new(vg.clone(), Seqno(1)),
         done: (0..requests).map(done).collect(),
         warnings: vec![format!("warning of {vg}")],
+        left: Vec::new(),
         recovered: vec!["leftovers".into()],
         executed: true,
         frozen_us: None,

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
 
 use super::{UdevError, UdevEvent, UdevFlags, UdevSync};
 use crate::name::DmName;
@@ -17,6 +18,21 @@ const MAGIC: u32 = 0x0D4D;
 const TRIES: usize = 16;
 /// Events of one semaphore; its value goes up to 32767. Source: Linux `include/uapi/linux/sem.h` (`SEMVMX`).
 const EVENTS_MAX: u32 = 30_000;
+
+/// The file system that udev keeps its records on.
+const RECORDS: &str = "/run";
+/// How long a udev is waited for that has no room for its records.
+const PATIENCE_WITHOUT_ROOM: Duration = Duration::from_secs(2);
+/// Less room than this is none: a record takes a page.
+const ROOM_MIN: u64 = 16 << 10;
+
+/// Whether there is no room for another small file. What cannot be told counts as room.
+fn is_full(path: &str) -> bool {
+    statvfs(path).is_ok_and(|system| {
+        let room = system.blocks_available().saturating_mul(system.fragment_size());
+        room < ROOM_MIN || system.files() > 0 && system.files_available() == 0
+    })
+}
 
 /// Semaphores that udev counts down. Each starts at 1, is counted up before each verb, and down by the rule
 /// of `95-dm-notify.rules` when an event is processed; the wait takes the first 1 away and waits for zero.
@@ -121,8 +137,11 @@ impl UdevSync for Cookies {
         }
     }
 
+    /// A udev that has no room for its records gets through nothing: it is not waited for as long.
     fn wait(&self, patience: Duration) -> Result<(), UdevError> {
         let batch = self.batch.take();
+        let is_full = !batch.cookies.is_empty() && is_full(RECORDS);
+        let patience = if is_full { patience.min(PATIENCE_WITHOUT_ROOM) } else { patience };
         let mut pending = 0;
         for cookie in batch.cookies {
             pending += cookie.wait(patience).map_err(|errno| UdevError::NoSemaphore {
@@ -131,6 +150,7 @@ impl UdevSync for Cookies {
             })?;
         }
         match batch.why {
+            _ if pending > 0 && is_full => Err(UdevError::NoRoom { patience, pending }),
             _ if pending > 0 => Err(UdevError::Timeout { patience, pending }),
             Some(errno) if batch.unwatched > 0 => {
                 Err(UdevError::NoSemaphore { events: batch.unwatched, source: io::Error::from(errno) })

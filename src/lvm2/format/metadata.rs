@@ -174,6 +174,7 @@ fn same_but_volumes(one: &Vg, other: &Vg) -> bool {
         lock_type,
         pr,
         extent_size,
+        profile,
         max_lv,
         metadata_copies,
         pvs,
@@ -183,7 +184,7 @@ fn same_but_volumes(one: &Vg, other: &Vg) -> bool {
     (name, id, status, flags, tags) == (&other.name, &other.id, &other.status, &other.flags, &other.tags)
         && (system_id, lock_type, pr, extent_size)
             == (&other.system_id, &other.lock_type, &other.pr, &other.extent_size)
-        && (max_lv, metadata_copies) == (&other.max_lv, &other.metadata_copies)
+        && (profile, max_lv, metadata_copies) == (&other.profile, &other.max_lv, &other.metadata_copies)
         && *pvs == other.pvs
 }
 

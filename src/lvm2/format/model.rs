@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use base::ids::{LvName, LvmUuid, Seqno, ThinId, TransactionId, VgName};
+use base::ids::{LvName, LvmUuid, PoolId, Seqno, ThinId, TransactionId, VgName};
 use base::units::{Extents, Sectors};
 
 /// A volume group.
@@ -31,6 +31,8 @@ pub struct Vg {
     pub pr: Vec<String>,
     /// Size of one extent.
     pub extent_size: Sectors,
+    /// The profile whose settings count for its LVs, if it has one.
+    pub profile: Option<String>,
     /// Limit on the number of LVs; 0 for none.
     pub max_lv: u64,
     /// Metadata copies LVM is to keep; 0 if not managed.
@@ -83,6 +85,8 @@ pub struct Lv {
     pub creation_time: Option<u64>,
     /// Where it was created, if recorded.
     pub creation_host: Option<String>,
+    /// The profile whose settings count for it, if it has one of its own.
+    pub profile: Option<String>,
     /// Read-ahead in sectors; -1 for none; absent for automatic.
     pub read_ahead: Option<i64>,
     /// Fixed device number, if persistent.
@@ -120,7 +124,29 @@ pub enum SegmentKind {
         segtype: String,
         /// Names of LVs that its strings and arrays mention.
         references: Vec<String>,
+        /// How it maps, if it is a plain mirror.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mirror: Option<Mirror>,
     },
+}
+
+/// A mirror of type `raid1` with nothing under way: all that the text says of it is here.
+/// Source: lvm2 `lib/raid/raid.c` (`_raid_text_import`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mirror {
+    /// How much one bit of its map of what is out of step stands for.
+    pub region_size: Sectors,
+    /// Its copies.
+    pub legs: Vec<Leg>,
+}
+
+/// One copy of a mirror.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leg {
+    /// The LV that holds what the mirror keeps of the copy's state.
+    pub metadata: LvName,
+    /// The LV that holds the content.
+    pub data: LvName,
 }
 
 /// A linear or striped segment.
@@ -207,6 +233,11 @@ impl Vg {
         self.lvs.iter().find(|lv| lv.name == *name)
     }
 
+    /// The pool's identity on this host.
+    pub fn pool_id(&self, pool: &Lv) -> PoolId {
+        PoolId { vg: self.id, lv: pool.id }
+    }
+
     /// The PV with that key.
     pub fn pv(&self, key: &str) -> Option<&Pv> {
         self.pvs.iter().find(|pv| pv.key == key)
@@ -262,6 +293,14 @@ impl Lv {
         match self.segments.as_slice() {
             [Segment { kind: SegmentKind::ThinPool(pool), .. }] => Some(pool),
             _ => None,
+        }
+    }
+
+    /// The copies it consists of, if it is a plain mirror.
+    pub fn legs(&self) -> &[Leg] {
+        match self.segments.as_slice() {
+            [Segment { kind: SegmentKind::Opaque { mirror: Some(mirror), .. }, .. }] => &mirror.legs,
+            _ => &[],
         }
     }
 

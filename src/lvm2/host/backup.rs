@@ -71,7 +71,7 @@ impl Backups {
         create_dir(dir)?;
         let (temporary, _) = write_temporary(dir, text)?;
         let named = archived(dir, vg).and_then(|archived| {
-            let path = link_numbered(dir, vg, &temporary, archived.last().map_or(0, |last| last.0 + 1))?;
+            let path = link_numbered(dir, vg, &temporary, next_number(&archived))?;
             Ok((path, archived))
         });
         let removed = fs::remove_file(&temporary).map_err(error("remove the temporary file", &temporary));
@@ -184,12 +184,18 @@ fn split_name(name: &str) -> Option<(&str, u32)> {
     Some((vg, rest[..digits].parse().ok()?))
 }
 
+/// The number of the next copy. After the largest there is none: what follows has the largest as well, and another
+/// random part.
+fn next_number(archived: &[(u32, String)]) -> u32 {
+    archived.last().map_or(0, |last| last.0.saturating_add(1))
+}
+
 fn link_numbered(dir: &Path, vg: &VgName, temporary: &Path, first: u32) -> Result<PathBuf, BackupError> {
     /// How many numbers are tried, as in lvm2.
     const TRIES: u32 = 10;
     let random = random(dir)?;
     let mut last = None;
-    for number in first..first.saturating_add(TRIES) {
+    for number in first..=first.saturating_add(TRIES - 1) {
         let path = dir.join(format!("{vg}_{number:05}-{random}.vg"));
         match fs::hard_link(temporary, &path) {
             Ok(()) => return Ok(path),

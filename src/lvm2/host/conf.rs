@@ -2,8 +2,8 @@
 //!
 //! Keys, types and defaults: lvm2 `lib/config/config_settings.h` and `defaults.h`, with Debian's build options unless
 //! the lvm2 of the host tells others ([`built_in`]). A setting of the wrong type is an error that names file, line and
-//! key; lvm2 would silently take its default. Profiles are not read; a host tag that has a file of its own
-//! (`lvm_<tag>.conf`) is an error, for that file could change any setting.
+//! key; lvm2 would silently take its default. Of profiles only what limits a thin pool is read; a host tag that has a
+//! file of its own (`lvm_<tag>.conf`) is an error, for that file could change any setting.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,9 @@ pub use system_id::HostIds;
 
 /// Where lvm2 looks for its configuration unless `LVM_SYSTEM_DIR` says otherwise. Source: lvm2 `man/lvm.8_main`.
 pub const DEFAULT_SYSTEM_DIR: &str = "/etc/lvm";
+
+/// The setting that a pool's limits are made from.
+const THRESHOLD: &str = "activation/thin_pool_autoextend_threshold";
 
 /// Why the configuration cannot be used.
 #[derive(Debug, Error)]
@@ -77,6 +80,8 @@ pub struct LvmConf {
     pub local: LocalConf,
     /// The tags hosts have (section `tags`).
     pub tags: TagsConf,
+    /// Where the profiles are that volumes and groups name (`config/profile_dir`).
+    pub profile_dir: PathBuf,
 }
 
 /// Section `devices`.
@@ -259,7 +264,24 @@ impl LvmConf {
                 extra_system_ids: layers.strings("local/extra_system_ids")?.unwrap_or_default(),
             },
             tags: TagsConf::of(layers)?,
+            profile_dir: layers
+                .string("config/profile_dir")?
+                .map_or_else(|| system_dir.join("profile"), PathBuf::from),
         })
+    }
+
+    /// `activation/thin_pool_autoextend_threshold` as that profile says, if it does. A profile that does not exist says
+    /// nothing, as for lvm2. Source: lvm2 `lib/config/config.c` (`load_profile`), `man/lvm.conf.5`.
+    ///
+    /// # Errors
+    /// [`ConfError`].
+    pub fn threshold_of_profile(&self, name: &str) -> Result<Option<u64>, ConfError> {
+        let mut layers = Layers::default();
+        // The name comes from metadata: it must not lead elsewhere.
+        if !name.contains('/') {
+            layers.add_file(&self.profile_dir.join(format!("{name}.profile")))?;
+        }
+        layers.optional_number(THRESHOLD)
     }
 
     /// The locks as configured. `wait` bounds each wait; `global/wait_for_locks=0` means none.
@@ -345,7 +367,7 @@ fn backup(layers: &Layers, system_dir: &Path) -> Result<BackupConf, ConfError> {
 
 fn activation(layers: &Layers) -> Result<ActivationConf, ConfError> {
     Ok(ActivationConf {
-        thin_pool_autoextend_threshold: layers.number("activation/thin_pool_autoextend_threshold", 100)?,
+        thin_pool_autoextend_threshold: layers.number(THRESHOLD, 100)?,
         volume_list: layers.strings("activation/volume_list")?,
         auto_activation_volume_list: layers.strings("activation/auto_activation_volume_list")?,
         read_only_volume_list: layers.strings("activation/read_only_volume_list")?,

@@ -19,7 +19,7 @@ impl Progress {
     /// The pieces of a step that are not counted before it is done: within a suspended window nobody is told anything.
     pub(super) fn left_of(step: &Step) -> usize {
         match step {
-            Step::Send { .. } | Step::Wipe(_) => 0,
+            Step::Send { .. } | Step::Wipe(_) | Step::Apart(_) => 0,
             _ => pieces(step),
         }
     }
@@ -43,6 +43,7 @@ fn pieces(step: &Step) -> usize {
     match step {
         Step::Wipe(wipe) => wipe.pieces().count(),
         Step::Send { sends } | Step::Freeze { sends, .. } => sends.len(),
+        Step::Apart(apart) => apart.steps.iter().map(|planned| pieces(&planned.step)).sum(),
         _ => 1,
     }
 }

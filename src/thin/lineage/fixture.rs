@@ -33,6 +33,7 @@ pub fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>)
         tags,
         creation_time: None,
         creation_host: None,
+        profile: None,
         read_ahead: None,
         fixed_minor: None,
         segments: vec![Segment {
@@ -57,6 +58,7 @@ pub fn vg(lvs: Vec<Lv>) -> Vg {
         lock_type: None,
         pr: vec![],
         extent_size: Sectors::new(8192),
+        profile: None,
         max_lv: 0,
         metadata_copies: 0,
         pvs: vec![],

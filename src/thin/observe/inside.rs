@@ -23,7 +23,7 @@ impl Observer<'_> {
     ) -> Inventory {
         let believed = match scope.inventory {
             LookInside::Never => true,
-            LookInside::IfUnclean => pool.messages.is_empty() && self.host.is_clean(&lv.id),
+            LookInside::IfUnclean => pool.messages.is_empty() && self.host.is_clean(&self.vg.pool_id(lv)),
             LookInside::Always => false,
         };
         if believed {
@@ -37,7 +37,7 @@ impl Observer<'_> {
                 let read = self.reader.devices_of_stopped(self.vg, pool);
                 read.map_or_else(|error| Inventory::Unknown(error.to_string()), Inventory::Read)
             }
-            PoolState::Unreadable(why) => Inventory::Unknown(why.clone()),
+            PoolState::Unreadable(why) => Inventory::Unknown(why.to_string()),
         }
     }
 
@@ -73,12 +73,12 @@ impl Observer<'_> {
                 return Inventory::Unknown(format!("{} has failed", tpool.name));
             }
         }
-        if let Err(error) = self.host.mark_reading(&lv.id) {
+        if let Err(error) = self.host.mark_reading(&self.vg.pool_id(lv)) {
             tracing::debug!(%error, "a metadata snapshot that a crash leaves would go unnoticed");
         }
         let read = self.reader.devices_of_running(self.kernel, &tpool.name, tmeta.dev);
         let still_held = read.as_ref().is_err_and(|error| error.still_held);
-        if !still_held && let Err(error) = self.host.mark_read(&lv.id) {
+        if !still_held && let Err(error) = self.host.mark_read(&self.vg.pool_id(lv)) {
             tracing::debug!(%error, "the mark stays: the next change releases a snapshot that is not there");
         }
         read.map_or_else(|error| Inventory::Unknown(error.why.to_string()), Inventory::Read)

@@ -1,13 +1,14 @@
 //! Requests to activate and deactivate, and the devices behind them.
 
 use super::draft::Draft;
-use crate::observed::PoolState;
-use crate::plan::Outcome;
+use crate::observed::{PoolReadError, PoolState};
+use crate::plan::{Left, Outcome};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::stack::{DeviceSpec, PoolStack, StackError};
 use base::ids::LvName;
 use dm::kernel::DeviceInfo;
-use lvm2::format::model::{Lv, ThinPool};
+use dm::name::{DmName, DmUuid, Layer};
+use lvm2::format::model::{Lv, Segment, SegmentKind, ThinPool};
 use lvm2::format::volume_list::Listed;
 
 /// The flag of volumes and groups that come up only when asked for. Source: lvm2 `lib/format_text/flags.c`.
@@ -95,39 +96,75 @@ impl Draft<'_> {
                 Some(pool) => stacks.pool(lv, pool).map(|_| ()),
                 None => stacks.volume(lv).map(|_| ()),
             };
-            match possible {
-                Ok(()) => self.activate(&lv.name, false)?,
-                Err(
-                    error @ (StackError::Unsupported { .. }
-                    | StackError::BuiltUpon { .. }
-                    | StackError::Name { .. }),
-                ) => {
-                    self.warnings.push(format!("{} is left as it is: {error}", lv.name));
+            let admitted = possible.map_err(|error| refuse(&error)).and_then(|()| {
+                let asked = self.activate.contains(&lv.name);
+                self.activate(&lv.name, false)?;
+                if !asked {
+                    self.with_all.insert(lv.name.clone());
                 }
-                Err(error) => return Err(refuse(&error)),
+                Ok(())
+            });
+            if let Err(refusal) = admitted
+                && !self.runs_by_lvm2(lv)
+            {
+                let message = format!("{}/{} is left inactive: {refusal}", self.vg().name, lv.name);
+                let refusal = Refusal { message, ..refusal };
+                self.left.push(Left::of(&refusal, 0, vec![lv.name.clone()]));
             }
         }
         Ok(())
     }
 
-    pub(super) fn deactivate_all(&mut self) -> Result<(), Refusal> {
-        let active = |lv: &&Lv| lv.is_visible() && self.has_device(lv);
-        let names: Vec<LvName> = self.vg().lvs.iter().filter(active).map(|lv| lv.name.clone()).collect();
-        names.iter().try_for_each(|name| self.deactivate(name))
+    /// Whether an LV of a kind that thinvol does not activate has devices, or is of one that lvm2 does not activate
+    /// with all others, either.
+    fn runs_by_lvm2(&self, lv: &Lv) -> bool {
+        let parts = |segment: &Segment| match &segment.kind {
+            SegmentKind::Opaque { segtype, .. } => {
+                segtype.starts_with("cache-pool") || segtype.starts_with("vdo-pool")
+            }
+            _ => false,
+        };
+        lv.segments.iter().any(parts) || self.devices_of(lv).next().is_some()
     }
 
-    /// Whether a visible LV has a device (a pool: any of its stack).
-    fn has_device(&self, lv: &Lv) -> bool {
-        let stacks = self.stacks();
-        match lv.thin_pool() {
-            Some(pool) => stacks.pool(lv, pool).is_ok_and(|stack| {
-                [&stack.pool, &stack.tpool].iter().any(|spec| self.observed.device(&spec.uuid).is_some())
-            }),
-            None => [stacks.volume(lv), stacks.real(lv)]
-                .iter()
-                .flatten()
-                .any(|spec| self.observed.device(&spec.uuid).is_some()),
+    /// The devices of an LV, in whatever layer.
+    fn devices_of(&self, lv: &Lv) -> impl Iterator<Item = &'_ DmName> + use<'_> {
+        let own = DmUuid::of_lv(&self.vg().id, &lv.id, Layer::Plain);
+        let is_own = move |uuid: &DmUuid| {
+            let rest = uuid.as_str().strip_prefix(own.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        let listed = self.observed.listed.iter();
+        listed.filter(move |(_, uuid)| uuid.as_ref().is_some_and(&is_own)).map(|(name, _)| name)
+    }
+
+    pub(super) fn deactivate_all(&mut self) -> Result<(), Refusal> {
+        let active = self.vg().lvs.iter().filter(|lv| lv.is_visible() && self.has_device(lv));
+        for lv in active.collect::<Vec<_>>() {
+            let possible = match lv.thin_pool() {
+                Some(pool) => self.stacks().pool(lv, pool).map(|_| ()),
+                None => self.stacks().volume(lv).map(|_| ()),
+            };
+            match possible {
+                Ok(()) => self.deactivate(&lv.name)?,
+                Err(error) => {
+                    let shown = format!("{}/{}", self.vg().name, lv.name);
+                    let refusal = refuse(&error);
+                    let message = format!("{shown} stays active: {refusal}");
+                    let hint = Some(format!("'lvchange -an {shown}' deactivates it"));
+                    let refusal = Refusal { message, hint, ..refusal };
+                    self.left.push(Left::of(&refusal, 0, vec![lv.name.clone()]));
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// Whether a visible LV has a device (a pool: or its data or metadata has).
+    fn has_device(&self, lv: &Lv) -> bool {
+        let parts = lv.thin_pool().into_iter().flat_map(|pool| [&pool.metadata, &pool.data]);
+        let parts = parts.filter_map(|part| self.index.lv(part));
+        parts.chain([lv]).any(|lv| self.devices_of(lv).next().is_some())
     }
 
     /// The device of a volume that is to be removed or replaced, checked to be out of use.
@@ -172,14 +209,30 @@ impl Draft<'_> {
 
     /// Whether the pool's target runs.
     pub(super) fn pool_runs(&self, name: &LvName) -> Result<bool, Refusal> {
-        match &self.seen(name)?.state {
-            PoolState::Active(_) | PoolState::ActiveNew(_) => Ok(true),
-            PoolState::Inactive(_) => Ok(false),
-            PoolState::Unreadable(why) => Err(Refusal::new(
-                RefusalKind::Corrupt,
-                format!("the metadata of pool {}/{name} cannot be read: {why}", self.vg().name),
-            )
-            .hint(format!("'lvconvert --repair {}/{name}' may help", self.vg().name))),
+        Ok(match &self.seen(name)?.state {
+            PoolState::Active(_) | PoolState::ActiveNew(_) => true,
+            PoolState::Inactive(_) | PoolState::Unreadable(_) => false,
+        })
+    }
+
+    /// Refuses to start a pool whose metadata could not be read. One that is only out of reach is started: it is
+    /// checked on the way, and what it says of its transaction is compared. But then nothing must be pending.
+    pub(super) fn may_start(&self, pool: &Lv, why: &PoolReadError) -> Result<(), Refusal> {
+        let shown = format!("{}/{}", self.vg().name, pool.name);
+        let unread = format!("the metadata of pool {shown} cannot be read: {why}");
+        match why {
+            PoolReadError::OutOfReach(_) => match pool.thin_pool() {
+                Some(segment) if !segment.messages.is_empty() => Err(Refusal::rule(format!(
+                    "the last transaction of pool {shown} is not finished, and how far it came cannot be seen while \
+                     the pool is stopped: {why}"
+                ))
+                .hint(format!("'lvchange -ay {shown}' starts the pool, then 'thinvol recover {}'", self.vg().name))),
+                _ => Ok(()),
+            },
+            PoolReadError::Failed(_) => Err(Refusal::rule(unread)
+                .hint("see that its physical volumes are there and can be read: the kernel log tells more")),
+            PoolReadError::Damaged(_) => Err(Refusal::new(RefusalKind::Corrupt, unread)
+                .hint(format!("'lvconvert --repair {shown}' may help"))),
         }
     }
 }
@@ -187,10 +240,11 @@ impl Draft<'_> {
 /// A stack that cannot be built, as a refusal.
 pub(super) fn refuse(error: &StackError) -> Refusal {
     match error {
-        StackError::Unsupported { .. } | StackError::BuiltUpon { .. } => {
-            Refusal::new(RefusalKind::Unsupported, error.to_string())
-                .hint("use lvm2's own commands for this volume")
-        }
+        StackError::Unsupported { .. } | StackError::BuiltUpon { .. } => Refusal::new(
+            RefusalKind::Unsupported,
+            error.to_string(),
+        )
+        .hint("use lvm2's own commands for this volume; a pool that they have started can be used here, too"),
         StackError::Overflow { .. } | StackError::Dangling { .. } => {
             Refusal::new(RefusalKind::Corrupt, error.to_string())
         }

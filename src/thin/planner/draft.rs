@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::index::{Index, Names};
 use crate::observed::{Observed, PoolSeen};
-use crate::plan::Outcome;
+use crate::plan::{Left, Outcome};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::stack::{DeviceSpec, Stacks};
 use base::ids::{LvName, LvmUuid, ThinId};
@@ -115,6 +115,14 @@ pub(super) struct Draft<'a> {
     pub activate: Names,
     /// Volumes and pools to deactivate, by the name they have before.
     pub deactivate: Names,
+    /// Those of the former that only come with all of the volume group: what hinders one does not hinder the others.
+    pub with_all: BTreeSet<LvName>,
+    /// The place of the request to activate all, if there is one.
+    pub all_up: usize,
+    /// The place of the request to deactivate all, if there is one.
+    pub all_down: Option<usize>,
+    /// What is asked for and not even tried.
+    pub left: Vec<Left>,
     /// What each request comes to.
     pub outcomes: Vec<Outcome>,
     /// What the user should know.
@@ -142,6 +150,10 @@ impl<'a> Draft<'a> {
             promised: BTreeSet::new(),
             activate: Names::default(),
             deactivate: Names::default(),
+            with_all: BTreeSet::new(),
+            all_up: 0,
+            all_down: None,
+            left: Vec::new(),
             outcomes: Vec::new(),
             warnings: Vec::new(),
         }
@@ -240,6 +252,12 @@ impl<'a> Draft<'a> {
             self.pools.insert(pool.clone(), PoolChange { taken, maximum, ..PoolChange::default() });
         }
         Ok(self.pools.entry(pool.clone()).or_default())
+    }
+
+    /// The place of the request that speaks of that LV last.
+    pub(super) fn place_of(&self, name: &LvName) -> usize {
+        let mut outcomes = self.outcomes.iter().rev();
+        outcomes.find(|outcome| outcome.name == *name).map_or(0, |outcome| outcome.request)
     }
 
     /// The next new UUID.

@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::altered::Reshaping;
 use super::draft::{Draft, PoolChange};
 use crate::observed::{Inventory, Observed, PoolState};
-use crate::plan::{Message, Plan, PoolExpectation, Purpose, Send, Step};
+use crate::plan::{Message, Outcome, Plan, PoolExpectation, Purpose, Send, Step};
 use crate::refusal::Refusal;
 use crate::request::Request;
-use crate::stack::PoolStack;
 use base::ids::{LvName, TransactionId};
 use dm::kernel::Suspend;
-use dm::name::{DmName, DmUuid};
+use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::{Lv, Vg};
 
@@ -35,8 +34,12 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     sequence.stop_idle_pools()?;
     sequence.leave_idle_grounds()?;
     sequence.zero()?;
+    sequence.say_what_stays_active();
     let mut plan = sequence.plan;
+    plan.left.splice(0..0, draft.left);
     plan.outcomes = draft.outcomes;
+    let is_left = |outcome: &Outcome| plan.left.iter().any(|left| left.concerns(outcome));
+    plan.outcomes.retain(|outcome| !is_left(outcome));
     plan.warnings.extend(draft.warnings);
     Ok(plan)
 }
@@ -45,9 +48,15 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
 fn admit_all(draft: &mut Draft<'_>, requests: &[Request]) -> Result<(), Refusal> {
     let mut refused = Vec::new();
     for (place, request) in requests.iter().enumerate() {
-        let before = draft.outcomes.len();
+        let (before, left) = (draft.outcomes.len(), draft.left.len());
+        match request {
+            Request::ActivateAll { .. } => draft.all_up = place,
+            Request::DeactivateAll => draft.all_down = Some(place),
+            _ => {}
+        }
         refused.extend(draft.admit(request).err().map(|refusal| refusal.of_request(place)));
         draft.outcomes.iter_mut().skip(before).for_each(|outcome| outcome.request = place);
+        draft.left.iter_mut().skip(left).for_each(|left| left.request = place);
     }
     let mut refused = refused.into_iter();
     match refused.next() {
@@ -96,22 +105,22 @@ impl<'d, 'a> Sequence<'d, 'a> {
         let texts = self.draft.texts()?;
         let after = &texts.after.vg;
         self.reshaping = self.reshaping(after)?;
-        let mut stacks = BTreeMap::new();
+        let mut targets = BTreeMap::new();
         for (name, change) in &self.draft.pools {
-            stacks.insert(name, self.prepare(name, change)?);
+            targets.insert(name, self.prepare(name, change)?);
         }
         self.warn_of_overcommit(after);
         self.remove_devices()?;
         self.take_down_altered()?;
         self.discard()?;
         for name in self.draft.pools.keys() {
-            self.plan.push(Step::MarkDirty { pool: self.draft.pool(name)?.0.id });
+            self.plan.push(Step::MarkDirty { pool: self.draft.vg().pool_id(self.draft.pool(name)?.0) });
         }
-        self.take_snapshots(&stacks)?;
+        self.take_snapshots(&targets)?;
         self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
         self.reshape()?;
         if let Some(second) = texts.second {
-            self.transaction(&stacks, &texts.next)?;
+            self.transaction(&targets, &texts.next)?;
             self.plan.push(Step::Commit(second));
             self.mark_clean()?;
         }
@@ -122,18 +131,19 @@ impl<'d, 'a> Sequence<'d, 'a> {
     /// The messages are sent; the pools' transactions are stepped and confirmed.
     fn transaction(
         &mut self,
-        stacks: &BTreeMap<&LvName, PoolStack>,
+        targets: &BTreeMap<&LvName, DmName>,
         next: &BTreeMap<LvName, TransactionId>,
     ) -> Result<(), Refusal> {
         for name in self.draft.pools.keys() {
             self.start_pool(name, Purpose::Change)?;
         }
-        self.send_messages(stacks);
-        self.step_transactions(stacks, next)
+        self.send_messages(targets);
+        self.step_transactions(targets, next)
     }
 
-    /// Checks a pool, or starts it; a never-used one is only started after the first commit (see [`Self::take_over`]).
-    fn prepare(&mut self, name: &LvName, change: &PoolChange) -> Result<PoolStack, Refusal> {
+    /// Checks a pool, or starts it, and returns the name of its target; a never-used one is only started after the
+    /// first commit (see [`Self::take_over`]).
+    fn prepare(&mut self, name: &LvName, change: &PoolChange) -> Result<DmName, Refusal> {
         let count = |empty| {
             let new = change.new.iter().filter(|new| new.empty == empty);
             u64::try_from(new.count()).unwrap_or(u64::MAX)
@@ -148,7 +158,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         } else {
             self.start_pool(name, purpose)?;
         }
-        self.draft.stacks().pool(lv, pool).map_err(|error| super::devices::refuse(&error))
+        self.draft.stacks().name(&lv.name, Layer::Tpool).map_err(|error| super::devices::refuse(&error))
     }
 
     fn remove_devices(&mut self) -> Result<(), Refusal> {
@@ -167,7 +177,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         Ok(())
     }
 
-    fn take_snapshots(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) -> Result<(), Refusal> {
+    fn take_snapshots(&mut self, targets: &BTreeMap<&LvName, DmName>) -> Result<(), Refusal> {
         let (mut origins, mut sends, mut freeze) = (Vec::new(), Vec::new(), false);
         for (name, change) in &self.draft.pools {
             for snap in &change.snaps {
@@ -175,7 +185,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
                 origins.extend(snap.active.clone().filter(|device| !self.freed.contains(device)));
                 freeze |= snap.freeze;
                 let message = Message::CreateSnap { id: snap.id, origin: snap.origin };
-                sends.push(Send { tpool: stacks[name].tpool.name.clone(), message, replay: false });
+                sends.push(Send { tpool: targets[name].clone(), message, replay: false });
             }
         }
         origins.sort();
@@ -187,16 +197,16 @@ impl<'d, 'a> Sequence<'d, 'a> {
         self.plan.push(Step::Freeze { origins, how, sends });
         // The commit behind a message may have failed without a word: the text must not name what is not there.
         for (name, _) in self.draft.pools.iter().filter(|(_, change)| !change.snaps.is_empty()) {
-            let expect = self.expectation(self.draft.pool(name)?.1.transaction_id, Purpose::Change);
-            self.plan.push(Step::ExpectPool { tpool: stacks[name].tpool.name.clone(), expect });
+            let expect = self.expectation(name, self.draft.pool(name)?.1.transaction_id, Purpose::Change);
+            self.plan.push(Step::ExpectPool { tpool: targets[name].clone(), expect });
         }
         Ok(())
     }
 
-    fn send_messages(&mut self, stacks: &BTreeMap<&LvName, PoolStack>) {
+    fn send_messages(&mut self, targets: &BTreeMap<&LvName, DmName>) {
         let (mut creates, mut deletes) = (Vec::new(), Vec::new());
         for (name, change) in &self.draft.pools {
-            let tpool = &stacks[name].tpool.name;
+            let tpool = &targets[name];
             for new in change.new.iter().filter(|new| new.empty) {
                 let message = Message::CreateThin(new.thin.device_id);
                 creates.push(Send { tpool: tpool.clone(), message, replay: false });
@@ -222,20 +232,25 @@ impl<'d, 'a> Sequence<'d, 'a> {
 
     fn step_transactions(
         &mut self,
-        stacks: &BTreeMap<&LvName, PoolStack>,
+        targets: &BTreeMap<&LvName, DmName>,
         next: &BTreeMap<LvName, TransactionId>,
     ) -> Result<(), Refusal> {
         for name in self.draft.pools.keys() {
             let from = self.draft.pool(name)?.1.transaction_id;
-            let (tpool, to) = (stacks[name].tpool.name.clone(), next[name]);
+            let (tpool, to) = (targets[name].clone(), next[name]);
             self.plan.push(Step::SetTransaction { tpool: tpool.clone(), from, to });
-            self.plan.push(Step::ExpectPool { tpool, expect: self.expectation(to, Purpose::Change) });
+            self.plan.push(Step::ExpectPool { tpool, expect: self.expectation(name, to, Purpose::Change) });
         }
         Ok(())
     }
 
-    pub(super) fn expectation(&self, transaction_id: TransactionId, purpose: Purpose) -> PoolExpectation {
-        let threshold_percent = self.draft.observed.policy.autoextend_threshold;
+    pub(super) fn expectation(
+        &self,
+        pool: &LvName,
+        transaction_id: TransactionId,
+        purpose: Purpose,
+    ) -> PoolExpectation {
+        let threshold_percent = self.draft.observed.policy.threshold(pool);
         PoolExpectation { transaction_id, purpose, threshold_percent }
     }
 
@@ -249,7 +264,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
                 Inventory::Unknown(_) => false,
             };
             if matches {
-                self.plan.push(Step::MarkClean { pool: self.draft.pool(name)?.0.id });
+                self.plan.push(Step::MarkClean { pool: self.draft.vg().pool_id(self.draft.pool(name)?.0) });
             }
         }
         Ok(())

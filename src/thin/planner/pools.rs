@@ -4,12 +4,12 @@ use super::devices::refuse;
 use super::order::Sequence;
 use crate::guards::{check_pool, check_transaction};
 use crate::observed::PoolState;
-use crate::plan::{PoolExpectation, Purpose, Step};
-use crate::refusal::Refusal;
-use crate::stack::{DeviceSpec, PoolStack};
+use crate::plan::{Left, PoolExpectation, Purpose, Step};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::stack::{DeviceSpec, PoolStack, StackError};
 use base::ids::LvName;
 use dm::kernel::DeviceInfo;
-use dm::name::{DmName, DmUuid};
+use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::model::{Lv, ThinPool};
 
 impl Sequence<'_, '_> {
@@ -19,7 +19,7 @@ impl Sequence<'_, '_> {
             return Ok(());
         }
         let (lv, pool) = self.draft.pool(name)?;
-        let expect = self.expectation(pool.transaction_id, purpose);
+        let expect = self.expectation(&lv.name, pool.transaction_id, purpose);
         let shown = format!("{}/{name}", self.draft.vg().name);
         if !pool.messages.is_empty() {
             // Where the group can be written, recovery has cleared them by now.
@@ -37,9 +37,7 @@ impl Sequence<'_, '_> {
             PoolState::ActiveNew(status) if !new_volumes => return check_pool(&shown, status, &expect),
             PoolState::Inactive(kernel) => check_transaction(&shown, *kernel, pool.transaction_id)?,
             PoolState::ActiveNew(_) => {}
-            PoolState::Unreadable(_) => {
-                self.draft.pool_runs(name)?;
-            }
+            PoolState::Unreadable(why) => self.draft.may_start(lv, why)?,
         }
         self.start_stack(name, &stack, expect)?;
         if matches!(self.state(name)?, PoolState::ActiveNew(_)) {
@@ -62,9 +60,8 @@ impl Sequence<'_, '_> {
         if stopped && expect.purpose >= Purpose::Change {
             self.draft.check_allowed(self.draft.pool(name)?.0)?;
         }
-        self.bring_up(stack.tmeta.clone())?;
-        self.bring_up(stack.tdata.clone())?;
-        self.plan.push(Step::ThinCheck { tmeta: stack.tmeta.name.clone() });
+        self.bring_up_parts(name, stack)?;
+        self.plan.push(Step::ThinCheck { tmeta: stack.tmeta.clone() });
         self.bring_up(stack.tpool.clone())?;
         self.plan.push(Step::ExpectPool { tpool: stack.tpool.name.clone(), expect });
         self.users.entry(name.clone()).or_insert(0);
@@ -76,7 +73,7 @@ impl Sequence<'_, '_> {
     /// inactive pool, which both the old and the new text allow, never a stack that contradicts the text.
     pub(super) fn take_over(&mut self, lv: &Lv, pool: &ThinPool, purpose: Purpose) -> Result<(), Refusal> {
         let shown = format!("{}/{}", self.draft.vg().name, lv.name);
-        let expect = self.expectation(pool.transaction_id, purpose);
+        let expect = self.expectation(&lv.name, pool.transaction_id, purpose);
         match self.state(&lv.name)? {
             PoolState::ActiveNew(status) => {
                 check_pool(&shown, status, &expect)?;
@@ -89,7 +86,32 @@ impl Sequence<'_, '_> {
             }
             PoolState::Active(status) => check_pool(&shown, status, &expect),
             PoolState::Inactive(kernel) => check_transaction(&shown, *kernel, pool.transaction_id),
-            PoolState::Unreadable(_) => self.draft.pool_runs(&lv.name).map(|_| ()),
+            PoolState::Unreadable(why) => self.draft.may_start(lv, why),
+        }
+    }
+
+    /// Brings data and metadata up, unless they are: then it does not matter what they are made of.
+    fn bring_up_parts(&mut self, name: &LvName, stack: &PoolStack) -> Result<(), Refusal> {
+        let observed = self.draft.observed;
+        let runs = |uuid: &DmUuid| observed.device(uuid).is_some_and(|device| device.live_table);
+        match &stack.parts {
+            Ok(parts) => {
+                for part in parts {
+                    if !runs(&part.top.uuid) || self.freed.contains(&part.top.name) {
+                        part.below.iter().try_for_each(|spec| self.bring_up(spec.clone()))?;
+                    }
+                    self.bring_up(part.top.clone())?;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                let vg = self.draft.vg();
+                let (_, pool) = self.draft.pool(name)?;
+                let uuid = |lv: &LvName, layer| vg.lv(lv).map(|lv| DmUuid::of_lv(&vg.id, &lv.id, layer));
+                let parts = [uuid(&pool.metadata, Layer::Tmeta), uuid(&pool.data, Layer::Tdata)];
+                let run = parts.iter().flatten().filter(|uuid| runs(uuid)).count() == parts.len();
+                if run { Ok(()) } else { Err(refuse(error)) }
+            }
         }
     }
 
@@ -206,37 +228,43 @@ impl Sequence<'_, '_> {
     }
 
     pub(super) fn activations(&mut self) -> Result<(), Refusal> {
-        for name in self.draft.activate.iter() {
-            if self.reshaping.covers(name) {
-                continue;
+        let draft = self.draft;
+        for name in draft.activate.iter().filter(|name| !draft.with_all.contains(*name)) {
+            self.activation(name)?;
+        }
+        self.activate_the_rest()
+    }
+
+    /// Brings up what a volume needs, and its device.
+    pub(super) fn activation(&mut self, name: &LvName) -> Result<(), Refusal> {
+        if self.reshaping.covers(name) {
+            return Ok(());
+        }
+        let lv = self.draft.before(name)?;
+        match (lv.thin_pool(), lv.thin()) {
+            (Some(pool), _) => {
+                let (stack, new) = self.draft.pool_stack(lv, pool)?;
+                self.start_pool(name, Purpose::Activation)?;
+                if !new {
+                    self.bring_up(stack.pool)?;
+                }
+                self.hold(name)
             }
-            let lv = self.draft.before(name)?;
-            match (lv.thin_pool(), lv.thin()) {
-                (Some(pool), _) => {
-                    let (stack, new) = self.draft.pool_stack(lv, pool)?;
-                    self.start_pool(name, Purpose::Activation)?;
-                    if !new {
-                        self.bring_up(stack.pool)?;
-                    }
-                    self.hold(name)?;
-                }
-                (None, Some(thin)) => {
-                    let altered = self.reshaping.wanted(name).cloned();
-                    let spec = altered.map_or_else(|| self.draft.stacks().volume(lv), Ok);
-                    let spec = spec.map_err(|error| refuse(&error))?;
-                    self.start_pool(&thin.pool, Purpose::Activation)?;
-                    self.stand(lv)?;
-                    self.bring_up(spec)?;
-                    self.hold(&thin.pool)?;
-                }
-                (None, None) => {
-                    let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
-                    self.stand(lv)?;
-                    self.bring_up(spec)?;
-                }
+            (None, Some(thin)) => {
+                let altered = self.reshaping.wanted(name).cloned();
+                let spec = altered.map_or_else(|| self.draft.stacks().volume(lv), Ok);
+                let spec = spec.map_err(|error| refuse(&error))?;
+                self.start_pool(&thin.pool, Purpose::Activation)?;
+                self.stand(lv)?;
+                self.bring_up(spec)?;
+                self.hold(&thin.pool)
+            }
+            (None, None) => {
+                let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
+                self.stand(lv)?;
+                self.bring_up(spec)
             }
         }
-        Ok(())
     }
 
     /// Stops pools that the plan started or emptied and that nothing stands on any more, as lvm2 does.
@@ -246,14 +274,49 @@ impl Sequence<'_, '_> {
         for name in idle {
             let (lv, pool) = self.draft.pool(&name)?;
             let stack = self.stack_at_end(lv, pool)?;
-            let ran = matches!(self.state(&name)?, PoolState::Active(_) | PoolState::ActiveNew(_));
-            if ran || self.running.contains(&name) {
-                for spec in [stack.tpool, stack.tdata, stack.tmeta] {
-                    self.take_down(&self.as_named(spec));
+            if self.running.contains(&name) || self.draft.pool_runs(&name)? {
+                match &stack.parts {
+                    Ok(_) => {
+                        self.take_down(&self.as_named(stack.tpool.clone()));
+                        stack
+                            .part_devices()
+                            .rev()
+                            .for_each(|spec| self.take_down(&self.as_named(spec.clone())));
+                    }
+                    Err(why) => self.stays(lv, why),
                 }
+            } else if self.draft.deactivate.contains(&name) {
+                self.take_down_parts(lv, &stack)?;
             }
         }
         Ok(())
+    }
+
+    /// Data and metadata that are active without their pool, after a crash, go with it.
+    fn take_down_parts(&mut self, lv: &Lv, stack: &PoolStack) -> Result<(), Refusal> {
+        for spec in stack.part_devices().rev() {
+            let Some(device) = self.draft.observed.device(&spec.uuid) else { continue };
+            // What stands on a part has gone before it.
+            if stack.parts.iter().flatten().any(|part| part.top.uuid == spec.uuid) {
+                self.draft.check_unused(lv, device, 0)?;
+            }
+            self.take_down(&DeviceSpec { name: device.name.clone(), ..spec.clone() });
+        }
+        Ok(())
+    }
+
+    /// Says of a pool that nothing stands on any more that it goes on running.
+    fn stays(&mut self, lv: &Lv, why: &StackError) {
+        let shown = format!("{}/{}", self.draft.vg().name, lv.name);
+        let message = format!("pool {shown} stays active: {why}");
+        let hint = format!("'lvchange -an {shown}' stops it");
+        if self.draft.deactivate.contains(&lv.name) {
+            let request = self.draft.place_of(&lv.name);
+            let refusal = Refusal::new(RefusalKind::Unsupported, message).hint(hint);
+            self.plan.left.push(Left::of(&refusal, request, vec![lv.name.clone()]));
+        } else {
+            self.plan.warnings.push(format!("{message}; {hint}"));
+        }
     }
 
     /// The stack a pool has once the plan's transaction is through: the first one gives a new pool its layers.

@@ -8,7 +8,7 @@ use super::draft::Draft;
 use super::order::Sequence;
 use crate::guards::{check_pool, check_transaction};
 use crate::meta::DeviceDetails;
-use crate::observed::{Inventory, Observed, PoolSeen, PoolState};
+use crate::observed::{Inventory, Observed, PoolReadError, PoolSeen, PoolState};
 use crate::plan::{Commit, Message, Plan, Purpose, Send, Step};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::stack::{DeviceSpec, PoolStack};
@@ -52,7 +52,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     for (name, seen) in &observed.pools {
         let (lv, pool) = draft.pool(name)?;
         if mending.pool_or_leave(lv, pool, seen) {
-            clean.push(lv.id);
+            clean.push(metadata.vg.pool_id(lv));
         }
     }
     mending.commit(metadata, observed)?;
@@ -96,9 +96,8 @@ impl Mending<'_, '_> {
         draft.vg().lvs.iter().find_map(|lv| match lv.thin_pool() {
             Some(pool) => {
                 let (stack, _) = draft.pool_stack(lv, pool).ok()?;
-                [stack.tmeta, stack.tdata, stack.tpool, stack.pool]
-                    .into_iter()
-                    .find(|spec| spec.uuid == *uuid)
+                let mut devices = stack.part_devices().chain([&stack.tpool, &stack.pool]);
+                devices.find(|spec| spec.uuid == *uuid).cloned()
             }
             None => {
                 [stacks.volume(lv), stacks.real(lv)].into_iter().flatten().find(|spec| spec.uuid == *uuid)
@@ -161,9 +160,13 @@ impl Mending<'_, '_> {
         Ok(devices.is_some_and(|devices| self.matches(&shown, lv, devices, &known, &orphans, pending)))
     }
 
-    /// A pool that cannot be read or has failed: nothing can be mended; messages in its text are said.
+    /// A pool that cannot be read or has failed: nothing can be mended; messages in its text are said. Nothing is wrong
+    /// with one that only cannot be looked into while it is stopped.
     fn out_of_order(&mut self, shown: &str, pool: &ThinPool, state: &PoolState) -> Result<bool, Refusal> {
         let why = match state {
+            PoolState::Unreadable(PoolReadError::OutOfReach(_)) if pool.messages.is_empty() => {
+                return Ok(false);
+            }
             PoolState::Unreadable(why) => format!("cannot be read: {why}"),
             _ => "has failed".to_owned(),
         };
@@ -271,7 +274,7 @@ impl Mending<'_, '_> {
             Send { tpool: tpool.clone(), message, replay }
         };
         let plan = &mut self.sequence.plan;
-        plan.push(Step::MarkDirty { pool: lv.id });
+        plan.push(Step::MarkDirty { pool: self.sequence.draft.vg().pool_id(lv) });
         plan.push(Step::PointOfNoReturn);
         let mut origins: Vec<DmName> = sends.iter().filter_map(|(origin, _)| origin.clone()).collect();
         origins.sort();
@@ -288,7 +291,7 @@ impl Mending<'_, '_> {
             plan.push(Step::Send { sends: orphans.iter().map(|id| send(Message::Delete(*id))).collect() });
         }
         if kernel != text {
-            let expect = self.sequence.expectation(text, Purpose::Change);
+            let expect = self.sequence.expectation(&lv.name, text, Purpose::Change);
             let plan = &mut self.sequence.plan;
             plan.push(Step::SetTransaction { tpool: tpool.clone(), from: kernel, to: text });
             plan.push(Step::ExpectPool { tpool, expect });
@@ -305,7 +308,7 @@ impl Mending<'_, '_> {
         kernel: TransactionId,
     ) -> Result<PoolStack, Refusal> {
         let stack = self.sequence.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error))?;
-        let expect = self.sequence.expectation(kernel, Purpose::Change);
+        let expect = self.sequence.expectation(&lv.name, kernel, Purpose::Change);
         match &seen.state {
             PoolState::Active(status) => {
                 let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);

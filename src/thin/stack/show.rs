@@ -37,6 +37,10 @@ impl fmt::Display for TargetSpec {
                 write!(f, "striped {length} {} {stripe_size}", areas.len())?;
                 areas.iter().try_for_each(|(device, offset)| write!(f, " {device} {offset}"))
             }
+            Self::Mirror { length, region_size, legs } => {
+                write!(f, "raid1 {length} {} {region_size}", legs.len())?;
+                legs.iter().try_for_each(|(metadata, data)| write!(f, " {metadata} {data}"))
+            }
             Self::ThinPool { length, metadata, data, chunk_size, .. } => {
                 write!(f, "thin-pool {length} {metadata} {data} {chunk_size}")
             }

@@ -27,6 +27,15 @@ impl TargetSpec {
                 }
                 TargetLine { start, length: *length, target: "striped".into(), params }
             }
+            Self::Mirror { length, region_size, legs } => {
+                // Three parameters: the size of a chunk, none for a mirror, and that of a region, as lvm2 gives them.
+                // Source: lvm2 `libdm/libdm-deptree.c` (`_raid_emit_segment_line`), Linux `drivers/md/dm-raid.c`.
+                let mut params = format!("raid1 3 0 region_size {region_size} {}", legs.len());
+                for (metadata, data) in legs {
+                    params.push_str(&format!(" {} {}", number(metadata)?, number(data)?));
+                }
+                TargetLine { start, length: *length, target: "raid".into(), params }
+            }
             Self::ThinPool {
                 length,
                 metadata,

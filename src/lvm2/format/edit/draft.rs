@@ -373,6 +373,7 @@ fn new_thin(new: &NewThin) -> Lv {
         tags: new.tags.clone(),
         creation_time: Some(new.creation_time),
         creation_host: Some(new.creation_host.clone()),
+        profile: None,
         read_ahead: None,
         fixed_minor: None,
         segments: vec![Segment { start: Extents::ZERO, count: new.extents, tags: Vec::new(), kind }],

@@ -4,14 +4,21 @@
 use std::collections::HashSet;
 
 use super::read::{extents, lv_name, opt_lv_name};
-use super::{Discards, PoolMessage, Segment, SegmentKind, Stripe, Striped, Thin, ThinPool};
+use super::{Discards, Leg, Mirror, PoolMessage, Segment, SegmentKind, Stripe, Striped, Thin, ThinPool};
 use crate::format::text::{FieldError, Section, Value};
-use base::ids::{ThinId, TransactionId};
+use base::ids::{LvName, ThinId, TransactionId};
 use base::units::{Extents, Sectors};
 
 /// Suffix of the type of a pool that has `crop_metadata`, which keeps older lvm2 away from it.
 /// Source: lvm2 `lib/format_text/flags.c`.
 const CROP_METADATA: &str = "CROP_METADATA";
+
+/// The type of a mirror without flags.
+const RAID1: &str = "raid1";
+
+/// All that the segment of a plain mirror says. Any other word, such as a rebuild or a limit of its speed, is for lvm2.
+const MIRROR_KEYS: [&str; 7] =
+    ["start_extent", "extent_count", "type", "tags", "device_count", "region_size", "raids"];
 
 /// Reads one segment; `lvs` are the names of all LVs of the VG.
 pub(super) fn read(segment: Section<'_>, lvs: &HashSet<String>) -> Result<Segment, FieldError> {
@@ -24,7 +31,8 @@ pub(super) fn read(segment: Section<'_>, lvs: &HashSet<String>) -> Result<Segmen
         _ => {
             let mut references = Vec::new();
             collect_names(segment, lvs, &mut HashSet::new(), &mut references);
-            SegmentKind::Opaque { segtype: segtype.into_owned(), references }
+            let mirror = (segtype == RAID1).then(|| mirror(segment)).flatten();
+            SegmentKind::Opaque { segtype: segtype.into_owned(), references, mirror }
         }
     };
     Ok(Segment {
@@ -57,6 +65,22 @@ fn collect_names<'a>(
         }
     }
     section.sections().for_each(|inner| collect_names(inner, lvs, seen, found));
+}
+
+/// A plain mirror; nothing if it is any other.
+fn mirror(segment: Section<'_>) -> Option<Mirror> {
+    let is_plain = segment.sections().next().is_none()
+        && segment.assignments().all(|(key, _)| MIRROR_KEYS.contains(&key.as_ref()));
+    let Some(Value::Array(raids)) = segment.get("raids").filter(|_| is_plain) else { return None };
+    let (pairs, rest) = raids.as_chunks::<2>();
+    let name = |value: &Value<'_>| LvName::new(value.as_str()?).ok();
+    let legs =
+        pairs.iter().map(|[metadata, data]| Some(Leg { metadata: name(metadata)?, data: name(data)? }));
+    let legs: Vec<Leg> = legs.collect::<Option<_>>()?;
+    let count = segment.u64("device_count").ok()?;
+    let region_size = Sectors::new(segment.u64("region_size").ok()?);
+    let is_whole = rest.is_empty() && u64::try_from(legs.len()).ok() == Some(count) && count > 0;
+    (is_whole && region_size > Sectors::ZERO).then_some(Mirror { region_size, legs })
 }
 
 fn striped(segment: Section<'_>) -> Result<Striped, FieldError> {

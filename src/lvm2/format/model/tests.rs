@@ -63,7 +63,7 @@ fn unknown_segments_are_opaque_with_their_references() {
     let vg = read(&text).unwrap();
     let kind = &vg.lv(&name("lin")).unwrap().segments[0].kind;
     let references = ["t1", "pool_tmeta", "pool_tdata"].map(str::to_owned).to_vec();
-    assert_eq!(*kind, SegmentKind::Opaque { segtype: "raid1+NEW".into(), references });
+    assert_eq!(*kind, SegmentKind::Opaque { segtype: "raid1+NEW".into(), references, mirror: None });
 }
 
 #[test]

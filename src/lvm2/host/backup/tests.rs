@@ -122,3 +122,17 @@ proptest! {
         prop_assert_eq!(split_name(&name), Some((vg.as_str(), number)));
     }
 }
+
+#[test]
+fn after_the_largest_number_copies_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let backups = backups(dir.path(), "retain_min = 1 retain_days = 0");
+    let archive = dir.path().join("archive");
+    fs::create_dir(&archive).unwrap();
+    fs::write(archive.join("vg_4294967295-1.vg"), "old").unwrap();
+    for text in [b"one", b"two"] {
+        let path = path(backups.archive(&vg("vg"), text, SystemTime::now()).unwrap());
+        assert_eq!(fs::read(&path).unwrap(), text);
+        assert!(path.file_name().unwrap().to_str().unwrap().starts_with("vg_4294967295-"), "{path:?}");
+    }
+}

@@ -81,9 +81,13 @@ impl Layers {
     }
 
     pub(super) fn number(&self, key: &str, default: u64) -> Result<u64, ConfError> {
-        let Some(found) = self.find(key) else { return Ok(default) };
+        Ok(self.optional_number(key)?.unwrap_or(default))
+    }
+
+    pub(super) fn optional_number(&self, key: &str) -> Result<Option<u64>, ConfError> {
+        let Some(found) = self.find(key) else { return Ok(None) };
         let number = found.value.as_i64().and_then(|number| u64::try_from(number).ok());
-        number.ok_or_else(|| found.wrong(key, "must be a whole number from 0 on"))
+        number.map(Some).ok_or_else(|| found.wrong(key, "must be a whole number from 0 on"))
     }
 
     pub(super) fn string(&self, key: &str) -> Result<Option<String>, ConfError> {

@@ -198,3 +198,25 @@ fn tags_belong_to_all_hosts_or_to_those_listed() {
     assert!(tag_file(dir.path(), &tags.of_host("node1")).is_some());
     assert_eq!(tag_file(dir.path(), &tags.of_host("node3")), None);
 }
+
+#[test]
+fn a_profile_says_how_full_a_pool_may_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let profiles = dir.path().join("profile");
+    std::fs::create_dir(&profiles).unwrap();
+    std::fs::write(
+        profiles.join("careful.profile"),
+        "activation {\n thin_pool_autoextend_threshold = 70\n}\n",
+    )
+    .unwrap();
+    std::fs::write(profiles.join("fast.profile"), "allocation {\n thin_pool_zero = 0\n}\n").unwrap();
+    std::fs::write(profiles.join("wrong.profile"), "activation/thin_pool_autoextend_threshold = \"x\"\n")
+        .unwrap();
+    std::fs::write(dir.path().join("out.profile"), "activation/thin_pool_autoextend_threshold = 1\n")
+        .unwrap();
+    let conf = LvmConf::load(dir.path(), None).unwrap();
+    for (name, threshold) in [("careful", Some(70)), ("fast", None), ("none", None), ("../out", None)] {
+        assert_eq!(conf.threshold_of_profile(name).unwrap(), threshold, "{name}");
+    }
+    assert!(conf.threshold_of_profile("wrong").unwrap_err().to_string().contains("whole number"));
+}

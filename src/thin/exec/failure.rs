@@ -1,0 +1,84 @@
+//! Why a step failed, and what to make of it.
+
+use nix::errno::Errno;
+use thiserror::Error;
+
+use super::wipe::WipeError;
+use crate::frozen::FreezeError;
+use crate::ports::{CheckFailure, CheckFound, CommitFailure, MarkFailure};
+use crate::refusal::{Refusal, RefusalKind};
+use dm::kernel::DmError;
+use dm::name::DmName;
+use dm::status::LineError;
+
+/// Why one step failed.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// device-mapper refused.
+    #[error(transparent)]
+    Dm(#[from] DmError),
+    /// Origins could not be suspended or resumed.
+    #[error(transparent)]
+    Freeze(#[from] FreezeError),
+    /// A pool is not as it must be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A volume is not wiped, or not all of it.
+    #[error(transparent)]
+    Wipe(#[from] WipeError),
+    /// The kernel's status cannot be understood.
+    #[error("the status of {device} cannot be read")]
+    Status {
+        /// The device.
+        device: DmName,
+        /// Where.
+        #[source]
+        source: LineError,
+    },
+    /// The metadata could not be written.
+    #[error(transparent)]
+    Commit(#[from] CommitFailure),
+    /// The pool's metadata is damaged, or could not be checked: which of the two is in it.
+    #[error(transparent)]
+    Check(#[from] CheckFailure),
+    /// The state directory could not be written.
+    #[error(transparent)]
+    Mark(#[from] MarkFailure),
+    /// A table stands on a device whose number nobody knows.
+    #[error("device {0} does not exist, but a table stands on it")]
+    Unknown(String),
+}
+
+impl StepError {
+    /// What sort of failure it is, if it was taken back.
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Self::Dm(dm) if dm.errno == Errno::EBUSY => RefusalKind::Busy,
+            Self::Freeze(
+                FreezeError::TooSlow { .. } | FreezeError::Thawed { .. } | FreezeError::Waiting { .. },
+            ) => RefusalKind::Busy,
+            Self::Wipe(WipeError::InUse { .. } | WipeError::Another) => RefusalKind::Busy,
+            Self::Refused(refusal) if matches!(refusal.kind, RefusalKind::Corrupt | RefusalKind::Busy) => {
+                refusal.kind
+            }
+            Self::Check(CheckFailure { found: CheckFound::Damage(_), .. }) => RefusalKind::Corrupt,
+            _ => RefusalKind::Rule,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => refusal.hint.clone(),
+            Self::Check(failure) => Some(failure.hint()),
+            Self::Freeze(FreezeError::TooSlow { .. }) => Some(
+                "writes that were waiting were flushed meanwhile: try again, or find out which volume's disk hangs"
+                    .into(),
+            ),
+            Self::Freeze(FreezeError::Thawed { .. } | FreezeError::Waiting { .. }) => {
+                Some("try again, when nobody else works on the volume's device".into())
+            }
+            _ => None,
+        }
+    }
+}

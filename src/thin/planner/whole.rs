@@ -1,0 +1,105 @@
+//! A whole volume group: what can be activated is, what hinders one volume hinders no other; what stays is said.
+
+use std::collections::BTreeMap;
+
+use super::order::Sequence;
+use crate::plan::{Apart, Left, Planned, Purpose, Step};
+use crate::refusal::{Refusal, RefusalKind};
+use base::ids::LvName;
+use dm::name::{DmName, DmUuid};
+
+/// More names than this are counted, not listed.
+const NAMED: usize = 8;
+
+impl Sequence<'_, '_> {
+    /// Activates what comes only because all do: each pool with its volumes, and each volume, apart from the others.
+    pub(super) fn activate_the_rest(&mut self) -> Result<(), Refusal> {
+        let draft = self.draft;
+        let mut groups: Vec<(Option<&LvName>, Vec<&LvName>)> = Vec::new();
+        let mut places: BTreeMap<&LvName, usize> = BTreeMap::new();
+        for name in draft.activate.iter().filter(|name| draft.with_all.contains(*name)) {
+            let lv = draft.before(name)?;
+            let pool = lv.thin().map(|thin| &thin.pool).or_else(|| lv.thin_pool().map(|_| &lv.name));
+            match pool.and_then(|pool| places.get(pool)) {
+                Some(place) => groups[*place].1.push(name),
+                None => {
+                    places.extend(pool.map(|pool| (pool, groups.len())));
+                    groups.push((pool, vec![name]));
+                }
+            }
+        }
+        for (pool, names) in groups {
+            match pool {
+                Some(pool) => self.activate_pool_and(pool, &names),
+                None => names.into_iter().for_each(|name| self.activate_apart(name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A pool that has to be started and its volumes fail together; each volume of one that runs fails by itself.
+    fn activate_pool_and(&mut self, pool: &LvName, names: &[&LvName]) {
+        let what = format!("start pool {pool} and activate what is in it");
+        self.apart(what, pool, names, |sequence| {
+            sequence.start_pool(pool, Purpose::Activation)?;
+            names.iter().for_each(|name| sequence.activate_apart(name));
+            Ok(())
+        });
+    }
+
+    fn activate_apart(&mut self, name: &LvName) {
+        self.apart(format!("activate {name}"), name, &[name], |sequence| sequence.activation(name));
+    }
+
+    /// Plans steps that nothing else depends on. What cannot be planned is left, and is said.
+    fn apart(
+        &mut self,
+        what: String,
+        about: &LvName,
+        lvs: &[&LvName],
+        work: impl FnOnce(&mut Self) -> Result<(), Refusal>,
+    ) {
+        let (users, running, freed) = (self.users.clone(), self.running.clone(), self.freed.clone());
+        let (start, left) = (self.plan.steps.len(), self.plan.left.len());
+        let request = self.draft.all_up;
+        let lvs: Vec<LvName> = lvs.iter().map(|lv| (*lv).clone()).collect();
+        if let Err(refusal) = work(self) {
+            self.plan.steps.truncate(start);
+            self.plan.left.truncate(left);
+            (self.users, self.running, self.freed) = (users, running, freed);
+            let message = format!("{}/{about} is left inactive: {refusal}", self.draft.vg().name);
+            self.plan.left.push(Left::of(&Refusal { message, ..refusal }, request, lvs));
+            return;
+        }
+        let steps = self.plan.steps.split_off(start);
+        let only_apart = steps.iter().all(|planned| matches!(planned.step, Step::Apart(_)));
+        if only_apart {
+            self.plan.steps.extend(steps);
+        } else {
+            let step = Step::Apart(Apart { request, what, lvs, steps });
+            self.plan.steps.push(Planned { step, undo: Vec::new() });
+        }
+    }
+
+    /// After everything was to be deactivated: the devices of the volume group that the plan does not remove.
+    pub(super) fn say_what_stays_active(&mut self) {
+        // With changes besides, what is active afterwards is theirs to say.
+        let alone = self.draft.edits.is_empty() && self.draft.activate.iter().next().is_none();
+        let Some(request) = self.draft.all_down.filter(|_| alone) else { return };
+        let vg = self.draft.vg();
+        let is_ours = |uuid: &DmUuid| uuid.lvm_parts().is_ok_and(|parts| parts.vg == vg.id);
+        let listed = self.draft.observed.listed.iter();
+        let ours = listed.filter(|(_, uuid)| uuid.as_ref().is_some_and(is_ours)).map(|(name, _)| name);
+        let stay: Vec<&str> = ours.filter(|name| !self.freed.contains(*name)).map(DmName::as_str).collect();
+        if stay.is_empty() {
+            return;
+        }
+        let more = stay.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let named = stay[..stay.len().min(NAMED)].join(", ");
+        let message = format!("{} devices of volume group {} stay: {named}{more}", stay.len(), vg.name);
+        let refusal = Refusal::new(RefusalKind::Busy, message)
+            .hint(format!("'vgchange -an {}' deactivates what is lvm2's", vg.name));
+        self.plan.left.push(Left::of(&refusal, request, Vec::new()));
+    }
+}
