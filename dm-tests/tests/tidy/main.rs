@@ -133,6 +133,23 @@ fn the_repository_speaks_of_the_project_alone() {
 }
 
 #[test]
+fn crates_whose_source_must_be_named_are_named() {
+    let files = tree::files();
+    let text = |path: &str| {
+        let file = files.iter().find(|file| file.path == path);
+        file.map(|file| file.text.clone()).unwrap_or_else(|| panic!("there is no {path}"))
+    };
+    let (rules, notice) = (text("deny.toml"), text("NOTICE"));
+    let allowed = rules.lines().filter(|line| line.contains("MPL-2.0") && line.contains("crate ="));
+    let crates: Vec<&str> = allowed.filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(!crates.is_empty(), "deny.toml has exceptions");
+    for name in crates {
+        let named = |line: &str| line.split_whitespace().next() == Some(name) && line.contains("https://");
+        assert!(notice.lines().any(named), "NOTICE does not say where the source of {name} is");
+    }
+}
+
+#[test]
 fn the_map_shows_the_tree() {
     let page = "## Map\n| `a` | `x`, `y::{b, c}` | |\n|   | `z` | |\n## Invariants\n| `q` | `r` | |\n";
     assert_eq!(map::mapped(page).into_iter().collect::<Vec<_>>(), ["a::x", "a::y::b", "a::y::c", "a::z"]);
