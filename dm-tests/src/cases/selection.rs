@@ -127,7 +127,7 @@ fn files_and_completion(ctx: &Ctx) -> Result<()> {
     ctx.agreed(vg)?;
 
     let complete = |words: &str| Ok::<_, anyhow::Error>(ctx.thinvol(&format!("complete -- {words}"))?.stdout);
-    let volumes = complete(&format!("free {vg}/vm-100"))?;
+    let volumes = complete(&format!("free {vg}/vm-100-"))?;
     ensure!(volumes == format!("{vg}/vm-100-disk-0\n{vg}/vm-100-disk-1\n"), "{volumes}");
     let snapshots = complete(&format!("rollback {vg}/"))?;
     ensure!(snapshots == format!("{vg}/vm-100-disk-0@daily\n"), "{snapshots}");
