@@ -10,6 +10,7 @@ pub mod ctx;
 pub mod fuzz;
 pub mod iscsi_left;
 pub mod json_form;
+pub mod killed;
 pub mod large;
 pub mod leftovers;
 pub mod loopdev;

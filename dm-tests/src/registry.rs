@@ -38,6 +38,7 @@ fn long() -> Vec<Case> {
         cases::replay::LONG,
         cases::random_scripts::LONG,
         cases::generated::LONG,
+        cases::killed_lvm2::LONG,
     ]
     .concat()
 }
@@ -66,6 +67,7 @@ fn always() -> Vec<Case> {
         cases::told::CASES,
         cases::batch::CASES,
         cases::recovery::CASES,
+        cases::killed_lvm2::CASES,
         cases::refusals::CASES,
         cases::pool_guards::CASES,
         cases::storage_cfg::CASES,

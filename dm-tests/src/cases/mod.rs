@@ -26,6 +26,7 @@ pub mod iscsi_sessions;
 pub mod iscsi_storage;
 pub mod iscsi_undone;
 pub mod left_behind;
+pub mod killed_lvm2;
 pub mod lvm_backup;
 pub mod lvm_locks;
 pub mod lvm_scan;
