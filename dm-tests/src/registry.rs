@@ -67,7 +67,6 @@ fn always() -> Vec<Case> {
         cases::told::CASES,
         cases::batch::CASES,
         cases::recovery::CASES,
-        cases::killed_lvm2::CASES,
         cases::refusals::CASES,
         cases::pool_guards::CASES,
         cases::storage_cfg::CASES,
