@@ -1,11 +1,8 @@
-//! Tests of thinvol beyond its unit tests: cases that need root and a kernel with device-mapper, and the
-//! agent that runs them inside the virtual machine.
+//! Tests of thinvol beyond its unit tests: cases that need root and a kernel with device-mapper.
 
-pub mod agent;
 pub mod bench;
 pub mod case;
 pub mod cases;
-pub mod child;
 pub mod ctx;
 pub mod fuzz;
 pub mod iscsi_left;
@@ -21,6 +18,5 @@ pub mod power;
 pub mod registry;
 pub mod samples;
 pub mod scripts;
-pub mod stream;
 pub mod worker;
 pub mod world;

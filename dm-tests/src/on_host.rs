@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use vm_harness::child;
 use vm_harness::score::Score;
 
 use crate::ctx::HOST_VARIABLE;
-use crate::{child, registry};
+use crate::registry;
 
 /// Environment of every case process; the harness of a guest sets none of it.
 fn environment(folder: &Path) -> Result<Vec<(&'static str, String)>> {
@@ -34,7 +35,7 @@ pub fn run(folder: &Path, names: &[String]) -> Result<ExitCode> {
     let mut score = Score::default();
     for name in names {
         let Some(case) = registry::find(name) else { bail!("no case {name}") };
-        let result = child::run_case(&case.info(), &folder.join("case"))?;
+        let result = child::run_case(&std::env::current_exe()?, &case.info(), &folder.join("case"))?;
         score.add(&result);
         if !result.clean {
             println!("the host could not be cleaned up; stopping here");

@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use vm_harness::child;
 
-use crate::child;
 use crate::fuzz::drive::Random;
 
 /// How long one command may take, with every other process ahead of it: nobody waits for ever.

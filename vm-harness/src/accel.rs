@@ -1,10 +1,10 @@
 //! Emulation or KVM. `/dev/kvm` may exist and still hang a guest (nested virtualisation), so KVM is taken
-//! only after a probe boot under it has reached the agent. The answer is remembered for this kernel of the
-//! host.
+//! only after a probe boot under it has reached the agent; one that was only too slow is tried once more. The answer is
+//! remembered until the host is booted again.
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use vm_harness::protocol::Tier;
@@ -34,8 +34,13 @@ pub fn choose(workspace: &Workspace, setup: &Setup) -> Result<Accel> {
     if let Ok(text) = fs::read_to_string(&answer) {
         return Ok(if text.trim() == "kvm" { Accel::Kvm } else { Accel::Tcg });
     }
+    let boot = |limit| Guest::boot_within(workspace, setup, Tier::Fast, Accel::Kvm, limit).map(drop).err();
     let failure = step(workspace, "try whether KVM works here", |_| {
-        Ok(Guest::boot_within(workspace, setup, Tier::Fast, Accel::Kvm, PROBE_LIMIT).err())
+        let started = Instant::now();
+        let failure = boot(PROBE_LIMIT);
+        // The host may be busy with something else.
+        let was_slow = failure.is_some() && started.elapsed() >= PROBE_LIMIT;
+        Ok(if was_slow { boot(3 * PROBE_LIMIT) } else { failure })
     })?;
     let accel = match failure {
         None => Accel::Kvm,
@@ -53,6 +58,6 @@ pub fn choose(workspace: &Workspace, setup: &Setup) -> Result<Accel> {
 }
 
 fn answer_file(workspace: &Workspace) -> Result<PathBuf> {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    Ok(workspace.cache.join(format!("accel-{}", release.trim())))
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(workspace.cache.join(format!("accel-{}", boot.trim())))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::accel::{self, Accel};
 use crate::args::Action;
@@ -13,13 +13,16 @@ use crate::cases::{self, Wish};
 use crate::cuts;
 use crate::guest::{self, Setup};
 use crate::image::Image;
-use crate::payload::{Payload, Profile};
+use crate::payload::{Contents, Payload};
+use crate::progress::step;
+use crate::rotation::Record;
+use crate::script::Script;
 use crate::tier::Pool;
 use crate::workspace::Workspace;
 use crate::{checks, on_host, script};
 
-/// A demo that takes longer than this hangs.
-const STORY_LIMIT_S: u64 = 1200;
+/// The main job, told as a story. If it takes longer it hangs.
+const DEMO: Script<'static> = Script { argv: &["/src/vm-harness/demo.sh"], limit_s: 1200 };
 
 /// The same for a bench: with thousands of volumes lvm2 takes a minute for each command under emulation.
 const BENCH_LIMIT_S: u64 = 4 * 3600;
@@ -29,29 +32,29 @@ pub fn run(action: Action) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match action {
         Action::Demo => {
-            let (setup, accel) = prepare(&workspace, Profile::Release, 1)?;
-            exit_code(script::run(&workspace, &setup, accel, &["/src/vm-harness/demo.sh"], STORY_LIMIT_S)?)
+            let (setup, accel) = prepare(&workspace, Contents::Program, 1)?;
+            run_script(&workspace, &setup, accel, DEMO)
         }
         Action::Bench { arguments } => {
-            let (setup, accel) = prepare(&workspace, Profile::Release, 1)?;
+            let (setup, accel) = prepare(&workspace, Contents::Bench, 1)?;
             let mut argv = vec!["dm-tests", "bench"];
             argv.extend(arguments.iter().map(String::as_str));
-            exit_code(script::run(&workspace, &setup, accel, &argv, BENCH_LIMIT_S)?)
+            run_script(&workspace, &setup, accel, Script { argv: &argv, limit_s: BENCH_LIMIT_S })
         }
         Action::Cuts { cuts } => {
-            let (setup, accel) = prepare(&workspace, Profile::Guest, 1)?;
+            let (setup, accel) = prepare(&workspace, Contents::Cases, 1)?;
             cuts::run(&workspace, &setup, accel, cuts)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Shell => {
-            let (setup, accel) = prepare(&workspace, Profile::Guest, 1)?;
+            let (setup, accel) = prepare(&workspace, Contents::Program, 1)?;
             guest::interactive(&workspace, &setup, accel)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Exec { limit, pool, script, words } => {
-            let (setup, accel) = prepare(&workspace, Profile::Guest, 1)?;
+            let (setup, accel) = prepare(&workspace, Contents::Program, 1)?;
             let line = command_line(&workspace, pool, script.as_deref(), &words)?;
-            exit_code(script::run(&workspace, &setup, accel, &["bash", "-c", &line], limit)?)
+            run_script(&workspace, &setup, accel, Script { argv: &["bash", "-c", &line], limit_s: limit })
         }
         Action::Test { host, jobs, long, filters } => {
             test(&workspace, jobs, Wish { filters: &filters, long, host })
@@ -60,9 +63,9 @@ pub fn run(action: Action) -> Result<ExitCode> {
 }
 
 /// What `jobs` guests at the same time are made from.
-fn prepare(workspace: &Workspace, profile: Profile, jobs: usize) -> Result<(Setup, Accel)> {
+fn prepare(workspace: &Workspace, contents: Contents, jobs: usize) -> Result<(Setup, Accel)> {
     let image = Image::get(workspace)?;
-    let payload = Payload::build(workspace, profile)?;
+    let payload = Payload::build(workspace, contents)?;
     let setup = Setup { processors: (processors() / jobs).max(1), image, payload };
     let accel = accel::choose(workspace, &setup)?;
     Ok((setup, accel))
@@ -75,21 +78,47 @@ fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, wish: Wish<'_>) -> Re
     }
     let skipped = if wish.filters.is_empty() { checks::run(workspace)? } else { None };
     if wish.host {
-        let payload = Payload::build(workspace, Profile::Guest)?;
-        let cases = cases::list(&payload, wish)?;
+        let payload = Payload::build(workspace, Contents::Cases)?;
+        let cases = cases::list(&payload, wish, |_| Vec::new())?;
         on_host::run(workspace, &payload, &cases)?;
     }
     let jobs = jobs.map_or_else(default_jobs, NonZeroUsize::get);
-    let (setup, accel) = prepare(workspace, Profile::Guest, jobs)?;
-    let cases = cases::list(&setup.payload, wish)?;
-    let score = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
+    let (setup, accel) = prepare(workspace, Contents::Cases, jobs)?;
+    let mut record = Record::read(workspace);
+    let mut all_long = Vec::new();
+    let cases = cases::list(&setup.payload, wish, |all| {
+        all_long = all.to_vec();
+        if wish.filters.is_empty() && !wish.long { record.share(all, &workspace.root) } else { Vec::new() }
+    })?;
+    let (score, results) = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
+    record.keep(&cases, &results)?;
     if wish.long && wish.filters.is_empty() {
         cuts::run(workspace, &setup, accel, cuts::MANY)?;
+    }
+    if wish.filters.is_empty() {
+        demo_of_what_ships(workspace)?;
+        record.lines(&all_long).iter().for_each(|line| println!("{line}"));
     }
     eprintln!("all of it took {} s", started.elapsed().as_secs());
     skipped.iter().for_each(|what| println!("{what}"));
     println!("{}", score.line());
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The cases run a program that is quick to build; the one that is shipped does the main job once.
+fn demo_of_what_ships(workspace: &Workspace) -> Result<()> {
+    let (setup, accel) = prepare(workspace, Contents::Shipped, 1)?;
+    step(workspace, "demo with the program as it is shipped", |log| {
+        match script::run(workspace, &setup, accel, DEMO, &mut log.file()?)? {
+            0 => Ok(()),
+            code => bail!("the demo ended with status {code}"),
+        }
+    })
+}
+
+fn run_script(workspace: &Workspace, setup: &Setup, accel: Accel, script: Script<'_>) -> Result<ExitCode> {
+    let code = script::run(workspace, setup, accel, script, &mut std::io::stdout())?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
 /// More than two guests at once have not been found to help.
@@ -131,8 +160,4 @@ fn command_line(
 
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-fn exit_code(code: i32) -> Result<ExitCode> {
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

@@ -31,14 +31,23 @@ impl Wish<'_> {
     }
 }
 
-/// The declared cases that are asked for.
-pub fn list(payload: &Payload, wish: Wish<'_>) -> Result<Vec<CaseInfo>> {
-    let output = Command::new(payload.agent()).arg("list").output().context("cannot start dm-tests")?;
+/// The cases that are asked for: of the declared ones those that are wished for, and what `more` takes of all.
+pub fn list(
+    payload: &Payload,
+    wish: Wish<'_>,
+    more: impl FnOnce(&[CaseInfo]) -> Vec<CaseInfo>,
+) -> Result<Vec<CaseInfo>> {
+    let output = Command::new(payload.cases().context("there are no cases")?)
+        .arg("list")
+        .output()
+        .context("cannot start dm-tests")?;
     if !output.status.success() {
         bail!("dm-tests list failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     let cases: Vec<CaseInfo> = serde_json::from_slice(&output.stdout).context("dm-tests list is not JSON")?;
-    let mut wanted: Vec<CaseInfo> = cases.into_iter().filter(|case| wish.wants(case)).collect();
+    let added = more(&cases);
+    let is_wanted = |case: &CaseInfo| wish.wants(case) || added.contains(case);
+    let mut wanted: Vec<CaseInfo> = cases.into_iter().filter(is_wanted).collect();
     for case in &mut wanted {
         case.limit_s = case.limit_s.saturating_mul(patience());
     }

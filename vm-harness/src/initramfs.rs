@@ -28,8 +28,11 @@ pub fn write(workspace: &Workspace, image: &Image, tier: Tier, payload: &Payload
     let loading_order = add_modules(&mut archive, image, tier)?;
     archive.file("modules.load", loading_order.as_bytes());
     if tier == Tier::Fast {
-        archive.file("bin/dm-tests", &read(&payload.agent())?);
-        archive.link("bin/thinvol", "dm-tests");
+        archive.file("bin/guest-agent", &read(&payload.agent())?);
+        if let Some(cases) = payload.cases() {
+            archive.file("bin/dm-tests", &read(&cases)?);
+            archive.link("bin/thinvol", "dm-tests");
+        }
     }
     fs::write(to, archive.finish()).with_context(|| format!("cannot write {}", to.display()))
 }

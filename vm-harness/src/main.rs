@@ -19,6 +19,7 @@ mod payload;
 mod progress;
 mod qemu;
 mod rootfs;
+mod rotation;
 mod script;
 mod tier;
 mod workspace;

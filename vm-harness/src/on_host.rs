@@ -33,7 +33,7 @@ pub fn refuse() -> Result<()> {
 pub fn run(workspace: &Workspace, payload: &Payload, cases: &[CaseInfo]) -> Result<()> {
     refuse()?;
     let folder = workspace.run_folder()?;
-    let mut command = Command::new(payload.agent());
+    let mut command = Command::new(payload.cases().context("there are no cases")?);
     command.arg("host").arg(folder.path()).args(cases.iter().map(|case| case.name.as_str()));
     Err(command.exec()).context("cannot start dm-tests")
 }

@@ -9,59 +9,90 @@ use anyhow::{Context, Result};
 use crate::progress::step;
 use crate::workspace::Workspace;
 
-/// Cargo profile of the thinvol that runs in the guest.
+/// What a guest is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// Quick to build, not hopelessly slow under emulation.
-    Guest,
-    /// As shipped; what the demo shows and the bench measures.
-    Release,
+pub enum Contents {
+    /// The program alone, quick to build: the demo, a shell.
+    Program,
+    /// The program alone, as it is shipped.
+    Shipped,
+    /// The program that the tests of the command line run, and the cases.
+    Cases,
+    /// The program as it is shipped, and what measures it.
+    Bench,
 }
 
-impl Profile {
-    fn name(self) -> &'static str {
+impl Contents {
+    fn profile(self) -> &'static str {
         match self {
-            Profile::Guest => "guest",
-            Profile::Release => "release",
+            Contents::Program | Contents::Cases => GUEST,
+            Contents::Shipped | Contents::Bench => "release",
         }
     }
+
+    fn has_cases(self) -> bool {
+        matches!(self, Contents::Cases | Contents::Bench)
+    }
 }
+
+/// The Cargo profile that is quick to build and not hopelessly slow under emulation.
+const GUEST: &str = "guest";
+
+/// The program that has the cases.
+const CASES: &str = "dm-tests";
 
 /// The built binaries.
 pub struct Payload {
     folder: PathBuf,
+    binaries: Vec<&'static str>,
 }
 
 impl Payload {
-    /// Builds everything a guest needs: the agent, which is linked statically, and the thinvol that is shipped. Copies
-    /// are kept: the next tests that are compiled take the places of these binaries.
-    pub fn build(workspace: &Workspace, profile: Profile) -> Result<Self> {
-        let payload = Payload { folder: workspace.target.join("vm/payload") };
+    /// Builds everything a guest needs: what takes orders in it, thinvol, and the cases, the first and the last linked
+    /// statically. Copies are kept: the next tests that are compiled take the places of these binaries.
+    pub fn build(workspace: &Workspace, contents: Contents) -> Result<Self> {
+        let mut payload =
+            Payload { folder: workspace.target.join("vm/payload"), binaries: vec!["guest-agent", "thinvol"] };
         fs::create_dir_all(&payload.folder)?;
-        step(workspace, "build thinvol", |log| match profile {
-            Profile::Release => log.run(&mut cargo("build", workspace, "thinvol", profile)),
+        let profile = contents.profile();
+        step(workspace, &format!("build thinvol ({profile})"), |log| match contents {
             // The one that the tests of the command line run: it is compiled already, where those have run. Its
-            // library exports the doubles too, and is else the same.
-            Profile::Guest => log.run(workspace.integration_tests().args(["--no-run", "--test", "cli"])),
+            // crates export the doubles too, and are else the same.
+            Contents::Cases => log.run(workspace.integration_tests().args(["--no-run", "--test", "cli"])),
+            _ => log.run(&mut cargo("build", workspace, "thinvol", profile)),
         })?;
-        copy(&workspace.target.join(profile.name()).join("thinvol"), &payload.folder.join("thinvol"))?;
-        step(workspace, "link the agent", |log| {
-            let mut command = cargo("rustc", workspace, "dm-tests", Profile::Guest);
-            // For the last link alone: all that is linked together is what the tests have been compiled with.
-            log.run(command.args(["--bin", "dm-tests", "--", "-C", "target-feature=+crt-static"]))
-        })?;
-        copy(&workspace.target.join(Profile::Guest.name()).join("dm-tests"), &payload.agent())?;
+        copy(&workspace.target.join(profile).join("thinvol"), &payload.folder.join("thinvol"))?;
+        payload.link(workspace, "vm-harness", "guest-agent")?;
+        if contents.has_cases() {
+            payload.link(workspace, "dm-tests", CASES)?;
+            payload.binaries.push(CASES);
+        }
         Ok(payload)
     }
 
-    /// The static `dm-tests`, which is a `thinvol` without udev too, under that name.
+    /// Links a program statically, from what the tests have been compiled with.
+    fn link(&self, workspace: &Workspace, package: &str, name: &str) -> Result<()> {
+        step(workspace, &format!("link {name}"), |log| {
+            let mut command = cargo("rustc", workspace, package, GUEST);
+            // For the last link alone.
+            log.run(command.args(["--bin", name, "--", "-C", "target-feature=+crt-static"]))
+        })?;
+        copy(&workspace.target.join(GUEST).join(name), &self.folder.join(name))
+    }
+
+    /// What takes orders in the guest.
     pub fn agent(&self) -> PathBuf {
-        self.folder.join("dm-tests")
+        self.folder.join("guest-agent")
+    }
+
+    /// The static `dm-tests`, which is a `thinvol` without udev too, under that name.
+    pub fn cases(&self) -> Option<PathBuf> {
+        self.binaries.contains(&CASES).then(|| self.folder.join(CASES))
     }
 
     /// Puts binaries and scripts where the guest finds them as /payload.
     pub fn stage(&self, workspace: &Workspace, folder: &Path) -> Result<()> {
-        for binary in ["dm-tests", "thinvol"] {
+        for binary in &self.binaries {
             copy(&self.folder.join(binary), &folder.join(binary))?;
         }
         for script in ["init", "shell", "pool"] {
@@ -75,8 +106,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display())).map(drop)
 }
 
-fn cargo(verb: &str, workspace: &Workspace, package: &str, profile: Profile) -> Command {
+fn cargo(verb: &str, workspace: &Workspace, package: &str, profile: &str) -> Command {
     let mut command = workspace.cargo();
-    command.args([verb, "--locked", "--package", package, "--profile", profile.name()]);
+    command.args([verb, "--locked", "--package", package, "--profile", profile]);
     command
 }

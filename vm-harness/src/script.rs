@@ -10,17 +10,32 @@ use crate::guest::{GRACE, Guest, Setup};
 use crate::progress::step;
 use crate::workspace::Workspace;
 
-/// Boots, runs, prints; returns the exit code of the program.
-pub fn run(workspace: &Workspace, setup: &Setup, accel: Accel, argv: &[&str], limit_s: u64) -> Result<i32> {
+/// A program and its arguments, and the seconds after which it is killed.
+#[derive(Clone, Copy)]
+pub struct Script<'a> {
+    /// What to run.
+    pub argv: &'a [&'a str],
+    /// Its time.
+    pub limit_s: u64,
+}
+
+/// Boots, runs, and writes what it prints to `to`; returns the exit code of the program.
+pub fn run(
+    workspace: &Workspace,
+    setup: &Setup,
+    accel: Accel,
+    script: Script<'_>,
+    to: &mut impl Write,
+) -> Result<i32> {
+    let Script { argv, limit_s } = script;
     let mut guest =
         step(workspace, "boot the full machine", |_| Guest::boot(workspace, setup, Tier::Full, accel))?;
     guest.order(&Order::Exec { argv: argv.iter().map(|&word| word.to_owned()).collect(), limit_s })?;
-    let mut stdout = std::io::stdout();
     loop {
         match guest.report_within(limit_s, GRACE) {
             Ok(Report::Output { text }) => {
-                stdout.write_all(text.as_bytes())?;
-                stdout.flush()?;
+                to.write_all(text.as_bytes())?;
+                to.flush()?;
             }
             Ok(Report::Exit { code }) => return Ok(code),
             Ok(other) => bail!("the guest answered {other:?} to a program"),

@@ -28,8 +28,9 @@ pub struct Pool<'a> {
 }
 
 impl Pool<'_> {
-    /// Runs `cases`; prints how they ended, tier by tier, in the order they are declared in.
-    pub fn run(&self, cases: &[CaseInfo]) -> Result<Score> {
+    /// Runs `cases`; prints how they ended, tier by tier, in the order they are declared in. Returns the score, and how
+    /// each ended.
+    pub fn run(&self, cases: &[CaseInfo]) -> Result<(Score, Vec<CaseResult>)> {
         let count = self.jobs.min(cases.len());
         let queue = Queue::new(cases);
         let (sender, receiver) = channel();
@@ -58,7 +59,7 @@ impl Pool<'_> {
             score.merge(part);
         }
         ends.into_iter().collect::<Result<()>>()?;
-        Ok(score)
+        Ok((score, results.into_iter().map(|(_, result)| result).collect()))
     }
 
     /// Boots in the thread that will use the guest: QEMU is killed when the thread that started it ends.

@@ -1,4 +1,4 @@
-//! The test program: agent, single cases, clean-up, bench. The harness calls it; people use `vm-harness/run`.
+//! The test program: single cases, clean-up, bench. The harness calls it; people use `vm-harness/run`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use dm_tests::case::Skip;
 use dm_tests::ctx::{Ctx, HOST_VARIABLE};
 use dm_tests::leftovers::{self, Scope};
-use dm_tests::{agent, bench, on_host, pack, power, registry};
+use dm_tests::{bench, on_host, pack, power, registry};
 use vm_harness::protocol::{SKIP_MARK, SKIP_STATUS};
 
 fn main() -> ExitCode {
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     let Some((verb, rest)) = arguments.split_first() else {
         bail!(
-            "usage: dm-tests list | run CASE | clean | agent | host FOLDER CASE... | bench [...] | power JOURNAL | \
+            "usage: dm-tests list | run CASE | clean | host FOLDER CASE... | bench [...] | power JOURNAL | \
              pack FROM TO"
         );
     };
@@ -46,7 +46,6 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             (case.run)(&Ctx::new(&case_folder()?)?)?;
         }
         ("clean", []) => clean()?,
-        ("agent", []) => agent::serve()?,
         ("host", [folder, names @ ..]) => return on_host::run(Path::new(folder), names),
         ("bench", rest) => bench::run(rest)?,
         ("power", [journal]) => power::run(Path::new(journal))?,

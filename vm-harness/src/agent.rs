@@ -4,10 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use vm_harness::protocol::{Order, PORT_NAME, Report};
-
+use crate::protocol::{Order, PORT_NAME, Report};
 use crate::{child, stream};
+use anyhow::{Context, Result, bail};
+
+/// The program that has the cases.
+const CASES: &str = "dm-tests";
 
 /// Where the files of cases are: in memory.
 const FOLDER: &str = "/tmp/case";
@@ -29,7 +31,7 @@ pub fn serve() -> Result<()> {
         line.clear();
         match order {
             Order::Case(case) => {
-                let result = child::run_case(&case, Path::new(FOLDER))?;
+                let result = child::run_case(Path::new(CASES), &case, Path::new(FOLDER))?;
                 send(&mut file, &Report::Case(result))?;
             }
             Order::Exec { argv, limit_s } => stream::run(&argv, limit_s, |report| send(&mut file, &report))?,

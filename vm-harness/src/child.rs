@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::protocol::{CaseInfo, CaseResult, Outcome, SKIP_MARK, SKIP_STATUS};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use vm_harness::protocol::{CaseInfo, CaseResult, Outcome, SKIP_MARK, SKIP_STATUS};
 
 /// Time the clean-up may take.
 const CLEAN_LIMIT: Duration = Duration::from_secs(45);
@@ -17,13 +17,13 @@ const CLEAN_LIMIT: Duration = Duration::from_secs(45);
 /// Output kept of one case.
 const MAX_OUTPUT: usize = 256 << 10;
 
-/// Runs a case with its files in `folder`, cleans up after it, and reports.
-pub fn run_case(case: &CaseInfo, folder: &Path) -> Result<CaseResult> {
+/// Runs a case of `program` with its files in `folder`, cleans up after it, and reports.
+pub fn run_case(program: &Path, case: &CaseInfo, folder: &Path) -> Result<CaseResult> {
     std::fs::create_dir_all(folder)?;
     let started = Instant::now();
-    let first = run_self(&["run", &case.name], folder, Duration::from_secs(case.limit_s))?;
+    let first = run(program, &["run", &case.name], folder, Duration::from_secs(case.limit_s))?;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let second = run_self(&["clean"], folder, CLEAN_LIMIT)?;
+    let second = run(program, &["clean"], folder, CLEAN_LIMIT)?;
     let _ = std::fs::remove_dir_all(folder);
     let mut output = first.output;
     let mut outcome = match first.status {
@@ -59,12 +59,12 @@ fn outcome_of(status: ExitStatus, output: &str) -> Outcome {
     }
 }
 
-/// Runs this program with other arguments. Its output goes to a file: a daemon that a case starts would keep
+/// Runs a program. Its output goes to a file: a daemon that a case starts would keep
 /// a pipe open for ever.
-fn run_self(arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended> {
+fn run(program: &Path, arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended> {
     let path = folder.with_extension("output");
     let file = File::create(&path)?;
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut child = Command::new(program)
         .args(arguments)
         .env("THINVOL_CASE_DIR", folder)
         .env("RUST_BACKTRACE", "0")
@@ -73,7 +73,7 @@ fn run_self(arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended>
         .stderr(file)
         .process_group(0)
         .spawn()
-        .context("cannot start a case")?;
+        .with_context(|| format!("cannot start {} for a case", program.display()))?;
     let status = wait(&mut child, limit)?;
     let mut notes = String::new();
     if status.is_none() {

@@ -6,10 +6,10 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use crate::protocol::{Report, TIME_LIMIT_STATUS};
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use vm_harness::protocol::{Report, TIME_LIMIT_STATUS};
 
 /// How long to look for more output after the program has ended: a daemon it started may hold the pipe for
 /// ever.
@@ -98,7 +98,7 @@ impl Utf8Pieces {
 #[cfg(test)]
 mod tests {
     use super::{Utf8Pieces, run};
-    use vm_harness::protocol::Report;
+    use crate::protocol::Report;
 
     #[test]
     fn a_character_cut_in_two_is_joined() {
