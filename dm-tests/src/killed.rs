@@ -1,5 +1,5 @@
-//! lvm2's commands, killed before each call by which they change something. Whatever is left, thinvol finishes or clears
-//! it, serves what was there, changes the pool, and lvm2 finds nothing to say against any of it.
+//! lvm2's commands, killed before each call by which they change something. Whatever is left, thinvol finishes or
+//! clears it, serves what was there, changes the pool, and lvm2 finds nothing to say against any of it.
 
 mod calls;
 mod judge;

@@ -188,7 +188,7 @@ fn leaves_the_rest_alone(ctx: &Ctx) -> Result<()> {
     let info = dm.info(&two)?.context("gone")?;
     ensure!(info.inactive_table && !info.read_only, "the guard swapped a table in: {info:?}");
     // One that waits in a device that is suspended is dropped.
-    let guard = arm(&[two.clone()])?;
+    let guard = arm(std::slice::from_ref(&two))?;
     dm.suspend(&two, Suspend::HoldBack)?;
     drop(guard);
     let info = dm.info(&two)?.context("gone")?;

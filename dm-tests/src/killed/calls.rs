@@ -1,5 +1,5 @@
-//! The calls by which a command changes something: device-mapper's, and writes to disks. Flushes are none: a process that
-//! is killed takes nothing along of what it wrote.
+//! The calls by which a command changes something: device-mapper's, and writes to disks. Flushes are none: a process
+//! that is killed takes nothing along of what it wrote.
 
 use std::fmt;
 
