@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 use thiserror::Error;
 
-use base::ids::{IdError, LvName, ThinId};
+use base::ids::{IdError, LvName, ThinId, VgName};
 use base::units::{Chunks, Sectors};
 use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::edit::NewThin;
@@ -149,6 +149,17 @@ pub enum StackError {
         /// What is built on it, such as a copy-on-write snapshot.
         user: LvName,
     },
+    /// A snapshot is being merged into it: lvm2 gives the origin the snapshot's thin device when it activates it, and
+    /// what is written to the old one after that is lost.
+    #[error("snapshot {vg}/{snapshot} is being merged into volume {vg}/{origin}")]
+    Merging {
+        /// Their volume group.
+        vg: VgName,
+        /// The volume it is merged into.
+        origin: LvName,
+        /// What is merged.
+        snapshot: LvName,
+    },
     /// A size does not fit.
     #[error("volume {lv}: a size in its metadata overflows")]
     Overflow {
@@ -174,6 +185,14 @@ pub enum StackError {
     },
 }
 
+/// A thin snapshot that is to take the place of its origin. Source: lvm2 `lib/metadata/snapshot_manip.c`
+/// (`init_snapshot_merge`).
+#[derive(Clone, Copy, Debug)]
+struct Merge<'a> {
+    origin: &'a LvName,
+    snapshot: &'a LvName,
+}
+
 /// Builds specs from one volume group.
 #[derive(Clone, Debug)]
 pub struct Stacks<'a> {
@@ -185,6 +204,8 @@ pub struct Stacks<'a> {
     built_upon: HashMap<&'a str, &'a LvName>,
     /// Volumes that thin volumes read from what they do not hold.
     external_origins: HashSet<&'a LvName>,
+    /// Both sides of each merge that is pending, with what is merged into what.
+    merging: HashMap<&'a LvName, Merge<'a>>,
     /// The volume lists of lvm.conf: they decide what is read-only.
     lists: Option<&'a VolumeLists>,
     /// What the physical volumes read ahead, by their keys.
@@ -197,10 +218,15 @@ impl<'a> Stacks<'a> {
     /// A builder for that volume group. `autoextend_threshold` is `activation/thin_pool_autoextend_threshold`, in
     /// percent: it decides the low water mark.
     pub fn new(vg: &'a Vg, autoextend_threshold: u32) -> Self {
-        let mut built_upon = HashMap::new();
+        let (mut built_upon, mut merging) = (HashMap::new(), HashMap::new());
         let mut external_origins = HashSet::new();
         for lv in &vg.lvs {
             external_origins.extend(lv.thin().and_then(|thin| thin.external_origin.as_ref()));
+            if let Some(origin) = lv.thin().and_then(|thin| thin.merge.as_ref()) {
+                let merge = Merge { origin, snapshot: &lv.name };
+                merging.entry(origin).or_insert(merge);
+                merging.insert(&lv.name, merge);
+            }
             for segment in &lv.segments {
                 if let SegmentKind::Opaque { references, .. } = &segment.kind {
                     references.iter().for_each(|name| {
@@ -215,6 +241,7 @@ impl<'a> Stacks<'a> {
             thresholds: None,
             built_upon,
             external_origins,
+            merging,
             lists: None,
             pvs_read_ahead: None,
             no_read_ahead: false,
@@ -281,19 +308,30 @@ impl<'a> Stacks<'a> {
     /// The device of a plain volume: linear, striped, thin, or an external origin over its real device.
     ///
     /// # Errors
-    /// If it is made of anything else.
+    /// If it is made of anything else, or takes part in a merge that is pending.
     pub fn volume(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
+        self.merging(lv).map_or_else(|| self.volume_to_take_down(lv), Err)
+    }
+
+    /// The pending merge that a volume takes part in.
+    pub fn merging(&self, lv: &Lv) -> Option<StackError> {
+        self.merging.get(&lv.name).map(|Merge { origin, snapshot }| StackError::Merging {
+            vg: self.vg.name.clone(),
+            origin: (*origin).clone(),
+            snapshot: (*snapshot).clone(),
+        })
+    }
+
+    /// The same, of a device that may only go: which content it shows of a pending merge does not matter then.
+    ///
+    /// # Errors
+    /// If it is made of anything else.
+    pub fn volume_to_take_down(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
         if let Some(user) = self.used_by_unknown(lv) {
             return Err(StackError::BuiltUpon { lv: lv.name.clone(), user: user.clone() });
         }
         match lv.thin() {
             Some(thin) => {
-                let unsupported = |segtype: &str| {
-                    Err(StackError::Unsupported { lv: lv.name.clone(), segtype: segtype.to_owned() })
-                };
-                if thin.merge.is_some() {
-                    return unsupported("thin with a pending merge");
-                }
                 let pool = DevRef::Device(self.name(&thin.pool, Layer::Tpool)?);
                 let external = self.external(&lv.name, thin.external_origin.as_ref())?;
                 let target =

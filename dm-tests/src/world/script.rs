@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use base::ids::LvName;
 use base::units::Sectors;
-use dm::kernel::{Kernel as _, UdevEvent};
+use dm::kernel::{Kernel as _, Suspend, UdevEvent};
 use dm::name::{DmName, DmUuid, Layer};
+use dm::table::{Table, TargetLine};
 use lvm2::format::model::{Lv, PoolMessage, Vg};
 use lvm2::format::volume_list::VolumeLists;
 use thin::error::EngineError;
@@ -79,6 +80,7 @@ impl Player {
             "recover" => self.recover(),
             "state" => self.state(),
             "read" => self.read(&words)?,
+            "table" => self.table(&words)?,
             _ => self.arrange(verb, rest, &words)?,
         }
         Ok(())
@@ -109,6 +111,11 @@ impl Player {
             }
             ("list", [which, items @ ..]) => self.list(which, items)?,
             ("message", [_, ..]) => did(kernel.message(&tpool(), rest))?,
+            ("loaded", [volume, id]) => self.load(volume, id)?,
+            ("refreshed", [volume, id]) => {
+                self.load(volume, id)?;
+                did(kernel.suspend(&device(volume), Suspend::FlushAndFreeze))?;
+            }
             ("device", [name]) => {
                 let uuid = DmUuid::new("somebody's").map_err(|error| error.to_string())?;
                 did(kernel.create(&DmName::new(name).map_err(|error| error.to_string())?, &uuid, None))?;
@@ -137,6 +144,24 @@ impl Player {
             }
             _ => return Err("no such command".into()),
         }
+        Ok(())
+    }
+
+    /// `loaded a 7`: a table with another thin device waits in a volume's device.
+    fn load(&self, volume: &str, id: &str) -> Result<(), String> {
+        let (kernel, name) = (&self.world.machine.kernel, device(volume));
+        let live = kernel.table(&name).map_err(|error| error.to_string())?;
+        let other = live.into_iter().map(|line| {
+            let pool = line.params.split(' ').next().unwrap_or_default();
+            TargetLine { params: format!("{pool} {id}"), ..line }
+        });
+        did(kernel.load(&name, &Table(other.collect()), false))
+    }
+
+    fn table(&mut self, words: &[&str]) -> Result<(), String> {
+        let [volume] = words else { return Err("of which volume?".into()) };
+        let lines = self.world.machine.kernel.table(&device(volume)).map_err(|error| error.to_string())?;
+        lines.iter().for_each(|line| self.say(&format!("{volume}: {line}")));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Requests, one after another, against the rules: every check that needs no device comes here.
 
+use super::devices::refuse;
 use super::draft::{Draft, NewVolume, Removal, Snap};
 use crate::allocate::{after_maximum, out_of_reach};
 use crate::lineage::complete_tags;
@@ -212,16 +213,9 @@ impl Draft<'_> {
     /// Refuses volumes that take part in something thinvol does not plan with.
     pub(super) fn check_ordinary(&self, lv: &Lv, thin: &Thin, verb: &str) -> Result<(), Refusal> {
         self.check_flawless(lv, verb)?;
-        if let Some(merging) = self.index.merging(&lv.name) {
-            return Err(Refusal::new(
-                RefusalKind::Unsupported,
-                format!("cannot {verb} {}: {merging} is being merged", lv.name),
-            )
-            .hint(format!(
-                "let lvm2 finish the merge: lvchange --refresh {}/{}",
-                self.vg().name,
-                lv.name
-            )));
+        if let Some(error) = self.stacks().merging(lv) {
+            let refusal = refuse(&error);
+            return Err(Refusal { message: format!("cannot {verb} {}: {refusal}", lv.name), ..refusal });
         }
         if let Some(user) = self.stacks().used_by_unknown(lv) {
             let message =

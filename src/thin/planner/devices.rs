@@ -143,7 +143,7 @@ impl Draft<'_> {
         for lv in active.collect::<Vec<_>>() {
             let possible = match lv.thin_pool() {
                 Some(pool) => self.stacks().pool(lv, pool).map(|_| ()),
-                None => self.stacks().volume(lv).map(|_| ()),
+                None => self.stacks().volume_to_take_down(lv).map(|_| ()),
             };
             match possible {
                 Ok(()) => self.deactivate(&lv.name)?,
@@ -245,6 +245,11 @@ pub(super) fn refuse(error: &StackError) -> Refusal {
             error.to_string(),
         )
         .hint("use lvm2's own commands for this volume; a pool that they have started can be used here, too"),
+        StackError::Merging { vg, origin, .. } => {
+            Refusal::new(RefusalKind::Unsupported, error.to_string()).hint(format!(
+                "lvm2 finishes the merge: deactivate {vg}/{origin}, then 'lvchange --activate y {vg}/{origin}'"
+            ))
+        }
         StackError::Overflow { .. } | StackError::Dangling { .. } => {
             Refusal::new(RefusalKind::Corrupt, error.to_string())
         }

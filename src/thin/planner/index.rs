@@ -12,8 +12,6 @@ pub(super) struct Index<'a> {
     lvs: HashMap<&'a LvName, &'a Lv>,
     made_from: HashMap<&'a LvName, Vec<&'a LvName>>,
     external_users: HashMap<&'a LvName, &'a LvName>,
-    /// Both sides of each merge, with the volume that is being merged.
-    merging: HashMap<&'a LvName, &'a LvName>,
     /// LVs that must not be used, and why.
     flawed: HashMap<LvName, String>,
 }
@@ -24,7 +22,6 @@ impl<'a> Index<'a> {
             lvs: HashMap::with_capacity(vg.lvs.len()),
             made_from: HashMap::new(),
             external_users: HashMap::new(),
-            merging: HashMap::new(),
             flawed: flaws(vg).into_iter().map(|flaw| (flaw.lv, flaw.problem)).collect(),
         };
         for lv in &vg.lvs {
@@ -35,10 +32,6 @@ impl<'a> Index<'a> {
             }
             if let Some(external) = &thin.external_origin {
                 index.external_users.entry(external).or_insert(&lv.name);
-            }
-            if let Some(target) = &thin.merge {
-                index.merging.entry(&lv.name).or_insert(&lv.name);
-                index.merging.entry(target).or_insert(&lv.name);
             }
         }
         index
@@ -62,11 +55,6 @@ impl<'a> Index<'a> {
     /// A volume whose unwritten chunks that LV provides.
     pub(super) fn external_user(&self, name: &LvName) -> Option<&'a LvName> {
         self.external_users.get(name).copied()
-    }
-
-    /// The volume that is being merged into that one, or that one itself if it is being merged.
-    pub(super) fn merging(&self, name: &LvName) -> Option<&'a LvName> {
-        self.merging.get(name).copied()
     }
 }
 

@@ -190,7 +190,7 @@ impl Sequence<'_, '_> {
             match (lv.thin_pool(), lv.thin()) {
                 (Some(pool), _) => self.deactivate_pool(lv, pool)?,
                 (None, thin) => {
-                    let spec = self.draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
+                    let spec = self.draft.stacks().volume_to_take_down(lv).map_err(|error| refuse(&error))?;
                     let device = self.draft.observed.device(&spec.uuid);
                     if let Some(ground) = self.ground_of(lv) {
                         self.step_off(&ground, u32::from(device.is_some()))?;
