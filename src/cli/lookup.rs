@@ -75,6 +75,11 @@ pub fn no_pool(storage: &Storage) -> CliError {
 /// An error of lineage with its exit code and what to do about it.
 pub fn explained(vg: &VgName, error: &LineageError) -> CliError {
     match error {
+        LineageError::NoSuchSnapshot { former: Some(lv), .. } => CliError::from_error(Code::NotFound, error)
+            .hint(format!(
+                "'{vg}/{lv}' was made as that snapshot; it was renamed or may be written to since, and counts as a \
+                 volume of its own: address it as '{vg}/{lv}'"
+            )),
         LineageError::NoSuchSnapshot { namesake: Some(lv), volume, .. } => {
             CliError::from_error(Code::NotFound, error).hint(format!(
                 "'{vg}/{lv}' has the name of one but nothing records that it was made from '{volume}'; \

@@ -4,6 +4,10 @@
 //! `thinvol.of=<uuid of what it was cloned from>`. Volumes without these tags (made by lvm2 or Proxmox VE)
 //! are judged by LVM's own `origin` field together with Proxmox's naming scheme. A name alone proves
 //! nothing: `snap_a_b_c` may be snapshot `b_c` of `a` or snapshot `c` of `a_b`.
+//!
+//! Tags outlive what they tell of: `lvrename` and `lvchange` make a guest's disk of a snapshot, and the tags stay. So a
+//! snapshot counts as one only as long as it is named and flagged as one. A uuid counts within a pool only, for a
+//! snapshot is never in another one: `vgmerge` brings volumes of the same uuid together, and gives one of them another.
 
 use std::collections::HashMap;
 
@@ -59,6 +63,8 @@ pub enum LineageError {
         snap: SnapName,
         /// An LV that has the name such a snapshot would have, but is not recorded as one.
         namesake: Option<LvName>,
+        /// An LV that was made as that snapshot and is a volume of its own by now.
+        former: Option<LvName>,
     },
     /// Several LVs are recorded as that snapshot.
     #[error("snapshot '{snap}' of volume '{volume}' is recorded on several logical volumes: {}", list(found))]
@@ -102,6 +108,9 @@ pub enum Parent<'a> {
 pub enum Relation<'a> {
     /// As the snapshot of that name.
     Snapshot(&'a str),
+    /// As the snapshot of that name; since then somebody has renamed it or let it be written to: it may be anybody's
+    /// volume by now.
+    FormerSnapshot(&'a str),
     /// As a volume of its own.
     Clone,
 }
@@ -205,7 +214,29 @@ impl<'a> Lineage<'a> {
     pub fn snapshots_of(&self, volume: &Lv) -> impl Iterator<Item = (&'a str, &'a Lv)> {
         self.children_of(volume).filter_map(|(relation, lv)| match relation {
             Relation::Snapshot(snap) => Some((snap, lv)),
-            Relation::Clone => None,
+            Relation::FormerSnapshot(_) | Relation::Clone => None,
+        })
+    }
+
+    /// What was made as a snapshot of a volume and does not count as one any more, with the snapshot's name.
+    pub fn former_snapshots_of(&self, volume: &Lv) -> impl Iterator<Item = (&'a str, &'a Lv)> {
+        self.children_of(volume).filter_map(|(relation, lv)| match relation {
+            Relation::FormerSnapshot(snap) => Some((snap, lv)),
+            Relation::Snapshot(_) | Relation::Clone => None,
+        })
+    }
+
+    /// The tags that name a uuid which what they mean does not have any more: the volume, the tag, and the tag it
+    /// should have.
+    pub fn outdated_tags(&self) -> impl Iterator<Item = (&'a Lv, String, String)> {
+        self.vg.lvs.iter().zip(&self.descents).filter_map(|(lv, descent)| {
+            let (Tag::Once(recorded), Parent::Present(parent)) =
+                (tag_value(lv, OF_TAG), descent.as_ref()?.parent)
+            else {
+                return None;
+            };
+            let (is, should) = (format!("{OF_TAG}{recorded}"), format!("{OF_TAG}{}", parent.id));
+            (is != should).then_some((lv, is, should))
         })
     }
 
@@ -226,6 +257,9 @@ impl<'a> Lineage<'a> {
                 namesake: snapshot_lv_name(&volume.name, snap)
                     .ok()
                     .filter(|name| self.vg.lv(name).is_some_and(|lv| lv.thin().is_some())),
+                former: self
+                    .former_snapshots_of(volume)
+                    .find_map(|(name, lv)| (name == snap.as_str()).then(|| lv.name.clone())),
             }),
             several => Err(LineageError::Ambiguous {
                 volume: volume.name.clone(),
@@ -272,6 +306,8 @@ struct Index<'a> {
     by_name: HashMap<&'a str, &'a Lv>,
     /// Thin volumes by the name of their LVM origin.
     by_origin: HashMap<&'a str, Vec<&'a Lv>>,
+    /// Which volume stands for one that is gone: of a pool and by the uuid of the one that is gone.
+    successors: Successors<'a>,
 }
 
 impl<'a> Index<'a> {
@@ -282,24 +318,47 @@ impl<'a> Index<'a> {
                 by_origin.entry(origin.as_str()).or_default().push(lv);
             }
         }
-        Self {
+        let mut index = Self {
             by_uuid: vg.lvs.iter().map(|lv| (lv.id, lv)).collect(),
             by_name: vg.lvs.iter().map(|lv| (lv.name.as_str(), lv)).collect(),
             by_origin,
-        }
+            successors: Successors::default(),
+        };
+        index.successors = Successors::of(vg, &index);
+        index
+    }
+
+    /// The thin volume of that uuid in the pool of another.
+    fn in_pool_of(&self, lv: &Lv, uuid: &LvmUuid) -> Option<&'a Lv> {
+        self.by_uuid.get(uuid).copied().filter(|other| are_of_one_pool(other, lv))
+    }
+
+    /// What lvm2 says that a volume was made from.
+    fn origin_of(&self, lv: &Lv) -> Option<&'a Lv> {
+        let origin = self.by_name.get(lv.thin()?.origin.as_ref()?.as_str()).copied();
+        origin.filter(|origin| are_of_one_pool(origin, lv))
+    }
+
+    /// The volume that a tag of another means. If none in its pool has the uuid, the volume has got another one: lvm2's
+    /// link to it tells which it is, or the way in which it was rolled back does.
+    fn recorded_parent(&self, lv: &Lv, uuid: LvmUuid) -> Parent<'a> {
+        let found = self.in_pool_of(lv, &uuid).or_else(|| self.origin_of(lv));
+        let found = found.or_else(|| self.successors.of_gone(lv, uuid));
+        found.map_or(Parent::Gone(uuid), Parent::Present)
     }
 
     fn descent(&self, lv: &'a Lv) -> Option<Descent<'a>> {
         lv.thin()?;
         let (of, snap) = (tag_value(lv, OF_TAG), tag_value(lv, SNAP_TAG));
         let relation = match snap {
-            Tag::Once(name) => Relation::Snapshot(name),
+            Tag::Once(name) if counts_as(lv, name) => Relation::Snapshot(name),
+            Tag::Once(name) => Relation::FormerSnapshot(name),
             Tag::Absent | Tag::Conflict => Relation::Clone,
         };
         let parent = match of {
             Tag::Absent if snap == Tag::Absent => return self.descent_by_origin(lv),
             Tag::Once(uuid) if snap != Tag::Conflict => match uuid.parse::<LvmUuid>() {
-                Ok(uuid) => self.by_uuid.get(&uuid).map_or(Parent::Gone(uuid), |lv| Parent::Present(lv)),
+                Ok(uuid) => self.recorded_parent(lv, uuid),
                 Err(_) => Parent::Unreadable,
             },
             _ => Parent::Unreadable,
@@ -316,15 +375,16 @@ impl<'a> Index<'a> {
         let Some(origin) = &lv.thin()?.origin else {
             let volumes = self.by_origin.get(lv.name.as_str())?;
             return volumes.iter().find_map(|volume| {
-                let snap = rolled_back_to(volume, lv)?;
+                let snap = self.rolled_back_to(volume, lv)?;
                 Some(Descent { parent: Parent::Present(volume), relation: Relation::Snapshot(snap) })
             });
         };
         let parent = *self.by_name.get(origin.as_str())?;
-        if rolled_back_to(lv, parent).is_some() {
+        if self.rolled_back_to(lv, parent).is_some() {
             return None;
         }
-        let relation = snapshot_part(&lv.name, &parent.name).map_or(Relation::Clone, Relation::Snapshot);
+        let snap = snapshot_part(&lv.name, &parent.name).filter(|_| is_flagged(lv));
+        let relation = snap.map_or(Relation::Clone, Relation::Snapshot);
         Some(Descent { parent: Parent::Present(parent), relation })
     }
 }
@@ -345,16 +405,21 @@ fn tag_value<'a>(lv: &'a Lv, prefix: &str) -> Tag<'a> {
     })
 }
 
-/// The snapshot's name, if `volume` was made anew from `snapshot`, which is its own snapshot by Proxmox's
-/// scheme.
-fn rolled_back_to<'a>(volume: &Lv, snapshot: &'a Lv) -> Option<&'a str> {
-    let untagged = |lv: &Lv| tag_value(lv, OF_TAG) == Tag::Absent && tag_value(lv, SNAP_TAG) == Tag::Absent;
-    let linked = volume.thin()?.origin.as_ref() == Some(&snapshot.name) && snapshot.thin()?.origin.is_none();
-    if linked && untagged(volume) && untagged(snapshot) {
-        snapshot_part(&snapshot.name, &volume.name)
-    } else {
-        None
-    }
+/// Whether an LV is named and flagged as the snapshot that its tags say it is: its volume may have been renamed without
+/// it, but not the snapshot itself.
+fn counts_as(lv: &Lv, snap: &str) -> bool {
+    let rest = lv.name.as_str().strip_prefix("snap_").and_then(|rest| rest.strip_suffix(snap));
+    rest.is_some_and(|rest| rest.ends_with('_')) && is_flagged(lv)
+}
+
+/// Whether an LV has what snapshots are made with, by thinvol and by Proxmox VE: it cannot be written, or comes up only
+/// when asked for.
+fn is_flagged(lv: &Lv) -> bool {
+    !lv.is_writable() || lv.has_flag("ACTIVATION_SKIP")
+}
+
+fn are_of_one_pool(one: &Lv, other: &Lv) -> bool {
+    matches!((one.thin(), other.thin()), (Some(one), Some(other)) if one.pool == other.pool)
 }
 
 /// The `<snap>` of a name `snap_<volume>_<snap>`.
@@ -362,6 +427,10 @@ fn snapshot_part<'a>(name: &'a LvName, volume: &LvName) -> Option<&'a str> {
     let snap = name.as_str().strip_prefix("snap_")?.strip_prefix(volume.as_str())?.strip_prefix('_')?;
     (!snap.is_empty()).then_some(snap)
 }
+
+mod successors;
+
+use successors::Successors;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;

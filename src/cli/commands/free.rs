@@ -15,7 +15,7 @@ use crate::resolve::Volume;
 use crate::select::Selection;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
 use base::ids::{LvName, VgName};
-use lvm2::format::model::Vg;
+use lvm2::format::model::{Lv, Vg};
 use thin::lineage::{Lineage, Relation};
 use thin::request::Request;
 
@@ -208,6 +208,13 @@ fn ask(vg: &Vg, volumes: &[Volume], snapshots: Option<bool>, force: bool) -> Res
         if vg.lv(&volume.lv).is_some() {
             let stays = |lv: &LvName| !volumes.iter().any(|volume| volume.lv == *lv);
             let snapshots = with_snapshots(volume, snapshots);
+            let lv = lookup::volume(vg, volume)?;
+            ask.notes.extend(
+                lineage
+                    .former_snapshots_of(lv)
+                    .filter(|(_, former)| snapshots && stays(&former.name))
+                    .map(|(snap, former)| former_stays(vg, volume, snap, former)),
+            );
             for wanted in wanted(vg, &lineage, volume, snapshots, force, stays)? {
                 if !ask.wanted.iter().any(|asked| asked.request == wanted.request) {
                     ask.wanted.push(wanted);
@@ -241,7 +248,8 @@ pub fn wanted(
 ) -> Result<Vec<Wanted>, CliError> {
     let lv = lookup::volume(vg, volume)?;
     if is_template(&lv.name) && !force {
-        let clones = lineage.children_of(lv).filter(|(relation, _)| *relation == Relation::Clone);
+        let clones =
+            lineage.children_of(lv).filter(|(relation, _)| !matches!(relation, Relation::Snapshot(_)));
         let clones: Vec<&str> =
             clones.filter(|(_, clone)| stays(&clone.name)).map(|(_, clone)| clone.name.as_str()).collect();
         if !clones.is_empty() {
@@ -266,6 +274,15 @@ pub fn wanted(
     Ok(wanted)
 }
 
+/// What to say of an LV that was a snapshot of a volume which goes with its snapshots.
+fn former_stays(vg: &Vg, volume: &Volume, snap: &str, former: &Lv) -> String {
+    format!(
+        "'{0}/{1}' was made as snapshot '{snap}' of '{volume}' and is a volume of its own by now, by its name and \
+         flags: it stays; 'thinvol free {0}/{1}' removes it",
+        vg.name, former.name
+    )
+}
+
 /// The first names, and how many more there are.
 fn listed(names: &[&str]) -> String {
     const SHOWN: usize = 10;
@@ -279,7 +296,8 @@ fn listed(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thin::lineage::fixture::{lv, vg};
+    use thin::lineage::fixture::{lv, uuid, vg};
+    use thin::lineage::{SnapName, complete_tags, snapshot_tags};
 
     fn removed(
         vg: &Vg,
@@ -342,6 +360,34 @@ mod tests {
         let confirmed = BTreeSet::from(["st:vm-200-d@b".to_owned()]);
         assert_eq!(still_those(&ask, &volumes, &confirmed), Ok(()));
         assert_eq!(still_those(&ask, &volumes, &BTreeSet::new()).unwrap_err().code, Code::Busy);
+    }
+
+    /// `lvrename` and `lvchange --permission rw` keep the tags.
+    #[test]
+    fn a_snapshot_that_became_a_disk_stays_and_is_told() {
+        let tags = |snap| complete_tags(&snapshot_tags(&SnapName::new(snap).unwrap()), &uuid(1));
+        let mut writable = lv(4, "snap_vm-100-disk-0_s2", None, tags("s2"));
+        (writable.status, writable.flags) = (vec!["READ".into(), "WRITE".into(), "VISIBLE".into()], vec![]);
+        let vg = vg(vec![
+            lv(1, "vm-100-disk-0", None, vec![]),
+            lv(2, "vm-200-disk-0", Some("vm-100-disk-0"), tags("s1")),
+            lv(3, "snap_vm-100-disk-0_s3", Some("vm-100-disk-0"), tags("s3")),
+            writable,
+        ]);
+        assert_eq!(
+            removed(&vg, &["st:vm-100-disk-0"], Some(true), false).unwrap(),
+            ["vm-100-disk-0", "snap_vm-100-disk-0_s3"]
+        );
+        let resolver = crate::resolve::Resolver::over("");
+        let volumes = ["pve/vm-100-disk-0", "pve/snap_vm-100-disk-0_s2"].map(|v| resolver.volume(v).unwrap());
+        let asked = ask(&vg, &volumes, Some(true), false).unwrap();
+        assert_eq!(asked.wanted.len(), 3, "what is asked for by name goes");
+        assert_eq!(asked.notes.len(), 1, "{:?}", asked.notes);
+        assert!(
+            asked.notes[0].starts_with("'pve/vm-200-disk-0' was made as snapshot 's1'"),
+            "{:?}",
+            asked.notes
+        );
     }
 
     #[test]

@@ -282,7 +282,7 @@ fn volume_facts(view: &View, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView
         snapshots: snapshots(view, lineage, lv),
         clones: lineage
             .children_of(lv)
-            .filter(|(relation, _)| *relation == Relation::Clone)
+            .filter(|(relation, _)| !matches!(relation, Relation::Snapshot(_)))
             .map(|(_, clone)| address(&clone.name))
             .collect(),
         features: vec![],
@@ -320,6 +320,9 @@ fn made_from(vg: &Vg, descent: Descent<'_>) -> String {
     };
     match descent.relation {
         Relation::Snapshot(snap) => format!("{parent}, as snapshot {snap}"),
+        Relation::FormerSnapshot(snap) => {
+            format!("{parent}, as snapshot {snap}; by its name and flags a volume of its own by now")
+        }
         Relation::Clone => parent,
     }
 }

@@ -137,6 +137,9 @@ impl Volumes {
             .map(|row| {
                 let indent = "  ".repeat(row.depth);
                 let relation = match (&row.snapshot, &row.parent) {
+                    (None, _) if row.former.is_some() => {
+                        format!("once snapshot {}", row.former.as_deref().unwrap_or_default())
+                    }
                     (Some(snap), Some(ParentRef { volume: Some(_), .. })) => format!("snapshot {snap}"),
                     (Some(snap), _) => format!("snapshot {snap} of a volume that is gone"),
                     (None, Some(ParentRef { volume: Some(_), .. })) => "clone".to_owned(),

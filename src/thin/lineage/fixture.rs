@@ -14,7 +14,7 @@ pub fn uuid(number: usize) -> LvmUuid {
     LvmUuid::from_compact(format!("{number:032}").as_bytes()).expect("the fixture is valid")
 }
 
-/// A thin LV of pool `data`, numbered by its uuid.
+/// A thin LV of pool `data`, numbered by its uuid. What is named as a snapshot is flagged as one.
 pub fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>) -> Lv {
     let thin = Thin {
         pool: name("data"),
@@ -25,11 +25,18 @@ pub fn lv(number: usize, lv_name: &str, origin: Option<&str>, tags: Vec<String>)
         origin: origin.map(name),
         merge: None,
     };
+    let mut status: Vec<String> = vec!["READ".into(), "VISIBLE".into()];
+    let mut flags = Vec::new();
+    if lv_name.starts_with("snap_") {
+        flags.push("ACTIVATION_SKIP".into());
+    } else {
+        status.push("WRITE".into());
+    }
     Lv {
         name: name(lv_name),
         id: uuid(number),
-        status: vec!["READ".into(), "WRITE".into(), "VISIBLE".into()],
-        flags: vec![],
+        status,
+        flags,
         tags,
         creation_time: None,
         creation_host: None,

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::lineage::fixture::{lv, name, uuid, vg};
+use lvm2::format::model::SegmentKind;
 
 fn snap(text: &str) -> SnapName {
     SnapName::new(text).unwrap()
@@ -41,6 +42,7 @@ fn a_snapshot_is_not_taken_for_that_of_a_volume_with_a_similar_name() {
                 volume: name("vm-200-d"),
                 snap: snap("x_y"),
                 namesake: Some(name("snap_vm-200-d_x_y")),
+                former: None,
             })
         );
     }
@@ -69,12 +71,52 @@ fn requested_tags_are_not_legal_before_they_are_completed() {
 const LVM_TAG_CHARACTERS: &str = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-/=!:&#";
 
 #[test]
-fn tags_outlive_renames_of_both_sides() {
+fn a_tag_outlives_a_rename_of_the_volume() {
     let vg = vg(vec![
         lv(1, "renamed", None, vec![]),
-        lv(2, "anything", Some("renamed"), snapshot_tags(&uuid(1), &snap("s"))),
+        lv(2, "snap_before_s", Some("renamed"), snapshot_tags(&uuid(1), &snap("s"))),
     ]);
-    assert_eq!(names_of(Lineage::of(&vg).snapshots_of(&vg.lvs[0])), [("s", "anything")]);
+    assert_eq!(names_of(Lineage::of(&vg).snapshots_of(&vg.lvs[0])), [("s", "snap_before_s")]);
+}
+
+/// `lvrename` and `lvchange` keep the tags; what has become a guest's disk is none of the volume's snapshots any more.
+#[test]
+fn a_snapshot_counts_only_while_it_is_named_and_flagged_as_one() {
+    let tagged = |lv_name: &str| lv(2, lv_name, Some("a"), snapshot_tags(&uuid(1), &snap("s")));
+    let with = |status: &[&str], flags: &[&str]| {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Lv { status: words(status), flags: words(flags), ..tagged("snap_a_s") }
+    };
+    let snapshots = [
+        tagged("snap_a_s"),
+        with(&["READ", "VISIBLE"], &[]),
+        with(&["READ", "WRITE", "VISIBLE"], &["ACTIVATION_SKIP"]),
+    ];
+    let others = [
+        tagged("vm-200-disk-0"),
+        tagged("snap_a_t"),
+        tagged("snap_s"),
+        tagged("a_s"),
+        with(&["READ", "WRITE", "VISIBLE"], &[]),
+    ];
+    for (lvs, counts) in [(&snapshots[..], true), (&others[..], false)] {
+        for other in lvs {
+            let vg = vg(vec![lv(1, "a", None, vec![]), other.clone()]);
+            let lineage = Lineage::of(&vg);
+            assert_eq!(lineage.snapshots_of(&vg.lvs[0]).count() == 1, counts, "{other:?}");
+            assert_eq!(lineage.former_snapshots_of(&vg.lvs[0]).count() == 0, counts, "{other:?}");
+            let found = lineage.find_snapshot(&vg.lvs[0], &snap("s"));
+            let former = match found {
+                Err(LineageError::NoSuchSnapshot { former, .. }) => former,
+                _ => None,
+            };
+            assert_eq!(former, (!counts).then(|| other.name.clone()));
+        }
+    }
+    // Without tags a name that fits is not enough either.
+    let untagged = Lv { tags: vec![], ..with(&["READ", "WRITE", "VISIBLE"], &[]) };
+    let vg = vg(vec![lv(1, "a", None, vec![]), untagged]);
+    assert_eq!(Lineage::of(&vg).descent(&vg.lvs[1]).unwrap().relation, Relation::Clone);
 }
 
 #[test]
@@ -125,6 +167,104 @@ fn a_rollback_done_by_proxmox_keeps_the_snapshot_it_went_back_to() {
     assert_eq!(lineage.descent(&vg.lvs[0]), None);
 }
 
+fn created(at: u64, lv: Lv) -> Lv {
+    Lv { creation_time: Some(at), ..lv }
+}
+
+/// Proxmox VE removes the volume (1) and makes another one (9) of its name: all its older snapshots and clones go on
+/// to be its own, and their tags are to name it.
+#[test]
+fn a_rollback_done_by_proxmox_keeps_all_recorded_snapshots() {
+    let of = |snap_name: &str| snapshot_tags(&uuid(1), &snap(snap_name));
+    for went_back_to in ["snap_vm-1-d_s", "snap_vm-1-d_u"] {
+        let vg = vg(vec![
+            created(50, lv(9, "vm-1-d", Some(went_back_to), vec![])),
+            created(10, lv(2, "snap_vm-1-d_s", None, of("s"))),
+            created(20, lv(3, "snap_vm-1-d_t", None, of("t"))),
+            created(30, lv(4, "snap_vm-1-d_u", None, vec![])),
+            created(40, lv(5, "vm-2-d", None, clone_tags(&uuid(1)))),
+            created(60, lv(6, "snap_vm-1-d_later", None, snapshot_tags(&uuid(8), &snap("later")))),
+        ]);
+        let lineage = Lineage::of(&vg);
+        let mut found = vec![("s", "snap_vm-1-d_s"), ("t", "snap_vm-1-d_t")];
+        found.extend((went_back_to == "snap_vm-1-d_u").then_some(("u", "snap_vm-1-d_u")));
+        assert_eq!(names_of(lineage.snapshots_of(&vg.lvs[0])), found);
+        assert_eq!(lineage.descent(&vg.lvs[0]), None);
+        assert_eq!(lineage.descent(&vg.lvs[4]).unwrap().parent, Parent::Present(&vg.lvs[0]));
+        assert_eq!(
+            lineage.descent(&vg.lvs[5]).unwrap().parent,
+            Parent::Gone(uuid(8)),
+            "made after the rollback"
+        );
+        let outdated: Vec<_> =
+            lineage.outdated_tags().map(|(lv, is, should)| (lv.name.as_str(), is, should)).collect();
+        let tag = |number| format!("{OF_TAG}{}", uuid(number));
+        assert_eq!(outdated, ["snap_vm-1-d_s", "snap_vm-1-d_t", "vm-2-d"].map(|name| (name, tag(1), tag(9))));
+    }
+}
+
+/// Once the tags are mended the volume is no clone of its own snapshot.
+#[test]
+fn a_volume_whose_snapshots_were_mended_is_nobodys_child() {
+    let vg = vg(vec![
+        lv(9, "vm-1-d", Some("snap_vm-1-d_s"), vec![]),
+        lv(2, "snap_vm-1-d_s", None, snapshot_tags(&uuid(9), &snap("s"))),
+    ]);
+    let lineage = Lineage::of(&vg);
+    assert_eq!(lineage.descent(&vg.lvs[0]), None);
+    assert_eq!(names_of(lineage.snapshots_of(&vg.lvs[0])), [("s", "snap_vm-1-d_s")]);
+    assert_eq!(lineage.outdated_tags().count(), 0);
+}
+
+/// A new volume of a removed one's name that did not come from a snapshot of it, and one that came from a snapshot whose
+/// volume is there under another name, have none of its snapshots.
+#[test]
+fn only_a_volume_that_came_from_one_of_the_snapshots_takes_them_over() {
+    let of = |snap_name: &str| snapshot_tags(&uuid(1), &snap(snap_name));
+    let snapshot = || created(10, lv(2, "snap_a_s", None, of("s")));
+    for lvs in [
+        vec![created(50, lv(9, "a", None, vec![])), snapshot()],
+        vec![created(50, lv(9, "a", Some("b"), vec![])), lv(3, "b", None, vec![]), snapshot()],
+        vec![lv(9, "a", Some("snap_a_s"), vec![]), snapshot(), lv(1, "renamed", None, vec![])],
+        vec![lv(9, "a", Some("snap_a_s"), clone_tags(&uuid(2))), snapshot()],
+    ] {
+        let vg = vg(lvs);
+        let lineage = Lineage::of(&vg);
+        assert_eq!(lineage.children_of(&vg.lvs[0]).count(), 0, "{:?}", vg.lvs);
+        assert_eq!(lineage.outdated_tags().count(), 0);
+    }
+}
+
+/// A copy of a group (`vgimportclone`) keeps the uuids of the volumes; `vgmerge` gives those that clash new ones.
+#[test]
+fn a_uuid_counts_within_a_pool() {
+    let in_other = |lv: Lv| {
+        let mut lv = lv;
+        if let SegmentKind::Thin(thin) = &mut lv.segments[0].kind {
+            thin.pool = name("other");
+        }
+        lv
+    };
+    let tags = |snap_name| snapshot_tags(&uuid(1), &snap(snap_name));
+    let vg = vg(vec![
+        lv(1, "vm-1-d", None, vec![]),
+        lv(2, "snap_vm-1-d_s", Some("vm-1-d"), tags("s")),
+        in_other(lv(11, "vm-2-d", None, vec![])),
+        in_other(lv(12, "snap_vm-2-d_s", Some("vm-2-d"), tags("s"))),
+        in_other(lv(13, "snap_vm-2-d_t", None, tags("t"))),
+    ]);
+    let lineage = Lineage::of(&vg);
+    assert_eq!(names_of(lineage.snapshots_of(&vg.lvs[0])), [("s", "snap_vm-1-d_s")]);
+    assert_eq!(names_of(lineage.snapshots_of(&vg.lvs[2])), [("s", "snap_vm-2-d_s")]);
+    assert_eq!(
+        lineage.descent(&vg.lvs[4]).unwrap().parent,
+        Parent::Gone(uuid(1)),
+        "nothing tells whose it is"
+    );
+    let outdated: Vec<_> = lineage.outdated_tags().map(|(lv, ..)| lv.name.as_str()).collect();
+    assert_eq!(outdated, ["snap_vm-2-d_s"]);
+}
+
 #[test]
 fn tags_that_contradict_each_other_or_cannot_be_read_link_nothing() {
     for tags in [
@@ -148,9 +288,16 @@ fn tags_that_contradict_each_other_or_cannot_be_read_link_nothing() {
 #[test]
 fn two_volumes_that_claim_to_be_one_snapshot_are_an_error() {
     let tags = snapshot_tags(&uuid(1), &snap("s"));
-    let vg = vg(vec![lv(1, "a", None, vec![]), lv(2, "x", None, tags.clone()), lv(3, "y", None, tags)]);
+    let vg = vg(vec![
+        lv(1, "a", None, vec![]),
+        lv(2, "snap_x_s", None, tags.clone()),
+        lv(3, "snap_y_s", None, tags),
+    ]);
     let error = Lineage::of(&vg).find_snapshot(&vg.lvs[0], &snap("s")).unwrap_err();
-    assert_eq!(error.to_string(), "snapshot 's' of volume 'a' is recorded on several logical volumes: x, y");
+    assert_eq!(
+        error.to_string(),
+        "snapshot 's' of volume 'a' is recorded on several logical volumes: snap_x_s, snap_y_s"
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod names;
 mod order;
 mod pools;
 mod repair;
+mod tags;
 mod whole;
 mod wipe;
 

@@ -48,6 +48,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     mending.suspended();
     mending.half_made();
     mending.mismatched();
+    mending.outdated_tags();
     let mut clean = Vec::new();
     for (name, seen) in &observed.pools {
         let (lv, pool) = draft.pool(name)?;
@@ -68,7 +69,7 @@ pub(super) struct Mending<'d, 'a> {
     pub sequence: Sequence<'d, 'a>,
     pub found: Vec<String>,
     pub left: Vec<String>,
-    edits: Vec<Edit>,
+    pub edits: Vec<Edit>,
     /// Devices that get the table the text wants, so that none waits in them any more.
     pub reloaded: BTreeSet<DmUuid>,
 }
@@ -368,8 +369,14 @@ impl Mending<'_, '_> {
         let mended = metadata.apply(&self.edits, &observed.fresh.stamp).map_err(|error| {
             Refusal::new(RefusalKind::Corrupt, format!("the mended metadata would not be valid: {error}"))
         })?;
-        let changes = if self.edits.is_empty() { "all copies made equal" } else { "messages carried out" };
-        self.sequence.plan.push(Step::Commit(Commit::new(mended, vec![changes.into()])));
+        let is_tag = |edit: &Edit| matches!(edit, Edit::AddTag { .. } | Edit::DelTag { .. });
+        let changes = [
+            (self.edits.is_empty(), "all copies made equal"),
+            (self.edits.iter().any(|edit| !is_tag(edit)), "messages carried out"),
+            (self.edits.iter().any(is_tag), "tags name the volumes that are there"),
+        ];
+        let changes = changes.into_iter().filter_map(|(is_so, what)| is_so.then(|| what.to_owned()));
+        self.sequence.plan.push(Step::Commit(Commit::new(mended, changes.collect())));
         Ok(())
     }
 }

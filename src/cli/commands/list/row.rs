@@ -27,6 +27,8 @@ pub struct Row {
     pub depth: usize,
     pub parent: Option<ParentRef>,
     pub snapshot: Option<String>,
+    /// The snapshot it was made as and does not count as any more.
+    pub former: Option<String>,
     pub tags: Vec<String>,
     pub wwid: Option<String>,
 }
@@ -173,6 +175,7 @@ impl Row {
             depth: 0,
             parent: None,
             snapshot: None,
+            former: None,
             tags: vec![],
             wwid: unit.wwid.as_ref().map(ToString::to_string),
         }
@@ -196,7 +199,11 @@ impl Row {
         });
         let snapshot = descent.and_then(|descent| match descent.relation {
             Relation::Snapshot(snap) => Some(snap),
-            Relation::Clone => None,
+            Relation::FormerSnapshot(_) | Relation::Clone => None,
+        });
+        let former = descent.and_then(|descent| match descent.relation {
+            Relation::FormerSnapshot(snap) => Some(snap.to_owned()),
+            Relation::Snapshot(_) | Relation::Clone => None,
         });
         let of = live_snapshot_of(descent);
         let own = storage.volume(lv.name.clone()).to_string();
@@ -217,6 +224,7 @@ impl Row {
             depth,
             parent,
             snapshot: snapshot.map(str::to_owned),
+            former,
             tags: lv.tags.clone(),
             wwid: None,
         }

@@ -1,0 +1,48 @@
+//! Tags of lineage that name a uuid which is there no more, though what they mean is: after a rollback by Proxmox VE,
+//! and after `vgmerge`.
+
+use std::collections::HashSet;
+
+use super::repair::Mending;
+use crate::lineage::{Lineage, OF_TAG, Parent};
+use base::ids::{LvName, LvmUuid};
+use lvm2::format::check::may_write;
+use lvm2::format::edit::Edit;
+use lvm2::format::model::Vg;
+
+impl Mending<'_, '_> {
+    /// Has such tags name what they mean, as long as something tells what that is: the link that does goes with the
+    /// snapshot that the volume was rolled back to.
+    pub(super) fn outdated_tags(&mut self) {
+        let draft = self.sequence.draft;
+        let vg = draft.vg();
+        if may_write(vg, &draft.observed.policy.system_ids).is_err() || !names_something_gone(vg) {
+            return;
+        }
+        let lineage = Lineage::of(vg);
+        for (lv, is, should) in lineage.outdated_tags() {
+            if let Some(Parent::Present(parent)) = lineage.descent(lv).map(|descent| descent.parent) {
+                self.found.push(format!(
+                    "the tag of {} names a uuid that {} had: it was made anew, as Proxmox VE rolls back, or merged in",
+                    lv.name, parent.name
+                ));
+            }
+            self.edits.push(Edit::DelTag { lv: lv.name.clone(), tag: is });
+            self.edits.push(Edit::AddTag { lv: lv.name.clone(), tag: should });
+        }
+    }
+}
+
+/// Whether a tag names a uuid that no volume of the same pool has: only then there is something to look into.
+fn names_something_gone(vg: &Vg) -> bool {
+    let tagged = || vg.lvs.iter().filter(|lv| lv.tags.iter().any(|tag| tag.starts_with(OF_TAG)));
+    if tagged().next().is_none() {
+        return false;
+    }
+    let there: HashSet<(&LvName, LvmUuid)> =
+        vg.lvs.iter().filter_map(|lv| Some((&lv.thin()?.pool, lv.id))).collect();
+    tagged().any(|lv| {
+        let named = lv.tags.iter().filter_map(|tag| tag.strip_prefix(OF_TAG)?.parse().ok());
+        lv.thin().is_some_and(|thin| named.into_iter().any(|uuid| !there.contains(&(&thin.pool, uuid))))
+    })
+}
