@@ -61,6 +61,7 @@ pub fn observed(metadata: &Metadata, requests: usize) -> Observed {
     let vg = &metadata.vg;
     let status = format!("{TRANSACTION} 200/4096 0/51200 - rw discard_passdown queue_if_no_space - 1024");
     let seen = PoolSeen {
+        making: None,
         state: PoolState::Active(PoolStatus::parse(&status).expect("a constant status")),
         inventory: Inventory::Clean,
         strangers: BTreeMap::new(),

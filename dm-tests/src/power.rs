@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use vm_harness::power::{DISK, Journal, WORKING};
 
+use crate::cases::crashes::recover;
 use crate::cases::recovery::same_ids;
 use crate::ctx::Ctx;
 use crate::worker::{Tool, Worker};
@@ -69,10 +70,10 @@ fn check(ctx: &Ctx, journal: &Journal) -> Result<()> {
         ctx.ok(&format!("lvcreate --yes -V 4M -T {VG}/data -n after"))?;
         ctx.ok(&format!("lvremove --yes {VG}/after"))?;
     }
-    ctx.thinvol_ok(&format!("recover {VG}"))?;
+    ctx.thinvol_ok(&format!("activate {VG}/{STEADY}"))?;
+    recover(ctx, VG)?;
     let again = ctx.thinvol_ok(&format!("recover {VG}"))?;
     ensure!(again.contains("nothing to recover"), "{again}");
-    ctx.thinvol_ok(&format!("activate {VG}/{STEADY}"))?;
     same_ids(ctx, VG)?;
     ctx.ok("udevadm settle")?;
     ctx.oracle(VG)?;

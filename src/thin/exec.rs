@@ -243,7 +243,7 @@ impl Run<'_, '_> {
     fn step(&mut self, step: &Step) -> Result<(), StepError> {
         tracing::debug!(%step, "step");
         match step {
-            Step::MarkDirty { pool } => Ok(self.ports.host.mark_dirty(pool)?),
+            Step::MarkDirty { pool, making } => Ok(self.ports.host.mark_dirty(pool, making.as_ref())?),
             Step::MarkClean { pool } => {
                 if let Err(failure) = self.ports.host.mark_clean(pool) {
                     tracing::debug!(%failure, "pool not marked clean: it will be looked through next time");

@@ -12,6 +12,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::exec::udev_flags;
+use crate::making::Making;
 use crate::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, Onlooker};
 use crate::stack::{ReadAhead, Role};
 use base::ids::{DevNo, PoolId};
@@ -124,6 +125,9 @@ fn is_set(path: &Path) -> bool {
 /// The mark that a pool's devices match the text.
 const CLEAN: &str = "clean";
 
+/// The record of what is being made in a pool.
+const MAKING: &str = "making";
+
 /// The mark that a metadata snapshot of a pool is in use.
 const READING: &str = "reading";
 
@@ -139,12 +143,30 @@ fn failure(path: &Path, source: io::Error) -> MarkFailure {
 }
 
 impl Host for LinuxHost {
-    fn mark_dirty(&self, pool: &PoolId) -> Result<(), MarkFailure> {
-        unset(&self.mark(CLEAN, pool))
+    /// 1. The mark goes: whoever finds none looks into the pool.
+    /// 2. The new record is written aside and takes the place of an old one as a whole. Recovery repeats the one it
+    ///    works by, so that none is missing at any time.
+    fn mark_dirty(&self, pool: &PoolId, making: Option<&Making>) -> Result<(), MarkFailure> {
+        unset(&self.mark(CLEAN, pool))?;
+        let path = self.mark(MAKING, pool);
+        match making.map(|making| self.record(&path, &making.to_string())) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "no record: what a crash leaves would be reported, not deleted");
+                unset(&path)
+            }
+            None => unset(&path),
+        }
     }
 
+    /// The record goes first: a crash in between leaves a pool to be looked into.
     fn mark_clean(&self, pool: &PoolId) -> Result<(), MarkFailure> {
+        unset(&self.mark(MAKING, pool))?;
         self.set(&self.mark(CLEAN, pool))
+    }
+
+    fn being_made(&self, pool: &PoolId) -> Option<Making> {
+        fs::read_to_string(self.mark(MAKING, pool)).ok()?.parse().ok()
     }
 
     fn is_clean(&self, pool: &PoolId) -> bool {
@@ -376,7 +398,7 @@ fn is_blank(node: &Path) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::ids::LvmUuid;
+    use base::ids::{LvmUuid, ThinId, TransactionId};
 
     fn host(dir: &Path, program: &str) -> LinuxHost {
         let executable = Some(PathBuf::from(program));
@@ -393,7 +415,7 @@ mod tests {
         let host = host(&dir.path().join("sub"), "true");
         let pool = pool(7);
         assert!(!host.is_clean(&pool));
-        host.mark_dirty(&pool).unwrap();
+        host.mark_dirty(&pool, None).unwrap();
         host.mark_clean(&pool).unwrap();
         assert!(host.is_clean(&pool));
         let copy = PoolId { vg: LvmUuid::from_random([8; 32]), ..pool };
@@ -402,7 +424,7 @@ mod tests {
         host.mark_reading(&pool).unwrap();
         assert!(host.is_reading(&pool));
         host.mark_read(&pool).unwrap();
-        host.mark_dirty(&pool).unwrap();
+        host.mark_dirty(&pool, None).unwrap();
         assert!(!host.is_clean(&pool) && !host.is_reading(&pool));
     }
 
@@ -428,7 +450,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(host(&file, "true").mark_dirty(&pool(7)).is_err());
+        assert!(host(&file, "true").mark_dirty(&pool(7), None).is_err());
     }
 
     #[test]

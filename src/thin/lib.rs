@@ -11,6 +11,7 @@ pub mod host;
 pub mod inventory;
 pub mod kept;
 pub mod lineage;
+pub mod making;
 pub mod meta;
 pub mod observe;
 pub mod observed;

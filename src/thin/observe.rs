@@ -274,7 +274,8 @@ impl Observer<'_> {
             self.inventory(lv, pool, &state, by_uuid, scope)
         };
         let strangers = self.strangers(lv, by_uuid, &inventory)?;
-        Ok(PoolSeen { state, inventory, strangers })
+        let making = self.host.being_made(&self.vg.pool_id(lv)).filter(|making| making.vg == self.vg.id);
+        Ok(PoolSeen { state, inventory, making, strangers })
     }
 
     /// The devices of a pool's data and metadata: of interest only where the pool's target is to be started.

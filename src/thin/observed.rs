@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::making::Making;
 use crate::meta::DeviceDetails;
 use crate::stack::{DevRef, Stacks};
 use base::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
@@ -63,6 +64,8 @@ pub struct PoolSeen {
     pub state: PoolState,
     /// What is known of the devices in the pool's own metadata.
     pub inventory: Inventory,
+    /// What the last change was about to make, if it did not run through to its end.
+    pub making: Option<Making>,
     /// Thin devices that the text does not know and that are active all the same, under these names.
     pub strangers: BTreeMap<ThinId, DmName>,
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use serde::Serialize;
 
+use super::making::Making;
 use super::refusal::{Refusal, RefusalKind};
 use super::stack::{DevRef, DeviceSpec, Role};
 use super::wipe::Wipe;
@@ -82,6 +83,8 @@ pub enum Step {
     MarkDirty {
         /// The pool.
         pool: PoolId,
+        /// The devices that the kernel is to make before the text names them, if any: recorded first.
+        making: Option<Making>,
     },
     /// Remember that the pool's devices match the text.
     MarkClean {
@@ -357,7 +360,10 @@ fn messages(sends: &[Send]) -> String {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::MarkDirty { pool } => write!(f, "mark pool {pool} as being changed"),
+            Self::MarkDirty { pool, making: None } => write!(f, "mark pool {pool} as being changed"),
+            Self::MarkDirty { pool, making: Some(making) } => {
+                write!(f, "mark pool {pool} as being changed, with thin {} being made", join(&making.ids))
+            }
             Self::MarkClean { pool } => write!(f, "mark pool {pool} as consistent"),
             Self::CreateDevice(spec) => write!(f, "activate {spec}"),
             Self::ReloadDevice(spec) => write!(f, "reload {spec}"),

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use thiserror::Error;
 
+use crate::making::Making;
 use crate::meta::DeviceDetails;
 use crate::observed::PoolReadError;
 use crate::plan::Commit;
@@ -182,13 +183,15 @@ pub trait HeldDevice {
 
 /// The host.
 pub trait Host {
-    /// Forgets that a pool's devices match the text.
+    /// Forgets that a pool's devices match the text, and records what is being made in it; without anything, forgets
+    /// what was.
     ///
     /// # Errors
-    /// If the mark could not be removed: the change must not go on.
-    fn mark_dirty(&self, pool: &PoolId) -> Result<(), MarkFailure>;
+    /// If a mark could not be removed: the change must not go on. A record that cannot be written is none: what a crash
+    /// leaves is then reported, not deleted.
+    fn mark_dirty(&self, pool: &PoolId, making: Option<&Making>) -> Result<(), MarkFailure>;
 
-    /// Remembers that a pool's devices match the text, until the next boot.
+    /// Remembers that a pool's devices match the text, until the next boot. Nothing is being made in it any more.
     ///
     /// # Errors
     /// If the mark could not be made: harmless, the pool is looked through next time.
@@ -196,6 +199,9 @@ pub trait Host {
 
     /// Whether a pool is marked clean.
     fn is_clean(&self, pool: &PoolId) -> bool;
+
+    /// What the last change, if it did not run through to its end, was about to make in a pool.
+    fn being_made(&self, pool: &PoolId) -> Option<Making>;
 
     /// Remembers that a pool's metadata is being read through a metadata snapshot, which a killed process leaves held.
     ///

@@ -8,13 +8,13 @@ use crate::ctx::Ctx;
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
-    Case { name: "lineage::became_a_disk", tier: Tier::Full, limit_s: 300, run: became_a_disk },
-    Case { name: "lineage::rolled_back_by_proxmox", tier: Tier::Full, limit_s: 300, run: rolled_back },
+    Case { name: "lineage::became_a_disk", tier: Tier::Full, limit_s: 600, run: became_a_disk },
+    Case { name: "lineage::rolled_back_by_proxmox", tier: Tier::Full, limit_s: 600, run: rolled_back },
 ];
 
 /// Those that take longer.
 pub const LONG: &[Case] =
-    &[Case { name: "lineage::merged_groups", tier: Tier::Full, limit_s: 400, run: merged_groups }];
+    &[Case { name: "lineage::merged_groups", tier: Tier::Full, limit_s: 600, run: merged_groups }];
 
 /// A snapshot that `lvrename` and `lvchange` made a guest's disk of stays when its volume goes, and is told.
 fn became_a_disk(ctx: &Ctx) -> Result<()> {
@@ -37,7 +37,7 @@ fn became_a_disk(ctx: &Ctx) -> Result<()> {
     ensure!(tree.contains("once snapshot s1") && tree.contains("snapshot s2"), "{tree}");
     let freed = ctx.thinvol(&format!("free {vg}/vm-100-disk-0 --with-snapshots"))?;
     ensure!(freed.status == 0 && freed.stderr.contains("vm-200-disk-0"), "{freed:?}");
-    ensure!(ctx.fact(&format!("-S lv_role=thinvolume {vg}"), "lv_name")? == "vm-200-disk-0");
+    ensure!(ctx.fact(&format!("-S segtype=thin {vg}"), "lv_name")? == "vm-200-disk-0");
     ensure!(sum(ctx, vg, "vm-200-disk-0")? == guests, "the guest's disk changed");
     ctx.agreed(vg)
 }
@@ -66,7 +66,7 @@ fn rolled_back(ctx: &Ctx) -> Result<()> {
     ensure!(again.contains("nothing to recover"), "{again}");
     ctx.change(&format!("rollback {volume}@s2"))?;
     ctx.change(&format!("free {volume} --with-snapshots"))?;
-    ensure!(ctx.fact(&format!("-S lv_role=thinvolume {vg}"), "lv_name")?.is_empty());
+    ensure!(ctx.fact(&format!("-S segtype=thin {vg}"), "lv_name")?.is_empty());
     ctx.agreed(vg)
 }
 
@@ -99,9 +99,9 @@ fn merged_groups(ctx: &Ctx) -> Result<()> {
     ctx.ok(&format!("vgmerge {vg} copied"))?;
     let freed = ctx.change(&format!("free {vg}/vm-100-disk-0 --with-snapshots"))?;
     ensure!(freed.contains("recovered: "), "{freed}");
-    let left = ctx.fact(&format!("-S lv_role=thinvolume {vg}"), "lv_name")?;
+    let left = ctx.fact(&format!("-S segtype=thin {vg}"), "lv_name")?;
     ensure!(left == "snap_vm-200-disk-0_s1 vm-200-disk-0", "{left}");
     ctx.change(&format!("free {vg}/vm-200-disk-0 --with-snapshots"))?;
-    ensure!(ctx.fact(&format!("-S lv_role=thinvolume {vg}"), "lv_name")?.is_empty());
+    ensure!(ctx.fact(&format!("-S segtype=thin {vg}"), "lv_name")?.is_empty());
     ctx.agreed(vg)
 }

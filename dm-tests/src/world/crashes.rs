@@ -2,11 +2,11 @@
 //! that a crash of the recovery can leave in turn.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use base::ids::LvName;
+use base::ids::{LvName, ThinId};
 use dm::sim::{Crash, SimKernel};
 use sys::io::mem::crash::crash_images;
 use sys::io::mem::disk::MemDisk;
@@ -16,7 +16,7 @@ use thin::request::Request;
 use super::asks::{SIZE, create_in};
 use super::host::{HostState, resume_all};
 use super::machine::Machine;
-use super::rest::{Contents, Expect, at_rest, contents, devices_match, unharmed, volumes};
+use super::rest::{Contents, Expect, at_rest, at_rest_but, contents, devices_match, unharmed, volumes};
 use super::state::told;
 use super::tape::Point;
 use super::{World, lvm2, state};
@@ -62,6 +62,8 @@ struct Node {
     /// How it came about.
     how: String,
     depth: usize,
+    /// Whether the machine stopped, and with it went the record of what was being made.
+    forgot: bool,
 }
 
 /// The search.
@@ -104,7 +106,7 @@ pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Coun
         count: Count::default(),
         failures: Vec::new(),
     };
-    explorer.add(&whole.machine, whole.take_points(), "", 0);
+    explorer.add(&whole.machine, whole.take_points(), ("", false), 0);
     while let Some(node) = explorer.queue.pop() {
         explorer.visit(node);
     }
@@ -130,7 +132,7 @@ fn images_after_crash(disks: &[Arc<MemDisk>], at: usize) -> Images {
 
 impl Explorer {
     /// Adds every state that a crash at these points can leave.
-    fn add(&mut self, machine: &Machine, points: Vec<Point>, before: &str, depth: usize) {
+    fn add(&mut self, machine: &Machine, points: Vec<Point>, (before, forgot): (&str, bool), depth: usize) {
         let mut crashed: BTreeMap<usize, Images> = BTreeMap::new();
         for point in points {
             self.count.points += 1;
@@ -144,6 +146,7 @@ impl Explorer {
                 uuids: point.uuids,
                 how,
                 depth,
+                forgot,
             };
             let guarded = killed(how("killed"));
             resume_all(&guarded.kernel, &point.host.armed);
@@ -162,6 +165,7 @@ impl Explorer {
                         kernel: kernel.clone(),
                         images: Rc::clone(images),
                         host: HostState::default(),
+                        forgot: true,
                         ..killed(how(what))
                     };
                     self.push(node, *disks);
@@ -173,7 +177,7 @@ impl Explorer {
     fn push(&mut self, node: Node, disks: u64) {
         self.count.images += 1;
         let kernel = state::kernel(&node.kernel, node.images.len());
-        let key = [disks, kernel, state::host(&node.host)];
+        let key = [disks, kernel, state::host(&node.host) ^ u64::from(node.forgot)];
         if self.seen.insert(hash(key)) {
             node.kernel.clear_log();
             self.queue.push(node);
@@ -184,13 +188,14 @@ impl Explorer {
         self.count.states += 1;
         let world = World::on(Machine::from_parts(node.kernel, &node.images, node.host, node.uuids));
         let frozen = !world.machine.kernel.suspended().is_empty();
-        let verdict = self.recovers(&world, &node.how, node.depth).and_then(|expect| {
+        let verdict = self.recovers(&world, (&node.how, node.forgot), node.depth).and_then(|expect| {
             // A process killed together with its guard: neither lvm2 nor a change elsewhere in the pool mends that.
             if frozen {
                 return Ok(expect);
             }
             if node.depth < 2 {
-                self.next_change(&world, &expect).map_err(|why| format!("at the next change: {why}"))?;
+                self.next_change(&world, &expect, node.forgot)
+                    .map_err(|why| format!("at the next change: {why}"))?;
             }
             self.lvm2(&world, &expect).map_err(|why| format!("lvm2: {why}"))?;
             Ok(expect)
@@ -231,22 +236,32 @@ impl Explorer {
     }
 
     /// Recovery leads to rest, in the old state or the new one; done again it finds nothing.
-    fn recovers(&mut self, world: &World, how: &str, depth: usize) -> Result<Expect, String> {
+    ///
+    /// Snapshots that a power failure kept the text from naming stay, for nothing tells them from somebody's data any
+    /// more: each of them is told, and nothing else.
+    fn recovers(
+        &mut self,
+        world: &World,
+        (how, forgot): (&str, bool),
+        depth: usize,
+    ) -> Result<Expect, String> {
         let mut fork = world.fork();
         fork.record = depth < self.limit;
         let repair = fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
         let points = fork.take_points();
         fork.record = false;
-        self.add(&fork.machine, points, &format!("{how}, then recovery "), depth + 1);
+        self.add(&fork.machine, points, (&format!("{how}, then recovery "), forgot), depth + 1);
         unharmed(&fork)?;
-        if let Some(left) = repair.left.first() {
-            return Err(format!("recovery leaves something: {left}"));
+        let strangers = rests(&fork, forgot)?;
+        let is_told =
+            |id: &ThinId| repair.left.iter().any(|left| left.contains(&format!("thin device {id} (")));
+        if repair.left.len() != strangers.len() || !strangers.iter().all(is_told) {
+            return Err(format!("recovery leaves {:?} and {strangers:?} in the pools", repair.left));
         }
         let key = key_of(&fork);
         if let Some(known) = self.rested.get(&key) {
             return Ok(known.clone());
         }
-        at_rest(&fork)?;
         devices_match(&fork)?;
         let expect = self.which(&fork)?;
         let again = fork.recover().map_err(|error| format!("second recovery: {}", told(&error)))?;
@@ -258,7 +273,7 @@ impl Explorer {
     }
 
     /// Any change, too, mends its pools first.
-    fn next_change(&self, world: &World, expect: &Expect) -> Result<(), String> {
+    fn next_change(&self, world: &World, expect: &Expect, forgot: bool) -> Result<(), String> {
         let fork = world.fork();
         let vg = fork.metadata().vg;
         let next: Vec<(String, &LvName)> =
@@ -266,7 +281,7 @@ impl Explorer {
         let requests: Vec<Request> =
             next.iter().map(|(name, pool)| create_in(pool.as_str(), name, SIZE, false)).collect();
         fork.run(&requests).map_err(|error| told(&error))?;
-        at_rest(&fork)?;
+        rests(&fork, forgot)?;
         let names: Vec<&str> = next.iter().map(|(name, _)| name.as_str()).collect();
         if self.expect_of(&fork)?.without(&names) != *expect {
             return Err("another state than after recovery".into());
@@ -289,6 +304,11 @@ impl Explorer {
         fork.recover().map_err(|error| format!("recovery after it: {}", told(&error)))?;
         if self.expect_of(&fork)? == after { Ok(()) } else { Err("recovery after it changes volumes".into()) }
     }
+}
+
+/// Checks that the world is at rest; returns the devices that belong to no volume, where there may be any.
+fn rests(world: &World, forgot: bool) -> Result<BTreeSet<ThinId>, String> {
+    if forgot { Ok(at_rest_but(world)?.1) } else { at_rest(world).map(|_| BTreeSet::new()) }
 }
 
 fn key_of(world: &World) -> u64 {

@@ -2,7 +2,7 @@
 //! pool metadata that fails on demand, and the process that resumes devices when its parent dies.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use dm::sim::SimKernel;
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use thin::making::Making;
 use thin::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure};
 use thin::stack::ReadAhead;
 
@@ -23,6 +24,8 @@ use thin::stack::ReadAhead;
 pub struct HostState {
     /// Pools that are marked clean.
     pub clean: BTreeSet<PoolId>,
+    /// What is being made in pools.
+    pub making: BTreeMap<PoolId, Making>,
     /// Pools that are marked as being read.
     pub reading: BTreeSet<PoolId>,
     /// Devices that the guard process would resume; nothing if there is none.
@@ -170,20 +173,29 @@ impl Drop for SimHeld {
 }
 
 impl Host for SimHost {
-    fn mark_dirty(&self, pool: &PoolId) -> Result<(), MarkFailure> {
+    fn mark_dirty(&self, pool: &PoolId, making: Option<&Making>) -> Result<(), MarkFailure> {
         if self.state.borrow().marks_stick {
             let source = io::Error::from(Errno::EROFS);
             return Err(MarkFailure { path: format!("/run/thinvol/clean-{}", pool.lv.compact()), source });
         }
         self.kernel.waits_for("the mark of a pool");
-        self.state.borrow_mut().clean.remove(pool);
+        let mut state = self.state.borrow_mut();
+        state.clean.remove(pool);
+        state.making.remove(pool);
+        state.making.extend(making.map(|making| (*pool, making.clone())));
         Ok(())
     }
 
     fn mark_clean(&self, pool: &PoolId) -> Result<(), MarkFailure> {
         self.kernel.waits_for("the mark of a pool");
-        self.state.borrow_mut().clean.insert(*pool);
+        let mut state = self.state.borrow_mut();
+        state.clean.insert(*pool);
+        state.making.remove(pool);
         Ok(())
+    }
+
+    fn being_made(&self, pool: &PoolId) -> Option<Making> {
+        self.state.borrow().making.get(pool).cloned()
     }
 
     fn is_clean(&self, pool: &PoolId) -> bool {

@@ -50,11 +50,23 @@ impl Expect {
     }
 }
 
-/// Checks that nothing is pending; returns what the text says.
+/// Checks that nothing is pending and the pools hold what the text names, and nothing else; returns what the text says.
 ///
 /// # Errors
 /// What is not at rest.
 pub fn at_rest(world: &World) -> Result<Vg, String> {
+    match at_rest_but(world)? {
+        (vg, strangers) if strangers.is_empty() => Ok(vg),
+        (_, strangers) => Err(format!("thin devices belong to no volume: {strangers:?}")),
+    }
+}
+
+/// The same for pools that may hold more, which is returned as well.
+///
+/// # Errors
+/// What is not at rest.
+pub fn at_rest_but(world: &World) -> Result<(Vg, BTreeSet<ThinId>), String> {
+    let mut strangers = BTreeSet::new();
     let store = world.open(&Tape::new(&world.machine, false));
     if let Some(issue) = store.issues().first() {
         return Err(format!("the metadata areas: {issue}"));
@@ -75,12 +87,13 @@ pub fn at_rest(world: &World) -> Result<Vg, String> {
         }
         let text: BTreeSet<ThinId> = vg.thins_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
         let devices: BTreeSet<ThinId> = devices.into_keys().collect();
-        if text != devices {
+        if !text.is_subset(&devices) {
             return Err(format!("the text has thin devices {text:?}, the kernel {devices:?}"));
         }
+        strangers.extend(devices.difference(&text));
     }
     unharmed(world)?;
-    Ok(vg)
+    Ok((vg, strangers))
 }
 
 /// Checks that each volume's device, if it has one, has the name, the table and the mode that the text says.

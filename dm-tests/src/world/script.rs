@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use base::ids::LvName;
+use base::ids::{LvName, ThinId};
 use base::units::Sectors;
 use dm::kernel::{Kernel as _, Suspend, UdevEvent};
 use dm::name::{DmName, DmUuid, Layer};
@@ -12,6 +12,8 @@ use dm::table::{Table, TargetLine};
 use lvm2::format::model::{Lv, PoolMessage, Vg};
 use lvm2::format::volume_list::VolumeLists;
 use thin::error::EngineError;
+use thin::making::Making;
+use thin::ports::Host as _;
 use thin::request::{Attributes, NewSize, Request};
 
 use super::asks::{
@@ -110,7 +112,11 @@ impl Player {
                 self.world.policy.autoextend_threshold = number(percent)?.try_into().unwrap_or(100);
             }
             ("list", [which, items @ ..]) => self.list(which, items)?,
-            ("message", [_, ..]) => did(kernel.message(&tpool(), rest))?,
+            ("message", [_, ..]) => {
+                let target = if self.world.exists(&tpool()) { tpool() } else { device(POOL) };
+                did(kernel.message(&target, rest))?;
+            }
+            ("making", ids) => self.record(ids)?,
             ("loaded", [volume, id]) => self.load(volume, id)?,
             ("refreshed", [volume, id]) => {
                 self.load(volume, id)?;
@@ -145,6 +151,16 @@ impl Player {
             _ => return Err("no such command".into()),
         }
         Ok(())
+    }
+
+    /// `making 7 8`: the record of a change that makes these devices in the first pool and does not run through.
+    fn record(&self, ids: &[&str]) -> Result<(), String> {
+        let vg = self.world.metadata().vg;
+        let (lv, pool) = vg.pools().next().ok_or("no pool")?;
+        let id = |id: &&str| ThinId::new(number(id)?).map_err(|error| error.to_string());
+        let ids = ids.iter().map(id).collect::<Result<_, _>>()?;
+        let making = Making { vg: vg.id, at: pool.transaction_id, ids };
+        did(self.world.machine.host.mark_dirty(&lv.id, Some(&making)))
     }
 
     /// `loaded a 7`: a table with another thin device waits in a volume's device.

@@ -108,6 +108,6 @@ pub fn kernel(kernel: &SimKernel, pvs: usize) -> u64 {
 /// What the host remembers that matters to a next process.
 pub fn host(state: &HostState) -> u64 {
     let mut hash = DefaultHasher::new();
-    (&state.clean, &state.reading).hash(&mut hash);
+    (&state.clean, &state.reading, format!("{:?}", state.making)).hash(&mut hash);
     hash.finish()
 }

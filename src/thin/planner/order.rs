@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::altered::Reshaping;
 use super::draft::{Draft, PoolChange};
+use crate::making::Making;
 use crate::observed::{Inventory, Observed, PoolState};
 use crate::plan::{Message, Outcome, Plan, PoolExpectation, Purpose, Send, Step};
 use crate::refusal::Refusal;
 use crate::request::Request;
-use base::ids::{LvName, TransactionId};
+use base::ids::{LvName, ThinId, TransactionId};
 use dm::kernel::Suspend;
 use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::metadata::Metadata;
@@ -113,8 +114,12 @@ impl<'d, 'a> Sequence<'d, 'a> {
         self.remove_devices()?;
         self.take_down_altered()?;
         self.discard()?;
-        for name in self.draft.pools.keys() {
-            self.plan.push(Step::MarkDirty { pool: self.draft.vg().pool_id(self.draft.pool(name)?.0) });
+        for (name, change) in &self.draft.pools {
+            let (lv, pool) = self.draft.pool(name)?;
+            let ids: Vec<ThinId> = change.snaps.iter().map(|snap| snap.id).collect();
+            let making = Making { vg: self.draft.vg().id, at: pool.transaction_id, ids };
+            let making = Some(making).filter(|making| !making.ids.is_empty());
+            self.plan.push(Step::MarkDirty { pool: self.draft.vg().pool_id(lv), making });
         }
         self.take_snapshots(&targets)?;
         self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
@@ -255,6 +260,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
     }
 
     /// A pool that holds, or may hold, devices the text does not know is not marked clean: it is looked through again.
+    /// What the change made is in the text by now, and not being made any more.
     fn mark_clean(&mut self) -> Result<(), Refusal> {
         for name in self.draft.pools.keys() {
             let known: BTreeSet<_> = self.draft.vg().thins_of(name).map(|(_, thin)| thin.device_id).collect();
@@ -263,9 +269,12 @@ impl<'d, 'a> Sequence<'d, 'a> {
                 Inventory::Read(devices) => devices.keys().all(|id| known.contains(id)),
                 Inventory::Unknown(_) => false,
             };
-            if matches {
-                self.plan.push(Step::MarkClean { pool: self.draft.vg().pool_id(self.draft.pool(name)?.0) });
-            }
+            let pool = self.draft.vg().pool_id(self.draft.pool(name)?.0);
+            self.plan.push(if matches {
+                Step::MarkClean { pool }
+            } else {
+                Step::MarkDirty { pool, making: None }
+            });
         }
         Ok(())
     }

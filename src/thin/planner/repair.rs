@@ -7,6 +7,7 @@ use super::devices::refuse;
 use super::draft::Draft;
 use super::order::Sequence;
 use crate::guards::{check_pool, check_transaction};
+use crate::making::Making;
 use crate::meta::DeviceDetails;
 use crate::observed::{Inventory, Observed, PoolReadError, PoolSeen, PoolState};
 use crate::plan::{Commit, Message, Plan, Purpose, Send, Step};
@@ -52,16 +53,30 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     let mut clean = Vec::new();
     for (name, seen) in &observed.pools {
         let (lv, pool) = draft.pool(name)?;
-        if mending.pool_or_leave(lv, pool, seen) {
-            clean.push(metadata.vg.pool_id(lv));
+        match mending.pool_or_leave(lv, pool, seen) {
+            Matches::Wholly => clean.push(Step::MarkClean { pool: metadata.vg.pool_id(lv) }),
+            // What was being made is settled, whatever else is in the pool.
+            Matches::WithStrangers if seen.making.is_some() => {
+                clean.push(Step::MarkDirty { pool: metadata.vg.pool_id(lv), making: None });
+            }
+            Matches::WithStrangers | Matches::Unknown => {}
         }
     }
     mending.commit(metadata, observed)?;
-    for pool in clean {
-        mending.sequence.plan.push(Step::MarkClean { pool });
-    }
+    clean.into_iter().for_each(|step| mending.sequence.plan.push(step));
     mending.sequence.stop_idle_pools()?;
     Ok(Repair { plan: mending.sequence.plan, found: mending.found, left: mending.left })
+}
+
+/// Whether, after a repair, the devices of a pool match the text, when that is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Matches {
+    /// They do.
+    Wholly,
+    /// Volumes have none, or some belong to no volume.
+    WithStrangers,
+    /// They were not looked through, or the pool must not be touched.
+    Unknown,
 }
 
 /// A repair under construction.
@@ -108,7 +123,7 @@ impl Mending<'_, '_> {
 
     /// Mends one pool. One that must not be touched is left as it is, and does not hold up the others: the planner
     /// refuses to change it.
-    fn pool_or_leave(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> bool {
+    fn pool_or_leave(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> Matches {
         let (steps, edits, found) = (self.sequence.plan.steps.len(), self.edits.len(), self.found.len());
         let (users, running, freed) =
             (self.sequence.users.clone(), self.sequence.running.clone(), self.sequence.freed.clone());
@@ -118,15 +133,15 @@ impl Mending<'_, '_> {
             self.found.truncate(found);
             (self.sequence.users, self.sequence.running, self.sequence.freed) = (users, running, freed);
             self.left.push(refusal.to_string());
-            false
+            Matches::Unknown
         })
     }
 
-    /// Mends one pool. Says whether its devices are known to match the text afterwards, when that is news.
-    fn pool(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> Result<bool, Refusal> {
+    /// Mends one pool.
+    fn pool(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> Result<Matches, Refusal> {
         let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);
         if pool.transaction_id.0 == 0 && pool.messages.is_empty() {
-            return Ok(false);
+            return Ok(Matches::Unknown);
         }
         let Some(kernel) = seen.state.transaction_id() else {
             return self.out_of_order(&shown, pool, &seen.state);
@@ -146,7 +161,8 @@ impl Mending<'_, '_> {
         let sends = if pending { self.replay(lv, pool, devices)? } else { Vec::new() };
         let orphans = self.orphans(&shown, pool, seen, &known, kernel);
         if pending || !orphans.is_empty() {
-            self.talk(lv, pool, seen, (kernel, text), sends, &orphans)?;
+            let making = seen.making.clone().filter(|_| !orphans.is_empty());
+            self.talk(lv, pool, seen, (kernel, text), sends, (&orphans, making))?;
         }
         if pending {
             self.found.push(format!(
@@ -158,12 +174,13 @@ impl Mending<'_, '_> {
             self.found.push(format!("pool {shown}: {count} messages are still in the metadata"));
             self.edits.push(Edit::SetPoolMessages { pool: lv.name.clone(), messages: Vec::new() });
         }
-        Ok(devices.is_some_and(|devices| self.matches(&shown, lv, devices, &known, &orphans, pending)))
+        Ok(devices
+            .map_or(Matches::Unknown, |devices| self.matches(&shown, lv, devices, &known, &orphans, pending)))
     }
 
     /// A pool that cannot be read or has failed: nothing can be mended; messages in its text are said. Nothing is wrong
     /// with one that only cannot be looked into while it is stopped.
-    fn out_of_order(&mut self, shown: &str, pool: &ThinPool, state: &PoolState) -> Result<bool, Refusal> {
+    fn out_of_order(&mut self, shown: &str, pool: &ThinPool, state: &PoolState) -> Result<Matches, Refusal> {
         let why = match state {
             PoolState::Unreadable(PoolReadError::OutOfReach(_)) if pool.messages.is_empty() => {
                 return Ok(false);
@@ -173,7 +190,7 @@ impl Mending<'_, '_> {
         };
         let also = if pool.messages.is_empty() { "" } else { ", and its last transaction is not finished" };
         self.left.push(format!("pool {shown} {why}{also}"));
-        Ok(false)
+        Ok(Matches::Unknown)
     }
 
     /// The messages of a pending transaction, to be sent again. A device that exists already is taken for the one that
@@ -217,9 +234,10 @@ impl Mending<'_, '_> {
         Ok(sends)
     }
 
-    /// Devices that a crashed transaction made and the text never heard of: as young as the kernel's transaction.
-    /// A committed transaction steps the kernel's id, so that everything it made is older. No change activates what the
-    /// text does not name: a device that is active was made by hand.
+    /// Devices that a change of ours made and the text never heard of: the record of the change names them, and they are
+    /// as young as the kernel's transaction, for a committed one steps the kernel's id, so that everything it made is
+    /// older. No change activates what the text does not name: a device that is active was made by hand. Whatever is not
+    /// ours for certain may be somebody's data, and is only told.
     fn orphans(
         &mut self,
         shown: &str,
@@ -228,6 +246,8 @@ impl Mending<'_, '_> {
         known: &BTreeSet<ThinId>,
         kernel: TransactionId,
     ) -> Vec<ThinId> {
+        let making = seen.making.as_ref().filter(|making| making.at == kernel && kernel.0 > 0);
+        let is_ours = |id: &ThinId| making.is_some_and(|making| making.ids.contains(id));
         let deleted = |id: &ThinId| pool.messages.contains(&PoolMessage::Delete(*id));
         let mut orphans = Vec::new();
         for (id, details) in seen
@@ -241,14 +261,14 @@ impl Mending<'_, '_> {
                 self.left.push(format!(
                     "pool {shown}: thin device {id} belongs to no volume and is active as {name}: it was made by hand"
                 ));
-            } else if details.transaction_id == kernel {
+            } else if details.transaction_id == kernel && is_ours(id) {
                 self.found
                     .push(format!("pool {shown}: thin device {id} was made by a change that never finished"));
                 orphans.push(*id);
             } else {
                 self.left.push(format!(
-                    "pool {shown}: thin device {id} ({} chunks) belongs to no volume; if it is not wanted, delete it \
-                     with 'dmsetup message' to the pool",
+                    "pool {shown}: thin device {id} ({} chunks) belongs to no volume, and no record says that thinvol \
+                     made it; 'dmsetup message' to the pool ('delete {id}') deletes it, if nobody wants it",
                     details.mapped_blocks
                 ));
             }
@@ -264,7 +284,7 @@ impl Mending<'_, '_> {
         seen: &PoolSeen,
         (kernel, text): (TransactionId, TransactionId),
         sends: Vec<(Option<DmName>, Message)>,
-        orphans: &[ThinId],
+        (orphans, making): (&[ThinId], Option<Making>),
     ) -> Result<(), Refusal> {
         let stack = self.running_stack(lv, pool, seen, kernel)?;
         let tpool = stack.tpool.name;
@@ -275,7 +295,7 @@ impl Mending<'_, '_> {
             Send { tpool: tpool.clone(), message, replay }
         };
         let plan = &mut self.sequence.plan;
-        plan.push(Step::MarkDirty { pool: self.sequence.draft.vg().pool_id(lv) });
+        plan.push(Step::MarkDirty { pool: self.sequence.draft.vg().pool_id(lv), making });
         plan.push(Step::PointOfNoReturn);
         let mut origins: Vec<DmName> = sends.iter().filter_map(|(origin, _)| origin.clone()).collect();
         origins.sort();
@@ -328,7 +348,7 @@ impl Mending<'_, '_> {
         Ok(stack)
     }
 
-    /// Whether, with this repair done, the pool holds exactly the text's devices; what is missing is said.
+    /// Whether, with this repair done, the pool holds the text's devices and no others; what is missing is said.
     fn matches(
         &mut self,
         shown: &str,
@@ -337,7 +357,7 @@ impl Mending<'_, '_> {
         known: &BTreeSet<ThinId>,
         orphans: &[ThinId],
         pending: bool,
-    ) -> bool {
+    ) -> Matches {
         let vg = self.sequence.draft.vg();
         let missing: Vec<LvName> = vg
             .thins_of(&lv.name)
@@ -355,7 +375,7 @@ impl Mending<'_, '_> {
             |id: &ThinId| pool.is_some_and(|pool| pool.messages.contains(&PoolMessage::Delete(*id)));
         let strangers =
             devices.keys().any(|id| !(known.contains(id) || orphans.contains(id) || pending && deleted(id)));
-        missing.is_empty() && !strangers
+        if missing.is_empty() && !strangers { Matches::Wholly } else { Matches::WithStrangers }
     }
 
     /// One commit for all texts that change, or for metadata areas that lag behind.
