@@ -191,9 +191,16 @@ impl Engine {
         let (view, _) = self.with_session(&mut opened, |session| {
             let scope = Scope::all(false).without_inventory();
             let observed = session.look(&scope)?;
+            let mut warnings = warnings;
             let pending = match repair(&session.metadata, &observed) {
-                Ok(repair) => repair.found.into_iter().chain(repair.left).collect(),
-                Err(refused) => vec![refused.to_string()],
+                Ok(repair) => {
+                    warnings.extend(repair.left);
+                    repair.found
+                }
+                Err(refused) => {
+                    warnings.push(refused.to_string());
+                    Vec::new()
+                }
             };
             drop(lock);
             view(session.metadata.vg.clone(), &observed, &self.kernel, depth, warnings, pending)
@@ -277,7 +284,7 @@ impl Engine {
         let (report, _) = self.with_session(&mut opened, |session| {
             if session.writable {
                 let scope = Scope::of(&session.metadata.vg, &requests).without_inventory();
-                let Repair { plan: mending, found, left } = session.pending(&scope)?;
+                let Repair { plan: mending, found, left, .. } = session.pending(&scope)?;
                 warnings.extend(left);
                 if mending.commits() > 0 || !found.is_empty() {
                     warnings.push(
@@ -306,6 +313,9 @@ impl Engine {
             }
             let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
             let repair = self.with_session(&mut opened, pending).0?;
+            if let Some(error) = untouched(&repair) {
+                return Err(error.after(&[], &warnings));
+            }
             warnings.extend(repair.left);
             return Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, false, None) });
         }
@@ -322,6 +332,9 @@ impl Engine {
         });
         warnings.extend(copies);
         let repair = result.map_err(|error: EngineError| error.after(&[], &warnings))?;
+        if let Some(error) = untouched(&repair) {
+            return Err(error.after(&repair.found, &warnings));
+        }
         warnings.extend(repair.left);
         Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, true, None) })
     }
@@ -455,6 +468,14 @@ impl Engine {
         let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
         self.scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev))
     }
+}
+
+/// The error of a recovery that must not touch something: whatever else there was to mend is mended.
+fn untouched(repair: &Repair) -> Option<EngineError> {
+    let first = repair.refused.first()?.clone();
+    let said = |left: &&String| !left.starts_with(&first.message);
+    let left: Vec<String> = repair.left.iter().filter(said).cloned().collect();
+    Some(EngineError::from(first).after(&[], &left))
 }
 
 /// From here to the end of its scope signals wait: a plan is not interrupted.

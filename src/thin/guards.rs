@@ -2,7 +2,7 @@
 
 use super::plan::{PoolExpectation, Purpose};
 use super::refusal::{Refusal, RefusalKind};
-use base::ids::TransactionId;
+use base::ids::{LvName, TransactionId};
 use dm::status::{PoolMode, PoolStatus, PoolWorking};
 
 /// Bytes of one block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
@@ -30,7 +30,7 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
         )
         .hint(format!("look at the kernel log, deactivate the pool, then 'lvconvert --repair {pool}'")));
     };
-    check_transaction(pool, working.transaction_id, expect.transaction_id)?;
+    check_transaction_for(pool, working.transaction_id, expect)?;
     if expect.purpose >= Purpose::Change {
         check_writable(pool, working)?;
     }
@@ -40,24 +40,61 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
     Ok(())
 }
 
+/// Checks the transaction of a pool for what it is wanted for. LVM leaves the id of a pool that has none of its volumes at
+/// 0, and the pool to whoever uses it (Docker, say): it comes up whatever the kernel's id is, but takes no volume then.
+/// Source: lvm2 `lib/metadata/thin_manip.c` (`check_new_thin_pool`), `libdm/libdm-deptree.c` (`_thin_pool_node_message`).
+///
+/// # Errors
+/// A refusal that says which of the two is ahead, or that the pool is somebody else's.
+pub fn check_transaction_for(
+    pool: &str,
+    kernel: TransactionId,
+    expect: &PoolExpectation,
+) -> Result<(), Refusal> {
+    let text = expect.transaction_id;
+    match (text.0, kernel.0) {
+        (0, 0) => Ok(()),
+        (0, _) if expect.purpose == Purpose::Activation => Ok(()),
+        (0, _) => Err(Refusal::rule(format!(
+            "pool {pool} is used by another program: LVM has no volume in it, and its transaction id is {kernel}"
+        ))
+        .hint("make volumes in a pool of their own")),
+        _ => check_transaction(pool, kernel, text),
+    }
+}
+
 /// Checks that kernel and text agree on the transaction.
 ///
 /// # Errors
-/// A refusal that says which of the two is ahead.
+/// A refusal that says which of the two is ahead, what that means, and what the ways out are.
 pub fn check_transaction(pool: &str, kernel: TransactionId, text: TransactionId) -> Result<(), Refusal> {
-    if kernel == text {
-        return Ok(());
-    }
-    let ahead = if kernel > text {
-        "the volume group's metadata is older than the pool, as after restoring a backup of it"
+    if kernel == text { Ok(()) } else { Err(transactions_differ(pool, kernel, text, &[])) }
+}
+
+/// The refusal of a pool whose kernel and text disagree on the transaction; `missing` are volumes without a device in it.
+pub fn transactions_differ(
+    pool: &str,
+    kernel: TransactionId,
+    text: TransactionId,
+    missing: &[LvName],
+) -> Refusal {
+    let older = if kernel > text {
+        "the volume group's metadata is the older one, as after a backup of it was restored"
     } else {
-        "the pool is older than the volume group's metadata, as after restoring an image of its disks"
+        "the pool is the older one, as after its disks, or its metadata, were put back to an earlier state"
     };
-    let message =
-        format!("pool {pool} has transaction id {kernel} in the kernel and {text} in the metadata: {ahead}");
-    Err(Refusal::new(RefusalKind::Corrupt, message).hint(
-        "thinvol does not touch such a pool; compare 'thin_dump' of its metadata with 'vgcfgbackup' and \
-         restore the newer one",
+    let mut message = format!(
+        "pool {pool} is at transaction {kernel} in the kernel and at {text} in the volume group's metadata: {older}"
+    );
+    if !missing.is_empty() {
+        let names: Vec<&str> = missing.iter().map(LvName::as_str).collect();
+        message.push_str(&format!("; it has no device for {}", names.join(", ")));
+    }
+    let vg = pool.split('/').next().unwrap_or(pool);
+    Refusal::new(RefusalKind::Corrupt, message).hint(format!(
+        "each change of the pool steps both numbers: one side was put back without the other, and nothing is done until \
+         they agree. Restore a copy of the metadata in which the pool has 'transaction_id = {kernel}' ('vgcfgrestore \
+         --list {vg}' lists them), or the pool as it was at transaction {text}"
     ))
 }
 

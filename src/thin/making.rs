@@ -58,7 +58,8 @@ impl FromStr for Making {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{HEAD, Making, NoRecord};
+    use base::ids::{LvmUuid, ThinId, TransactionId};
 
     fn making(ids: &[u64]) -> Making {
         let ids = ids.iter().map(|id| ThinId::new(*id).unwrap()).collect();

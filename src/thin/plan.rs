@@ -318,6 +318,14 @@ impl Message {
 }
 
 impl Message {
+    /// The device that it deletes, if it does.
+    pub fn deleted(self) -> Option<ThinId> {
+        match self {
+            Self::Delete(id) => Some(id),
+            Self::CreateThin(_) | Self::CreateSnap { .. } => None,
+        }
+    }
+
     /// What the kernel answers if it was carried out before.
     pub fn already_done(self) -> Errno {
         match self {

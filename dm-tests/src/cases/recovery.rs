@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     Case { name: "recovery::create_not_sent", tier: Tier::Full, limit_s: 240, run: create_not_sent },
     Case { name: "recovery::orphan_of_a_snapshot", tier: Tier::Full, limit_s: 400, run: orphan },
     Case { name: "recovery::device_left_suspended", tier: Tier::Full, limit_s: 240, run: left_suspended },
+    Case { name: "recovery::used_by_another_program", tier: Tier::Full, limit_s: 300, run: used_by_another },
     Case { name: "recovery::lagging_metadata_area", tier: Tier::Full, limit_s: 240, run: lagging_area },
 ];
 
@@ -25,6 +26,7 @@ pub const LONG: &[Case] = &[
         run: messages_left_behind,
     },
     Case { name: "recovery::before_a_refusal", tier: Tier::Full, limit_s: 240, run: before_a_refusal },
+    Case { name: "recovery::delete_never_sent", tier: Tier::Full, limit_s: 300, run: delete_never_sent },
     Case { name: "recovery::made_by_hand", tier: Tier::Full, limit_s: 240, run: made_by_hand },
     Case {
         name: "recovery::snapshot_not_stepped",
@@ -220,12 +222,65 @@ fn snapshot_not_stepped(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
+/// No crash leaves a transaction in the text without a message of it: the pool went back in time. It is refused, all say
+/// so in the same words, and the others in the group are used.
 fn not_stepped(ctx: &Ctx) -> Result<()> {
     let (vg, text) = prepared(ctx)?;
     let (before, edited) = with_messages(&text, 1, "")?;
     put_text(ctx, vg, &edited)?;
+    let says = format!("at transaction {before} in the kernel and at {}", before + 1);
+    for (verb, status) in [
+        (format!("recover {vg}"), 6),
+        (format!("alloc {vg}/data 100 vm-100-disk-5 8M"), 6),
+        ("status".into(), 0),
+    ] {
+        let ran = ctx.thinvol(&verb)?;
+        ensure!(ran.status == status && ran.stderr.contains(&says), "{ran:?}");
+        ensure!(!ran.stderr.contains("has something to do"), "{}", ran.stderr);
+    }
+    ensure!(kernel_id(ctx, vg)? == before, "the transaction was stepped");
+    put_text(ctx, vg, &text)?;
     recovered(ctx, vg)?;
-    ensure!(kernel_id(ctx, vg)? > before);
+    Ok(())
+}
+
+/// lvm2 adds a deletion to messages that were left behind, and never sends it (its source: `lib/metadata/thin_manip.c`,
+/// `update_thin_pool_lv`).
+fn delete_never_sent(ctx: &Ctx) -> Result<()> {
+    let (vg, before) = prepared(ctx)?;
+    let (_, edited) = with_messages(&before, 0, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
+    put_text(ctx, vg, &edited)?;
+    let snapshot = format!("{vg}/snap_vm-100-disk-0_s");
+    let id = ctx.fact(&snapshot, "thin_id")?;
+    ctx.ok(&format!("lvremove -y {snapshot}"))?;
+    ensure!(same_ids(ctx, vg).is_err(), "lvm2 sends it by now");
+    // As if it had been killed before it cleared the messages.
+    let (_, edited) = with_messages(&text(ctx, vg)?, 0, &format!("message1 {{\ndelete = {id}\n}}\n"))?;
+    put_text(ctx, vg, &edited)?;
+    let said = recovered(ctx, vg)?;
+    ensure!(said.contains("was never sent"), "{said}");
+    Ok(())
+}
+
+/// Docker keeps its devices in a pool of LVM that has none of LVM's volumes.
+fn used_by_another(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    ctx.lvm(&format!("lvchange -qq -ay {vg}/data"))?;
+    ctx.ok(&format!("dmsetup message {vg}-data 0 create_thin 7"))?;
+    ctx.ok(&format!("dmsetup message {vg}-data 0 set_transaction_id 0 7"))?;
+    ctx.ok("udevadm settle")?;
+    for verb in ["deactivate", "activate", "recover"] {
+        let of = if verb == "recover" { vg.to_owned() } else { format!("{vg}/data") };
+        ctx.change(&format!("{verb} {of}"))?;
+        ctx.ok("udevadm settle")?;
+    }
+    let refused = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    ensure!(refused.status == 1 && refused.stderr.contains("used by another program"), "{refused:?}");
+    let lvm2s = ctx.run(&["lvcreate", "-V", "8M", "-T", &format!("{vg}/data"), "-n", "n"])?;
+    ensure!(lvm2s.status != 0, "lvm2 makes a volume in it");
+    ctx.ok(&format!("dmsetup message {vg}-data 0 delete 7"))?;
+    ctx.ok("udevadm settle")?;
+    ctx.lvm(&format!("vgchange -qq -an {vg}"))?;
     Ok(())
 }
 
@@ -305,7 +360,7 @@ fn restored_old_metadata(ctx: &Ctx) -> Result<()> {
     for verb in [format!("alloc {vg}/data 100 vm-100-disk-5 8M"), format!("snapshot {vg}/vm-100-disk-0@t")] {
         let refused = ctx.thinvol(&verb)?;
         ensure!(refused.status == 6, "{refused:?}");
-        ensure!(refused.stderr.contains("transaction id"), "{}", refused.stderr);
+        ensure!(refused.stderr.contains("at transaction"), "{}", refused.stderr);
     }
     // Put right by hand, as the message says, it works again.
     ctx.lvm(&format!("vgchange -an {vg}"))?;

@@ -51,6 +51,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (30, "thin::refusal", true),
     (31, "thin::error", true),
     (31, "thin::lineage", true),
+    (31, "thin::making", true),
     (31, "thin::allocate", true),
     (31, "thin::stack", true),
     (31, "thin::wipe", true),

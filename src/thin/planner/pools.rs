@@ -2,7 +2,7 @@
 
 use super::devices::refuse;
 use super::order::Sequence;
-use crate::guards::{check_pool, check_transaction};
+use crate::guards::{check_pool, check_transaction_for};
 use crate::observed::PoolState;
 use crate::plan::{Left, PoolExpectation, Purpose, Step};
 use crate::refusal::{Refusal, RefusalKind};
@@ -35,7 +35,7 @@ impl Sequence<'_, '_> {
         match self.state(name)? {
             PoolState::Active(status) => return check_pool(&shown, status, &expect),
             PoolState::ActiveNew(status) if !new_volumes => return check_pool(&shown, status, &expect),
-            PoolState::Inactive(kernel) => check_transaction(&shown, *kernel, pool.transaction_id)?,
+            PoolState::Inactive(kernel) => check_transaction_for(&shown, *kernel, &expect)?,
             PoolState::ActiveNew(_) => {}
             PoolState::Unreadable(why) => self.draft.may_start(lv, why)?,
         }
@@ -85,7 +85,7 @@ impl Sequence<'_, '_> {
                 Ok(())
             }
             PoolState::Active(status) => check_pool(&shown, status, &expect),
-            PoolState::Inactive(kernel) => check_transaction(&shown, *kernel, pool.transaction_id),
+            PoolState::Inactive(kernel) => check_transaction_for(&shown, *kernel, &expect),
             PoolState::Unreadable(why) => self.draft.may_start(lv, why),
         }
     }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::devices::refuse;
 use super::draft::Draft;
 use super::order::Sequence;
-use crate::guards::{check_pool, check_transaction};
+use crate::guards::{check_pool, transactions_differ};
 use crate::making::Making;
 use crate::meta::DeviceDetails;
 use crate::observed::{Inventory, Observed, PoolReadError, PoolSeen, PoolState};
@@ -30,6 +30,8 @@ pub struct Repair {
     pub found: Vec<String>,
     /// What was found and is left alone, in words.
     pub left: Vec<String>,
+    /// Of what is left alone, what thinvol must not touch: kernel and text disagree beyond what a crash explains.
+    pub refused: Vec<Refusal>,
 }
 
 /// Finds out what is pending in the pools that were observed, and decides how to finish or clear it.
@@ -42,6 +44,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
         sequence: Sequence::new(&draft),
         found: Vec::new(),
         left: Vec::new(),
+        refused: Vec::new(),
         edits: Vec::new(),
         reloaded: BTreeSet::new(),
     };
@@ -65,7 +68,8 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     mending.commit(metadata, observed)?;
     clean.into_iter().for_each(|step| mending.sequence.plan.push(step));
     mending.sequence.stop_idle_pools()?;
-    Ok(Repair { plan: mending.sequence.plan, found: mending.found, left: mending.left })
+    let Mending { sequence: Sequence { plan, .. }, found, left, refused, .. } = mending;
+    Ok(Repair { plan, found, left, refused })
 }
 
 /// Whether, after a repair, the devices of a pool match the text, when that is news.
@@ -84,6 +88,7 @@ pub(super) struct Mending<'d, 'a> {
     pub sequence: Sequence<'d, 'a>,
     pub found: Vec<String>,
     pub left: Vec<String>,
+    refused: Vec<Refusal>,
     pub edits: Vec<Edit>,
     /// Devices that get the table the text wants, so that none waits in them any more.
     pub reloaded: BTreeSet<DmUuid>,
@@ -132,7 +137,11 @@ impl Mending<'_, '_> {
             self.edits.truncate(edits);
             self.found.truncate(found);
             (self.sequence.users, self.sequence.running, self.sequence.freed) = (users, running, freed);
-            self.left.push(refusal.to_string());
+            match &refusal.hint {
+                Some(hint) => self.left.push(format!("{refusal}; {hint}")),
+                None => self.left.push(refusal.to_string()),
+            }
+            self.refused.extend(Some(refusal).filter(|refusal| refusal.kind == RefusalKind::Corrupt));
             Matches::Unknown
         })
     }
@@ -147,20 +156,28 @@ impl Mending<'_, '_> {
             return self.out_of_order(&shown, pool, &seen.state);
         };
         let text = pool.transaction_id;
-        let pending = kernel.next() == Some(text);
-        if !pending {
-            check_transaction(&shown, kernel, text)?;
+        // A transaction is in the text with what there is to do for it, or has been stepped in the kernel.
+        let pending = kernel.next() == Some(text) && !pool.messages.is_empty();
+        let devices = seen.inventory.devices();
+        if !pending && kernel != text {
+            let missing = devices.map(|devices| self.missing(lv, devices)).unwrap_or_default();
+            return Err(transactions_differ(&shown, kernel, text, &missing));
         }
         let known: BTreeSet<ThinId> =
             self.sequence.draft.vg().thins_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
-        let devices = seen.inventory.devices();
         if let Inventory::Unknown(why) = &seen.inventory {
             self.left
                 .push(format!("pool {shown}: could not look for devices that belong to no volume: {why}"));
         }
-        let sends = if pending { self.replay(lv, pool, devices)? } else { Vec::new() };
-        let orphans = self.orphans(&shown, pool, seen, &known, kernel);
-        if pending || !orphans.is_empty() {
+        let sends = if pending {
+            self.replay(lv, pool, devices)?
+        } else {
+            self.unsent(&shown, pool, seen, &known, kernel)
+        };
+        let deleted: BTreeSet<ThinId> = sends.iter().filter_map(|(_, message)| message.deleted()).collect();
+        let known: BTreeSet<ThinId> = known.union(&deleted).copied().collect();
+        let orphans = self.orphans(&shown, seen, &known, kernel);
+        if pending || !sends.is_empty() || !orphans.is_empty() {
             let making = seen.making.clone().filter(|_| !orphans.is_empty());
             self.talk(lv, pool, seen, (kernel, text), sends, (&orphans, making))?;
         }
@@ -183,7 +200,7 @@ impl Mending<'_, '_> {
     fn out_of_order(&mut self, shown: &str, pool: &ThinPool, state: &PoolState) -> Result<Matches, Refusal> {
         let why = match state {
             PoolState::Unreadable(PoolReadError::OutOfReach(_)) if pool.messages.is_empty() => {
-                return Ok(false);
+                return Ok(Matches::Unknown);
             }
             PoolState::Unreadable(why) => format!("cannot be read: {why}"),
             _ => "has failed".to_owned(),
@@ -234,6 +251,41 @@ impl Mending<'_, '_> {
         Ok(sends)
     }
 
+    /// Deletions in the text of a transaction that is stepped. lvm2 adds its own to messages that were left, takes the
+    /// step for proof that all were carried out, and forgets them; the device is older than that, and no volume has it.
+    fn unsent(
+        &mut self,
+        shown: &str,
+        pool: &ThinPool,
+        seen: &PoolSeen,
+        known: &BTreeSet<ThinId>,
+        kernel: TransactionId,
+    ) -> Vec<(Option<DmName>, Message)> {
+        let devices = seen.inventory.devices();
+        let is_there = |id: &ThinId| {
+            let details = devices.and_then(|devices| devices.get(id));
+            details.is_some_and(|details| details.transaction_id < kernel) && !seen.strangers.contains_key(id)
+        };
+        let deletes = pool.messages.iter().filter_map(|message| match message {
+            PoolMessage::Delete(id) => Some(*id).filter(|id| !known.contains(id) && is_there(id)),
+            PoolMessage::Create(_) => None,
+        });
+        let deletes: Vec<ThinId> = deletes.collect();
+        self.found.extend(
+            deletes
+                .iter()
+                .map(|id| format!("pool {shown}: the message to delete thin device {id} was never sent")),
+        );
+        deletes.into_iter().map(|id| (None, Message::Delete(id))).collect()
+    }
+
+    /// Volumes of a pool that have no device in it.
+    fn missing(&self, lv: &Lv, devices: &BTreeMap<ThinId, DeviceDetails>) -> Vec<LvName> {
+        let thins = self.sequence.draft.vg().thins_of(&lv.name);
+        let missing = thins.filter(|(_, thin)| !devices.contains_key(&thin.device_id));
+        missing.map(|(volume, _)| volume.name.clone()).collect()
+    }
+
     /// Devices that a change of ours made and the text never heard of: the record of the change names them, and they are
     /// as young as the kernel's transaction, for a committed one steps the kernel's id, so that everything it made is
     /// older. No change activates what the text does not name: a device that is active was made by hand. Whatever is not
@@ -241,21 +293,15 @@ impl Mending<'_, '_> {
     fn orphans(
         &mut self,
         shown: &str,
-        pool: &ThinPool,
         seen: &PoolSeen,
         known: &BTreeSet<ThinId>,
         kernel: TransactionId,
     ) -> Vec<ThinId> {
         let making = seen.making.as_ref().filter(|making| making.at == kernel && kernel.0 > 0);
         let is_ours = |id: &ThinId| making.is_some_and(|making| making.ids.contains(id));
-        let deleted = |id: &ThinId| pool.messages.contains(&PoolMessage::Delete(*id));
         let mut orphans = Vec::new();
-        for (id, details) in seen
-            .inventory
-            .devices()
-            .into_iter()
-            .flatten()
-            .filter(|(id, _)| !known.contains(id) && !deleted(id))
+        for (id, details) in
+            seen.inventory.devices().into_iter().flatten().filter(|(id, _)| !known.contains(id))
         {
             if let Some(name) = seen.strangers.get(id) {
                 self.left.push(format!(
@@ -311,12 +357,13 @@ impl Mending<'_, '_> {
         if !orphans.is_empty() {
             plan.push(Step::Send { sends: orphans.iter().map(|id| send(Message::Delete(*id))).collect() });
         }
+        let expect = self.sequence.expectation(&lv.name, text, Purpose::Change);
+        let plan = &mut self.sequence.plan;
         if kernel != text {
-            let expect = self.sequence.expectation(&lv.name, text, Purpose::Change);
-            let plan = &mut self.sequence.plan;
             plan.push(Step::SetTransaction { tpool: tpool.clone(), from: kernel, to: text });
-            plan.push(Step::ExpectPool { tpool, expect });
         }
+        // The commit behind a message may have failed without a word.
+        plan.push(Step::ExpectPool { tpool, expect });
         Ok(())
     }
 
@@ -359,22 +406,14 @@ impl Mending<'_, '_> {
         pending: bool,
     ) -> Matches {
         let vg = self.sequence.draft.vg();
-        let missing: Vec<LvName> = vg
-            .thins_of(&lv.name)
-            .filter(|(_, thin)| !pending && !devices.contains_key(&thin.device_id))
-            .map(|(volume, _)| volume.name.clone())
-            .collect();
+        let missing = if pending { Vec::new() } else { self.missing(lv, devices) };
         for name in &missing {
             self.left.push(format!(
                 "volume {}/{name} has nothing behind it in pool {shown}: its removal was cut short; free it",
                 vg.name
             ));
         }
-        let pool = lv.thin_pool();
-        let deleted =
-            |id: &ThinId| pool.is_some_and(|pool| pool.messages.contains(&PoolMessage::Delete(*id)));
-        let strangers =
-            devices.keys().any(|id| !(known.contains(id) || orphans.contains(id) || pending && deleted(id)));
+        let strangers = devices.keys().any(|id| !(known.contains(id) || orphans.contains(id)));
         if missing.is_empty() && !strangers { Matches::Wholly } else { Matches::WithStrangers }
     }
 
