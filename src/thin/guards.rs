@@ -40,9 +40,9 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
     Ok(())
 }
 
-/// Checks the transaction of a pool for what it is wanted for. LVM leaves the id of a pool that has none of its volumes at
-/// 0, and the pool to whoever uses it (Docker, say): it comes up whatever the kernel's id is, but takes no volume then.
-/// Source: lvm2 `lib/metadata/thin_manip.c` (`check_new_thin_pool`), `libdm/libdm-deptree.c` (`_thin_pool_node_message`).
+/// Checks the transaction of a pool for what it is wanted for. LVM leaves the id of a pool that has none of its volumes
+/// at 0, and the pool to whoever uses it (Docker, say): it comes up whatever the kernel's id is, but takes no volume
+/// then. Source: lvm2 `lib/metadata/thin_manip.c` (`check_new_thin_pool`).
 ///
 /// # Errors
 /// A refusal that says which of the two is ahead, or that the pool is somebody else's.
@@ -71,7 +71,8 @@ pub fn check_transaction(pool: &str, kernel: TransactionId, text: TransactionId)
     if kernel == text { Ok(()) } else { Err(transactions_differ(pool, kernel, text, &[])) }
 }
 
-/// The refusal of a pool whose kernel and text disagree on the transaction; `missing` are volumes without a device in it.
+/// The refusal of a pool whose kernel and text disagree on the transaction; `missing` are volumes that have no device in
+/// it.
 pub fn transactions_differ(
     pool: &str,
     kernel: TransactionId,
@@ -92,8 +93,8 @@ pub fn transactions_differ(
     }
     let vg = pool.split('/').next().unwrap_or(pool);
     Refusal::new(RefusalKind::Corrupt, message).hint(format!(
-        "each change of the pool steps both numbers: one side was put back without the other, and nothing is done until \
-         they agree. Restore a copy of the metadata in which the pool has 'transaction_id = {kernel}' ('vgcfgrestore \
+        "each change of the pool steps both numbers: one side was put back without the other, and nothing is done \
+         until they agree. Restore a copy of the metadata in which the pool has 'transaction_id = {kernel}' ('vgcfgrestore \
          --list {vg}' lists them), or the pool as it was at transaction {text}"
     ))
 }

@@ -90,13 +90,25 @@ impl LinuxHost {
         self.state_dir.join(format!("{what}-{}-{}", pool.vg.compact(), pool.lv.compact()))
     }
 
+    /// Writes a record, which holds for this boot alone, aside and puts it in place whole.
+    fn record(&self, path: &Path, making: &Making) -> Result<(), MarkFailure> {
+        let boot = boot_id().map_err(|error| failure(Path::new(BOOT_ID), error))?;
+        let aside = path.with_extension("new");
+        self.write(&aside, &format!("{boot}\n{making}"))?;
+        fs::rename(aside, path).map_err(|error| failure(path, error))
+    }
+
     /// Sets a mark, which holds for this boot alone. A part of one is none.
     fn set(&self, path: &Path) -> Result<(), MarkFailure> {
         let boot = boot_id().map_err(|error| failure(Path::new(BOOT_ID), error))?;
+        self.write(path, &boot)
+    }
+
+    fn write(&self, path: &Path, text: &str) -> Result<(), MarkFailure> {
         let write = || {
             let mut open = OpenOptions::new();
             let open = open.write(true).create(true).truncate(true).mode(0o600);
-            open.open(path)?.write_all(boot.as_bytes())
+            open.open(path)?.write_all(text.as_bytes())
         };
         let made = write().or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
@@ -149,7 +161,7 @@ impl Host for LinuxHost {
     fn mark_dirty(&self, pool: &PoolId, making: Option<&Making>) -> Result<(), MarkFailure> {
         unset(&self.mark(CLEAN, pool))?;
         let path = self.mark(MAKING, pool);
-        match making.map(|making| self.record(&path, &making.to_string())) {
+        match making.map(|making| self.record(&path, making)) {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => {
                 tracing::debug!(%error, "no record: what a crash leaves would be reported, not deleted");
@@ -166,7 +178,8 @@ impl Host for LinuxHost {
     }
 
     fn being_made(&self, pool: &PoolId) -> Option<Making> {
-        fs::read_to_string(self.mark(MAKING, pool)).ok()?.parse().ok()
+        let text = fs::read_to_string(self.mark(MAKING, pool)).ok()?;
+        text.strip_prefix(&boot_id().ok()?)?.strip_prefix('\n')?.parse().ok()
     }
 
     fn is_clean(&self, pool: &PoolId) -> bool {
@@ -443,6 +456,32 @@ mod tests {
         }
         host.mark_clean(&pool).unwrap();
         assert!(host.is_clean(&pool));
+    }
+
+    #[test]
+    fn what_is_being_made_is_recorded_until_the_pool_is_clean_or_something_else_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = host(&dir.path().join("sub"), "true");
+        let pool = LvmUuid::from_random([7; 32]);
+        let making = |id| Making {
+            vg: LvmUuid::from_random([8; 32]),
+            at: TransactionId(3),
+            ids: vec![ThinId::new(id).unwrap()],
+        };
+        assert_eq!(host.being_made(&pool), None);
+        for id in [1, 2] {
+            host.mark_dirty(&pool, Some(&making(id))).unwrap();
+            assert_eq!(host.being_made(&pool), Some(making(id)));
+        }
+        host.mark_dirty(&pool, None).unwrap();
+        assert_eq!(host.being_made(&pool), None);
+        host.mark_dirty(&pool, Some(&making(3))).unwrap();
+        host.mark_clean(&pool).unwrap();
+        assert_eq!(host.being_made(&pool), None);
+        assert!(host.is_clean(&pool));
+        let other_boot = format!("00000000-0000-0000-0000-000000000000\n{}", making(4));
+        fs::write(host.mark(MAKING, &pool), other_boot).unwrap();
+        assert_eq!(host.being_made(&pool), None);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl FromStr for Making {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::proptest;
 
     use super::{HEAD, Making, NoRecord};
     use base::ids::{LvmUuid, ThinId, TransactionId};

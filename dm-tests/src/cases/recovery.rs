@@ -222,8 +222,8 @@ fn snapshot_not_stepped(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// No crash leaves a transaction in the text without a message of it: the pool went back in time. It is refused, all say
-/// so in the same words, and the others in the group are used.
+/// No crash leaves a transaction in the text without a message of it: the pool went back in time. It is refused, and all
+/// say so in the same words.
 fn not_stepped(ctx: &Ctx) -> Result<()> {
     let (vg, text) = prepared(ctx)?;
     let (before, edited) = with_messages(&text, 1, "")?;
@@ -298,7 +298,8 @@ fn orphan(ctx: &Ctx) -> Result<()> {
         ctx.ok(&format!("dmsetup message {tpool} 0 create_snap 1200 1"))?;
         if recorded {
             std::fs::create_dir_all("/run/thinvol")?;
-            let text = format!("thinvol-making 1 {group} {} 1200 end", kernel_id(ctx, vg)?);
+            let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+            let text = format!("{boot}thinvol-making 1 {group} {} 1200 end", kernel_id(ctx, vg)?);
             std::fs::write(&record, text)?;
         }
         let said = ctx.thinvol(&format!("recover {vg}"))?;

@@ -216,8 +216,8 @@ fn a_volume_whose_snapshots_were_mended_is_nobodys_child() {
     assert_eq!(lineage.outdated_tags().count(), 0);
 }
 
-/// A new volume of a removed one's name that did not come from a snapshot of it, and one that came from a snapshot whose
-/// volume is there under another name, have none of its snapshots.
+/// A new volume of a removed one's name that did not come from a snapshot of it, and one that came from a snapshot of a
+/// volume that is there under another name, have none of its snapshots.
 #[test]
 fn only_a_volume_that_came_from_one_of_the_snapshots_takes_them_over() {
     let of = |snap_name: &str| snapshot_tags(&uuid(1), &snap(snap_name));

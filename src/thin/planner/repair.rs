@@ -286,10 +286,10 @@ impl Mending<'_, '_> {
         missing.map(|(volume, _)| volume.name.clone()).collect()
     }
 
-    /// Devices that a change of ours made and the text never heard of: the record of the change names them, and they are
-    /// as young as the kernel's transaction, for a committed one steps the kernel's id, so that everything it made is
-    /// older. No change activates what the text does not name: a device that is active was made by hand. Whatever is not
-    /// ours for certain may be somebody's data, and is only told.
+    /// Devices that a change of ours made and the text never heard of: the record of the change names them, and they
+    /// are as young as the kernel's transaction, for a committed one steps the kernel's id, so that everything it made
+    /// is older. No change activates what the text does not name: a device that is active was made by hand. Whatever is
+    /// not ours for certain may be somebody's data, and is only told.
     fn orphans(
         &mut self,
         shown: &str,

@@ -6,7 +6,6 @@ use std::collections::HashSet;
 use super::repair::Mending;
 use crate::lineage::{Lineage, OF_TAG, Parent};
 use base::ids::{LvName, LvmUuid};
-use lvm2::format::check::may_write;
 use lvm2::format::edit::Edit;
 use lvm2::format::model::Vg;
 
@@ -16,7 +15,7 @@ impl Mending<'_, '_> {
     pub(super) fn outdated_tags(&mut self) {
         let draft = self.sequence.draft;
         let vg = draft.vg();
-        if may_write(vg, &draft.observed.policy.system_ids).is_err() || !names_something_gone(vg) {
+        if !names_something_gone(vg) {
             return;
         }
         let lineage = Lineage::of(vg);
