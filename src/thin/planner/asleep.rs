@@ -9,9 +9,17 @@ use crate::plan::Step;
 use crate::stack::{DeviceSpec, Role};
 use base::ids::DevNo;
 use dm::kernel::DeviceInfo;
-use dm::name::{DmName, Layer};
+use dm::name::{DmName, DmUuid, Layer};
 
 impl Mending<'_, '_> {
+    /// Whether a device is of a volume that takes part in a pending merge. A table that waits in it is lvm2's, which gives
+    /// the origin the snapshot's thin device: that is the one that counts from then on.
+    fn is_merging(&self, device: &DeviceInfo) -> bool {
+        let draft = self.sequence.draft;
+        let mut merging = draft.vg().lvs.iter().filter(|lv| draft.stacks().merging(lv).is_some());
+        merging.any(|lv| device.uuid == Some(DmUuid::of_lv(&draft.vg().id, &lv.id, Layer::Plain)))
+    }
+
     /// Resumes suspended devices: with the table the text wants where another one is waiting. One that would go on with
     /// a table of which nobody knows whether it counts, or stands on one that stays suspended, is left.
     pub(super) fn suspended(&mut self) {
@@ -30,7 +38,7 @@ impl Mending<'_, '_> {
                 Some(spec) if device.inactive_table => {
                     Step::ReloadDevice(DeviceSpec { name: name.clone(), ..spec })
                 }
-                None if device.inactive_table => {
+                None if device.inactive_table && !self.is_merging(device) => {
                     self.left.push(format!(
                         "device {name} is suspended, and a table waits in it of which thinvol cannot tell whether it \
                          is the one that counts: 'lvchange --refresh' of its volume can"
