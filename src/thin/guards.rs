@@ -71,8 +71,7 @@ pub fn check_transaction(pool: &str, kernel: TransactionId, text: TransactionId)
     if kernel == text { Ok(()) } else { Err(transactions_differ(pool, kernel, text, &[])) }
 }
 
-/// The refusal of a pool whose kernel and text disagree on the transaction; `missing` are volumes that have no device in
-/// it.
+/// The refusal of a pool whose kernel and text disagree on the transaction; `missing` are volumes without a device.
 pub fn transactions_differ(
     pool: &str,
     kernel: TransactionId,
@@ -93,9 +92,9 @@ pub fn transactions_differ(
     }
     let vg = pool.split('/').next().unwrap_or(pool);
     Refusal::new(RefusalKind::Corrupt, message).hint(format!(
-        "each change of the pool steps both numbers: one side was put back without the other, and nothing is done \
-         until they agree. Restore a copy of the metadata in which the pool has 'transaction_id = {kernel}' ('vgcfgrestore \
-         --list {vg}' lists them), or the pool as it was at transaction {text}"
+        "each change of the pool steps both numbers: one side was put back without the other, and nothing is \
+         done until they agree. Restore a copy of the metadata in which the pool has 'transaction_id = {kernel}' \
+         ('vgcfgrestore --list {vg}' lists them), or the pool as it was at transaction {text}"
     ))
 }
 

@@ -144,8 +144,9 @@ fn killed<C: Change>(ctx: &Ctx, step: usize) -> Result<()> {
     Ok(())
 }
 
-/// Recovers. Where lvm2 came first and stepped the transaction, or the power failed, what the kernel made for the killed change cannot be
-/// told from what somebody made by hand: it is not deleted, but named, with what to do about it. That is done here.
+/// Recovers. Where lvm2 came first and stepped the transaction, or the power failed, what the kernel made for the
+/// killed change cannot be told from what somebody made by hand: it is not deleted, but named, with what to do about
+/// it. That is done here.
 pub(crate) fn recover(ctx: &Ctx, vg: &str) -> Result<()> {
     let ran = ctx.thinvol(&format!("recover {vg}"))?;
     ensure!(ran.status == 0, "{ran:?}");

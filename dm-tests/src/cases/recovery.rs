@@ -222,8 +222,8 @@ fn snapshot_not_stepped(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// No crash leaves a transaction in the text without a message of it: the pool went back in time. It is refused, and all
-/// say so in the same words.
+/// No crash leaves a transaction in the text without a message of it: the pool went back in time. It is refused, and
+/// all say so in the same words.
 fn not_stepped(ctx: &Ctx) -> Result<()> {
     let (vg, text) = prepared(ctx)?;
     let (before, edited) = with_messages(&text, 1, "")?;
@@ -291,7 +291,7 @@ fn orphan(ctx: &Ctx) -> Result<()> {
     let tpool = format!("{vg}-data-tpool");
     let pool = ctx.fact(&format!("{vg}/data"), "vg_uuid,lv_uuid")?;
     let (group, pool) = pool.split_once(' ').context("two uuids")?;
-    let record = format!("/run/thinvol/making-{}", pool.replace('-', ""));
+    let record = format!("/run/thinvol/making-{}-{}", group.replace('-', ""), pool.replace('-', ""));
     ctx.ok("udevadm settle")?;
     for recorded in [true, false] {
         ctx.ok("rm -rf /run/thinvol")?;

@@ -160,7 +160,7 @@ impl Player {
         let id = |id: &&str| ThinId::new(number(id)?).map_err(|error| error.to_string());
         let ids = ids.iter().map(id).collect::<Result<_, _>>()?;
         let making = Making { vg: vg.id, at: pool.transaction_id, ids };
-        did(self.world.machine.host.mark_dirty(&lv.id, Some(&making)))
+        did(self.world.machine.host.mark_dirty(&vg.pool_id(lv), Some(&making)))
     }
 
     /// `loaded a 7`: a table with another thin device waits in a volume's device.

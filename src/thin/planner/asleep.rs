@@ -12,8 +12,8 @@ use dm::kernel::DeviceInfo;
 use dm::name::{DmName, DmUuid, Layer};
 
 impl Mending<'_, '_> {
-    /// Whether a device is of a volume that takes part in a pending merge. A table that waits in it is lvm2's, which gives
-    /// the origin the snapshot's thin device: that is the one that counts from then on.
+    /// Whether a device is of a volume that takes part in a pending merge. A table that waits in it is lvm2's, which
+    /// gives the origin the snapshot's thin device: that is the one that counts from then on.
     fn is_merging(&self, device: &DeviceInfo) -> bool {
         let draft = self.sequence.draft;
         let mut merging = draft.vg().lvs.iter().filter(|lv| draft.stacks().merging(lv).is_some());
