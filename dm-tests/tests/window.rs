@@ -25,19 +25,19 @@ fn kernel(world: &World) -> &SimKernel {
 }
 
 fn length(world: &World, name: &str) -> u64 {
-    let table = kernel(world).table(&device(name)).unwrap();
+    let table = kernel(world).table(&device(name)).expect("the kernel answers");
     table.iter().map(|line| line.length.get()).sum()
 }
 
 /// A table with which a killed `lvextend` made the device longer than the text says.
 fn leave_longer_table(world: &World, name: &str) {
-    let mut table = kernel(world).table(&device(name)).unwrap();
+    let mut table = kernel(world).table(&device(name)).expect("the kernel answers");
     table[0].length = Sectors::new(table[0].length.get() * 2);
-    kernel(world).load(&device(name), &Table(table), false).unwrap();
+    kernel(world).load(&device(name), &Table(table), false).expect("the kernel answers");
 }
 
 fn waits(world: &World, name: &str) -> bool {
-    kernel(world).info(&device(name)).unwrap().unwrap().inactive_table
+    kernel(world).info(&device(name)).expect("the kernel answers").expect("it is there").inactive_table
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_frozen_file_system_is_left_so() {
 }
 
 fn suspend(world: &World, name: &DmName) {
-    kernel(world).suspend(name, Suspend::HoldBack).unwrap();
+    kernel(world).suspend(name, Suspend::HoldBack).expect("the kernel answers");
 }
 
 /// Layers that no volume's own uuid accounts for are resumed, too, and each after those below it.
