@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::ids::{ThinId, TransactionId};
+use base::ids::{ThinId, TransactionId, VgName};
 use dm_tests::world::text::{POOL, fresh};
 use dm_tests::world::{lv, stamp};
 use lvm2::format::edit::Edit;
@@ -21,7 +21,11 @@ struct Areas(Cell<usize>);
 
 impl MetadataStore for Areas {
     fn commit(&mut self, _: &Commit) -> Result<Vec<String>, CommitFailure> {
-        let failed = || CommitFailure { nothing_changed: true, source: Box::new(io::Error::other("gone")) };
+        let failed = || CommitFailure {
+            vg: VgName::new("pve").unwrap(),
+            nothing_changed: true,
+            source: Box::new(io::Error::other("gone")),
+        };
         self.0.set(self.0.get().checked_sub(1).ok_or_else(failed)?);
         Ok(Vec::new())
     }

@@ -1,16 +1,16 @@
 //! The host: marks under /run, thin_check, the guard process.
 
+mod check;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+pub use self::check::CheckPolicy;
 use crate::exec::udev_flags;
 use crate::making::Making;
 use crate::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, Onlooker};
@@ -44,26 +44,6 @@ const FREEZE_LIMIT: Duration = Duration::from_secs(20);
 
 /// sysfs counts what is read ahead in KiB.
 const SECTORS_OF_KIB: u64 = 2;
-
-/// How often a running check is looked at.
-const CHECK_PAUSE: Duration = Duration::from_millis(5);
-
-/// How much of what a check says is kept.
-const SAID_MAX: u64 = 4096;
-
-/// How long the end of what a check that has ended said is waited for: a process it left running may keep the pipe.
-const SAID_WAIT: Duration = Duration::from_secs(1);
-
-/// How pool metadata is checked before use (lvm.conf `global/thin_check_*`).
-#[derive(Clone, Debug)]
-pub struct CheckPolicy {
-    /// The program; `None` for no check.
-    pub executable: Option<PathBuf>,
-    /// Its options.
-    pub options: Vec<String>,
-    /// How long it may take.
-    pub limit: Duration,
-}
 
 /// This host.
 #[derive(Debug)]
@@ -208,7 +188,7 @@ impl Host for LinuxHost {
         if is_blank(&node).map_err(|error| fail(unread(error)))? {
             return Ok(Vec::new());
         }
-        match self.checker(executable).arg(&node).spawn() {
+        match self.checker(executable, &self.check.options).arg(&node).spawn() {
             Ok(child) => match self.watch(child) {
                 Ok(()) => Ok(Vec::new()),
                 Err(CheckFound::Damage(said)) => Err(fail(self.judge(executable, said))),
@@ -318,66 +298,6 @@ impl HeldDevice for Held {
 
 fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
-}
-
-impl LinuxHost {
-    /// The check, but for what it is to check.
-    fn checker(&self, executable: &Path) -> Command {
-        let mut command = Command::new(executable);
-        command.args(&self.check.options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command.process_group(0);
-        command
-    }
-
-    /// A check that does not take its options fails as one does that finds damage. Then it fails with them alone, too.
-    fn judge(&self, executable: &Path, said: String) -> CheckFound {
-        let asked = self.checker(executable).arg("--version").spawn();
-        match asked.map(|child| self.watch(child)) {
-            Ok(Err(CheckFound::Damage(_))) => {
-                CheckFound::Nothing(format!("{} fails whatever it is to check: {said}", executable.display()))
-            }
-            _ => CheckFound::Damage(said),
-        }
-    }
-
-    /// Waits for a check, no longer than its limit.
-    fn watch(&self, mut child: Child) -> Result<(), CheckFound> {
-        let said = child.stderr.take().map(listen);
-        let deadline = Instant::now() + self.check.limit;
-        let status = loop {
-            match child.try_wait() {
-                Ok(Some(status)) => break status,
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(CHECK_PAUSE),
-                Ok(None) => {
-                    // A check that was killed and not reaped would be a zombie until this process ends: no more.
-                    let _ = child.kill().and_then(|()| child.wait());
-                    let limit = self.check.limit.as_secs();
-                    return Err(CheckFound::Nothing(format!("it took longer than {limit} s")));
-                }
-                Err(error) => return Err(CheckFound::Nothing(format!("waiting for it failed: {error}"))),
-            }
-        };
-        if status.success() {
-            return Ok(());
-        }
-        let said = said.and_then(|said| said.recv_timeout(SAID_WAIT).ok()).unwrap_or_default();
-        let said = format!("{status}: {}", said.trim());
-        Err(if status.code().is_some() { CheckFound::Damage(said) } else { CheckFound::Nothing(said) })
-    }
-}
-
-/// Takes in what a check says while it runs, for a pipe holds only so much. The first of it goes into the message.
-fn listen(mut stderr: ChildStderr) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut said = Vec::new();
-        // What cannot be read is missing from the message, no more.
-        let _ = stderr.by_ref().take(SAID_MAX).read_to_end(&mut said);
-        let _ = io::copy(&mut stderr, &mut io::sink());
-        // Nobody waits for it after a check that passed.
-        let _ = sender.send(String::from_utf8_lossy(&said).into_owned());
-    });
-    receiver
 }
 
 /// The guard, and this process's memory kept in RAM as long as it is needed.

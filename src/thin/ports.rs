@@ -13,7 +13,7 @@ use crate::meta::DeviceDetails;
 use crate::observed::PoolReadError;
 use crate::plan::Commit;
 use crate::stack::ReadAhead;
-use base::ids::{DevNo, PoolId, ThinId, TransactionId};
+use base::ids::{DevNo, PoolId, ThinId, TransactionId, VgName};
 use base::units::Sectors;
 use dm::kernel::{DmError, Kernel};
 use dm::name::DmName;
@@ -35,8 +35,10 @@ pub trait MetadataStore {
 
 /// A commit that failed.
 #[derive(Debug, Error)]
-#[error("the metadata of the volume group could not be written")]
+#[error("the metadata of volume group {vg} could not be written")]
 pub struct CommitFailure {
+    /// The volume group.
+    pub vg: VgName,
     /// Whether the old state is known to stand.
     pub nothing_changed: bool,
     /// Why.

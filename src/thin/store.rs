@@ -10,17 +10,20 @@ use lvm2::host::store::vg::VgStore;
 
 impl MetadataStore for VgStore {
     fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure> {
+        let vg = self.summary().name.clone();
         let committed = match VgStore::commit(self, &commit.text) {
             Ok(committed) => committed,
             Err(CommitError::NotCommitted(why)) => {
-                return Err(CommitFailure { nothing_changed: true, source: Box::new(why) });
+                return Err(CommitFailure { vg, nothing_changed: true, source: Box::new(why) });
             }
             Err(unknown @ CommitError::Unknown { .. }) => match self.resolve() {
                 Ok(Resolution::Committed(committed)) => committed,
                 Ok(Resolution::NotCommitted) => {
-                    return Err(CommitFailure { nothing_changed: true, source: Box::new(unknown) });
+                    return Err(CommitFailure { vg, nothing_changed: true, source: Box::new(unknown) });
                 }
-                Err(doubt) => return Err(CommitFailure { nothing_changed: false, source: Box::new(doubt) }),
+                Err(doubt) => {
+                    return Err(CommitFailure { vg, nothing_changed: false, source: Box::new(doubt) });
+                }
             },
         };
         Ok(behind(&committed))

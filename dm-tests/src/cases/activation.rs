@@ -137,7 +137,11 @@ fn check_as_configured(ctx: &Ctx) -> Result<()> {
     ensure!(off.stderr.is_empty(), "{off:?}");
     conf.set("global { thin_check_options = [ \"--no-such-option\" ] }\n")?;
     let wrong = both(ctx, &conf, vg, false)?;
-    ensure!(wrong.status == 6 && wrong.stderr.contains("no-such-option"), "{wrong:?}");
+    ensure!(wrong.status == 1 && wrong.stderr.contains("no-such-option"), "{wrong:?}");
+    ensure!(
+        wrong.stderr.contains("could not be checked") && !wrong.stderr.contains("lvconvert"),
+        "{wrong:?}"
+    );
     ctx.lvm(&format!("vgchange -ay {vg}"))?;
     ctx.oracle(vg)
 }

@@ -15,6 +15,7 @@ pub const CASES: &[Case] = &[
     Case { name: "stacks::what_stays_is_said", tier: Tier::Full, limit_s: 300, run: what_stays_is_said },
     Case { name: "stacks::one_bad_pool", tier: Tier::Full, limit_s: 300, run: one_bad_pool },
     Case { name: "stacks::check_without_result", tier: Tier::Full, limit_s: 240, run: check_without_result },
+    Case { name: "stacks::profile", tier: Tier::Full, limit_s: 240, run: profile },
 ];
 
 /// A volume group on three disks.
@@ -35,15 +36,15 @@ fn pool_of(ctx: &Ctx, vg: &str, pool: &str, options: &str) -> Result<()> {
 /// All devices with their uuids, permissions and tables; numbers in tables given as names.
 fn stack(ctx: &Ctx, vg: &str) -> Result<String> {
     ctx.ok("udevadm settle")?;
-    let numbers = ctx.ok("dmsetup info -c --noheadings --separator ' ' -o major,minor,name")?;
+    let numbers = ctx.ok("dmsetup info -c --noheadings --separator : -o major,minor,name")?;
     let names: BTreeMap<String, &str> = numbers
         .lines()
         .filter_map(|line| {
-            let mut words = line.split_whitespace();
-            Some((format!("{}:{}", words.next()?, words.next()?), words.next()?))
+            let (number, name) = line.rsplit_once(':')?;
+            Some((number.to_owned(), name))
         })
         .collect();
-    let info = ctx.ok("dmsetup info -c --noheadings --separator ' ' -o name,uuid,readonly --sort name")?;
+    let info = ctx.ok("dmsetup info -c --noheadings --separator : -o name,uuid,readonly")?;
     let mut shown: Vec<String> =
         info.lines().filter(|line| line.starts_with(vg)).map(str::to_owned).collect();
     for line in ctx.ok("dmsetup table")?.lines().filter(|line| line.starts_with(vg)) {
@@ -68,7 +69,8 @@ fn use_pool(ctx: &Ctx, vg: &str, pool: &str) -> Result<()> {
     ctx.change(&format!("deactivate {vg}/vm-100-disk-0"))?;
     ctx.change(&format!("activate {vg}/vm-100-disk-0"))?;
     ctx.ok("udevadm settle")?;
-    ctx.change(&format!("free {vg}/vm-100-disk-0@s {vg}/vm-100-disk-0"))?;
+    ctx.change(&format!("delete-snapshot {vg}/vm-100-disk-0@s"))?;
+    ctx.change(&format!("free {vg}/vm-100-disk-0"))?;
     Ok(())
 }
 
@@ -105,13 +107,14 @@ fn pool_run_by_lvm2(ctx: &Ctx) -> Result<()> {
     ensure!(ran.status == 5 && ran.stderr.contains("pool") && ran.stderr.contains("far"), "{ran:?}");
     ensure!(!ran.stdout.contains("deactivated volume group"), "{ran:?}");
     let left = stack(ctx, vg)?;
-    ensure!(left.contains("far-tpool") && !left.contains("wide") && !left.contains("thick"), "{left}");
+    ensure!(left.contains("far_tdata") && !left.contains("tpool"), "{left}");
+    ensure!(!left.contains("wide") && !left.contains("thick"), "{left}");
     stop(ctx, vg)?;
     // A healthy pool whose metadata cannot be read while it is stopped is not called damaged.
     let ran = ctx.thinvol(&format!("activate {vg}/far-a"))?;
-    ensure!(ran.status == 7 && !ran.stderr.contains("repair"), "{ran:?}");
+    ensure!(ran.status == 7 && !ran.stderr.contains("lvconvert"), "{ran:?}");
     let ran = ctx.thinvol(&format!("activate {vg}"))?;
-    ensure!(ran.status == 5 && ran.stderr.contains("raid5") && !ran.stderr.contains("repair"), "{ran:?}");
+    ensure!(ran.status == 5 && ran.stderr.contains("raid5") && !ran.stderr.contains("lvconvert"), "{ran:?}");
     let active = stack(ctx, vg)?;
     ensure!(active.contains("wide--a") && active.contains("thick") && !active.contains("far"), "{active}");
     use_pool(ctx, vg, "wide")?;
@@ -192,7 +195,7 @@ fn check_without_result(ctx: &Ctx) -> Result<()> {
     stop(ctx, vg)?;
     let conf = Conf::new(ctx)?;
     let check = ctx.dir().join("check");
-    std::fs::write(&check, "#!/bin/sh\nkill -TERM $$\n")?;
+    std::fs::write(&check, "#!/bin/sh\nkill -KILL $$\n")?;
     ctx.ok(&format!("chmod 755 {}", check.display()))?;
     let settings = [
         format!("thin_check_executable = \"{}\"", check.display()),
@@ -203,9 +206,60 @@ fn check_without_result(ctx: &Ctx) -> Result<()> {
         conf.set(&format!("global {{ {setting} }}\n"))?;
         let ran = conf.run(ctx, &format!("thinvol activate {vg}/vm-100-disk-0"))?;
         ensure!(ran.status == 1, "with {setting}: {ran:?}");
-        ensure!(ran.stderr.contains("could not be checked") && !ran.stderr.contains("repair"), "{ran:?}");
+        ensure!(ran.stderr.contains("could not be checked") && !ran.stderr.contains("lvconvert"), "{ran:?}");
         ensure!(stack(ctx, vg)?.is_empty(), "{}", stack(ctx, vg)?);
     }
     ctx.change(&format!("activate {vg}"))?;
+    ctx.oracle(vg)
+}
+
+/// The profile of a pool, or of its group, decides its low-water mark and when it counts as full, as for lvm2.
+fn profile(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.volume_group(&[256 << 20], 512)?;
+    pool_of(ctx, vg, "data", "")?;
+    let conf = Conf::new(ctx)?;
+    conf.set("activation { monitoring = 0 }\n")?;
+    let profiles = ctx.dir().join("lvm/profile");
+    std::fs::create_dir_all(&profiles)?;
+    for percent in ["60", "70"] {
+        let text = format!("activation {{\n thin_pool_autoextend_threshold = {percent}\n}}\n");
+        std::fs::write(profiles.join(format!("at{percent}.profile")), text)?;
+    }
+    let table = |starts: &str| -> Result<String> {
+        stop(ctx, vg)?;
+        conf.run(ctx, starts)?;
+        Ok(ctx.ok(&format!("dmsetup table {vg}-data-tpool"))?.trim().to_owned())
+    };
+    // The pool has 768 chunks.
+    let steps = [
+        (format!("vgchange --metadataprofile at60 {vg}"), " 128 307 "),
+        (format!("lvchange --metadataprofile at70 {vg}/data"), " 128 230 "),
+    ];
+    for (sets, mark) in steps {
+        let set = conf.run(ctx, &sets)?;
+        ensure!(set.status == 0, "{set:?}");
+        let theirs = table(&format!("lvchange -ay {vg}/data"))?;
+        let ours = table(&format!("thinvol activate {vg}/data"))?;
+        ensure!(ours == theirs && ours.contains(mark), "{sets}: lvm2 '{theirs}', thinvol '{ours}'");
+    }
+    ctx.change(&format!("activate {vg}/data-a"))?;
+    ctx.ok(&format!("lvextend -qq -L 36M {vg}/data-a"))?;
+    ctx.ok(&format!(
+        "dd if=/dev/urandom of={} bs=1M count=35 oflag=direct",
+        ctx.dev(vg, "data-a").display()
+    ))?;
+    let (alloc, create) =
+        (format!("thinvol alloc {vg}/data 100 vm-100-disk-0 8M"), format!("lvcreate -V 8M -T {vg}/data"));
+    for line in [&alloc, &create] {
+        let ran = conf.run(ctx, line)?;
+        ensure!(ran.status != 0, "{line} took no notice of the profile: {ran:?}");
+    }
+    let ran = conf.run(ctx, &alloc)?;
+    ensure!(ran.status == 1 && ran.stderr.contains("above the limit of 70 %"), "{ran:?}");
+    let free = conf.run(ctx, &format!("lvchange --detachprofile {vg}/data"))?;
+    let group = conf.run(ctx, &format!("vgchange --detachprofile {vg}"))?;
+    ensure!(free.status == 0 && group.status == 0, "{free:?} {group:?}");
+    let ran = conf.run(ctx, &alloc)?;
+    ensure!(ran.status == 0, "{ran:?}");
     ctx.oracle(vg)
 }

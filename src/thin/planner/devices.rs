@@ -161,7 +161,7 @@ impl Draft<'_> {
     }
 
     /// Whether a visible LV has a device (a pool: or its data or metadata has).
-    fn has_device(&self, lv: &Lv) -> bool {
+    pub(super) fn has_device(&self, lv: &Lv) -> bool {
         let parts = lv.thin_pool().into_iter().flat_map(|pool| [&pool.metadata, &pool.data]);
         let parts = parts.filter_map(|part| self.index.lv(part));
         parts.chain([lv]).any(|lv| self.devices_of(lv).next().is_some())

@@ -283,10 +283,14 @@ impl Sequence<'_, '_> {
                             .rev()
                             .for_each(|spec| self.take_down(&self.as_named(spec.clone())));
                     }
-                    Err(why) => self.stays(lv, why),
+                    Err(why) => self.stays(lv, &stack, why),
                 }
             } else if self.draft.deactivate.contains(&name) {
-                self.take_down_parts(lv, &stack)?;
+                match &stack.parts {
+                    Ok(_) => self.take_down_parts(lv, &stack)?,
+                    Err(why) if self.draft.has_device(lv) => self.parts_stay(lv, why),
+                    Err(_) => {}
+                }
             }
         }
         Ok(())
@@ -305,18 +309,26 @@ impl Sequence<'_, '_> {
         Ok(())
     }
 
-    /// Says of a pool that nothing stands on any more that it goes on running.
-    fn stays(&mut self, lv: &Lv, why: &StackError) {
+    /// A pool that nothing stands on any more and that lies on what only lvm2 starts and stops. Where it is to be
+    /// deactivated its target goes: lvm2 stops the rest only without one that has no volumes. Else it goes on running,
+    /// for thinvol could not start it again.
+    fn stays(&mut self, lv: &Lv, stack: &PoolStack, why: &StackError) {
         let shown = format!("{}/{}", self.draft.vg().name, lv.name);
-        let message = format!("pool {shown} stays active: {why}");
-        let hint = format!("'lvchange -an {shown}' stops it");
         if self.draft.deactivate.contains(&lv.name) {
-            let request = self.draft.place_of(&lv.name);
-            let refusal = Refusal::new(RefusalKind::Unsupported, message).hint(hint);
-            self.plan.left.push(Left::of(&refusal, request, vec![lv.name.clone()]));
+            self.take_down(&self.as_named(stack.tpool.clone()));
+            self.parts_stay(lv, why);
         } else {
-            self.plan.warnings.push(format!("{message}; {hint}"));
+            let hint = format!("'thinvol deactivate {shown}', then 'lvchange -an {shown}' stop it");
+            self.plan.warnings.push(format!("pool {shown} stays active: {why}; {hint}"));
         }
+    }
+
+    fn parts_stay(&mut self, lv: &Lv, why: &StackError) {
+        let shown = format!("{}/{}", self.draft.vg().name, lv.name);
+        let message = format!("data and metadata of pool {shown} stay active: {why}");
+        let hint = format!("'lvchange -an {shown}' stops them");
+        let refusal = Refusal::new(RefusalKind::Unsupported, message).hint(hint);
+        self.plan.left.push(Left::of(&refusal, self.draft.place_of(&lv.name), vec![lv.name.clone()]));
     }
 
     /// The stack a pool has once the plan's transaction is through: the first one gives a new pool its layers.

@@ -1,12 +1,13 @@
 //! A whole volume group: what can be activated is, what hinders one volume hinders no other; what stays is said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::PoolChange;
 use super::order::Sequence;
 use crate::plan::{Apart, Left, Planned, Purpose, Step};
 use crate::refusal::{Refusal, RefusalKind};
-use base::ids::LvName;
-use dm::name::{DmName, DmUuid};
+use base::ids::{LvName, LvmUuid};
+use dm::name::{DmName, DmUuid, Layer};
 
 /// More names than this are counted, not listed.
 const NAMED: usize = 8;
@@ -60,13 +61,14 @@ impl Sequence<'_, '_> {
         work: impl FnOnce(&mut Self) -> Result<(), Refusal>,
     ) {
         let (users, running, freed) = (self.users.clone(), self.running.clone(), self.freed.clone());
+        let grounds = self.grounds.clone();
         let (start, left) = (self.plan.steps.len(), self.plan.left.len());
         let request = self.draft.all_up;
         let lvs: Vec<LvName> = lvs.iter().map(|lv| (*lv).clone()).collect();
         if let Err(refusal) = work(self) {
             self.plan.steps.truncate(start);
             self.plan.left.truncate(left);
-            (self.users, self.running, self.freed) = (users, running, freed);
+            (self.users, self.running, self.freed, self.grounds) = (users, running, freed, grounds);
             let message = format!("{}/{about} is left inactive: {refusal}", self.draft.vg().name);
             self.plan.left.push(Left::of(&Refusal { message, ..refusal }, request, lvs));
             return;
@@ -81,16 +83,46 @@ impl Sequence<'_, '_> {
         }
     }
 
+    /// The LVs whose devices are to be there although all go, for the batch asks for more than that: what it activates,
+    /// alters or adds, with all that it lies on.
+    fn wanted(&self) -> BTreeSet<LvmUuid> {
+        let draft = self.draft;
+        let active = |change: &&PoolChange| change.new.iter().any(|new| new.activate);
+        let pools = draft.pools.iter().filter(|(_, change)| active(change)).map(|(pool, _)| pool);
+        let altered = draft.altered.keys().filter(|name| self.stays_up(name));
+        let mut ahead: Vec<&LvName> = draft.activate.iter().chain(altered).chain(pools).collect();
+        let mut wanted = BTreeSet::new();
+        while let Some(lv) = ahead.pop().and_then(|name| draft.vg().lv(name)) {
+            if wanted.insert(lv.id) {
+                ahead.extend(lv.thin().map(|thin| &thin.pool));
+                ahead.extend(lv.thin().and_then(|thin| thin.external_origin.as_ref()));
+                ahead.extend(lv.thin_pool().into_iter().flat_map(|pool| [&pool.metadata, &pool.data]));
+                ahead.extend(lv.legs().iter().flat_map(|leg| [&leg.metadata, &leg.data]));
+            }
+        }
+        wanted
+    }
+
+    /// Whether a volume has a device, and keeps it.
+    fn stays_up(&self, name: &LvName) -> bool {
+        let Some(lv) = self.draft.vg().lv(name) else { return false };
+        let uuid = DmUuid::of_lv(&self.draft.vg().id, &lv.id, Layer::Plain);
+        let device = self.draft.observed.device(&uuid);
+        device.is_some_and(|device| !self.freed.contains(self.renamed.get(&uuid).unwrap_or(&device.name)))
+    }
+
     /// After everything was to be deactivated: the devices of the volume group that the plan does not remove.
     pub(super) fn say_what_stays_active(&mut self) {
-        // With changes besides, what is active afterwards is theirs to say.
-        let alone = self.draft.edits.is_empty() && self.draft.activate.iter().next().is_none();
-        let Some(request) = self.draft.all_down.filter(|_| alone) else { return };
+        let Some(request) = self.draft.all_down else { return };
         let vg = self.draft.vg();
-        let is_ours = |uuid: &DmUuid| uuid.lvm_parts().is_ok_and(|parts| parts.vg == vg.id);
-        let listed = self.draft.observed.listed.iter();
-        let ours = listed.filter(|(_, uuid)| uuid.as_ref().is_some_and(is_ours)).map(|(name, _)| name);
-        let stay: Vec<&str> = ours.filter(|name| !self.freed.contains(*name)).map(DmName::as_str).collect();
+        let wanted = self.wanted();
+        let stays = |(name, uuid): (&'_ DmName, &'_ Option<DmUuid>)| {
+            let uuid = uuid.as_ref()?;
+            let parts = uuid.lvm_parts().ok().filter(|parts| parts.vg == vg.id)?;
+            let name = self.renamed.get(uuid).unwrap_or(name);
+            (!wanted.contains(&parts.lv) && !self.freed.contains(name)).then(|| name.as_str().to_owned())
+        };
+        let stay: Vec<String> = self.draft.observed.listed.iter().filter_map(stays).collect();
         if stay.is_empty() {
             return;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::assess::{AreaRef, VgRef, assess};
 use super::error::{CommitError, Committed, NotCommitted, Resolution, ResolveError};
 use super::read::{Content, MdaRead, read_area};
-use super::summary::{TextCopy, TextPool};
+use super::summary::{Summary, TextCopy, TextPool};
 use super::vg::VgStore;
 use crate::format::mda::header::MdaHeader;
 use crate::format::placement::plan::{CopyPlan, DiskWrite, plan_copy};
@@ -67,7 +67,7 @@ impl VgStore {
         self.reload()?;
         let found = Arc::clone(&self.state.newest.text);
         if found != attempted && found != before {
-            return Err(ResolveError::Neither { found: self.summary().seqno });
+            return Err(self.neither());
         }
         let is_new = found == attempted;
         let mut headers = Vec::new();
@@ -87,7 +87,7 @@ impl VgStore {
         if written.is_empty() || (!is_new && !failed.is_empty()) {
             return Err(match failed.into_iter().next() {
                 Some((device, source)) => ResolveError::Write { device, source },
-                None => ResolveError::Neither { found: self.summary().seqno },
+                None => self.neither(),
             });
         }
         self.in_doubt = None;
@@ -98,13 +98,19 @@ impl VgStore {
         })
     }
 
+    fn neither(&self) -> ResolveError {
+        let Summary { name, seqno, .. } = self.summary();
+        ResolveError::Neither { vg: name.clone(), found: *seqno }
+    }
+
     /// Checks that the group may be changed and that `text` is its next state.
     fn next_text(&self, text: &[u8]) -> Result<TextCopy, NotCommitted> {
         if self.in_doubt.is_some() {
-            return Err(NotCommitted::InDoubt);
+            return Err(NotCommitted::InDoubt(self.summary().name.clone()));
         }
         if let Some(issue) = self.issues().iter().find(|issue| issue.forbids_commit()) {
-            return Err(NotCommitted::Forbidden(issue.clone()));
+            let vg = self.summary().name.clone();
+            return Err(NotCommitted::Forbidden { vg, issue: Box::new(issue.clone()) });
         }
         let mut bytes = text.to_vec();
         if bytes.last() != Some(&0) {
@@ -137,7 +143,8 @@ impl VgStore {
                 .map_err(|source| NotCommitted::Room { device: device.name(), source })?;
             plans.push((area, plan));
         }
-        if plans.is_empty() { Err(NotCommitted::NoArea) } else { Ok(plans) }
+        let none = || NotCommitted::NoArea(self.summary().name.clone());
+        if plans.is_empty() { Err(none()) } else { Ok(plans) }
     }
 
     fn check_unchanged(&self) -> Result<(), NotCommitted> {

@@ -57,14 +57,20 @@ pub struct Committed {
 #[derive(Clone, Debug, Error)]
 pub enum NotCommitted {
     /// The state of the copies forbids it.
-    #[error("the volume group cannot be changed now")]
-    Forbidden(#[source] StoreIssue),
+    #[error("volume group {vg} cannot be changed now")]
+    Forbidden {
+        /// The volume group.
+        vg: VgName,
+        /// Why.
+        #[source]
+        issue: Box<StoreIssue>,
+    },
     /// What became of an earlier commit is not known.
-    #[error("it is not known what became of the last commit; read the volume group again")]
-    InDoubt,
+    #[error("it is not known what became of the last commit to volume group {0}; read it again")]
+    InDoubt(VgName),
     /// No metadata area is in use.
-    #[error("the volume group has no metadata area in use on the devices given")]
-    NoArea,
+    #[error("volume group {0} has no metadata area in use on the devices given")]
+    NoArea(VgName),
     /// The text is not the next one of this volume group.
     #[error("the new text is not the next one of volume group {vg} (number {seqno}): {why}")]
     WrongText {
@@ -139,9 +145,11 @@ pub enum ResolveError {
     Read(#[from] StoreError),
     /// What is read is neither the old nor the new text.
     #[error(
-        "the volume group has text {found}, which is neither the one before the commit nor the one after"
+        "volume group {vg} has text {found}, which is neither the one before the commit nor the one after"
     )]
     Neither {
+        /// The volume group.
+        vg: VgName,
         /// The number of the text that was read.
         found: Seqno,
     },

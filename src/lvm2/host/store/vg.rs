@@ -113,7 +113,7 @@ impl VgStore {
                 .map_err(|source| NotCommitted::Room { device: device.name(), source })?;
             smallest = Some(smallest.map_or(ring.limit(), |limit| limit.min(ring.limit())));
         }
-        let limit = smallest.ok_or(NotCommitted::NoArea)?;
+        let limit = smallest.ok_or_else(|| NotCommitted::NoArea(self.summary().name.clone()))?;
         Ok(Room { limit, percent_used: percent_used(length, limit) })
     }
 

@@ -122,7 +122,7 @@ fn a_group_whose_areas_are_all_elsewhere_is_refused() {
     let missing = super::rig::uuid(1);
     assert!(matches!(store.issues(), [StoreIssue::MissingPv { pv_id, .. }] if *pv_id == missing));
     let why = refusal(store.commit(&rig.text(2, 0)));
-    assert!(matches!(why, NotCommitted::Forbidden(_)), "{why:?}");
+    assert!(matches!(why, NotCommitted::Forbidden { .. }), "{why:?}");
 }
 
 proptest! {
