@@ -1,6 +1,7 @@
 //! Discovery with CHAP.
 
-use iscsi::host::discover::Kind;
+use iscsi::host::discover::{Asker, Kind, discover};
+use iscsi::host::limit::Limit;
 use iscsi::protocol::chap::Algorithm;
 
 use crate::peer::{Act, Peer};
@@ -26,6 +27,16 @@ fn every_algorithm_works_one_way_and_both_ways() {
             let chap = chap(SECRET, is_mutual.then_some(OTHER), &ALL);
             assert_eq!(names(&ask(&peer.portal(), Some(chap), PLENTY).unwrap()), [NAME], "{algorithm}");
         }
+    }
+}
+
+#[test]
+fn a_target_need_not_end_the_stage_with_its_proof() {
+    for is_mutual in [false, true] {
+        let target = Target { stays_after_proof: true, ..target(is_mutual, Algorithm::Md5) };
+        let peer = Peer::sound(target);
+        let chap = chap(SECRET, is_mutual.then_some(OTHER), &[Algorithm::Md5]);
+        assert_eq!(names(&ask(&peer.portal(), Some(chap), PLENTY).unwrap()), [NAME]);
     }
 }
 
@@ -61,6 +72,24 @@ fn a_target_that_cannot_prove_itself_gets_nothing_more() {
         2,
         "nothing was said after the wrong proof"
     );
+}
+
+#[test]
+fn a_target_without_discovery_chap_is_asked_without_where_none_was_meant_for_it() {
+    let may_go = Asker { may_go_without: true, ..asker(Some(chap(SECRET, None, &[Algorithm::Md5]))) };
+    for picks_no_chap in [false, true] {
+        let peer = Peer::sound(Target { picks_no_chap, ..Target::named(&[NAME]) });
+        let answer = discover(&peer.portal(), &may_go, &Limit::new(PLENTY)).unwrap();
+        assert!(names(&answer) == [NAME] && answer.went_without);
+        let meant = Asker { may_go_without: false, ..may_go.clone() };
+        discover(&peer.portal(), &meant, &Limit::new(PLENTY)).unwrap_err();
+    }
+    let peer = Peer::sound(target(false, Algorithm::Md5));
+    let answer = discover(&peer.portal(), &may_go, &Limit::new(PLENTY)).unwrap();
+    assert!(!answer.went_without, "where CHAP is done it is used");
+    let wrong = Asker { chap: Some(chap("a wrong secret", None, &[Algorithm::Md5])), ..may_go };
+    let text = in_full(&discover(&peer.portal(), &wrong, &Limit::new(PLENTY)).unwrap_err());
+    assert!(text.contains("could not authenticate this initiator (status 02/01"), "{text}");
 }
 
 #[test]

@@ -134,6 +134,27 @@ fn secrets_come_from_a_closed_file_and_are_shown_nowhere() {
 }
 
 #[test]
+fn a_chap_file_for_logins_does_not_keep_targets_from_being_listed() {
+    let peer = Peer::sound(Target::named(&["iqn.2025-01.test:a"]));
+    let portal = peer.portal().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chap");
+    let write = |text: String| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        thinvol(&["scan", "iscsi", &portal, "--chap-file", path.to_str().unwrap()])
+    };
+    let for_logins = format!("user = alice\nsecret = {SECRET}\n");
+    let output = write(for_logins.clone());
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("iqn.2025-01.test:a"), "{out}{err}");
+    assert!(err.contains("does no CHAP for discovery"), "{err}");
+    printed(&write(format!("{for_logins}[discovery]\n")));
+    let (code, text) = refused(&write(format!("{for_logins}[discovery]\nuser = b\nsecret = {SECRET}\n")));
+    assert!(code == 1 && text.contains("02/01"), "{code} {text}");
+}
+
+#[test]
 fn names_and_portals_that_cannot_be_are_errors_of_usage() {
     for (arguments, message) in [
         (vec!["scan", "iscsi", ""], "portal '' is not valid: there is no host"),

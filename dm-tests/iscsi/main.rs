@@ -24,7 +24,7 @@ const INITIATOR: &str = "iqn.2025-01.test:initiator";
 
 /// An initiator, with CHAP if there is any.
 fn asker(chap: Option<Chap>) -> Asker {
-    Asker { initiator: INITIATOR.parse().expect("it is a name"), chap }
+    Asker { initiator: INITIATOR.parse().expect("it is a name"), chap, may_go_without: false }
 }
 
 fn ask(portal: &Portal, chap: Option<Chap>, allowed: Duration) -> Result<Discovered, DiscoverError> {

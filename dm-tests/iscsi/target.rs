@@ -17,6 +17,10 @@ pub struct Target {
     pub accounts: Option<(Account, Option<Account>)>,
     /// The algorithm it picks.
     pub algorithm: Algorithm,
+    /// What it says where CHAP is offered and it does none; without it, it refuses the login.
+    pub picks_no_chap: bool,
+    /// Whether it says its proof, and that it is done with the initiator's, without ending the stage.
+    pub stays_after_proof: bool,
     /// Where it sends everybody.
     pub moved_to: Option<String>,
 }
@@ -32,7 +36,15 @@ impl Target {
             text::push(&mut list, "TargetName", name);
             text::push(&mut list, "TargetAddress", "127.0.0.1:3260,1");
         }
-        Self { list, piece: 8192, accounts: None, algorithm: Algorithm::Md5, moved_to: None }
+        Self {
+            list,
+            piece: 8192,
+            accounts: None,
+            algorithm: Algorithm::Md5,
+            picks_no_chap: false,
+            stays_after_proof: false,
+            moved_to: None,
+        }
     }
 }
 
@@ -102,6 +114,9 @@ impl<'a> Session<'a> {
                 (response.status, response.transit) = ((1, 1), None);
                 text::push(&mut text, "TargetAddress", address);
             }
+            None if header.stage == Stage::Security && self.target.picks_no_chap => {
+                text::push(&mut text, "AuthMethod", "None");
+            }
             None if header.stage == Stage::Security => response.status = (2, 1),
             Some(_) if header.stage == Stage::Operational && value("InitiatorName").is_some() => {
                 (response.status, response.transit) = ((2, 1), None);
@@ -131,8 +146,11 @@ impl<'a> Session<'a> {
             text::push(text, "CHAP_A", &algorithm.number().to_string());
             text::push(text, "CHAP_I", &number.to_string());
             text::push(text, "CHAP_C", &hex(&challenge));
-        } else {
+        } else if value("CHAP_R").is_some() {
             let due = hex(&algorithm.response(number, &initiator.secret, &challenge));
+            if self.target.stays_after_proof {
+                response.transit = None;
+            }
             let is_right = value("CHAP_N").as_ref() == Some(&initiator.user) && value("CHAP_R") == Some(due);
             if !is_right {
                 (response.status, response.transit) = ((2, 1), None);

@@ -229,13 +229,16 @@ fn secrets(ctx: &Ctx) -> Result<()> {
     let folder = ctx.dir().join("priv/storage");
     fs::create_dir_all(&folder)?;
     let file = folder.join("san.chap");
-    // The target asks for no CHAP at discovery.
-    fs::write(&file, "user = user1\nsecret = secretsecret1\n[discovery]\n")?;
+    // The target asks for no CHAP at discovery, and the file need not say so.
+    fs::write(&file, "user = user1\nsecret = secretsecret1\n")?;
     ctx.ok(&format!("chmod 644 {}", file.display()))?;
     site.refused("activate san", 1, &["is open to others", "chmod 600"])?;
     ctx.ok(&format!("chmod 600 {}", file.display()))?;
     let said = site.storages.run("activate san")?;
     ensure!(said.status == 0 && !said.stderr.contains("does not list"), "{said:?}");
+    let scan = format!("thinvol scan iscsi {PORTAL} --chap-file {}", file.display());
+    let listed = ctx.sh(&scan)?;
+    ensure!(listed.status == 0 && listed.stdout.contains(IQN), "{listed:?}");
     // The secret is nowhere where others could see it.
     let shown = ctx
         .sh("cat /run/thinvol/iscsi/*.json /proc/[0-9]*/cmdline; cat /sys/class/iscsi_session/*/password")?;

@@ -278,6 +278,7 @@ impl Site<'_> {
         let asker = Asker {
             initiator: self.env.initiator.clone(),
             chap: credentials.and_then(|read| read.discovery.clone()),
+            may_go_without: credentials.is_some_and(|read| read.may_discover_without),
         };
         let limit = Limit::new(LIST_WAIT.min(self.limit.left()));
         let listed = match discover(&storage.portal, &asker, &limit) {

@@ -33,6 +33,9 @@ pub struct Asker {
     pub initiator: IscsiName,
     /// How to authenticate.
     pub chap: Option<Chap>,
+    /// Whether a target that does no authentication for discovery is asked without it: what `chap` holds was given for
+    /// logins.
+    pub may_go_without: bool,
 }
 
 /// What a portal answered.
@@ -42,6 +45,8 @@ pub struct Discovered {
     pub way: Redirections,
     /// The targets it offers.
     pub found: Targets,
+    /// Whether it was asked without the CHAP there is, since it does none for discovery.
+    pub went_without: bool,
 }
 
 /// Why a portal did not answer.
@@ -75,7 +80,29 @@ pub enum DiscoverError {
 ///
 /// # Errors
 /// If it does not answer, or not as it should, within the limit.
+///
+/// # Secrets
+/// What is given up by going on without CHAP is little: the list was never signed, and each login to a target in it
+/// demands what it demands.
 pub fn discover(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discovered, DiscoverError> {
+    let error = match ask(portal, asker, limit) {
+        Err(error) if asker.chap.is_some() && asker.may_go_without && error.may_do_without() => error,
+        other => return other,
+    };
+    tracing::info!(%portal, %error, "asked again without CHAP: the target may do none for discovery");
+    let without = Asker { chap: None, ..asker.clone() };
+    match ask(portal, &without, limit) {
+        Ok(answer) => Ok(Discovered { went_without: true, ..answer }),
+        // It does demand CHAP: the secrets are what is wrong.
+        Err(DiscoverError::Connection(ConnectionError::Login { source, .. })) if source.demands_chap() => {
+            Err(error)
+        }
+        Err(second) => Err(second),
+    }
+}
+
+/// Asks once, as the asker says.
+fn ask(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discovered, DiscoverError> {
     let mut way = Redirections::start(portal.clone());
     let (mut connection, session) = loop {
         let mut connection = Connection::open(way.here(), limit)?;
@@ -90,7 +117,7 @@ pub fn discover(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discove
     let answer = list(&mut connection, &session)?;
     let found = Targets::read(&answer, way.here())
         .map_err(|source| DiscoverError::Text { portal: way.here().clone(), source })?;
-    Ok(Discovered { way, found })
+    Ok(Discovered { way, found, went_without: false })
 }
 
 /// Asks several portals at the same time.

@@ -122,6 +122,8 @@ enum Phase {
     Algorithm { chap: Chap, nonce: Nonce },
     /// Our proof, and our challenge if there is one.
     Proof { chap: Chap, exchange: Exchange },
+    /// That we are ready to leave the security stage, after both proofs.
+    Proven,
     /// The operational keys.
     Operational,
     /// Nothing: the login is over.

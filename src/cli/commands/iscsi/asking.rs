@@ -49,13 +49,14 @@ impl AskOptions {
             })?,
         };
         let Some(path) = &self.chap_file else {
-            return Ok((Asker { initiator: name, chap: None }, Vec::new()));
+            return Ok((Asker { initiator: name, chap: None, may_go_without: false }, Vec::new()));
         };
         let credentials = chap_file::read(path).map_err(|error| CliError {
             hint: error.hint(),
             ..CliError::from_error(Code::Refused, &error)
         })?;
-        Ok((Asker { initiator: name, chap: credentials.discovery }, credentials.warnings))
+        let may_go_without = credentials.may_discover_without;
+        Ok((Asker { initiator: name, chap: credentials.discovery, may_go_without }, credentials.warnings))
     }
 }
 
@@ -93,6 +94,12 @@ pub fn remarks(answer: &Discovered, notes: &mut Vec<String>, warnings: &mut Vec<
     let portals = answer.way.portals();
     notes.extend(portals.windows(2).map(|pair| format!("portal {} redirects to {}", pair[0], pair[1])));
     let here = answer.way.here();
+    if answer.went_without {
+        notes.push(format!(
+            "portal {here} does no CHAP for discovery and was asked without; an empty [discovery] section in the CHAP \
+             file has it asked so at once"
+        ));
+    }
     warnings.extend(
         answer.found.left_out.iter().map(|what| format!("portal {here} lists what cannot be used: {what}")),
     );

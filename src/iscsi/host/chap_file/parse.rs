@@ -13,6 +13,9 @@ pub struct Credentials {
     pub login: Option<Chap>,
     /// At discovery.
     pub discovery: Option<Chap>,
+    /// Whether a target that does no authentication for discovery may be asked without: the file says nothing about
+    /// discovery.
+    pub may_discover_without: bool,
     /// What is allowed and not wise.
     pub warnings: Vec<String>,
 }
@@ -105,6 +108,7 @@ pub fn parse(text: &[u8]) -> Result<Credentials, ParseError> {
         return Err(ParseError::Empty);
     }
     let login = everywhere.chap("")?;
+    let may_discover_without = discovery.is_none();
     let discovery = match discovery {
         None => login.clone(),
         Some(section) => section.chap(" in [discovery]")?,
@@ -120,7 +124,7 @@ pub fn parse(text: &[u8]) -> Result<Credentials, ParseError> {
             warnings.push(warning);
         }
     }
-    Ok(Credentials { login, discovery, warnings })
+    Ok(Credentials { login, discovery, may_discover_without, warnings })
 }
 
 impl Section {

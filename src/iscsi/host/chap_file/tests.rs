@@ -23,6 +23,7 @@ fn both_directions_and_algorithms_are_read() {
     assert_eq!(login.algorithms(), [Algorithm::Sha256, Algorithm::Md5]);
     assert_eq!(read.discovery.unwrap().initiator().user, "alice", "discovery does as logins do");
     assert!(read.warnings.is_empty());
+    assert!(read.may_discover_without, "or without, where the target does none");
 }
 
 #[test]
@@ -31,6 +32,7 @@ fn discovery_can_have_its_own_or_none() {
     assert_eq!(own.discovery.unwrap().initiator().user, "b");
     assert_eq!(own.login.unwrap().algorithms(), [Algorithm::Md5], "MD5 unless said otherwise");
     assert_eq!(own.warnings.len(), 1);
+    assert!(!own.may_discover_without, "what is said of discovery holds");
     let none = parse(b"user = a\nsecret = 0123456789ab\n[discovery]\n").unwrap();
     assert!(none.login.is_some() && none.discovery.is_none());
     let only = parse(b"[discovery]\nuser = a\nsecret = 0123456789ab\n").unwrap();

@@ -37,6 +37,11 @@ impl DiscoverError {
         }
     }
 
+    /// Whether it may be because the target does no authentication.
+    pub(super) fn may_do_without(&self) -> bool {
+        matches!(self, Self::Connection(ConnectionError::Login { source, .. }) if source.may_do_without_chap())
+    }
+
     /// What the user can do about it.
     pub fn hint(&self, initiator: &IscsiName) -> Option<String> {
         match self {

@@ -60,7 +60,7 @@ impl Login {
                     (chap.algorithms().to_vec(), None)
                 }
                 Phase::Proof { chap, exchange } => (chap.algorithms().to_vec(), Some(exchange.algorithm())),
-                Phase::Operational | Phase::Over => {
+                Phase::Proven | Phase::Operational | Phase::Over => {
                     (self.authenticated.into_iter().collect(), self.authenticated)
                 }
             };

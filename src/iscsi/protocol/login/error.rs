@@ -118,6 +118,23 @@ impl LoginError {
         }
     }
 
+    /// Whether a login with CHAP failed so that the target may do none: before it gave a challenge.
+    pub fn may_do_without_chap(&self) -> bool {
+        match self {
+            Self::Chap(ChapError::Method(_)) => true,
+            Self::Refused { status, context } => {
+                let is_authentication = matches!(status, Status { class: 2, detail: 0 | 1 });
+                is_authentication && !context.offered.is_empty() && context.picked.is_none()
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a login without CHAP failed for want of it.
+    pub fn demands_chap(&self) -> bool {
+        matches!(self, Self::Refused { status: Status::AUTHENTICATION_FAILED, context } if context.offered.is_empty())
+    }
+
     /// What the user can do about it. The caller knows names and portals and may say more.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -36,17 +36,28 @@ impl Login {
             }
             Phase::Proof { chap, exchange } => {
                 let demanded: &[&str] = if chap.target().is_some() { &["CHAP_N", "CHAP_R"] } else { &[] };
-                only(pairs, demanded)?;
+                let say = only(pairs, demanded)?;
                 exchange.verify(&chap, pairs)?;
-                if !is_next_stage {
-                    return Err(LoginError::Stage("does not end the security stage after CHAP".into()));
-                }
                 self.authenticated = Some(exchange.algorithm());
                 self.is_mutual = chap.target().is_some();
-                self.start_operational()
+                self.leave_security(is_next_stage, &say)
+            }
+            Phase::Proven => {
+                let say = only(pairs, &[])?;
+                self.leave_security(is_next_stage, &say)
             }
             Phase::Operational | Phase::Over => Err(LoginError::Over),
         }
+    }
+
+    /// After the proofs. A target need not end the stage with its own: then it is asked to, with an empty request
+    /// that says again that we are ready. Source: RFC 7143 sections 6.3 (the T bit) and 12.1.3.
+    fn leave_security(&mut self, is_next_stage: bool, say: &[(&str, String)]) -> Result<Step, LoginError> {
+        if is_next_stage {
+            return self.start_operational();
+        }
+        self.phase = Phase::Proven;
+        Ok(Step::Send(self.talk.say(Stage::Security, Some(Stage::Operational), say)?))
     }
 }
 

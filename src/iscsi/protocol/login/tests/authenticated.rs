@@ -87,12 +87,55 @@ fn a_target_that_does_not_prove_itself_is_refused() {
     assert_eq!(after_proof(true, &twice), chap(ChapError::Unexpected("CHAP_N".into())));
 }
 
-#[test]
-fn a_security_stage_that_does_not_end_is_refused() {
-    let (mut login, proof) = proof_sent(with_chap(false));
-    let mut response = reply(&proof, 3);
+/// The answer of a target that does not end the stage, to the request and its number.
+fn staying(request: &Pdu, stat_sn: u32) -> LoginResponse {
+    let mut response = reply(request, stat_sn);
     response.transit = None;
-    assert!(matches!(login.answer(&response.encode(Vec::new())), Err(LoginError::Stage(_))));
+    response
+}
+
+#[test]
+fn a_target_that_proves_itself_without_ending_the_stage_is_asked_to() {
+    for is_mutual in [false, true] {
+        let (mut login, proof) = proof_sent(with_chap(is_mutual));
+        let theirs = if is_mutual { target_proof("another secret") } else { String::new() };
+        let text = format!("{theirs} X-org.test.a=1");
+        let fourth = next(login.answer(&staying(&proof, 3).encode(pairs(text.trim()))).unwrap());
+        let header = LoginRequest::decode(&fourth).unwrap();
+        assert_eq!((header.stage, header.transit), (Stage::Security, Some(Stage::Operational)));
+        assert_eq!(sent(&fourth), ["X-org.test.a=NotUnderstood"]);
+        let fifth = next(login.answer(&staying(&fourth, 4).encode(Vec::new())).unwrap());
+        assert!(fifth.data.is_empty(), "nothing is left to be said");
+        let sixth = next(login.answer(&reply(&fifth, 5).encode(Vec::new())).unwrap());
+        assert_eq!(LoginRequest::decode(&sixth).unwrap().stage, Stage::Operational);
+        let session = done(login.answer(&reply(&sixth, 6).encode(Vec::new())).unwrap());
+        assert_eq!((session.authenticated, session.is_mutual), (Some(Algorithm::Md5), is_mutual));
+    }
+}
+
+#[test]
+fn a_proof_that_is_due_does_not_come_later() {
+    let (mut login, proof) = proof_sent(with_chap(true));
+    let error = login.answer(&staying(&proof, 3).encode(Vec::new())).unwrap_err();
+    assert_eq!(error, LoginError::Chap(ChapError::Missing("CHAP_N")));
+    let (mut login, proof) = proof_sent(with_chap(false));
+    let fourth = next(login.answer(&staying(&proof, 3).encode(Vec::new())).unwrap());
+    let error = login.answer(&staying(&fourth, 4).encode(pairs("CHAP_A=5"))).unwrap_err();
+    assert_eq!(error, LoginError::Chap(ChapError::Unexpected("CHAP_A".into())));
+}
+
+#[test]
+fn a_security_stage_that_does_not_end_is_left() {
+    let (mut login, mut request) = proof_sent(with_chap(false));
+    let error =
+        (3..).find_map(|stat_sn| match login.answer(&staying(&request, stat_sn).encode(Vec::new())) {
+            Ok(step) => {
+                request = next(step);
+                None
+            }
+            Err(error) => Some(error),
+        });
+    assert_eq!(error, Some(LoginError::TooManyRequests(64)));
 }
 
 #[test]
