@@ -15,6 +15,7 @@ pub const CASES: &[Case] = &[
     Case { name: "iscsi_storage::a_pool_on_a_lun", tier: Tier::Full, limit_s: 300, run: pool_on_a_lun },
     Case { name: "iscsi_storage::switches", tier: Tier::Full, limit_s: 240, run: switches },
     Case { name: "iscsi_storage::secrets", tier: Tier::Full, limit_s: 240, run: secrets },
+    Case { name: "iscsi_storage::a_silent_path", tier: Tier::Full, limit_s: 240, run: silent_path },
 ];
 
 /// The second portal of a target.
@@ -247,5 +248,49 @@ fn secrets(ctx: &Ctx) -> Result<()> {
     nothing_left()?;
     fs::write(&file, "user = user1\nsecret = secretsecret2\n[discovery]\n")?;
     site.refused("activate san", 1, &["02/01"])?;
+    nothing_left()
+}
+
+/// An address that is there while the target takes it, and where nothing answers afterwards.
+struct Silent<'a>(&'a Ctx);
+
+impl Silent<'_> {
+    const PORTAL: &'static str = "192.0.2.1:3260";
+
+    fn be_silent(&self) -> Result<()> {
+        let (add, device) = ("ip address add 192.0.2.2/24 dev silent", "silent");
+        self.0.ok(&format!(
+            "modprobe dummy && ip address del 192.0.2.1/32 dev lo && ip link add {device} type dummy && {add} && ip link \
+             set {device} up"
+        ))?;
+        Ok(())
+    }
+}
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.sh("ip link del silent; ip address del 192.0.2.1/32 dev lo");
+    }
+}
+
+/// A path whose portal says nothing takes a few seconds, and not all the time there is.
+fn silent_path(ctx: &Ctx) -> Result<()> {
+    let silent = Silent(ctx);
+    ctx.ok("ip address add 192.0.2.1/32 dev lo")?;
+    let target = ctx.target(IQN, &[PORTAL, Silent::PORTAL])?;
+    let store = ctx.backstore("a", 16 << 20, 0x77)?;
+    target.add_lun(0, &store)?;
+    silent.be_silent()?;
+    let site = Site::new(ctx)?;
+    for _ in 0..2 {
+        let line = site.storages.line("activate san --lock-timeout 3600");
+        let ran = ctx.sh(&format!("timeout 120 thinvol {line}"))?;
+        ensure!(ran.status == 0 && ran.stdout.contains("1 of 2 paths up, 1 LUN"), "{ran:?}");
+        let warned = format!("no path by {}", Silent::PORTAL);
+        ensure!(ran.stderr.contains(&warned) && ran.stderr.contains("the time limit of"), "{ran:?}");
+    }
+    let lun = format!("san:0.0.0.scsi-3{}", store.wwid.trim_start_matches("naa."));
+    verified_io(ctx, &site.device(&lun)?)?;
+    site.storages.ok("deactivate san")?;
     nothing_left()
 }

@@ -16,13 +16,13 @@ use crate::output::Answer;
 use config::lun::LunVolname;
 use iscsi::host::chap_file::Credentials;
 use iscsi::host::discover::{Asker, discover};
-use iscsi::host::limit::Limit;
+use iscsi::host::limit::{Limit, Limits};
 use iscsi::protocol::portal::Portal;
 use iscsi::protocol::settings::Settings;
 use iscsi::session::attach::{LunWish, Ready};
 use iscsi::session::claims::Claims;
 use iscsi::session::env::Env;
-use iscsi::session::parallel::in_parallel;
+use iscsi::session::parallel::{OneServes, in_parallel};
 use iscsi::session::sweep::sweep;
 use iscsi::session::wish::Wish;
 use iscsi::storage::paths::TargetPath;
@@ -31,6 +31,13 @@ use sys::signals::SignalsHeldOff;
 /// How long the portal of a storage may take to list the target's portals; without the list, those that are known from
 /// before have to do.
 const LIST_WAIT: Duration = Duration::from_secs(10);
+
+/// The same where portals are known from before. A lost SYN is sent again after one second.
+const NEW_LIST_WAIT: Duration = Duration::from_secs(3);
+
+/// How long the sessions of other paths may take once one path serves: a portal that says nothing must not make each
+/// activation last as long as all of it may take. Three SYNs are sent in that time.
+const OTHER_PATHS_WAIT: Duration = Duration::from_secs(5);
 
 /// The answer, in the form of all changing verbs.
 #[derive(Debug, Serialize)]
@@ -280,7 +287,8 @@ impl Site<'_> {
             chap: credentials.and_then(|read| read.discovery.clone()),
             may_go_without: credentials.is_some_and(|read| read.may_discover_without),
         };
-        let limit = Limit::new(LIST_WAIT.min(self.limit.left()));
+        let known = self.env.registry.portals(&storage.target);
+        let limit = self.limit.part(if known.is_empty() { LIST_WAIT } else { NEW_LIST_WAIT });
         let listed = match discover(&storage.portal, &asker, &limit) {
             Ok(answer) => {
                 let mine = answer.found.targets.into_iter().filter(|target| target.name == storage.target);
@@ -294,7 +302,7 @@ impl Site<'_> {
                     storage.id,
                     error.one_line()
                 ));
-                self.env.registry.portals(&storage.target)
+                known
             }
         };
         let mut portals: Vec<Portal> = Vec::new();
@@ -311,9 +319,15 @@ impl Site<'_> {
 
     fn log_in(&self, wishes: &[Wish]) -> Result<Vec<Result<Ready, CliError>>, CliError> {
         let held_off = hold_off()?;
+        let sessions = OneServes::new(&self.limit, OTHER_PATHS_WAIT);
         Ok(in_parallel(
             wishes,
-            |wish| log_in_by(Via::Auto, &self.env, wish, &LunWish::ALL, &self.limit).map(|(ready, _)| ready),
+            |wish| {
+                let limits = Limits { session: sessions.limit(), whole: self.limit.clone() };
+                let (ready, _) = log_in_by(Via::Auto, &self.env, wish, &LunWish::ALL, &limits)?;
+                sessions.one_is_done();
+                Ok(ready)
+            },
             || {
                 if held_off.pending().is_some() {
                     self.limit.call_off();

@@ -12,6 +12,7 @@ use crate::protocol::login::{LoggedIn, Login, LoginError, Redirect, Settings, St
 use crate::protocol::pdu::{DEFAULT_DATA_MAX, FrameError, Framer, Pdu};
 use crate::protocol::portal::Portal;
 
+mod dial;
 mod resolve;
 
 /// How often it is looked whether the work is still wanted.
@@ -121,7 +122,7 @@ impl Connection {
             limit.check().map_err(given_up)?;
             let candidates = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             let share = (limit.left() / candidates).max(Duration::from_millis(1));
-            match TcpStream::connect_timeout(peer, share) {
+            match dial::dial(*peer, &limit.part(share)) {
                 Ok(stream) => {
                     Self::prepare(&stream).map_err(unreachable)?;
                     let framer = Framer::new(DEFAULT_DATA_MAX);

@@ -1,7 +1,7 @@
 //! How long work may take, and whether it is still wanted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -26,22 +26,41 @@ pub struct Limit {
     started: Instant,
     allowed: Duration,
     called_off: Arc<AtomicBool>,
+    /// When it ends, if that is sooner than it was thought.
+    shortened: Arc<OnceLock<Instant>>,
 }
 
 impl Limit {
     /// No longer than this from now.
     pub fn new(allowed: Duration) -> Self {
-        Self { started: Instant::now(), allowed, called_off: Arc::default() }
+        Self { started: Instant::now(), allowed, called_off: Arc::default(), shortened: Arc::default() }
+    }
+
+    /// What is allowed, from the start.
+    fn allowed(&self) -> Duration {
+        let shortened = self.shortened.get().map(|end| end.saturating_duration_since(self.started));
+        shortened.map_or(self.allowed, |shortened| shortened.min(self.allowed))
     }
 
     /// The instant at which the time is over.
     pub fn deadline(&self) -> Instant {
-        self.started + self.allowed
+        self.started + self.allowed()
     }
 
     /// The time that is left.
     pub fn left(&self) -> Duration {
-        self.allowed.saturating_sub(self.started.elapsed())
+        self.allowed().saturating_sub(self.started.elapsed())
+    }
+
+    /// The same limit, called off with this one, which can end sooner by itself.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { shortened: Arc::default(), allowed: self.allowed(), ..self.clone() }
+    }
+
+    /// Has it end after this time, in all clones and parts, unless it ends sooner anyway. What was said first holds.
+    pub fn end_in(&self, time: Duration) {
+        self.shortened.get_or_init(|| Instant::now() + time);
     }
 
     /// Calls the work off, in all clones.
@@ -58,7 +77,7 @@ impl Limit {
             return Err(GivenUp::Interrupted);
         }
         if self.left().is_zero() {
-            return Err(GivenUp::TimedOut { allowed: self.allowed });
+            return Err(GivenUp::TimedOut { allowed: self.allowed() });
         }
         Ok(())
     }
@@ -66,7 +85,11 @@ impl Limit {
     /// A limit for a part of the work: no longer than this from now, and no longer than the whole; called off with it.
     #[must_use]
     pub fn part(&self, allowed: Duration) -> Self {
-        Self { called_off: Arc::clone(&self.called_off), ..Self::new(allowed.min(self.left())) }
+        Self {
+            called_off: Arc::clone(&self.called_off),
+            shortened: Arc::clone(&self.shortened),
+            ..Self::new(allowed.min(self.left()))
+        }
     }
 
     /// Sleeps for a while, however long, within the limit.
@@ -93,9 +116,41 @@ impl Limit {
     }
 }
 
+/// How long a login may take. The making of its session may have less time than its LUNs: udev's work on disks takes as
+/// long as it takes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Finding, recovering or making the session.
+    pub session: Limit,
+    /// All of it.
+    pub whole: Limit,
+}
+
+impl From<&Limit> for Limits {
+    fn from(limit: &Limit) -> Self {
+        Self { session: limit.clone(), whole: limit.clone() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_apart_ends_sooner_by_itself() {
+        let whole = Limit::new(Duration::from_secs(3600));
+        let (one, other) = (whole.apart(), whole.apart());
+        let part = one.part(Duration::from_secs(60));
+        one.end_in(Duration::ZERO);
+        one.end_in(Duration::from_secs(3600));
+        assert!(matches!(part.check(), Err(GivenUp::TimedOut { .. })) && one.left().is_zero());
+        assert!(whole.check().is_ok() && other.check().is_ok() && other.deadline() <= whole.deadline());
+        whole.call_off();
+        assert_eq!(other.check(), Err(GivenUp::Interrupted));
+        let late = Limit::new(Duration::from_secs(1));
+        late.end_in(Duration::from_secs(3600));
+        assert!(late.left() <= Duration::from_secs(1), "nothing is made longer");
+    }
 
     #[test]
     fn the_limit_is_shared() {

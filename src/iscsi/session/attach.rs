@@ -10,7 +10,7 @@ use super::establish::{Established, How, establish, list};
 use super::luns::{Attached, Wanted, attach, delete_unused};
 use super::settle::{Diskless, WhyDiskless};
 use super::wish::Wish;
-use crate::host::limit::{GivenUp, Limit};
+use crate::host::limit::{GivenUp, Limit, Limits};
 use crate::host::registry::Record;
 use crate::host::sysfs::{self, Lun, Session};
 use crate::protocol::wwid::Wwid;
@@ -88,14 +88,14 @@ const UNDO_WAIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Says what is in the way.
-pub fn log_in(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Result<Ready, SessionError> {
-    let _luns = env.registry.lock(&wish.luns_lock_name(), limit)?;
+pub fn log_in(env: &Env<'_>, wish: &Wish, luns: &LunWish, limits: &Limits) -> Result<Ready, SessionError> {
+    let _luns = env.registry.lock(&wish.luns_lock_name(), &limits.session)?;
     let there = {
         // Not longer than the session is made: when its connection is lost later, it must be possible to replace it.
-        let _session = env.registry.lock(&wish.lock_name(), limit)?;
-        establish(env, wish, limit)?
+        let _session = env.registry.lock(&wish.lock_name(), &limits.session)?;
+        establish(env, wish, &limits.session)?
     };
-    let error = match attach_wanted(env, &there, luns, limit) {
+    let error = match attach_wanted(env, &there, luns, &limits.whole) {
         Ok(attached) => return Ok(Ready::new(there, attached, Vec::new())),
         Err(Setback::Serve(attached, missing)) => return Ok(Ready::new(there, attached, missing)),
         Err(Setback::Undo(error)) if there.how != How::LoggedIn => return Err(error),

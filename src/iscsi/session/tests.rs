@@ -20,7 +20,7 @@ use super::sweep::sweep;
 use super::usage::Claim;
 use super::wish::Wish;
 use crate::host::connection::{Connection, ConnectionError, Ended};
-use crate::host::limit::Limit;
+use crate::host::limit::{Limit, Limits};
 use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Phase, Record, Registry};
 use crate::host::sysfs::{self, Disk, State};
@@ -118,7 +118,8 @@ impl Machine {
 
     fn log_in(&self) -> Result<How, SessionError> {
         let luns = LunWish { wanted: None, wwid: None };
-        log_in(&self.env(), &wish(), &luns, &Limit::new(Duration::from_secs(60))).map(|ready| ready.how)
+        log_in(&self.env(), &wish(), &luns, &Limits::from(&Limit::new(Duration::from_secs(60))))
+            .map(|ready| ready.how)
     }
 
     fn record(&self) -> Record {

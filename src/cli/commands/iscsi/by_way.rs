@@ -6,7 +6,7 @@ use super::env::Via;
 use crate::errors::{CliError, Code};
 use iscsi::host::coexist::Way;
 use iscsi::host::iscsiadm;
-use iscsi::host::limit::Limit;
+use iscsi::host::limit::{Limit, Limits};
 use iscsi::host::netlink::control::ControlError;
 use iscsi::host::sysfs::{self, Session};
 use iscsi::session::attach::{Adopted, LunWish, Ready, adopt, log_in};
@@ -29,10 +29,10 @@ pub fn log_in_by(
     env: &Env<'_>,
     wish: &Wish,
     luns: &LunWish,
-    limit: &Limit,
+    limits: &Limits,
 ) -> Result<(Ready, Way), CliError> {
     if via != Via::Iscsiadm {
-        match log_in(env, wish, luns, limit) {
+        match log_in(env, wish, luns, limits) {
             Err(SessionError::Control(ControlError::CreatorBusy { .. })) if via == Via::Auto => {}
             result => return Ok((result?, Way::Native)),
         }
@@ -47,9 +47,9 @@ pub fn log_in_by(
     let is_there = list(env)?.iter().any(|session| wish.is_met_by(session));
     if !is_there {
         let scan_all = luns.scans_all();
-        iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, limit)?;
+        iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, &limits.session)?;
     }
-    match adopt(env, wish, luns, limit)? {
+    match adopt(env, wish, luns, &limits.whole)? {
         Adopted::Ready(ready) if is_there => Ok((Ready { how: How::AlreadyThere, ..*ready }, Way::Iscsiadm)),
         Adopted::Ready(ready) => Ok((*ready, Way::Iscsiadm)),
         Adopted::Unfit { error, .. } if is_there => Err(error.into()),

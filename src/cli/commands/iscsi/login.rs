@@ -17,6 +17,7 @@ use crate::help::{iscsi_session, lun_changes, missing_of_session};
 use crate::output::Answer;
 use iscsi::host::chap_file;
 use iscsi::host::coexist::{Way, iscsid, why_native};
+use iscsi::host::limit::Limits;
 use iscsi::protocol::name::IscsiName;
 use iscsi::protocol::settings::Settings;
 use iscsi::protocol::wwid::Wwid;
@@ -183,7 +184,7 @@ impl LoginArgs {
         })?;
         let results = in_parallel(
             &wishes,
-            |wish| log_in_by(self.via, &env, wish, &luns, &limit),
+            |wish| log_in_by(self.via, &env, wish, &luns, &Limits::from(&limit)),
             || {
                 if held_off.pending().is_some() {
                     limit.call_off();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::kernel::{FakeLun, Fault};
 use super::{Machine, dies, wish};
-use crate::host::limit::Limit;
+use crate::host::limit::{Limit, Limits};
 use crate::host::registry::Phase;
 use crate::host::sysfs;
 use crate::protocol::interface::message::SessionId;
@@ -28,7 +28,7 @@ impl Machine {
     }
 
     fn log_in_with(&self, wanted: Option<Wanted>, allowed: Duration) -> Result<Ready, SessionError> {
-        log_in(&self.env(), &wish(), &LunWish { wanted, wwid: None }, &Limit::new(allowed))
+        log_in(&self.env(), &wish(), &LunWish { wanted, wwid: None }, &Limits::from(&Limit::new(allowed)))
     }
 
     /// udev keeps records, and has one of these disks, by the numbers of their LUNs.
@@ -98,7 +98,7 @@ fn a_login_that_is_interrupted_is_undone_unless_a_disk_is_in_use() {
                 limit.call_off();
             });
             let luns = LunWish { wanted: Some(Wanted::All), wwid: None };
-            let outcome = log_in(&machine.env(), &wish(), &luns, &limit);
+            let outcome = log_in(&machine.env(), &wish(), &luns, &Limits::from(&limit));
             match (used, outcome) {
                 (true, Ok(ready)) => assert!(ready.missing[0].to_string().contains("interrupted")),
                 (false, Err(error)) => {
