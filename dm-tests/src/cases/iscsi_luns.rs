@@ -18,6 +18,7 @@ pub const CASES: &[Case] = &[
         limit_s: 300,
         run: reused,
     },
+    Case { name: "iscsi_luns::a_record_of_the_old_disk", tier: Tier::Full, limit_s: 240, run: record },
     Case { name: "iscsi_luns::only_what_was_asked_for", tier: Tier::Full, limit_s: 240, run: only },
 ];
 
@@ -103,6 +104,33 @@ fn reused(ctx: &Ctx) -> Result<()> {
     let answer = ctx.iscsi_login(&format!("{login} --wwid {}", new.wwid))?;
     ensure!(text(&answer, "/sessions/0/luns/0/wwid")? == new.wwid, "{answer}");
     verified_io(ctx, text(&answer, "/sessions/0/luns/0/device")?)?;
+    ctx.iscsi_logout()?;
+    nothing_left()
+}
+
+/// The new disk has the device number of the old one, and udev has not come to it: what udev says of the old disk is
+/// not taken for the new one's.
+fn record(ctx: &Ctx) -> Result<()> {
+    let (old, new) = (ctx.backstore("old", 16 << 20, 0xd3)?, ctx.backstore("new", 16 << 20, 0xd4)?);
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &ctx.backstore("other", 16 << 20, 0xd5)?)?;
+    target.add_lun(1, &old)?;
+    let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
+    let before = text(&answer, "/sessions/0/luns/1/device")?.to_owned();
+    ctx.ok("udevadm control --stop-exec-queue")?;
+    target.remove_lun(1)?;
+    target.add_lun(1, &new)?;
+    let early = ctx.thinvol("iscsi rescan --json --timeout 15");
+    ctx.ok("udevadm control --start-exec-queue")?;
+    let early = early?;
+    ensure!(early.status == 5 && early.stderr.contains("udev's work on"), "{early:?}");
+    ensure!(!early.stdout.contains(old.wwid.trim_start_matches("naa.")), "the old disk's names: {early:?}");
+    ctx.ok("udevadm settle")?;
+    ctx.iscsi_rescan()?;
+    let shown: Value = serde_json::from_str(&ctx.thinvol_ok("iscsi sessions --json")?)?;
+    let lun = &shown["sessions"][0]["luns"][1];
+    ensure!(lun["device"] == before.as_str(), "the number was not used again: {shown}");
+    ensure!(lun.to_string().contains(new.wwid.trim_start_matches("naa.")), "{shown}");
     ctx.iscsi_logout()?;
     nothing_left()
 }

@@ -258,11 +258,15 @@ impl Silent<'_> {
     const PORTAL: &'static str = "192.0.2.1:3260";
 
     fn be_silent(&self) -> Result<()> {
-        let (add, device) = ("ip address add 192.0.2.2/24 dev silent", "silent");
-        self.0.ok(&format!(
-            "modprobe dummy && ip address del 192.0.2.1/32 dev lo && ip link add {device} type dummy && {add} && ip link \
-             set {device} up"
-        ))?;
+        for line in [
+            "modprobe dummy",
+            "ip address del 192.0.2.1/32 dev lo",
+            "ip link add silent type dummy",
+            "ip address add 192.0.2.2/24 dev silent",
+            "ip link set silent up",
+        ] {
+            self.0.ok(line)?;
+        }
         Ok(())
     }
 }

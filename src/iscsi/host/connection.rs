@@ -11,6 +11,7 @@ use crate::protocol::chap::Nonce;
 use crate::protocol::login::{LoggedIn, Login, LoginError, Redirect, Settings, Step};
 use crate::protocol::pdu::{DEFAULT_DATA_MAX, FrameError, Framer, Pdu};
 use crate::protocol::portal::Portal;
+use crate::protocol::status::Status;
 
 mod dial;
 mod resolve;
@@ -82,6 +83,14 @@ pub enum ConnectionError {
         /// Why.
         source: Box<LoginError>,
     },
+}
+
+impl ConnectionError {
+    /// Whether the target says that the fault is its own: the same login may work soon.
+    pub fn may_pass_soon(&self) -> bool {
+        matches!(self, Self::Login { source, .. }
+            if matches!(**source, LoginError::Refused { status: Status { class: 3, .. }, .. }))
+    }
 }
 
 /// How a login that did not fail ended.

@@ -19,7 +19,7 @@ mod talk;
 #[cfg(test)]
 mod tests;
 
-pub use error::LoginError;
+pub use error::{Context, LoginError};
 pub use redirect::{MAX_REDIRECTIONS, RedirectError, Redirections};
 
 use talk::Talk;

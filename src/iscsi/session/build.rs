@@ -101,6 +101,10 @@ fn create(
 const RETRIES: u32 = 5;
 const RETRY_WAIT: Duration = Duration::from_millis(200);
 
+/// The first wait where the target says that the fault is its own and may pass (status class 3); each further one is
+/// twice as long, so that it has six seconds. Source: RFC 7143 section 11.13.5 (class 3 may be retried).
+const UNAVAILABLE_WAIT: Duration = Duration::from_millis(200);
+
 /// Logs in over the socket, following the target where it has moved.
 fn log_in(
     env: &Env<'_>,
@@ -111,14 +115,26 @@ fn log_in(
 ) -> Result<(LoggedIn, TcpStream), SessionError> {
     let mut redirections = Redirections::start(wish.portal.clone());
     let mut retries = RETRIES;
+    let given_up = |why| SessionError::GivenUp { what: "the login".into(), why };
     loop {
         let numbering = Numbering::Ours { itt: LOGIN_TAG, cmd_sn: FIRST_CMD_SN };
         let settings = wish.login(&env.initiator, Isid::of_kernel_session(sid.0), numbering, 0);
         let ended = match env.wire.log_in(&mut line, settings) {
             Err(ConnectionError::Closed { .. } | ConnectionError::Lost { .. }) if retries > 0 => {
                 retries -= 1;
-                let given_up = |why| SessionError::GivenUp { what: "the login".into(), why };
                 limit.nap(RETRY_WAIT).map_err(given_up)?;
+                line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+                continue;
+            }
+            Err(error) if error.may_pass_soon() && retries > 0 => {
+                let wait = UNAVAILABLE_WAIT * 2_u32.pow(RETRIES - retries);
+                retries -= 1;
+                // What the target says is worth more than that there is no time to ask again.
+                if limit.left() <= wait {
+                    return Err(WireError::from(error).into());
+                }
+                tracing::info!(%error, ?wait, "asked again");
+                limit.rest(wait).map_err(given_up)?;
                 line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
                 continue;
             }

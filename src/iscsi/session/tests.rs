@@ -1,6 +1,7 @@
 //! Sessions over doubles of the kernel and the network: every request fails once, and every process dies at each.
 
 mod kernel;
+mod unavailable;
 mod used;
 
 use std::net::TcpListener;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::io::roots::{Roots, read_small};
+use crate::io::roots::{Roots, read_attribute, read_small};
 use base::ids::DevNo;
 
 /// What udev knows of a device.
@@ -22,6 +22,13 @@ impl UdevRecord {
     /// A property, such as `ID_FS_TYPE`.
     pub fn property(&self, key: &str) -> Option<&str> {
         self.properties.get(key).map(String::as_str)
+    }
+
+    /// The sequence number of the disk it is of; `None` where udev does not note it (systemd before 252), and for what
+    /// is no whole disk. Source: systemd `rules.d/60-persistent-storage.rules` (`by-diskseq`).
+    fn disk_sequence(&self) -> Option<u64> {
+        let number = |link: &PathBuf| link.strip_prefix("disk/by-diskseq").ok()?.to_str()?.parse().ok();
+        self.links.iter().find_map(number)
     }
 
     /// Reads a record. Lines: `S:<link>`, `E:<key>=<value>`, and others that do not matter here.
@@ -50,8 +57,44 @@ impl Roots {
         self.run.join("udev/data").is_dir()
     }
 
-    /// udev's record of a device; `None` if there is none.
+    /// udev's record of a device; `None` if there is none yet. One that is left of another disk, which had the number
+    /// before, is none: udev removes it some time after the disk has gone. The kernel never gives a sequence number
+    /// twice. Source: Linux `block/genhd.c` (`disk->diskseq`), 5.15 and later.
     pub fn udev_record(&self, no: DevNo) -> Option<UdevRecord> {
-        read_small(&self.run.join("udev/data").join(format!("b{no}"))).map(|text| UdevRecord::parse(&text))
+        let text = read_small(&self.run.join("udev/data").join(format!("b{no}")))?;
+        let record = UdevRecord::parse(&text);
+        let now = || read_attribute(&self.sys.join(format!("dev/block/{no}/diskseq")))?.trim().parse().ok();
+        let is_others =
+            record.disk_sequence().is_some_and(|noted| now().is_some_and(|now: u64| now != noted));
+        (!is_others).then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_record_of_the_disk_that_had_the_number_before_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = |name: &str| folder.path().join(name);
+        let roots = Roots { sys: root("sys"), run: root("run"), dev: root("dev"), ..Roots::default() };
+        let no: DevNo = "8:16".parse().unwrap();
+        fs::create_dir_all(root("run/udev/data")).unwrap();
+        fs::create_dir_all(root("sys/dev/block/8:16")).unwrap();
+        let write = |text: &str| fs::write(root("run/udev/data/b8:16"), text).unwrap();
+        let now = |text: &str| fs::write(root("sys/dev/block/8:16/diskseq"), text).unwrap();
+        assert_eq!(roots.udev_record(no), None);
+        write("S:disk/by-id/scsi-3a\nS:disk/by-diskseq/7\n");
+        assert!(roots.udev_record(no).is_some(), "a kernel that numbers no disks");
+        now("7\n");
+        assert_eq!(roots.udev_record(no).unwrap().links.len(), 2);
+        now("17\n");
+        assert_eq!(roots.udev_record(no), None);
+        write("S:disk/by-id/scsi-3a\nS:disk/by-diskseq/7-part1\n");
+        assert!(roots.udev_record(no).is_some(), "of no whole disk");
+        write("S:disk/by-id/scsi-3a\n");
+        assert!(roots.udev_record(no).is_some(), "a udev that notes no number");
     }
 }

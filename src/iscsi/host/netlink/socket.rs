@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, sendto, setsockopt,
-    socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recvfrom, sendto,
+    setsockopt, socket, sockopt,
 };
 
 use super::control::{Control, ControlError, Heard};
@@ -28,6 +28,9 @@ const EVENTS_GROUP: u32 = 1;
 /// Sessions that are made from this address belong to nobody that iscsid knows: it leaves them alone when it starts.
 /// Source: open-iscsi `usr/iscsi_sysfs.c`, `usr/initiator.c` (sessions whose creator is -1 are not synchronised).
 const CREATOR_NOBODY: u32 = u32::MAX;
+
+/// The address of the kernel. Any process with the right to may send to ours.
+const KERNEL: u32 = 0;
 
 /// How long the address of the creator is waited for: each who has it makes one session.
 const CREATOR_WAIT: Duration = Duration::from_secs(10);
@@ -174,8 +177,12 @@ fn receive(socket: &OwnedFd, deadline: Instant) -> Result<Received, ControlError
     let broken = |errno: Errno| ControlError::Broken { doing: "receive", why: errno.to_string() };
     let mut buffer = vec![0; BUFFER];
     loop {
-        match recv(socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-            Ok(length) => match decode(&buffer[..length]) {
+        // The socket does not block.
+        match recvfrom::<NetlinkAddr>(socket.as_raw_fd(), &mut buffer) {
+            Ok((_, sender)) if sender.is_none_or(|sender| sender.pid() != KERNEL) => {
+                tracing::warn!(?sender, "a message that is not the kernel's is left out");
+            }
+            Ok((length, _)) => match decode(&buffer[..length]) {
                 Ok(message) => return Ok(Received::Message(message)),
                 Err(error) => tracing::warn!(%error, "a message is left out"),
             },
@@ -214,4 +221,31 @@ fn transport_handle(path: &Path) -> Result<u64, ControlError> {
         let why = if said.is_empty() { format!("{} is not there", path.display()) } else { said };
         ControlError::NoTransport { why }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A socket of the family that processes may talk over, so that it can be seen without the kernel's part.
+    fn between_processes() -> (OwnedFd, NetlinkAddr) {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let socket =
+            socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkUserSock).unwrap();
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).unwrap();
+        let address = nix::sys::socket::getsockname(socket.as_raw_fd()).unwrap();
+        (socket, address)
+    }
+
+    #[test]
+    fn what_another_process_sends_does_not_count() {
+        let ((ours, address), (theirs, _)) = (between_processes(), between_processes());
+        // The same bytes would be an event from the kernel.
+        let mut bytes = [0; 72];
+        (bytes[0], bytes[16]) = (72, 102);
+        assert!(matches!(decode(&bytes), Ok(Message::Event(_))));
+        sendto(theirs.as_raw_fd(), &bytes, &address, MsgFlags::empty()).unwrap();
+        let received = receive(&ours, Instant::now() + Duration::from_millis(20)).unwrap();
+        assert!(matches!(received, Received::Nothing));
+    }
 }
