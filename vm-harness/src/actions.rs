@@ -56,8 +56,8 @@ pub fn run(action: Action) -> Result<ExitCode> {
             let line = command_line(&workspace, pool, script.as_deref(), &words)?;
             run_script(&workspace, &setup, accel, Script { argv: &["bash", "-c", &line], limit_s: limit })
         }
-        Action::Test { host, jobs, long, filters } => {
-            test(&workspace, jobs, Wish { filters: &filters, long, host })
+        Action::Test { host, jobs, long, turn, filters } => {
+            test(&workspace, jobs, turn, Wish { filters: &filters, long, host })
         }
     }
 }
@@ -71,7 +71,7 @@ fn prepare(workspace: &Workspace, contents: Contents, jobs: usize) -> Result<(Se
     Ok((setup, accel))
 }
 
-fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, wish: Wish<'_>) -> Result<ExitCode> {
+fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, turn: bool, wish: Wish<'_>) -> Result<ExitCode> {
     let started = Instant::now();
     if wish.host {
         on_host::refuse()?;
@@ -88,7 +88,7 @@ fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, wish: Wish<'_>) -> Re
     let mut all_long = Vec::new();
     let cases = cases::list(&setup.payload, wish, |all| {
         all_long = all.to_vec();
-        if wish.filters.is_empty() && !wish.long { record.share(all, &workspace.root) } else { Vec::new() }
+        if turn { record.share(all, &workspace.root) } else { Vec::new() }
     })?;
     let (score, results) = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
     record.keep(&cases, &results)?;
@@ -97,6 +97,8 @@ fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, wish: Wish<'_>) -> Re
     }
     if wish.filters.is_empty() {
         demo_of_what_ships(workspace)?;
+    }
+    if turn || wish.long {
         record.lines(&all_long).iter().for_each(|line| println!("{line}"));
     }
     eprintln!("all of it took {} s", started.elapsed().as_secs());

@@ -31,6 +31,9 @@ pub enum Action {
         /// Also the cases that take minutes each: every crash, random work, contention
         #[arg(long)]
         long: bool,
+        /// Also a share of the long cases: those that have not run here for the longest time, within ten minutes
+        #[arg(long, conflicts_with = "long")]
+        turn: bool,
         /// Only cases whose name contains one of these words, without the checks that need no machine
         filters: Vec<String>,
     },
