@@ -33,6 +33,8 @@ fn long() -> Vec<Case> {
         cases::iscsi_asked::LONG,
         cases::iscsi_outage::LONG,
         cases::iscsi_undone::LONG,
+        cases::iscsi_luns::LONG,
+        cases::iscsi_storage::LONG,
         cases::failing::LONG,
         cases::contention::LONG,
         cases::crashes::LONG,

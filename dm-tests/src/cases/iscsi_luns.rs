@@ -18,9 +18,12 @@ pub const CASES: &[Case] = &[
         limit_s: 300,
         run: reused,
     },
-    Case { name: "iscsi_luns::a_record_of_the_old_disk", tier: Tier::Full, limit_s: 240, run: record },
     Case { name: "iscsi_luns::only_what_was_asked_for", tier: Tier::Full, limit_s: 240, run: only },
 ];
+
+/// Those that run when they are named.
+pub const LONG: &[Case] =
+    &[Case { name: "iscsi_luns::a_record_of_the_old_disk", tier: Tier::Full, limit_s: 240, run: record }];
 
 impl Ctx {
     /// Looks for changes; returns those of the one session there is.

@@ -15,8 +15,11 @@ pub const CASES: &[Case] = &[
     Case { name: "iscsi_storage::a_pool_on_a_lun", tier: Tier::Full, limit_s: 300, run: pool_on_a_lun },
     Case { name: "iscsi_storage::switches", tier: Tier::Full, limit_s: 240, run: switches },
     Case { name: "iscsi_storage::secrets", tier: Tier::Full, limit_s: 240, run: secrets },
-    Case { name: "iscsi_storage::a_silent_path", tier: Tier::Full, limit_s: 240, run: silent_path },
 ];
+
+/// Those that run when they are named.
+pub const LONG: &[Case] =
+    &[Case { name: "iscsi_storage::a_silent_path", tier: Tier::Full, limit_s: 240, run: silent_path }];
 
 /// The second portal of a target.
 const OTHER_PORTAL: &str = "127.0.0.1:3261";
