@@ -16,8 +16,10 @@ use base::units::size::Rounded;
 use config::features::{Feature, State, features};
 use config::schema::{Content, Type};
 use config::storage;
+use dm::name::{DmUuid, Layer};
 use dm::status::{PoolStatus, Usage};
 use lvm2::format::model::{Lv, Vg};
+use lvm2::host::dmeventd::Dmeventd;
 use thin::lineage::{Descent, Lineage, Parent, Relation};
 use thin::view::{PoolView, View, VolumeView};
 
@@ -40,7 +42,7 @@ JSON:
   or
   {\"kind\": \"pool\", \"storage\", \"uuid\", \"active\": boolean, \"size\": number (bytes),
    \"metadata_size\": number (bytes), \"chunk_size\": number (bytes), \"transaction_id\": number,
-   \"volumes\": number, \"virtual_size\": number (bytes),
+   \"volumes\": number, \"virtual_size\": number (bytes), \"monitored\": boolean (by dmeventd) or null,
    \"kernel\": object or text (the pool's status) or null,
    \"configured\": {\"id\", \"content\": [text], \"nodes\": [text] or null, \"formats\": [text],
      \"shared\": boolean, \"bwlimit\": text or null} or null,
@@ -114,6 +116,8 @@ struct PoolFacts {
     transaction_id: u64,
     volumes: usize,
     virtual_size: u64,
+    /// Nobody knows if dmeventd does not answer.
+    monitored: Option<bool>,
     kernel: Option<PoolStatus>,
     configured: Option<Configured>,
 }
@@ -191,6 +195,11 @@ impl SnapshotFacts {
 impl PoolFacts {
     fn lines(&self) -> Vec<(&'static str, String)> {
         let usage = |usage: Usage| format!("{} of {} ({} %)", usage.used, usage.total, usage.percent());
+        let monitored = match self.monitored {
+            Some(true) => "by dmeventd",
+            Some(false) => "no",
+            None => "unknown",
+        };
         let mut lines = vec![
             ("storage", self.storage.clone()),
             ("uuid", self.uuid.clone()),
@@ -200,6 +209,7 @@ impl PoolFacts {
             ("volumes", format!("{}, together {}", self.volumes, exact(self.virtual_size))),
             ("transaction", self.transaction_id.to_string()),
             ("state", if self.active { "active" } else { "inactive" }.to_owned()),
+            ("monitored", monitored.to_owned()),
         ];
         if let Some(PoolStatus::Working(working)) = &self.kernel {
             lines.push(("chunks used", usage(working.data)));
@@ -230,6 +240,7 @@ impl InfoArgs {
         let view = context.reader()?.view(target.vg())?;
         let lineage = Lineage::of(&view.vg);
         let lv = find(&view.vg, &lineage, &target)?;
+        let mut warnings = [context.resolver.warnings(), view.warnings.clone()].concat();
         let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
             let configured = match &target {
                 Target::Storage(Storage { id: Some(id), .. }) => {
@@ -237,7 +248,10 @@ impl InfoArgs {
                 }
                 _ => None,
             };
-            Facts::Pool(pool_facts(&view, lv, pool, configured))
+            let monitored = monitored(&view, pool).map_err(|error| {
+                warnings.push(format!("whether {} is monitored is not known: dmeventd: {error}", self.what));
+            });
+            Facts::Pool(PoolFacts { monitored: monitored.ok(), ..pool_facts(&view, lv, pool, configured) })
         } else if let Some(volume) = view.volumes.iter().find(|volume| volume.name == lv.name) {
             let is_snapshot =
                 matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
@@ -248,7 +262,6 @@ impl InfoArgs {
             return Err(lookup::not_thin(&view.vg.name, &lv.name));
         };
         let notes = pending(&view.vg.name, &view.pending);
-        let warnings = [context.resolver.warnings(), view.warnings.clone()].concat();
         context.print(&Info { facts, notes, warnings })
     }
 }
@@ -327,6 +340,11 @@ fn made_from(vg: &Vg, descent: Descent<'_>) -> String {
     }
 }
 
+/// Whether dmeventd watches a pool's target.
+fn monitored(view: &View, pool: &PoolView) -> io::Result<bool> {
+    Dmeventd::default().watches(&DmUuid::of_lv(&view.vg.id, &pool.uuid, Layer::Tpool))
+}
+
 fn pool_facts(view: &View, lv: &Lv, pool: &PoolView, configured: Option<Configured>) -> PoolFacts {
     PoolFacts {
         storage: format!("{}/{}", view.vg.name, pool.name),
@@ -338,6 +356,7 @@ fn pool_facts(view: &View, lv: &Lv, pool: &PoolView, configured: Option<Configur
         transaction_id: lv.thin_pool().map_or(0, |pool| pool.transaction_id.0),
         volumes: pool.volumes,
         virtual_size: pool.volumes_size.get(),
+        monitored: None,
         kernel: pool.status.clone(),
         configured,
     }

@@ -3,6 +3,7 @@
 pub mod backup;
 pub mod conf;
 pub mod devices;
+pub mod dmeventd;
 pub mod filter;
 #[cfg(any(test, feature = "testing"))]
 pub mod fixture;
