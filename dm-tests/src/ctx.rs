@@ -9,6 +9,7 @@ mod oracle;
 mod pool_metadata;
 pub mod relay;
 mod storages;
+mod terminal;
 mod volume_group;
 
 use std::path::{Path, PathBuf};

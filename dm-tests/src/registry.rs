@@ -42,6 +42,7 @@ fn long() -> Vec<Case> {
         cases::random_scripts::LONG,
         cases::generated::LONG,
         cases::killed_lvm2::LONG,
+        cases::units::LONG,
     ]
     .concat()
 }
@@ -68,6 +69,7 @@ fn always() -> Vec<Case> {
         cases::altered::CASES,
         cases::wiped::CASES,
         cases::told::CASES,
+        cases::asked::CASES,
         cases::batch::CASES,
         cases::lineage::CASES,
         cases::merging::CASES,

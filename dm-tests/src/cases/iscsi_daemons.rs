@@ -58,16 +58,25 @@ pub const LONG: &[Case] = &[
     Case { name: "iscsi_daemons::io_waits_and_then_fails", tier: Tier::Full, limit_s: 300, run: timeout },
 ];
 
+/// How a supervisor is started.
+pub const SUPERVISE: [&str; 4] = ["thinvol", "iscsi", "supervise", "-v"];
+
 /// A supervisor that runs beside the case; it is killed when this is dropped.
 pub struct Supervisor(Child);
 
 impl Supervisor {
     /// Starts it, and waits until it supervises.
     pub fn start(ctx: &Ctx) -> Result<Self> {
+        Self::start_as(ctx, &SUPERVISE)
+    }
+
+    /// The same by a command of the caller's, which becomes [`SUPERVISE`].
+    pub fn start_as(ctx: &Ctx, command: &[&str]) -> Result<Self> {
         let log = fs::OpenOptions::new().create(true).append(true).open(ctx.dir().join("supervisor.log"))?;
-        println!("$ thinvol iscsi supervise -v &");
-        let child = Command::new("thinvol")
-            .args(["iscsi", "supervise", "-v"])
+        println!("$ {} &", command.join(" "));
+        let (program, arguments) = command.split_first().context("an empty command")?;
+        let child = Command::new(program)
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -84,6 +93,11 @@ impl Supervisor {
         // And it is the only one.
         ensure!(ctx.thinvol("iscsi supervise")?.status == 4);
         Ok(this)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
     }
 
     fn signal(&mut self, signal: Signal) -> Result<Option<i32>> {

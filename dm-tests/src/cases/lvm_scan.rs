@@ -107,6 +107,20 @@ fn devices_file(ctx: &Ctx) -> Result<()> {
         entries(&lines)?;
         compare(&lvm, &lines.join(" / "))?;
     }
+    // Two have changed names, and one has another: both look for the PVs. A loop device is known by its file, so that it
+    // is not looked at unless all are.
+    let lines = [by_name("disk0", &ids[1]), by_name("disk1", &ids[0]), by_name("gone", &ids[2])];
+    for (search, found) in [("all", 3), ("auto", 0), ("none", 0)] {
+        // What lvm2 leaves when it has found nothing, so as not to look again.
+        ctx.ok("rm -f /run/lvm/searched_devnames")?;
+        lvm.configure(&settings.replace("\"none\"", &format!("\"{search}\"")))?;
+        entries(&lines)?;
+        compare(&lvm, &format!("search_for_devnames={search}"))?;
+        entries(&lines)?;
+        let survey = Scanner::of_this_machine(lvm.conf()?.devices).survey(None)?;
+        ensure!(pvs(&survey).len() == found, "{search}: {:?}, {:?}", pvs(&survey), survey.warnings);
+    }
+    ctx.ok("rm -f /run/lvm/searched_devnames")?;
     Ok(())
 }
 
@@ -213,10 +227,11 @@ fn poke(disk: &Disk, offset: u64, bytes: &[u8]) -> Result<()> {
 
 /// lvm2 and we name the same PVs, by the same names.
 fn compare(lvm: &OwnLvm<'_>, what: &str) -> Result<()> {
-    let theirs: BTreeSet<PathBuf> =
-        lvm.ok("pvs --noheadings -o pv_name")?.split_whitespace().map(PathBuf::from).collect();
+    // We look first: lvm2 mends the devices file.
     let survey = Scanner::of_this_machine(lvm.conf()?.devices).survey(None)?;
     let ours = pvs(&survey);
+    let theirs: BTreeSet<PathBuf> =
+        lvm.ok("pvs --noheadings -o pv_name")?.split_whitespace().map(PathBuf::from).collect();
     ensure!(
         ours == theirs,
         "with {what:?}: lvm2 has {theirs:?}, we have {ours:?} and left alone {:?}",

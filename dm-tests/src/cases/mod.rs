@@ -3,6 +3,7 @@
 pub mod access;
 pub mod activation;
 pub mod altered;
+pub mod asked;
 pub mod attributes;
 pub mod batch;
 pub mod contention;
@@ -48,6 +49,7 @@ pub mod storage_cfg;
 pub mod store;
 pub mod told;
 pub mod udev;
+pub mod units;
 pub mod wiped;
 
 mod own_lvm;

@@ -44,7 +44,7 @@ pub const LONG: &[Case] = &[
 ];
 
 /// A pool with a volume and a snapshot, and its text as a file.
-fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {
+pub(super) fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {
     let vg = ctx.pool()?;
     ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
     ctx.change(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
@@ -59,7 +59,7 @@ fn text(ctx: &Ctx, vg: &str) -> Result<String> {
     Ok(std::fs::read_to_string(file)?)
 }
 
-fn put_text(ctx: &Ctx, vg: &str, text: &str) -> Result<()> {
+pub(super) fn put_text(ctx: &Ctx, vg: &str, text: &str) -> Result<()> {
     let file = ctx.dir().join("edited");
     std::fs::write(&file, text)?;
     ctx.ok(&format!("vgcfgrestore -y --force -f {} {vg}", file.display()))?;
@@ -67,7 +67,7 @@ fn put_text(ctx: &Ctx, vg: &str, text: &str) -> Result<()> {
 }
 
 /// The pool's transaction id in the text, and the same text with another one and with messages.
-fn with_messages(text: &str, step: u64, messages: &str) -> Result<(u64, String)> {
+pub(super) fn with_messages(text: &str, step: u64, messages: &str) -> Result<(u64, String)> {
     let pool = text.find("type = \"thin-pool\"").context("no pool")?;
     let at = pool + text[pool..].find("transaction_id = ").context("no id")? + "transaction_id = ".len();
     let end = at + text[at..].find(char::is_whitespace).context("no end")?;
@@ -77,13 +77,13 @@ fn with_messages(text: &str, step: u64, messages: &str) -> Result<(u64, String)>
     Ok((id, edited))
 }
 
-fn kernel_id(ctx: &Ctx, vg: &str) -> Result<u64> {
+pub(super) fn kernel_id(ctx: &Ctx, vg: &str) -> Result<u64> {
     let status = ctx.ok(&format!("dmsetup status {vg}-data-tpool"))?;
     Ok(status.split(' ').nth(3).context("no transaction id in the status")?.parse()?)
 }
 
 /// Recovers, finds nothing the second time, and lvm2 creates, snapshots and removes as if nothing had been.
-fn recovered(ctx: &Ctx, vg: &str) -> Result<String> {
+pub(super) fn recovered(ctx: &Ctx, vg: &str) -> Result<String> {
     let said = ctx.change(&format!("recover {vg}"))?;
     let again = ctx.change(&format!("recover {vg}"))?;
     ensure!(again.contains("nothing to recover"), "{again}");

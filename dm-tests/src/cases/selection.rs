@@ -69,7 +69,7 @@ fn guests_tags_and_names(ctx: &Ctx) -> Result<()> {
     let status = run("status st --noheadings -o storage,kernel,total --units b")?.stdout;
     ensure!(status == "st  rw  1073741824\n", "{status}");
 
-    ctx.ok(&format!("thinvol deactivate {vg}/vm-100-disk-0 {vg}/vm-100-disk-1"))?;
+    started_and_stopped(ctx, vg, &storages)?;
     let back = run("rollback --vmid 100 @daily")?;
     ensure!(back.status == 0 && back.stdout.lines().count() == 2, "{back:?}");
     let none = run("rollback --vmid 1000 @daily")?;
@@ -97,6 +97,27 @@ fn guests_tags_and_names(ctx: &Ctx) -> Result<()> {
         "{shrunk:?}"
     );
     ctx.oracle(vg)
+}
+
+fn started_and_stopped(ctx: &Ctx, vg: &str, storages: &Storages<'_>) -> Result<()> {
+    let run = |arguments: &str| storages.run(arguments);
+    let down = run("deactivate --vmid 100")?;
+    ensure!(down.status == 0 && down.stdout.lines().count() == 2 && down.stderr.is_empty(), "{down:?}");
+    let active = || ctx.ok(&format!("lvs --noheadings -o lv_name -S lv_active=active {vg}"));
+    ensure!(!active()?.contains("vm-100-disk") && active()?.contains("vm-1000-disk-0"), "{}", active()?);
+    let up = run("activate --storage st --name vm-100-*")?;
+    ensure!(up.status == 0 && active()?.matches("vm-100-disk").count() == 2, "{up:?}");
+    for verb in ["activate", "deactivate"] {
+        let none = run(&format!("{verb} --vmid 7"))?;
+        ensure!(none.status == 3 && none.stderr.contains("no volume is like that"), "{none:?}");
+        let both = run(&format!("{verb} --vmid 100 {vg}"))?;
+        ensure!(both.status == 2, "{both:?}");
+    }
+    let auto = run("activate --auto --vmid 100")?;
+    ensure!(auto.status == 2, "{auto:?}");
+    ctx.oracle(vg)?;
+    ctx.thinvol_ok(&format!("deactivate --storage {vg}/data --name vm-100-*"))?;
+    Ok(())
 }
 
 fn files_and_completion(ctx: &Ctx) -> Result<()> {
@@ -132,6 +153,8 @@ fn files_and_completion(ctx: &Ctx) -> Result<()> {
     let snapshots = complete(&format!("rollback {vg}/"))?;
     ensure!(snapshots == format!("{vg}/vm-100-disk-0@daily\n"), "{snapshots}");
     // As bash does it: it takes ':' and '@' for the ends of words.
+    // The guest has no systemd, which makes this link.
+    ctx.sh("[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd")?;
     let script = format!(
         "source <(thinvol completions bash); COMP_LINE='thinvol delete-snapshot {vg}/vm-100-disk-0@d' \
          COMP_POINT=999; _thinvol thinvol d delete-snapshot; echo \"${{COMPREPLY[*]}}\""

@@ -216,15 +216,14 @@ fn on_a_terminal(site: &Site) -> Result<()> {
     let vg = site.vg;
     site.storages.ok("alloc local-lvm 300 vm-300-a 8M")?;
     site.storages.ok("snapshot local-lvm:vm-300-a@one")?;
-    let typed = |answer: &str, arguments: &str| {
-        let line = format!("thinvol {}", site.storages.line(arguments));
-        site.ctx.sh(&format!("(sleep 2; echo {answer}; sleep 1) | script -qec '{line}' /dev/null"))
+    let typed = |answer: &'static str, arguments: &str| {
+        site.ctx.thinvol_on_terminal(&site.storages.line(arguments), || Ok(answer))
     };
-    let no = typed("n", "free local-lvm:vm-300-a")?;
-    ensure!(no.status == 1 && no.stdout.contains("local-lvm:vm-300-a@one"), "{no:?}");
-    ensure!(no.stdout.contains("it is not confirmed; nothing was changed"), "{no:?}");
-    let back = typed("n", "rollback local-lvm:vm-300-a@one")?;
-    ensure!(back.status == 1 && back.stdout.contains("since its newest snapshot, 'one' of 20"), "{back:?}");
+    let no = typed("n\n", "free local-lvm:vm-300-a")?;
+    ensure!(no.status == 1 && no.stderr.contains("local-lvm:vm-300-a@one"), "{no:?}");
+    ensure!(no.stderr.contains("it is not confirmed; nothing was changed"), "{no:?}");
+    let back = typed("n\n", "rollback local-lvm:vm-300-a@one")?;
+    ensure!(back.status == 1 && back.stderr.contains("since its newest snapshot, 'one' of 20"), "{back:?}");
     let both = site.storages.run(&format!("free local-lvm:vm-300-a {vg}/vm-300-a"))?;
     ensure!(both.status == 2 && both.stderr.contains("are one volume"), "{both:?}");
     ensure!(site.fact("snap_vm-300-a_one", "lv_size")? == "8388608");
@@ -236,7 +235,7 @@ fn on_a_terminal(site: &Site) -> Result<()> {
     site.storages.ok(&format!("free {vg}/snap_vm-300-a_one"))?;
     site.storages.ok("alloc local-lvm 300 vm-300-a 8M")?;
     site.storages.ok("snapshot local-lvm:vm-300-a@one")?;
-    let yes = typed("y", "free local-lvm:vm-300-a")?;
+    let yes = typed("y\n", "free local-lvm:vm-300-a")?;
     ensure!(yes.status == 0 && yes.stdout.contains("Removed its snapshot 'one'"), "{yes:?}");
     site.agreed()
 }

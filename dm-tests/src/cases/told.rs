@@ -64,8 +64,10 @@ fn names_of_mounts(ctx: &Ctx) -> Result<()> {
             ctx.sh(&format!("thinvol info --json {vg}/vm-100-a"))?,
             ctx.sh(&format!("thinvol info {vg}/vm-100-a"))?,
         );
+        let changed = in_json(ctx, vg, &format!("{}/named.cfg", ctx.dir().display()), &at);
         let off = ctx.sh(&format!("umount \"{at}\""))?;
         ensure!(off.status == 0, "{off:?}");
+        changed?;
         let (text, json, info, plain) = seen;
         for ran in [&text, &json, &info, &plain] {
             let said = format!("{}{}", ran.stdout, ran.stderr);
@@ -82,6 +84,32 @@ fn names_of_mounts(ctx: &Ctx) -> Result<()> {
         serde_json::from_str::<serde_json::Value>(&info.stdout)?;
     }
     ctx.agreed(vg)
+}
+
+/// What changes something answers in JSON whatever the names that come with it: of a mount, and of the configuration.
+fn in_json(ctx: &Ctx, vg: &str, plain: &str, odd: &str) -> Result<()> {
+    let run = |arguments: &str| ctx.sh(&format!("thinvol {arguments} --json"));
+    let parsed = |text: &str| Ok::<serde_json::Value, anyhow::Error>(serde_json::from_str(text)?);
+    let taken = run(&format!("snapshot {vg}/vm-100-a@s"))?;
+    ensure!(taken.status == 0 && parsed(&taken.stdout)?["executed"] == true, "{taken:?}");
+    let gone = run(&format!("delete-snapshot {vg}/vm-100-a@s"))?;
+    ensure!(gone.status == 0 && parsed(&gone.stdout)?["executed"] == true, "{gone:?}");
+    for verb in ["deactivate", "free"] {
+        let used = run(&format!("{verb} {vg}/vm-100-a"))?;
+        ensure!(used.status == 4 && parsed(&used.stderr)?.to_string().contains("mounted on"), "{used:?}");
+    }
+    for config in [plain, &format!("\"{odd}.cfg\"")] {
+        let added = run(&format!("--config {config} add lvmthin st --vgname {vg} --thinpool data"))?;
+        ensure!(added.status == 0, "{added:?}");
+        parsed(&added.stdout)?;
+        let refused = run(&format!("--config {config} add lvmthin st --vgname {vg} --thinpool data"))?;
+        ensure!(refused.status == 1, "{refused:?}");
+        parsed(&refused.stderr)?;
+        let removed = run(&format!("--config {config} remove st"))?;
+        ensure!(removed.status == 0, "{removed:?}");
+        parsed(&removed.stdout)?;
+    }
+    Ok(())
 }
 
 /// What is no regular file is not replaced by one, and not waited for.

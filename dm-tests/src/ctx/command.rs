@@ -21,7 +21,17 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(super) fn tell(&self) {
+        print!("{}", self.stdout);
+        for line in self.stderr.lines() {
+            println!("stderr: {line}");
+        }
+        if self.status != 0 {
+            println!("status: {}", self.status);
+        }
+    }
+
+    pub(super) fn of(output: Output) -> Self {
         Self {
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -36,13 +46,7 @@ impl Ctx {
         let started = Instant::now();
         let ran = self.run_quietly(argv)?;
         println!("$ {} ({} ms)", argv.join(" "), started.elapsed().as_millis());
-        print!("{}", ran.stdout);
-        for line in ran.stderr.lines() {
-            println!("stderr: {line}");
-        }
-        if ran.status != 0 {
-            println!("status: {}", ran.status);
-        }
+        ran.tell();
         Ok(ran)
     }
 
@@ -117,6 +121,6 @@ impl Ctx {
     }
 }
 
-fn words(line: &str) -> Vec<&str> {
+pub(super) fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().collect()
 }

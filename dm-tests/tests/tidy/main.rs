@@ -149,6 +149,17 @@ fn crates_whose_source_must_be_named_are_named() {
     }
 }
 
+/// What the lines of the source are called on the machine that builds a release is nobody's business.
+#[test]
+fn releases_have_no_debug_information() {
+    let manifest = tree::files().into_iter().find(|file| file.path == "Cargo.toml").expect("a workspace");
+    let (_, after) = manifest.text.split_once("[profile.release]\n").expect("it says how a release is built");
+    let profile = after.split("\n[").next().unwrap_or_default();
+    for setting in ["debug = false", "strip = \"debuginfo\""] {
+        assert!(profile.lines().any(|line| line == setting), "no '{setting}' in {profile}");
+    }
+}
+
 #[test]
 fn the_map_shows_the_tree() {
     let page = "## Map\n| `a` | `x`, `y::{b, c}` | |\n|   | `z` | |\n## Invariants\n| `q` | `r` | |\n";

@@ -9,6 +9,7 @@ use crate::help::changing;
 use crate::iscsi_storage::activation::{self, Direction, only_iscsi};
 use crate::lookup;
 use crate::resolve::Target;
+use crate::select::Selection;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
 use base::ids::LvName;
 use lvm2::format::model::Vg;
@@ -23,6 +24,8 @@ const ACTIVATE_HELP: &str = changing!(
   thinvol activate pve                             all volumes that lvm2 would activate
   thinvol activate --auto pve                      those that come up by themselves at boot
   thinvol activate pve/vm-100-disk-0@daily         a snapshot
+  thinvol activate --vmid 100                      all volumes of a guest, in all storages
+  thinvol activate --storage pve/data --tag gold   all with an LVM tag in a pool
   thinvol activate san                             a storage of type iscsi: logs in at all portals of its target",
     "\"storages\"?: (of type iscsi) [{\"storage\", \"target\", \"luns\": number, \"changes\": [text],
       \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}],
@@ -34,6 +37,7 @@ const DEACTIVATE_HELP: &str = changing!(
   thinvol deactivate pve/vm-100-disk-0
   thinvol deactivate pve/vm-100-disk-0 pve/vm-100-disk-1
   thinvol deactivate pve                           everything of the volume group
+  thinvol deactivate --vmid 100                    all volumes of a guest, in all storages
   thinvol deactivate san                           a storage of type iscsi: logs out",
     "\"storages\"?: (of type iscsi) [{\"storage\", \"target\", \"luns\": number, \"changes\": [text],
       \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}],
@@ -45,11 +49,15 @@ const DEACTIVATE_HELP: &str = changing!(
 #[command(after_long_help = ACTIVATE_HELP)]
 pub struct ActivateArgs {
     /// Volumes, snapshots, storages (their pools) or volume groups
-    #[arg(required = true, value_name = "VOLUME|STORAGE|VG")]
+    #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "VOLUME|STORAGE|VG")]
     pub targets: Vec<String>,
 
+    /// Which volumes, if they are not named.
+    #[command(flatten)]
+    pub select: Selection,
+
     /// Of a volume group, only what comes up at boot, as 'vgchange -aay'
-    #[arg(long)]
+    #[arg(long, conflicts_with = "filter")]
     pub auto: bool,
 
     /// Options of every change.
@@ -62,8 +70,12 @@ pub struct ActivateArgs {
 #[command(after_long_help = DEACTIVATE_HELP)]
 pub struct DeactivateArgs {
     /// Volumes, snapshots, storages (their pools) or volume groups
-    #[arg(required = true, value_name = "VOLUME|STORAGE|VG")]
+    #[arg(required_unless_present = "filter", conflicts_with = "filter", value_name = "VOLUME|STORAGE|VG")]
     pub targets: Vec<String>,
+
+    /// Which volumes, if they are not named.
+    #[command(flatten)]
+    pub select: Selection,
 
     /// Options of every change.
     #[command(flatten)]
@@ -88,7 +100,7 @@ impl ActivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        run(context, &self.targets, &self.change, Way::Up { auto: self.auto })
+        run(context, &self.targets, &self.select, &self.change, Way::Up { auto: self.auto })
     }
 }
 
@@ -98,28 +110,51 @@ impl DeactivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        run(context, &self.targets, &self.change, Way::Down)
+        run(context, &self.targets, &self.select, &self.change, Way::Down)
     }
 }
 
-fn run(context: &Context, texts: &[String], change: &ChangeOptions, way: Way) -> Result<(), CliError> {
+fn run(
+    context: &Context,
+    texts: &[String],
+    select: &Selection,
+    change: &ChangeOptions,
+    way: Way,
+) -> Result<(), CliError> {
     let direction = if way == Way::Down { Direction::Down } else { Direction::Up };
     if let Some(addresses) = only_iscsi(context, texts, direction)? {
         return activation::run(context, &addresses, change, direction);
     }
-    let mut targets = Vec::new();
-    for text in texts {
-        let target = context.resolver.target(text)?;
-        if !targets.iter().any(|known: &Target| known.is_same(&target)) {
-            targets.push(target);
-        }
-    }
+    let targets = if select.is_used() { selected(context, select)? } else { named(context, texts)? };
     let wishes = by_vg(targets.into_iter().map(|target| (target.vg().clone(), target)));
     transact(context, change, wishes, |vg, targets| {
+        select.still_takes(vg, targets.iter().filter_map(Target::as_volume))?;
         let lineage = Lineage::of(vg);
         let wanted = targets.iter().map(|target| wanted(vg, &lineage, target, way));
         Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
     })
+}
+
+/// What the user named, each once.
+fn named(context: &Context, texts: &[String]) -> Result<Vec<Target>, CliError> {
+    let mut targets: Vec<Target> = Vec::new();
+    for text in texts {
+        let target = context.resolver.target(text)?;
+        if !targets.iter().any(|known| known.is_same(&target)) {
+            targets.push(target);
+        }
+    }
+    Ok(targets)
+}
+
+/// The volumes that are meant without being named.
+fn selected(context: &Context, select: &Selection) -> Result<Vec<Target>, CliError> {
+    let volumes = select.volumes(context)?;
+    if volumes.is_empty() {
+        Err(select.nothing())
+    } else {
+        Ok(volumes.into_iter().map(Target::Volume).collect())
+    }
 }
 
 fn wanted(vg: &Vg, lineage: &Lineage<'_>, target: &Target, way: Way) -> Result<Wanted, CliError> {

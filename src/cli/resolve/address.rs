@@ -152,6 +152,14 @@ pub enum Target {
 }
 
 impl Target {
+    /// The volume, if it is one.
+    pub fn as_volume(&self) -> Option<&Volume> {
+        match self {
+            Self::Volume(volume) => Some(volume),
+            Self::Vg(_) | Self::Storage(_) | Self::Snapshot(_) => None,
+        }
+    }
+
     /// Its volume group.
     pub fn vg(&self) -> &VgName {
         match self {

@@ -84,6 +84,17 @@ pub struct LvmConf {
     pub profile_dir: PathBuf,
 }
 
+/// Value of `devices/search_for_devnames`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SearchForNames {
+    /// Nowhere.
+    None,
+    /// On devices that have nothing but names.
+    Auto,
+    /// On all devices.
+    All,
+}
+
 /// Section `devices`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DevicesConf {
@@ -101,6 +112,8 @@ pub struct DevicesConf {
     pub devicesfile: PathBuf,
     /// Its name as configured, which the hints file repeats.
     pub devicesfile_name: String,
+    /// Where a PV is looked for that the devices file knows by the name of its device alone, and that is not there.
+    pub search_for_devnames: SearchForNames,
     /// Whether LVs may be PVs.
     pub scan_lvs: bool,
     /// Whether to skip paths of multipath devices.
@@ -303,6 +316,11 @@ fn devices(layers: &Layers, system_dir: &Path) -> Result<DevicesConf, ConfError>
         use_devicesfile: layers.optional_bool("devices/use_devicesfile")?,
         devicesfile: system_dir.join("devices").join(&devicesfile_name),
         devicesfile_name,
+        search_for_devnames: layers.word(
+            "devices/search_for_devnames",
+            SearchForNames::Auto,
+            &[("auto", SearchForNames::Auto), ("none", SearchForNames::None), ("all", SearchForNames::All)],
+        )?,
         scan_lvs: layers.bool("devices/scan_lvs", false)?,
         multipath_component_detection: layers.bool("devices/multipath_component_detection", true)?,
         multipath_wwids_file: layers

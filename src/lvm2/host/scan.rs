@@ -26,6 +26,7 @@ use sys::io::roots::Roots;
 
 mod error;
 mod group;
+mod moved;
 mod probe;
 mod run;
 mod suspect;

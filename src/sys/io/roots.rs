@@ -57,10 +57,15 @@ fn block_node(path: &Path) -> io::Result<Option<DevNo>> {
 /// whole, of at most a page, when it is read from its start: one call gets it all. Source: Linux
 /// `Documentation/filesystems/sysfs.rst`.
 pub fn read_attribute(path: &Path) -> Option<String> {
+    Some(String::from_utf8_lossy(&read_bytes(path)?).trim_end_matches('\n').to_owned())
+}
+
+/// The same of an attribute that is no text, as it is.
+pub fn read_bytes(path: &Path) -> Option<Vec<u8>> {
     const PAGE: usize = 4096;
     let mut page = [0; PAGE];
     let length = fs::File::open(path).ok()?.read(&mut page).ok()?;
-    Some(String::from_utf8_lossy(&page[..length]).trim_end_matches('\n').to_owned())
+    Some(page[..length].to_vec())
 }
 
 /// Reads a small file of the kernel or of udev, without the line end; `None` if it cannot be read.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::io::roots::{Roots, read_attribute};
+use crate::io::roots::{Roots, read_attribute, read_bytes};
 use base::ids::DevNo;
 use base::units::Sectors;
 
@@ -115,6 +115,12 @@ impl Roots {
     pub fn disk_attribute(&self, device: &Device, attribute: &str) -> Option<String> {
         self.attribute(&device.kernel_name, attribute)
             .or_else(|| self.attribute(device.disk.as_deref()?, attribute))
+    }
+
+    /// The same of an attribute that is no text.
+    pub fn disk_bytes(&self, device: &Device, attribute: &str) -> Option<Vec<u8>> {
+        let read = |name: &str| read_bytes(&self.block_dir(name).join(attribute));
+        read(&device.kernel_name).or_else(|| read(device.disk.as_deref()?))
     }
 
     /// The kernel's names of the devices that stand on this one.

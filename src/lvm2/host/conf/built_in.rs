@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -137,7 +137,7 @@ fn settings(answer: &[u8]) -> String {
 /// Whoever reads it meanwhile sees all of it or nothing.
 fn keep(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
     let new = path.with_extension(std::process::id().to_string());
     let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
@@ -175,6 +175,8 @@ mod tests {
         assert_eq!(of(&program, &kept).as_deref(), Some(text));
         assert_eq!(of(&program, &kept).as_deref(), Some(text));
         assert_eq!(asked(), 1);
+        let mode = fs::metadata(dir.path().join("state")).unwrap().mode() & 0o777;
+        assert_eq!(mode, 0o700, "what is kept below /run is root's alone, whatever the umask");
         version("\"-q\", \"--clear-needs-check-flag\"");
         assert!(of(&program, &kept).unwrap().contains("--clear-needs-check-flag"));
         assert_eq!(asked(), 2);

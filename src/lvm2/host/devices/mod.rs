@@ -2,6 +2,7 @@
 //!
 //! Nothing here opens a device. All places are under [`Roots`], so that tests show a machine of their own.
 
+pub mod identity;
 pub mod multipath;
 pub mod names;
 pub mod types;

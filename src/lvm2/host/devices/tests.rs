@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::{any, prop_assert_eq, proptest};
 
 use super::fake::FakeMachine;
+use super::identity::Identity;
 use super::multipath::MultipathWwids;
 use super::names::Names;
 use super::types::{DeviceTypes, is_lv};
@@ -112,7 +113,7 @@ const FILE: &str = "# LVM uses devices listed in this file.\nSYSTEMID=x\nVERSION
     IDTYPE=sys_wwid IDNAME=naa.5000c500 DEVNAME=/dev/sda PVID=zVIydeI4PZiQoM3JPDpOI3z0PeBelF5d PART=2\n\
     IDTYPE=devname IDNAME=DEV/sdb DEVNAME=DEV/sdb PVID=.\n\
     IDTYPE=loop_file IDNAME=/images/pv.img DEVNAME=/dev/loop0\n\
-    IDTYPE=nvme_uuid IDNAME=uuid.1 DEVNAME=/dev/nvme0n1\n\
+    IDTYPE=unheard_of IDNAME=uuid.1 DEVNAME=/dev/nvme0n1\n\
     IDTYPE=mpath_uuid IDNAME=mpath-3600 DEVNAME=/dev/dm-0\n\
     IDTYPE=sys_serial IDNAME=SER_1\nIDTYPE=md_uuid IDNAME=1:2\nIDTYPE=devname IDNAME=.\nDEVNAME=/dev/x\n";
 
@@ -120,7 +121,7 @@ const FILE: &str = "# LVM uses devices listed in this file.\nSYSTEMID=x\nVERSION
 fn the_devices_file_is_read_line_by_line() {
     let used = UsedDevices::parse(FILE);
     let kinds: Vec<&IdType> = used.entries.iter().map(|entry| &entry.id_type).collect();
-    let unknown = IdType::Unknown("nvme_uuid".to_owned());
+    let unknown = IdType::Unknown("unheard_of".to_owned());
     let expected = [
         &IdType::SysWwid,
         &IdType::DevName,
@@ -174,10 +175,63 @@ fn entries_of_the_devices_file_mean_the_devices_that_sysfs_identifies() {
         .filter(|name| {
             let device = roots.device(name).unwrap();
             let record = roots.udev_record(device.no);
-            used.entries.iter().any(|entry| entry.matches(roots, &types, &names, &device, record.as_ref()))
+            let identity = Identity::new(roots, &types, &names, &device, record.as_ref());
+            used.entries.iter().any(|entry| entry.matches(&identity))
         })
         .collect();
     assert_eq!(listed, ["dm-0", "loop0", "md0", "sda2", "sdb", "sdc"]);
+}
+
+#[test]
+fn newer_entries_mean_disks_by_what_they_say_of_themselves() {
+    let machine = FakeMachine::new();
+    machine.disk("nvme0n1", "259:0", 1);
+    machine.partition("nvme0n1", "nvme0n1p2", "259:2", 1);
+    machine.set("nvme0n1", "uuid", "0025384B-0000-0000-0000-000000000001");
+    machine.set("nvme0n1", "nguid", "00253841-0102-0304-0506-0708090a0b0c");
+    machine.set("nvme0n1", "eui", "00 25 38 4b 00 00 00 01");
+    machine.disk("sda", "8:0", 1);
+    machine.set("sda", "device/wwid", "t10.ATA     Disk\"  One ");
+    let page = [&[0, 0x83, 0, 12, 1, 3, 0, 8][..], &[0x50, 0, 0xc5, 0, 1, 2, 3, 4]].concat();
+    let pages = |name: &str| machine.roots.sys.join("class/block").join(name).join("device");
+    std::fs::write(pages("sda").join("vpd_pg83"), page).unwrap();
+    machine.disk("sdb", "8:16", 1);
+    machine.set("sdb", "device/state", "running");
+    std::fs::write(pages("sdb").join("vpd_pg80"), b"\x00\x80\x00\x06 SER2 ").unwrap();
+    machine.disk("vda", "253:0", 1);
+    machine.set("vda", "serial", "virtio1");
+    machine.disk("sdc", "8:32", 1);
+    let roots = &machine.roots;
+    let types = DeviceTypes::read(roots, &[]);
+    let names = Names::choose(roots, std::slice::from_ref(&roots.dev));
+    let meant = |entry: &str| -> Vec<String> {
+        let used = UsedDevices::parse(&format!("IDTYPE={entry}"));
+        let is_meant = |name: &String| {
+            let device = roots.device(name).unwrap();
+            used.entries[0].matches(&Identity::new(roots, &types, &names, &device, None))
+        };
+        roots.block_names().unwrap().into_iter().filter(is_meant).collect()
+    };
+    for (entry, device) in [
+        ("nvme_uuid IDNAME=uuid.0025384b-0000-0000-0000-000000000001", "nvme0n1"),
+        ("nvme_nguid IDNAME=eui.002538410102030405060708090a0b0c PART=2", "nvme0n1p2"),
+        ("nvme_eui64 IDNAME=eui.0025384b00000001", "nvme0n1"),
+        ("sys_wwid IDNAME=eui.0025384b00000001", "nvme0n1"),
+        ("wwid_naa IDNAME=naa.5000c50001020304", "sda"),
+        ("sys_wwid IDNAME=naa.5000c50001020304", "sda"),
+        ("sys_wwid IDNAME=t10.ATA_Disk_One", "sda"),
+        ("sys_wwid IDNAME=t10.ATA_____Disk__One_", "sda"),
+        ("sys_serial IDNAME=SER2", "sdb"),
+        ("sys_serial IDNAME=virtio1", "vda"),
+    ] {
+        assert_eq!(meant(entry), [device], "{entry}");
+    }
+    for entry in ["wwid_eui IDNAME=naa.5000c50001020304", "nvme_nguid IDNAME=eui.0025384b00000001"] {
+        assert!(meant(entry).is_empty(), "{entry}");
+    }
+    let stable =
+        |name: &str| Identity::new(roots, &types, &names, &roots.device(name).unwrap(), None).is_stable();
+    assert!(stable("sda") && stable("sdb") && stable("vda") && !stable("sdc"));
 }
 
 #[test]

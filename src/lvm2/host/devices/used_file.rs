@@ -6,19 +6,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::names::Names;
-use super::types::DeviceTypes;
+use super::identity::{Designator, Identity, NvmeId};
 use base::ids::LvmUuid;
-use sys::io::roots::Roots;
-use sys::io::sysfs::Device;
-use sys::io::udev_db::UdevRecord;
 
 /// How an entry identifies its device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdType {
-    /// By its WWID in sysfs.
+    /// By a WWID.
     SysWwid,
-    /// By its serial number in sysfs.
+    /// By its serial number.
     SysSerial,
     /// By its name, which may change.
     DevName,
@@ -28,6 +24,10 @@ pub enum IdType {
     MdUuid,
     /// By the file behind a loop device.
     LoopFile,
+    /// By a designator of its disk.
+    Wwid(Designator),
+    /// By an identifier of its NVMe namespace.
+    Nvme(NvmeId),
     /// In a way that is not known here.
     Unknown(String),
 }
@@ -41,6 +41,12 @@ impl IdType {
             "mpath_uuid" | "crypt_uuid" | "lvmlv_uuid" => Self::DmUuid,
             "md_uuid" => Self::MdUuid,
             "loop_file" => Self::LoopFile,
+            "wwid_naa" => Self::Wwid(Designator::Naa),
+            "wwid_eui" => Self::Wwid(Designator::Eui),
+            "wwid_t10" => Self::Wwid(Designator::T10),
+            "nvme_eui64" => Self::Nvme(NvmeId::Eui64),
+            "nvme_nguid" => Self::Nvme(NvmeId::Nguid),
+            "nvme_uuid" => Self::Nvme(NvmeId::Uuid),
             _ => Self::Unknown(word.to_owned()),
         }
     }
@@ -107,39 +113,26 @@ impl UsedDevices {
 }
 
 impl UsedDevice {
-    /// Whether this entry means that device, of which udev knows this.
-    pub fn matches(
-        &self,
-        roots: &Roots,
-        types: &DeviceTypes,
-        names: &Names,
-        device: &Device,
-        record: Option<&UdevRecord>,
-    ) -> bool {
+    /// Whether this entry means that device.
+    pub fn matches(&self, identity: &Identity<'_>) -> bool {
         let Some(id_name) = &self.id_name else { return false };
-        if device.partition.unwrap_or(0) != self.partition {
+        if identity.device.partition.unwrap_or(0) != self.partition {
             return false;
         }
-        let special = device.dm.is_some() || types.is_md(device) || types.is_loop(device);
+        // Later versions of lvm2 cut off what earlier ones made of blanks at the ends.
+        let bare = |text: &str| squeeze(&text.replace('"', "")).trim_matches('_').to_owned();
         let found = match &self.id_type {
             IdType::DevName => {
-                return names
-                    .of(roots, device, record)
-                    .iter()
-                    .any(|name| name.as_os_str() == id_name.as_str());
+                return identity.names().iter().any(|name| name.as_os_str() == id_name.as_str());
             }
-            IdType::SysWwid if !special => roots
-                .disk_attribute(device, "device/wwid")
-                .or_else(|| roots.disk_attribute(device, "wwid"))
-                // Every disk that QEMU emulates has the same.
-                .filter(|wwid| !wwid.contains("QEMU HARDDISK")),
-            IdType::SysSerial if !special => roots.disk_attribute(device, "device/serial"),
-            IdType::DmUuid => device.dm.as_ref().map(|dm| dm.uuid.clone()),
-            IdType::MdUuid if types.is_md(device) => roots.disk_attribute(device, "md/uuid"),
-            IdType::LoopFile if types.is_loop(device) => {
-                roots.disk_attribute(device, "loop/backing_file").filter(|file| !file.contains("(deleted)"))
-            }
-            _ => None,
+            IdType::SysWwid => return identity.has_wwid(|wwid| bare(wwid) == bare(id_name)),
+            IdType::SysSerial => return identity.serial().is_some_and(|found| bare(found) == bare(id_name)),
+            IdType::Wwid(kind) => return identity.designator(*kind) == Some(id_name),
+            IdType::Nvme(id) => return identity.nvme(*id).as_ref() == Some(id_name),
+            IdType::DmUuid => identity.dm_uuid().map(str::to_owned),
+            IdType::MdUuid => identity.md_uuid(),
+            IdType::LoopFile => identity.loop_file(),
+            IdType::Unknown(_) => None,
         };
         found.is_some_and(|found| squeeze(&found) == squeeze(id_name))
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::pattern::{PatternError, Patterns, Verdict};
 use super::reason::Skip;
 use crate::host::conf::{DevicesConf, MdChecks};
+use crate::host::devices::identity::Identity;
 use crate::host::devices::multipath::{MultipathWwids, multipath_holder};
 use crate::host::devices::names::Names;
 use crate::host::devices::types::{DeviceTypes, is_lv};
@@ -150,9 +151,14 @@ impl<'a> Chain<'a> {
         }
         let record = self.roots.udev_record(device.no);
         let path = self.allowed(device, record.as_ref())?;
-        self.not_on_lv(device)?;
-        self.not_a_component(device, record.as_ref())?;
+        self.unused(device, record.as_ref())?;
         Ok((path, record))
+    }
+
+    /// Whether it is in nobody else's hands.
+    fn unused(&self, device: &Device, record: Option<&UdevRecord>) -> Result<(), Skip> {
+        self.not_on_lv(device)?;
+        self.not_a_component(device, record)
     }
 
     /// Whether a device that was looked at and may not be used belongs to the set that lvm2's hints file stands for,
@@ -187,11 +193,22 @@ impl<'a> Chain<'a> {
     fn allowed(&self, device: &Device, record: Option<&UdevRecord>) -> Result<PathBuf, Skip> {
         let Some(used) = &self.used else { return self.accepted(device, record) };
         let path = self.names.preferred(self.roots, device, record).ok_or(Skip::NoNode)?;
-        let listed = used
-            .entries
-            .iter()
-            .any(|entry| entry.matches(self.roots, &self.types, &self.names, device, record));
+        let identity = self.identity(device, record);
+        let listed = used.entries.iter().any(|entry| entry.matches(&identity));
         if listed { Ok(path) } else { Err(Skip::NotInDevicesFile) }
+    }
+
+    /// What identifies a device of which udev knows this.
+    pub fn identity<'b>(&'b self, device: &'b Device, record: Option<&'b UdevRecord>) -> Identity<'b> {
+        Identity::new(self.roots, &self.types, &self.names, device, record)
+    }
+
+    /// A device that may be used but for the devices file, which does not list it.
+    pub fn unlisted(&self, device: &Device) -> Option<Candidate> {
+        let record = self.roots.udev_record(device.no);
+        let path = self.names.preferred(self.roots, device, record.as_ref())?;
+        self.unused(device, record.as_ref()).ok()?;
+        Some(Candidate { device: device.clone(), path, record })
     }
 
     /// Asks both lists of patterns. An accepted name comes before the preferred one, as in lvm2.

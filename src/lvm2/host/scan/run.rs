@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::group::{Groups, ReadPv, group};
+use super::moved::Moved;
 use super::probe::probe;
 use super::{FoundPv, FoundVg, ScanError, Scanner, Skipped, Source, Survey, suspect};
 use crate::host::conf::DevicesConf;
@@ -20,18 +21,20 @@ use sys::io::sysfs::Device;
 /// The state of one scan.
 pub(super) struct Run<'a> {
     scanner: &'a Scanner,
-    conf: DevicesConf,
-    used: Option<UsedDevices>,
+    pub(super) conf: DevicesConf,
+    pub(super) used: Option<UsedDevices>,
     /// What was read of each device, so that none is read twice.
-    read: BTreeMap<DevNo, Result<ReadPv, Skip>>,
+    pub(super) read: BTreeMap<DevNo, Result<ReadPv, Skip>>,
     pool: TextPool,
+    /// PVs that are not where the devices file has them, and were found elsewhere.
+    pub(super) moved: Vec<Moved>,
 }
 
 /// The devices of this machine, divided.
-struct Listing {
-    candidates: Vec<Candidate>,
+pub(super) struct Listing {
+    pub(super) candidates: Vec<Candidate>,
     /// With the device, where it was looked at.
-    skipped: Vec<(String, Option<Device>, Skip)>,
+    pub(super) skipped: Vec<(String, Option<Device>, Skip)>,
 }
 
 impl<'a> Run<'a> {
@@ -47,14 +50,18 @@ impl<'a> Run<'a> {
             let unreadable = |source| ScanError::DevicesFile { path: conf.devicesfile.clone(), source };
             used = UsedDevices::read(&conf.devicesfile).map_err(unreadable)?;
         }
-        Ok(Self { scanner, conf, used, read: BTreeMap::new(), pool: TextPool::default() })
+        Ok(Self { scanner, conf, used, read: BTreeMap::new(), pool: TextPool::default(), moved: Vec::new() })
     }
 
     pub(super) fn survey(mut self, wanted: Option<&VgName>) -> Result<Survey, ScanError> {
         let conf = self.conf.clone();
         let chain = Chain::new(&self.scanner.roots, &conf, self.used.clone(), &self.scanner.lvs)?;
-        let listing = self.list(&chain)?;
+        let mut listing = self.list(&chain)?;
         if let Some(source) = self.fixed_source() {
+            let survey = self.answer(&chain, &listing, &BTreeSet::new(), source);
+            if !self.search(&chain, &mut listing) {
+                return Ok(survey);
+            }
             return Ok(self.answer(&chain, &listing, &BTreeSet::new(), source));
         }
         if let Some(survey) = self.by_hints(&chain, &listing, wanted) {
@@ -179,6 +186,7 @@ impl<'a> Run<'a> {
         let skipped = skipped.collect();
         let Groups { vgs, orphans, mut warnings } = group(&pvs);
         warnings.extend(self.unknown_entries());
+        warnings.extend(self.moved.iter().map(|moved| moved.warning(&self.conf.devicesfile)));
         Survey { vgs, orphans, skipped, warnings, source, devices_read: self.read.len() }
     }
 
@@ -199,7 +207,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn probe(&mut self, chain: &Chain<'_>, candidate: &Candidate) -> Result<ReadPv, Skip> {
+    pub(super) fn probe(&mut self, chain: &Chain<'_>, candidate: &Candidate) -> Result<ReadPv, Skip> {
         let roots = &self.scanner.roots;
         let device = &candidate.device;
         let opened = self.scanner.open_device(&candidate.path, device.no, Access::ReadOnly);
@@ -219,10 +227,11 @@ impl<'a> Run<'a> {
     /// Names change: an entry of the devices file that knows its device by name only must find its PV there.
     fn check_entry(&self, chain: &Chain<'_>, candidate: &Candidate, found: LvmUuid) -> Result<(), Skip> {
         let Some(used) = chain.used() else { return Ok(()) };
-        let roots = &self.scanner.roots;
-        let mut entries = used.entries.iter().filter(|entry| {
-            entry.matches(roots, chain.types(), chain.names(), &candidate.device, candidate.record.as_ref())
-        });
+        if self.moved.iter().any(|moved| moved.is_at(found, candidate.device.no)) {
+            return Ok(());
+        }
+        let identity = chain.identity(&candidate.device, candidate.record.as_ref());
+        let mut entries = used.entries.iter().filter(|entry| entry.matches(&identity));
         let fits =
             |entry: &UsedDevice| entry.id_type != IdType::DevName || entry.pv_id.is_none_or(|id| id == found);
         let Some(first) = entries.next() else { return Ok(()) };

@@ -302,7 +302,7 @@ fn the_devices_file_decides_alone_and_checks_names() {
     let entry = |device: &str, pv: u8| {
         format!("IDTYPE=devname IDNAME={} PVID={}\n", bench.path(device).display(), uuid(pv).compact())
     };
-    let file = entry("sda", 1) + &entry("sdb", 9) + "IDTYPE=nvme_eui IDNAME=eui.1\n";
+    let file = entry("sda", 1) + &entry("sdb", 9) + "IDTYPE=unheard_of IDNAME=eui.1\n";
     fs::write(bench.machine.roots.etc.join("system.devices"), file).unwrap();
     let unsaid = bench.scanner("").find_all().unwrap_err();
     assert!(unsaid.to_string().contains("devices/use_devicesfile is not set"), "{unsaid}");
@@ -312,7 +312,48 @@ fn the_devices_file_decides_alone_and_checks_names() {
     assert_eq!(survey.vgs.iter().map(|vg| vg.name.as_str()).collect::<Vec<_>>(), ["vg"]);
     let expected = [("sdc", "not-in-devices-file"), ("sdb", "other-pv")];
     assert_eq!(reasons(&survey), expected.map(|(device, reason)| (device.to_owned(), reason.to_owned())));
-    assert!(survey.warnings[0].contains("line 3: IDTYPE=nvme_eui is not supported"), "{:?}", survey.warnings);
+    assert!(
+        survey.warnings[0].contains("line 3: IDTYPE=unheard_of is not supported"),
+        "{:?}",
+        survey.warnings
+    );
+}
+
+#[test]
+fn a_pv_that_the_devices_file_has_under_another_name_is_looked_for() {
+    let bench = Bench::new();
+    // Two that have changed places, one that has moved, and one with an identifier of its own.
+    bench.pv("sda", "8:0", 2, Some(text("two", 101, 4, &[2])));
+    bench.pv("sdb", "8:16", 1, Some(text("one", 100, 4, &[1])));
+    bench.pv("sdc", "8:32", 3, Some(text("three", 102, 4, &[3])));
+    bench.pv("sdd", "8:48", 4, Some(text("four", 103, 4, &[4])));
+    bench.machine.set("sdd", "device/wwid", "naa.5000c500");
+    bench.pv("sde", "8:64", 5, Some(text("nobody", 104, 4, &[5])));
+    let entry = |device: &str, pv: u8| {
+        format!("IDTYPE=devname IDNAME={} PVID={}\n", bench.path(device).display(), uuid(pv).compact())
+    };
+    let file = entry("sda", 1) + &entry("sdb", 2) + &entry("sdx", 3) + &entry("sdy", 4) + &entry("sdz", 9);
+    fs::write(bench.machine.roots.etc.join("system.devices"), &file).unwrap();
+    let survey = |search: &str| {
+        let settings = format!("devices/use_devicesfile=1 devices/search_for_devnames=\"{search}\"");
+        bench.scanner(&settings).survey(None).unwrap()
+    };
+    let names = |survey: &Survey| {
+        let mut names: Vec<String> = survey.vgs.iter().map(|vg| vg.name.to_string()).collect();
+        names.sort();
+        names
+    };
+    assert!(names(&survey("none")).is_empty());
+    let auto = survey("auto");
+    assert_eq!(names(&auto), ["one", "three", "two"]);
+    assert_eq!(auto.warnings.len(), 3, "{:?}", auto.warnings);
+    assert!(auto.warnings[2].contains("line 3") && auto.warnings[2].contains("sdc"), "{:?}", auto.warnings);
+    assert_eq!(names(&survey("all")), ["four", "one", "three", "two"]);
+    // Two of one PV: nobody knows which is meant.
+    bench.pv("sdf", "8:80", 3, Some(text("three", 102, 4, &[3])));
+    let both = survey("auto");
+    assert_eq!(names(&both), ["one", "two"]);
+    assert!(both.warnings.iter().any(|it| it.contains("on several devices")), "{:?}", both.warnings);
 }
 
 #[test]

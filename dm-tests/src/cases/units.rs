@@ -1,0 +1,142 @@
+//! The programs under what their systemd units take from them, as far as it can be had without systemd: capabilities,
+//! file systems that cannot be written to, the umask, no new privileges, no core files. Address families, namespaces
+//! and memory that can be executed are left out: they need its seccomp filters.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+
+use super::iscsi_daemons::{SUPERVISE, Supervisor};
+use super::iscsi_sessions::{IQN, PORTAL, nothing_left, text, verified_io, wait_for_state};
+use super::recovery::{kernel_id, prepared, put_text, recovered, with_messages};
+use crate::case::{Case, Tier};
+use crate::ctx::Ctx;
+
+/// The cases of this file.
+pub const LONG: &[Case] = &[
+    Case { name: "units::a_lost_session_comes_back", tier: Tier::Full, limit_s: 300, run: session },
+    Case { name: "units::pending_changes_are_recovered", tier: Tier::Full, limit_s: 300, run: recover },
+];
+
+const ISCSI: &str = include_str!("../../../docs/thinvol-iscsi.service");
+const RECOVER: &str = include_str!("../../../docs/thinvol-recover.service");
+
+/// All that a unit says under a key.
+fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    lines.flat_map(str::split_whitespace).collect()
+}
+
+/// The line of shell that restricts itself as a unit says and becomes the program that the unit starts. What a unit
+/// says otherwise than is meant here makes it fail.
+fn restricted(unit: &str) -> Result<String> {
+    let fixed = [
+        ("ProtectSystem", "full"),
+        ("ProtectHome", "yes"),
+        ("ProtectControlGroups", "yes"),
+        ("NoNewPrivileges", "yes"),
+        ("UMask", "0077"),
+        ("LimitCORE", "0"),
+    ];
+    for (key, value) in fixed {
+        ensure!(values(unit, key) == [value], "{key} is {:?}", values(unit, key));
+    }
+    let mut line = String::from("set -e; read_only() { mount --bind $1 $1; mount -o remount,bind,ro $1; }; ");
+    line.push_str("for dir in /usr /boot /etc /sys/fs/cgroup; do [ ! -d $dir ] || read_only $dir; done; ");
+    line.push_str("for dir in /home /root; do [ ! -d $dir ] || mount -t tmpfs -o mode=0 none $dir; done; ");
+    for path in values(unit, "ReadWritePaths") {
+        let path = path.trim_start_matches('-');
+        line.push_str(&format!("mount --bind {path} {path}; mount -o remount,bind,rw {path}; "));
+    }
+    let kept: Vec<String> = values(unit, "CapabilityBoundingSet")
+        .into_iter()
+        .map(|name| format!("+{}", name.trim_start_matches("CAP_").to_ascii_lowercase()))
+        .collect();
+    ensure!(!kept.is_empty(), "the unit keeps all capabilities");
+    let command = values(unit, "ExecStart").join(" ");
+    let command = command.strip_prefix("/usr/local/sbin/").context("another program")?;
+    line.push_str("umask 0077; ulimit -c 0; ");
+    line.push_str(&format!(
+        "exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,{} {command}",
+        kept.join(",")
+    ));
+    Ok(line)
+}
+
+/// The command that does that apart from the mounts of the machine.
+fn apart(line: &str) -> [&str; 7] {
+    ["unshare", "--mount", "--propagation", "slave", "sh", "-c", line]
+}
+
+/// A connection is lost and replaced, with CHAP and without a name to be looked up, by a supervisor that is restricted.
+fn session(ctx: &Ctx) -> Result<()> {
+    let line = restricted(ISCSI)?;
+    ensure!(line.ends_with(&SUPERVISE.join(" ")), "{line}");
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &ctx.backstore("a", 64 << 20, 0x99)?)?;
+    target.demand_chap(("user1", "secretsecret1"), None)?;
+    let file = ctx.dir().join("chap");
+    fs::write(&file, "user = user1\nsecret = secretsecret1\n")?;
+    ctx.ok(&format!("chmod 600 {}", file.display()))?;
+    let supervisor = Supervisor::start_as(ctx, &apart(&line))?;
+    is_restricted(supervisor.pid())?;
+    let login = format!("--portal {PORTAL} --target {IQN} --chap-file {}", file.display());
+    let answer = ctx.iscsi_login(&login)?;
+    let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
+    for _ in 0..2 {
+        verified_io(ctx, &disk)?;
+        target.enable(false)?;
+        wait_for_state("FAILED")?;
+        target.enable(true)?;
+        wait_for_state("LOGGED_IN")?;
+    }
+    verified_io(ctx, &disk)?;
+    // LUNs that come are found, which asks more of the kernel than a connection.
+    target.add_lun(1, &ctx.backstore("b", 16 << 20, 0x9a)?)?;
+    ctx.thinvol_ok("iscsi rescan")?;
+    let log = fs::read_to_string(ctx.dir().join("supervisor.log"))?;
+    print!("{log}");
+    ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
+    ctx.iscsi_logout()?;
+    drop(supervisor);
+    nothing_left()
+}
+
+/// That the restrictions hold, so that the case shows something.
+fn is_restricted(pid: u32) -> Result<()> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let field = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        value.with_context(|| format!("no {name} in {status}"))
+    };
+    let bounding = u64::from_str_radix(field("CapBnd")?, 16)?;
+    ensure!(bounding != 0 && u64::from_str_radix(field("CapEff")?, 16)? == bounding, "{status}");
+    // CAP_SYS_BOOT and CAP_SETUID; Linux include/uapi/linux/capability.h.
+    ensure!(bounding & (1 << 22 | 1 << 7) == 0, "{status}");
+    ensure!(field("NoNewPrivs")? == "1", "{status}");
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mounts"))?;
+    let is_read_only = |line: &str| line.contains(" /etc ") && line.contains(" ro");
+    ensure!(mounts.lines().any(is_read_only), "{mounts}");
+    Ok(())
+}
+
+/// A message that was not sent is sent, and lvm2's copies of the metadata are written.
+fn recover(ctx: &Ctx) -> Result<()> {
+    let line = restricted(RECOVER)?;
+    let (vg, text) = prepared(ctx)?;
+    let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/vm-100-disk-1"))?;
+    ctx.lvm(&format!("lvchange -an {vg}/vm-100-disk-1"))?;
+    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete {}", id.trim()))?;
+    let (before, edited) = with_messages(&text, 1, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
+    put_text(ctx, vg, &edited)?;
+    let done = ctx.run(&apart(&line))?;
+    ensure!(done.status == 0 && done.stderr.is_empty(), "{done:?}");
+    ensure!(kernel_id(ctx, vg)? == before + 1, "it was not recovered");
+    let number = ctx.fact(vg, "vg_seqno")?;
+    let number = number.split_whitespace().next().context("no number")?.to_owned();
+    let copy = fs::read_to_string(format!("/etc/lvm/backup/{vg}"))?;
+    ensure!(copy.contains(&format!("seqno = {number}\n")), "the copy is not of metadata {number}");
+    ctx.change(&format!("activate {vg}/vm-100-disk-1"))?;
+    recovered(ctx, vg)?;
+    Ok(())
+}
