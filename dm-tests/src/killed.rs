@@ -7,6 +7,7 @@ mod machine;
 mod rows;
 mod transcript;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -23,33 +24,23 @@ pub fn rows() -> impl Iterator<Item = &'static str> {
     rows::names()
 }
 
+/// At how many calls of a row the long cases kill, the first and the last among them; at all if it is not set.
+const SAMPLES: &str = "THINVOL_KILLS";
+
 /// Kills the row's command before each of its calls, and judges what each leaves; also what the whole command leaves.
 ///
 /// # Errors
 /// If a state is not as it has to be. All are judged before, and all that failed are told.
 pub fn at_every_call(ctx: &Ctx, row: &str) -> Result<()> {
-    killed(ctx, row, 1)
-}
-
-/// The same at one call in `step`.
-///
-/// # Errors
-/// As with every call.
-pub fn at_some_calls(ctx: &Ctx, row: &str, step: usize) -> Result<()> {
-    killed(ctx, row, step)
-}
-
-fn killed(ctx: &Ctx, row: &str, step: usize) -> Result<()> {
-    if ctx.on_host() {
-        return Err(Skip("it stops every volume group of the machine".into()).into());
-    }
-    let row = rows::find(row).with_context(|| format!("no row {row}"))?;
-    let mut machine = Machine::build(ctx, row)?;
+    let samples = std::env::var(SAMPLES).ok().and_then(|text| text.parse().ok());
+    let samples = samples.unwrap_or(usize::MAX);
+    let (row, mut machine) = start(ctx, row)?;
     let calls = whole(ctx, &mut machine, row)?;
     ensure!(!calls.is_empty(), "{} changes nothing", row.command);
     println!("{}: {} calls change something", row.command, calls.len());
     let mut failed = Vec::new();
-    for (number, call) in calls.iter().enumerate().step_by(step) {
+    let chosen = spread(calls.len(), samples);
+    for (number, call) in calls.iter().enumerate().filter(|(number, _)| chosen.contains(number)) {
         let state = format!("{} before {}/{} {call}", row.name, number + 1, calls.len());
         let started = Instant::now();
         let mut said = Transcript::new(ctx);
@@ -65,14 +56,37 @@ fn killed(ctx: &Ctx, row: &str, step: usize) -> Result<()> {
             }
         }
     }
-    ensure!(
-        failed.is_empty(),
-        "{} of {} states:\n{}",
-        failed.len(),
-        calls.len().div_ceil(step),
-        failed.join("\n")
-    );
+    ensure!(failed.is_empty(), "{} of {} states:\n{}", failed.len(), chosen.len(), failed.join("\n"));
     Ok(())
+}
+
+/// Kills the row's command before its first call of that sort (`wait`, `resume`), and judges what that leaves.
+///
+/// # Errors
+/// If the state is not as it has to be, or there is no such call.
+pub fn at_first(ctx: &Ctx, row: &str, sort: &str) -> Result<()> {
+    let (row, mut machine) = start(ctx, row)?;
+    let mut said = Transcript::new(ctx);
+    machine.start(&mut said, row)?;
+    let calls = calls::of(&mut said, &machine.line(row.command)).with_context(|| said.to_string())?;
+    let call = calls.iter().find(|call| call.is(sort)).with_context(|| format!("no {sort} in {calls:?}"))?;
+    let mut said = Transcript::new(ctx);
+    let judged = at(&mut said, &mut machine, row, call, false);
+    judged.with_context(|| format!("{} before {call}\n{said}", row.name))
+}
+
+fn start<'a>(ctx: &'a Ctx, row: &str) -> Result<(&'static Row, Machine<'a>)> {
+    if ctx.on_host() {
+        return Err(Skip("it stops every volume group of the machine".into()).into());
+    }
+    let row = rows::find(row).with_context(|| format!("no row {row}"))?;
+    Ok((row, Machine::build(ctx, row)?))
+}
+
+/// So many numbers below `all`, evenly spread, the first and the last among them.
+fn spread(all: usize, wanted: usize) -> BTreeSet<usize> {
+    let (last, gaps) = (all.saturating_sub(1), wanted.saturating_sub(1).max(1));
+    if wanted >= all { (0..all).collect() } else { (0..wanted).map(|number| number * last / gaps).collect() }
 }
 
 /// Runs the whole command, whose calls it returns; what it leaves must hold as well.

@@ -61,6 +61,7 @@ fn always() -> Vec<Case> {
         cases::lvm_scan::CASES,
         cases::lvm_backup::CASES,
         cases::external_origins::CASES,
+        cases::killed_lvm2::CASES,
         cases::left_behind::CASES,
         cases::generated::CASES,
         cases::host_settings::CASES,

@@ -338,3 +338,58 @@ fn a_pool_that_goes_meanwhile_is_not_active() {
     });
     assert!(repair.unwrap().plan.steps.is_empty());
 }
+
+/// A device of a hidden volume, alone and read-only, as a killed `lvconvert --repair` leaves it.
+fn leave_part(world: &World, part: &str, layer: Layer) -> DmName {
+    let vg = world.metadata().vg;
+    let uuid = DmUuid::of_lv(&vg.id, &vg.lv(&lv(part)).expect("it is in the text").id, layer);
+    let name = device(part);
+    let line = dm::table::TargetLine {
+        start: Sectors::ZERO,
+        length: Sectors::new(8192),
+        target: "linear".into(),
+        params: "8:0 8192".into(),
+    };
+    kernel(world).create(&name, &uuid, None).unwrap();
+    kernel(world).load(&name, &Table(vec![line]), true).unwrap();
+    kernel(world).resume(&name, UdevEvent(0)).unwrap();
+    name
+}
+
+#[test]
+fn the_spare_of_a_killed_repair_goes_with_the_group_once_nobody_reads_it() {
+    let world = used();
+    let spare = leave_part(&world, "lvol0_pmspare", Layer::Plain);
+    kernel(&world).open(&spare).unwrap();
+    let ran = world.run(&[Request::DeactivateAll]).unwrap();
+    assert!(world.exists(&spare));
+    let left: Vec<&str> = ran.plan.left.iter().map(|left| left.message.as_str()).collect();
+    assert!(matches!(left.as_slice(), [told] if told.contains("1 devices") && told.contains(spare.as_str())));
+    kernel(&world).close(&spare).unwrap();
+    let ran = world.run(&[Request::DeactivateAll]).unwrap();
+    assert!(ran.plan.left.is_empty(), "{:?}", ran.plan.left);
+    assert!(!world.exists(&spare));
+}
+
+/// The metadata, read-only, with the wrong extents: a pool over it would have been another one.
+#[test]
+fn a_pool_is_not_started_over_parts_of_it_that_were_left_active() {
+    let world = used();
+    world.run(&[Request::DeactivateAll]).unwrap();
+    let tmeta = leave_part(&world, "data_tmeta", Layer::Tmeta);
+    kernel(&world).open(&tmeta).unwrap();
+    for request in [activate("a"), create("n", true)] {
+        let error = world.run(&[request]).unwrap_err();
+        assert_eq!(error.kind(), Kind::Busy, "{}", told(&error));
+        assert!(told(&error).contains("pve-data_tmeta is active and in use"), "{}", told(&error));
+    }
+    let ran = world.run(&[Request::ActivateAll { auto: false }]).unwrap();
+    assert!(!world.exists(&tpool()));
+    assert!(ran.plan.left.iter().any(|left| left.message.contains("in use")), "{:?}", ran.plan.left);
+    kernel(&world).close(&tmeta).unwrap();
+    world.run(&[activate("a")]).unwrap();
+    let tmeta = kernel(&world).info(&tmeta).unwrap().unwrap();
+    assert!(!tmeta.read_only && world.exists(&device("a")));
+    dm_tests::world::rest::devices_match(&world).unwrap();
+    assert_eq!(kernel(&world).violations(), []);
+}

@@ -31,6 +31,13 @@ pub struct Call {
     what: String,
 }
 
+impl Call {
+    /// Whether it is of that sort: `wait`, `write`, `resume`, or an ioctl's name.
+    pub fn is(&self, sort: &str) -> bool {
+        self.what.split(' ').next() == Some(sort)
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({} {})", self.what, self.name, self.nth)

@@ -27,10 +27,13 @@ pub fn judge(said: &mut Transcript, machine: &mut Machine, row: &Row) -> Result<
     said.ok("thinvol recover").context("recover")?;
     let groups = groups(said)?;
     let all = groups.join(" ");
+    if let Some((origin, _)) = row.merged {
+        finish_merge(said, origin).context("a merge that waits")?;
+    }
     said.ok(&format!("thinvol activate {all}")).context("activate")?;
     at_rest(said)?;
     agreed(said, &groups).context("lvm2 after activation")?;
-    let mut served = served(said, machine, row, "thinvol activate").context("served by thinvol")?;
+    let served = served(said, machine, row, "thinvol activate").context("served by thinvol")?;
     let pools = pools(said)?;
     change(said, machine, &pools).context("changed by thinvol")?;
     at_rest(said)?;
@@ -45,12 +48,6 @@ pub fn judge(said: &mut Transcript, machine: &mut Machine, row: &Row) -> Result<
         said.lvm(&lines).context("lvm2 changes")?;
     }
     said.ok(&format!("thinvol deactivate {all}")).context("deactivate")?;
-    if row.merged.is_some() {
-        // What waits until its origin is no longer in use is done now.
-        said.ok(&format!("thinvol activate {all}")).context("activate again")?;
-        served = self::served(said, machine, row, "thinvol activate").context("served again by thinvol")?;
-        said.ok(&format!("thinvol deactivate {all}")).context("deactivate again")?;
-    }
     let left = said.ok("dmsetup ls")?;
     ensure!(left.contains("No devices"), "said to be deactivated, and there is {left}");
     said.lvm(&["vgchange -qq -ay".into()]).context("lvm2 activates")?;
@@ -63,6 +60,20 @@ pub fn judge(said: &mut Transcript, machine: &mut Machine, row: &Row) -> Result<
     said.lvm(&["vgchange -qq -an".into()]).context("lvm2 stops")?;
     machine.is_idle();
     Ok(())
+}
+
+/// A merge that waits is left to lvm2, which finishes it as the refusal says.
+fn finish_merge(said: &mut Transcript, origin: &str) -> Result<()> {
+    let attributes = said.ok("lvs -a --noheadings -o lv_attr pve")?;
+    if !attributes.split_whitespace().any(|word| word.starts_with(['O', 'S'])) {
+        return Ok(());
+    }
+    let ran = said.run(&format!("thinvol activate pve/{origin}"))?;
+    let is_said = ran.status == 7 && ran.stderr.contains("is being merged into");
+    ensure!(is_said, "not refused, but ended with {}: {}", ran.status, ran.stderr.trim());
+    // lvm2's own 'lvchange -an' fails where the origin's device has no table yet.
+    said.ok(&format!("thinvol deactivate pve/{origin}"))?;
+    said.ok(&format!("lvchange -qq -ay pve/{origin}")).map(drop)
 }
 
 fn groups(said: &mut Transcript) -> Result<Vec<String>> {

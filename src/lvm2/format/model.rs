@@ -272,6 +272,12 @@ impl Lv {
         self.status.iter().any(|word| word == "VISIBLE")
     }
 
+    /// Whether it is the spare for the metadata of the group's pools. Source: lvm2 `lib/format_text/import_vsn1.c`
+    /// (`_read_lvnames`).
+    pub fn is_metadata_spare(&self) -> bool {
+        !self.is_visible() && self.name.as_str().ends_with("_pmspare")
+    }
+
     /// Whether it may be written.
     pub fn is_writable(&self) -> bool {
         self.status.iter().any(|word| word == "WRITE") || self.flags.iter().any(|word| word == "WRITE_LOCKED")

@@ -35,6 +35,7 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     sequence.stop_idle_pools()?;
     sequence.leave_idle_grounds()?;
     sequence.zero()?;
+    sequence.take_down_spare();
     sequence.say_what_stays_active();
     let mut plan = sequence.plan;
     plan.left.splice(0..0, draft.left);

@@ -60,6 +60,9 @@ impl Sequence<'_, '_> {
         if stopped && expect.purpose >= Purpose::Change {
             self.draft.check_allowed(self.draft.pool(name)?.0)?;
         }
+        if stopped {
+            self.clear_parts(name, stack)?;
+        }
         self.bring_up_parts(name, stack)?;
         self.plan.push(Step::ThinCheck { tmeta: stack.tmeta.clone() });
         self.bring_up(stack.tpool.clone())?;
@@ -88,6 +91,41 @@ impl Sequence<'_, '_> {
             PoolState::Inactive(kernel) => check_transaction_for(&shown, *kernel, &expect),
             PoolState::Unreadable(why) => self.draft.may_start(lv, why),
         }
+    }
+
+    /// Data and metadata that are active while their pool is stopped: a killed start leaves them, `lvchange -ay` of a
+    /// part makes them, and so does lvm2's repair, whose `thin_repair` may outlive it and still read them. Those that
+    /// are in use refuse the start, as with lvm2; the others go first, since they may be read-only, or show other
+    /// extents than the text says.
+    fn clear_parts(&mut self, name: &LvName, stack: &PoolStack) -> Result<(), Refusal> {
+        let observed = self.draft.observed;
+        if observed.device(&stack.tpool.uuid).is_some_and(|device| device.live_table || device.inactive_table)
+        {
+            // It holds them itself: what a killed start of the pool leaves.
+            return Ok(());
+        }
+        let vg = self.draft.vg();
+        let (_, pool) = self.draft.pool(name)?;
+        for (part, layer) in [(&pool.metadata, Layer::Tmeta), (&pool.data, Layer::Tdata)] {
+            let Some(uuid) = vg.lv(part).map(|lv| DmUuid::of_lv(&vg.id, &lv.id, layer)) else { continue };
+            let Some(device) = observed.device(&uuid) else { continue };
+            if self.freed.contains(&device.name) || !device.live_table {
+                continue;
+            }
+            if device.open_count > 0 {
+                let (shown, part) = (format!("{}/{name}", vg.name), &device.name);
+                let message =
+                    format!("pool {shown} is not started while {part} is active and in use without it");
+                return Err(Refusal::new(RefusalKind::Busy, message)
+                    .hint("see what uses it, perhaps a thin_repair that goes on; let it end, then try again")
+                    .busy_device(device.dev));
+            }
+            let parts = stack.parts.iter().flatten();
+            if let Some(spec) = parts.map(|part| &part.top).find(|top| top.uuid == uuid) {
+                self.take_down(&DeviceSpec { name: device.name.clone(), ..spec.clone() });
+            }
+        }
+        Ok(())
     }
 
     /// Brings data and metadata up, unless they are: then it does not matter what they are made of.

@@ -6,6 +6,7 @@ use super::draft::PoolChange;
 use super::order::Sequence;
 use crate::plan::{Apart, Left, Planned, Purpose, Step};
 use crate::refusal::{Refusal, RefusalKind};
+use crate::stack::DeviceSpec;
 use base::ids::{LvName, LvmUuid};
 use dm::name::{DmName, DmUuid, Layer};
 
@@ -109,6 +110,22 @@ impl Sequence<'_, '_> {
         let uuid = DmUuid::of_lv(&self.draft.vg().id, &lv.id, Layer::Plain);
         let device = self.draft.observed.device(&uuid);
         device.is_some_and(|device| !self.freed.contains(self.renamed.get(&uuid).unwrap_or(&device.name)))
+    }
+
+    /// Takes down what a killed repair of lvm2's leaves active and nobody uses: the spare for pools' metadata. One
+    /// that is open, as by a `thin_repair` that goes on, is said to stay.
+    pub(super) fn take_down_spare(&mut self) {
+        let draft = self.draft;
+        if draft.all_down.is_none() {
+            return;
+        }
+        for lv in draft.vg().lvs.iter().filter(|lv| lv.is_metadata_spare()) {
+            let Ok(spec) = draft.stacks().spare(lv) else { continue };
+            let unused = draft.observed.device(&spec.uuid).filter(|device| device.open_count == 0);
+            if let Some(device) = unused {
+                self.take_down(&DeviceSpec { name: device.name.clone(), ..spec });
+            }
+        }
     }
 
     /// After everything was to be deactivated: the devices of the volume group that the plan does not remove.

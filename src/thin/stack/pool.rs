@@ -75,6 +75,14 @@ impl Stacks<'_> {
         Ok(PoolStack { parts, tmeta, tpool, pool: pool_device })
     }
 
+    /// The device of the spare for pools' metadata. lvm2 makes it only while it repairs a pool.
+    ///
+    /// # Errors
+    /// If the spare is made of anything but physical extents.
+    pub fn spare(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
+        self.spec(lv, Layer::Plain, self.mapped(lv)?, Role::Internal)
+    }
+
     /// The devices of a pool's metadata or data.
     fn part(&self, lv: &Lv, layer: Layer, crop_at: Option<Sectors>) -> Result<Part, StackError> {
         let (below, mut targets) = match lv.segments.as_slice() {
