@@ -41,6 +41,7 @@ fn long() -> Vec<Case> {
         cases::replay::LONG,
         cases::random_scripts::LONG,
         cases::generated::LONG,
+        cases::killed_lvm2::SAMPLES,
         cases::killed_lvm2::LONG,
         cases::units::LONG,
     ]
@@ -61,7 +62,6 @@ fn always() -> Vec<Case> {
         cases::lvm_scan::CASES,
         cases::lvm_backup::CASES,
         cases::external_origins::CASES,
-        cases::killed_lvm2::CASES,
         cases::left_behind::CASES,
         cases::generated::CASES,
         cases::host_settings::CASES,

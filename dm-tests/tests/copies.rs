@@ -22,7 +22,7 @@ struct Areas(Cell<usize>);
 impl MetadataStore for Areas {
     fn commit(&mut self, _: &Commit) -> Result<Vec<String>, CommitFailure> {
         let failed = || CommitFailure {
-            vg: VgName::new("pve").unwrap(),
+            vg: VgName::new("pve").expect("a valid name"),
             nothing_changed: true,
             source: Box::new(io::Error::other("gone")),
         };

@@ -350,9 +350,9 @@ fn leave_part(world: &World, part: &str, layer: Layer) -> DmName {
         target: "linear".into(),
         params: "8:0 8192".into(),
     };
-    kernel(world).create(&name, &uuid, None).unwrap();
-    kernel(world).load(&name, &Table(vec![line]), true).unwrap();
-    kernel(world).resume(&name, UdevEvent(0)).unwrap();
+    kernel(world).create(&name, &uuid, None).expect("the kernel answers");
+    kernel(world).load(&name, &Table(vec![line]), true).expect("the kernel answers");
+    kernel(world).resume(&name, UdevEvent(0)).expect("the kernel answers");
     name
 }
 

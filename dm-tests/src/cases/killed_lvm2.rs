@@ -6,8 +6,8 @@ use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
 use crate::killed;
 
-/// What always runs.
-pub const CASES: &[Case] =
+/// A few states.
+pub const SAMPLES: &[Case] =
     &[Case { name: "killed_lvm2::samples", tier: Tier::Full, limit_s: 600, run: samples }];
 
 /// Each row of the table at every call.

@@ -434,7 +434,7 @@ impl Mending<'_, '_> {
             (self.edits.iter().any(|edit| !is_tag(edit)), "messages carried out"),
             (self.edits.iter().any(is_tag), "tags name the volumes that are there"),
         ];
-        let changes = changes.into_iter().filter_map(|(is_so, what)| is_so.then(|| what.to_owned()));
+        let changes = changes.into_iter().filter(|(is_so, _)| *is_so).map(|(_, what)| what.to_owned());
         self.sequence.plan.push(Step::Commit(Commit::new(mended, changes.collect())));
         Ok(())
     }
