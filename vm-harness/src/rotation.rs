@@ -1,6 +1,6 @@
 //! The long cases take more than an hour, so that nobody runs them all each time: `test --turn` takes a share of them,
-//! those first that have not run for the longest time. What ran when is kept beside the image, and printed. On a machine
-//! without such a record the number of commits says where to begin.
+//! those first that have not run for the longest time. What ran when is kept beside the image, and printed. On a
+//! machine without such a record the number of commits says where to begin.
 
 use std::collections::BTreeMap;
 use std::fs;

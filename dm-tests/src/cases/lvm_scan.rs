@@ -107,8 +107,8 @@ fn devices_file(ctx: &Ctx) -> Result<()> {
         entries(&lines)?;
         compare(&lvm, &lines.join(" / "))?;
     }
-    // Two have changed names, and one has another: both look for the PVs. A loop device is known by its file, so that it
-    // is not looked at unless all are.
+    // Two have changed names, and one has another: both look for the PVs. A loop device is known by its file, so that
+    // it is not looked at unless all are.
     let lines = [by_name("disk0", &ids[1]), by_name("disk1", &ids[0]), by_name("gone", &ids[2])];
     for (search, found) in [("all", 3), ("auto", 0), ("none", 0)] {
         // What lvm2 leaves when it has found nothing, so as not to look again.

@@ -82,6 +82,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (45, "iscsi::supervisor", false),
     (45, "iscsi::storage", false),
     (42, "lvm2::host::backup", false),
+    (42, "lvm2::host::dmeventd", false),
     (43, "config::file", false),
     (43, "lvm2::host::filter", false),
     (43, "lvm2::host::hints", false),

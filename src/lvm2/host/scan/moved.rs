@@ -31,7 +31,8 @@ impl Moved {
         let entry = format!("'{}', line {}: PV {}", file.display(), self.line, self.pv);
         match self.devices.as_slice() {
             [(_, path)] => format!(
-                "{entry} is at '{}' now, and is used there; lvm2's next command, or 'lvmdevices --update', writes it down",
+                "{entry} is at '{}' now, and is used there; lvm2's next command, or 'lvmdevices --update', writes it \
+                 down",
                 path.display()
             ),
             several => {
