@@ -72,7 +72,8 @@ pub fn at_first(ctx: &Ctx, row: &str, sort: &str) -> Result<()> {
     let call = calls.iter().find(|call| call.is(sort)).with_context(|| format!("no {sort} in {calls:?}"))?;
     let mut said = Transcript::new(ctx);
     let judged = at(&mut said, &mut machine, row, call, false);
-    judged.with_context(|| format!("{} before {call}\n{said}", row.name))
+    judged.with_context(|| format!("{} before {call}\n{said}", row.name))?;
+    machine.remove()
 }
 
 fn start<'a>(ctx: &'a Ctx, row: &str) -> Result<(&'static Row, Machine<'a>)> {

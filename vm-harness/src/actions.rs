@@ -51,8 +51,9 @@ pub fn run(action: Action) -> Result<ExitCode> {
             guest::interactive(&workspace, &setup, accel)?;
             Ok(ExitCode::SUCCESS)
         }
-        Action::Exec { limit, pool, script, words } => {
-            let (setup, accel) = prepare(&workspace, Contents::Program, 1)?;
+        Action::Exec { limit, pool, cases, script, words } => {
+            let contents = if cases { Contents::Cases } else { Contents::Program };
+            let (setup, accel) = prepare(&workspace, contents, 1)?;
             let line = command_line(&workspace, pool, script.as_deref(), &words)?;
             run_script(&workspace, &setup, accel, Script { argv: &["bash", "-c", &line], limit_s: limit })
         }

@@ -59,6 +59,9 @@ pub enum Action {
         /// Make the pool pve/data first
         #[arg(long)]
         pool: bool,
+        /// Have the cases there, too, as the program dm-tests
+        #[arg(long)]
+        cases: bool,
         /// Run this script of the source tree (with the words that follow as its arguments)
         #[arg(long)]
         script: Option<PathBuf>,

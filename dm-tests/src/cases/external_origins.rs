@@ -10,18 +10,9 @@ use crate::ctx::Ctx;
 pub const CASES: &[Case] =
     &[Case { name: "external_origins::kept", tier: Tier::Full, limit_s: 500, run: kept }];
 
-/// Runs a line by the shell, which must succeed.
-fn shell(ctx: &Ctx, line: &str) -> Result<String> {
-    let ran = ctx.sh(&format!("set -e; {line}"))?;
-    ensure!(ran.status == 0, "{line}: {ran:?}");
-    Ok(ran.stdout)
-}
-
 /// Tables but for the numbers of devices, names, uuids, modes and openers, as `dmsetup` shows them.
 fn layers(ctx: &Ctx) -> Result<String> {
-    shell(
-        ctx,
-        "dmsetup table | sed 's/ [0-9]*:[0-9]*//g' | sort; dmsetup info -c --noheadings -o name,uuid,attr,open | sort",
+    ctx.shell("dmsetup table | sed 's/ [0-9]*:[0-9]*//g' | sort; dmsetup info -c --noheadings -o name,uuid,attr,open | sort",
     )
 }
 
@@ -29,14 +20,11 @@ fn kept(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     let base = format!("{vg}/base");
     let volume = format!("{vg}/vm-100-disk-0");
-    shell(ctx, &format!("lvcreate -qq --yes -n base -L 16M {vg}"))?;
-    shell(
-        ctx,
-        &format!("dd if=/dev/urandom of={} bs=1M count=16 conv=fsync", ctx.dev(vg, "base").display()),
-    )?;
+    ctx.shell(&format!("lvcreate -qq --yes -n base -L 16M {vg}"))?;
+    ctx.shell(&format!("dd if=/dev/urandom of={} bs=1M count=16 conv=fsync", ctx.dev(vg, "base").display()))?;
     let before = sum(ctx, vg, "base")?;
-    shell(ctx, &format!("udevadm settle; lvchange -qq -an {base}; lvchange -qq -pr {base}"))?;
-    shell(ctx, &format!("lvcreate -qq --type thin --thinpool {vg}/data -n vm-100-disk-0 {base}"))?;
+    ctx.shell(&format!("udevadm settle; lvchange -qq -an {base}; lvchange -qq -pr {base}"))?;
+    ctx.shell(&format!("lvcreate -qq --type thin --thinpool {vg}/data -n vm-100-disk-0 {base}"))?;
     ensure!(sum(ctx, vg, "vm-100-disk-0")? == before);
     // Snapshot and clone read what the volume reads; lvm2 sees the origin of each.
     ctx.thinvol_ok(&format!("snapshot {volume}@s1"))?;
@@ -49,10 +37,9 @@ fn kept(ctx: &Ctx) -> Result<()> {
     }
     // Written, rolled back.
     let node = ctx.dev(vg, "vm-100-disk-0").display().to_string();
-    shell(
-        ctx,
-        &format!("dd if=/dev/urandom of={node} bs=64k count=3 seek=5 conv=fsync,notrunc; udevadm settle"),
-    )?;
+    ctx.shell(&format!(
+        "dd if=/dev/urandom of={node} bs=64k count=3 seek=5 conv=fsync,notrunc; udevadm settle"
+    ))?;
     ensure!(sum(ctx, vg, "vm-100-disk-0")? != before);
     ctx.thinvol_ok(&format!("rollback {volume}@s1"))?;
     ensure!(sum(ctx, vg, "vm-100-disk-0")? == before);
@@ -60,19 +47,19 @@ fn kept(ctx: &Ctx) -> Result<()> {
     // The layers are lvm2's, whoever makes them.
     let all = format!("{volume} {vg}/vm-101-disk-0 {vg}/vm-102-disk-0 {base}");
     let stop = format!("udevadm settle; vgchange -qq -an {vg}");
-    shell(ctx, &stop)?;
-    shell(ctx, &format!("lvchange -qq -ay {all}; udevadm settle"))?;
+    ctx.shell(&stop)?;
+    ctx.shell(&format!("lvchange -qq -ay {all}; udevadm settle"))?;
     let by_lvm2 = layers(ctx)?;
-    shell(ctx, &stop)?;
+    ctx.shell(&stop)?;
     ctx.thinvol_ok(&format!("activate {all}"))?;
-    shell(ctx, "udevadm settle")?;
+    ctx.shell("udevadm settle")?;
     let by_thinvol = layers(ctx)?;
     ensure!(by_lvm2 == by_thinvol, "by lvm2:\n{by_lvm2}by thinvol:\n{by_thinvol}");
     ensure!(sum(ctx, vg, "base")? == before && sum(ctx, vg, "vm-101-disk-0")? == before);
     // lvm2 takes down what thinvol made, and the other way round; nothing stays.
-    shell(ctx, &format!("udevadm settle; lvchange -qq -an {volume} {base}"))?;
+    ctx.shell(&format!("udevadm settle; lvchange -qq -an {volume} {base}"))?;
     ctx.thinvol_ok(&format!("deactivate {vg}"))?;
-    let left = shell(ctx, "dmsetup ls")?;
+    let left = ctx.shell("dmsetup ls")?;
     ensure!(!left.contains("base") && !left.contains("disk"), "{left}");
     ctx.thinvol_ok(&format!("free {vg}/vm-101-disk-0"))?;
     ctx.oracle(vg)?;

@@ -17,22 +17,16 @@ pub const CASES: &[Case] = &[
 
 const DISK: &str = "vm-100-disk-0";
 
-fn shell(ctx: &Ctx, line: &str) -> Result<String> {
-    let ran = ctx.sh(&format!("set -e; {line}"))?;
-    ensure!(ran.status == 0, "{line}: {ran:?}");
-    Ok(ran.stdout)
-}
-
 /// A killed `lvextend` leaves a longer table in the inactive slot.
 fn waiting_table(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.thinvol_ok(&format!("alloc {vg}/data 100 {DISK} 16M"))?;
     let node = ctx.dev(vg, DISK).display().to_string();
-    let size = || shell(ctx, &format!("blockdev --getsz {node}"));
+    let size = || ctx.shell(&format!("blockdev --getsz {node}"));
     ensure!(size()?.trim() == "32768");
-    let dm = shell(ctx, &format!("dmsetup info -c --noheadings -o name {node}"))?.trim().to_owned();
-    shell(ctx, &format!("dmsetup table {dm} | sed 's/^0 32768 /0 65536 /' | dmsetup load {dm}"))?;
-    let waits = || shell(ctx, &format!("dmsetup info {dm}"));
+    let dm = ctx.shell(&format!("dmsetup info -c --noheadings -o name {node}"))?.trim().to_owned();
+    ctx.shell(&format!("dmsetup table {dm} | sed 's/^0 32768 /0 65536 /' | dmsetup load {dm}"))?;
+    let waits = || ctx.shell(&format!("dmsetup info {dm}"));
     ensure!(waits()?.contains("INACTIVE"), "{}", waits()?);
     let ran = ctx.thinvol(&format!("snapshot {vg}/{DISK}@s1"))?;
     ensure!(ran.status == 0 && ran.stdout.contains("never put in place"), "{ran:?}");
@@ -47,31 +41,26 @@ fn suspended_layers(ctx: &Ctx) -> Result<()> {
     ctx.ok(&format!("lvcreate --yes -L 256M -n data {vg}"))?;
     ctx.ok(&format!("lvconvert --yes --type thin-pool {vg}/data"))?;
     ctx.thinvol_ok(&format!("alloc {vg}/data 100 {DISK} 16M"))?;
-    shell(
-        ctx,
-        &format!(
-            "lvcreate -qq --yes -L 16M -n thick {vg}; lvcreate -qq --yes -s -L 8M -n cow {vg}/thick; \
+    ctx.shell(&format!(
+        "lvcreate -qq --yes -L 16M -n thick {vg}; lvcreate -qq --yes -s -L 8M -n cow {vg}/thick; \
              lvcreate -qq --yes --type raid1 -m1 -L 16M --nosync -n mirror {vg}; udevadm settle"
-        ),
-    )?;
+    ))?;
     // From above, as lvm2 does; without a flush, for what is below may be suspended by then.
     let all = "dmsetup info -c --noheadings -o name,uuid | awk -F: '$2 ~ /^LVM-/ {print $1}'";
     let above = "thick$|cow$|mirror$|vm--100--disk--0$";
-    shell(
-        ctx,
-        &format!(
+    ctx.shell(&format!(
             "names=$({all}); for n in $(echo \"$names\" | grep -E '{above}'; echo \"$names\" | grep -- '-tpool$'; \
              echo \"$names\" | grep -vE '{above}|-tpool$'); do dmsetup suspend --noflush --nolockfs $n; done"
         ),
     )?;
     let asleep =
-        || shell(ctx, "dmsetup info -c --noheadings -o name,suspended | grep -i ':suspended' || true");
+        || ctx.shell("dmsetup info -c --noheadings -o name,suspended | grep -i ':suspended' || true");
     ensure!(asleep()?.lines().count() > 10, "{}", asleep()?);
     let ran = ctx.thinvol(&format!("recover {vg}"))?;
     ensure!(ran.status == 0, "{ran:?}");
     ensure!(asleep()?.is_empty(), "{}{ran:?}", asleep()?);
-    shell(ctx, "udevadm settle")?;
-    let nodes = shell(ctx, &format!("ls /dev/{vg}"))?;
+    ctx.shell("udevadm settle")?;
+    let nodes = ctx.shell(&format!("ls /dev/{vg}"))?;
     ensure!(nodes.split_whitespace().all(|node| !node.contains("_t") && !node.contains("_r")), "{nodes}");
     ctx.oracle(vg)?;
     sum(ctx, vg, "thick")?;
@@ -85,8 +74,7 @@ fn old_names(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.thinvol_ok(&format!("alloc {vg}/data 100 {DISK} 16M"))?;
     let before = sum(ctx, vg, DISK)?;
-    let names =
-        |of: &str| shell(ctx, &format!("dmsetup info -c --noheadings -o name | grep '^{of}-' | sort"));
+    let names = |of: &str| ctx.shell(&format!("dmsetup info -c --noheadings -o name | grep '^{of}-' | sort"));
     ctx.ok(&format!("lvrename -qq {vg} data slow"))?;
     let renamed = names(vg)?;
     ensure!(renamed.contains(&format!("{vg}-slow-tpool")), "{renamed}");
@@ -96,33 +84,30 @@ fn old_names(ctx: &Ctx) -> Result<()> {
              dmsetup rename $n {vg}-{to}${{n#{vg}-{from}}}; done; udevadm settle"
         )
     };
-    shell(ctx, &back("slow", "data"))?;
+    ctx.shell(&back("slow", "data"))?;
     let ran = ctx.thinvol(&format!("recover {vg}"))?;
     ensure!(ran.status == 0 && ran.stdout.contains("name of before a rename"), "{ran:?}");
     ensure!(names(vg)? == renamed, "{}", names(vg)?);
     ctx.oracle(vg)?;
     // A change mends the pool by itself; letting go leaves nothing.
-    shell(ctx, &back("slow", "data"))?;
+    ctx.shell(&back("slow", "data"))?;
     ctx.thinvol_ok(&format!("alloc {vg}/slow 101 vm-101-disk-0 8M"))?;
     ensure!(names(vg)?.contains(&format!("{vg}-slow-tpool")), "{}", names(vg)?);
-    shell(ctx, &back("slow", "data"))?;
+    ctx.shell(&back("slow", "data"))?;
     ctx.thinvol_ok(&format!("deactivate {vg}"))?;
-    let left = shell(ctx, "dmsetup ls --target thin-pool")?;
+    let left = ctx.shell("dmsetup ls --target thin-pool")?;
     ensure!(left.contains("No devices found"), "{left}");
     ctx.agreed(vg)?;
     ctx.thinvol_ok(&format!("activate {vg}/{DISK}"))?;
     ensure!(sum(ctx, vg, DISK)? == before);
     // The group's name: all its devices.
-    shell(
-        ctx,
-        &format!(
-            "udevadm settle; for n in $(dmsetup info -c --noheadings -o name | grep '^{vg}-'); do \
+    ctx.shell(&format!(
+        "udevadm settle; for n in $(dmsetup info -c --noheadings -o name | grep '^{vg}-'); do \
              dmsetup rename $n was-${{n#{vg}-}}; done; udevadm settle"
-        ),
-    )?;
+    ))?;
     ctx.thinvol_ok(&format!("recover {vg}"))?;
-    ensure!(shell(ctx, "dmsetup info -c --noheadings -o name | grep -c '^was-' || true")?.trim() == "0");
-    shell(ctx, "udevadm settle")?;
+    ensure!(ctx.shell("dmsetup info -c --noheadings -o name | grep -c '^was-' || true")?.trim() == "0");
+    ctx.shell("udevadm settle")?;
     ctx.oracle(vg)?;
     ensure!(sum(ctx, vg, DISK)? == before);
     ctx.agreed(vg)
@@ -134,26 +119,23 @@ fn frozen_already(ctx: &Ctx) -> Result<()> {
     ctx.thinvol_ok(&format!("alloc {vg}/data 100 {DISK} 32M"))?;
     let (node, mount) =
         (ctx.dev(vg, DISK).display().to_string(), ctx.dir().join("mnt").display().to_string());
-    shell(
-        ctx,
-        &format!(
-            "mkdir -p {mount}; mkfs.ext4 -q {node}; mount {node} {mount}; echo a > {mount}/file; sync; \
+    ctx.shell(&format!(
+        "mkdir -p {mount}; mkfs.ext4 -q {node}; mount {node} {mount}; echo a > {mount}/file; sync; \
              fsfreeze -f {mount}"
-        ),
-    )?;
+    ))?;
     let ran = ctx.thinvol(&format!("snapshot {vg}/{DISK}@s1"));
     // Whoever writes to it waits, in the kernel, until it is thawed.
     let write =
         ctx.sh(&format!("(echo b > {mount}/other) > /dev/null 2>&1 & sleep 2; test -s {mount}/other"));
-    shell(ctx, &format!("fsfreeze -u {mount}; sleep 1; umount {mount}"))?;
+    ctx.shell(&format!("fsfreeze -u {mount}; sleep 1; umount {mount}"))?;
     let ran = ran?;
     ensure!(ran.status == 0 && ran.stderr.contains("was frozen already"), "{ran:?}");
     ensure!(write?.status != 0, "the snapshot thawed what somebody else froze");
-    shell(ctx, "udevadm settle")?;
+    ctx.shell("udevadm settle")?;
     ctx.thinvol_ok(&format!("clone {vg}/{DISK}@s1 101"))?;
     ctx.thinvol_ok(&format!("activate {vg}/vm-101-disk-0"))?;
     let clone = ctx.dev(vg, "vm-101-disk-0").display().to_string();
-    let features = shell(ctx, &format!("dumpe2fs -h {clone} 2>/dev/null | grep features"))?;
+    let features = ctx.shell(&format!("dumpe2fs -h {clone} 2>/dev/null | grep features"))?;
     ensure!(!features.contains("needs_recovery"), "{features}");
     ctx.agreed(vg)
 }

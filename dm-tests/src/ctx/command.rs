@@ -115,6 +115,15 @@ impl Ctx {
         Ok(answer)
     }
 
+    /// Runs lines of shell, which must succeed. Returns what they said.
+    pub fn shell(&self, line: &str) -> Result<String> {
+        let ran = self.sh(&format!("set -e; {line}"))?;
+        if ran.status != 0 {
+            bail!("`{line}` failed with status {}: {}", ran.status, ran.stderr.trim());
+        }
+        Ok(ran.stdout)
+    }
+
     /// Runs a line of shell; any exit status will do.
     pub fn sh(&self, line: &str) -> Result<Ran> {
         self.run(&["sh", "-c", line])

@@ -112,6 +112,13 @@ impl<'a> Machine<'a> {
         })
     }
 
+    /// Takes it down: what comes after finds no volume group.
+    pub fn remove(self) -> Result<()> {
+        self.stop()?;
+        let devices: Vec<String> = self.disks.iter().map(Disk::name).collect();
+        Transcript::new(self.ctx).ok(&format!("wipefs --quiet --all {}", devices.join(" "))).map(drop)
+    }
+
     /// Removes every device, and keeps the disks.
     fn stop(&self) -> Result<()> {
         let mut said = Transcript::new(self.ctx);
