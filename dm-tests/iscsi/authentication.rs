@@ -1,6 +1,7 @@
 //! Discovery with CHAP.
 
-use iscsi::host::discover::{Asker, Kind, discover};
+use base::error_kind::ErrorKind;
+use iscsi::host::discover::{Asker, discover};
 use iscsi::host::limit::Limit;
 use iscsi::protocol::chap::Algorithm;
 
@@ -47,7 +48,7 @@ fn a_wrong_secret_is_refused_with_what_to_check() {
     let error = ask(&peer.portal(), Some(wrong), PLENTY).unwrap_err();
     let text = in_full(&error);
     assert!(text.contains("could not authenticate this initiator (status 02/01"), "{text}");
-    assert_eq!(error.kind(), Kind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.hint(&asker(None).initiator).unwrap().contains("check user and secret"));
     let error = ask(&peer.portal(), None, PLENTY).unwrap_err();
     assert!(error.hint(&asker(None).initiator).unwrap().contains("the target demands CHAP"));

@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use iscsi::host::discover::{Kind, discover_all};
+use base::error_kind::ErrorKind;
+use iscsi::host::discover::discover_all;
 use iscsi::host::limit::Limit;
 
 use crate::peer::{Act, Peer};
@@ -49,7 +50,7 @@ fn a_connection_that_closes_is_an_error_until_the_list_is_complete() {
                 continue;
             }
             let error = answer.unwrap_err();
-            assert_eq!(error.kind(), Kind::Busy);
+            assert_eq!(error.kind(), ErrorKind::Busy);
             let when = match (at, part) {
                 (0, 0) => "closed the connection before it said anything",
                 (_, 0) => "closed the connection where an answer was due",
@@ -78,7 +79,7 @@ fn a_connection_that_stalls_is_left_when_the_time_is_over() {
         let text = in_full(&error);
         assert!(text.contains("was given up while it was waited for an answer"), "{text}");
         assert!(text.contains("time limit of 1.5 s"), "{text}");
-        assert_eq!(error.kind(), Kind::Busy);
+        assert_eq!(error.kind(), ErrorKind::Busy);
     }
 }
 
@@ -120,7 +121,7 @@ fn what_is_not_iscsi_is_called_that() {
         let error = ask(&portal, None, PLENTY).unwrap_err();
         let text = in_full(&error);
         assert!(text.contains("does not speak iSCSI as it should: what came is not iSCSI"), "{text}");
-        assert_eq!(error.kind(), Kind::Refused);
+        assert_eq!(error.kind(), ErrorKind::Refused);
         let hint = error.hint(&asker(None).initiator).unwrap();
         assert!(hint.contains("something else listens there"), "{hint}");
     }

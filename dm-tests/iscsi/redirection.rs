@@ -1,6 +1,6 @@
 //! Targets that send the initiator elsewhere.
 
-use iscsi::host::discover::Kind;
+use base::error_kind::ErrorKind;
 
 use crate::peer::{Act, Peer};
 use crate::target::Target;
@@ -56,7 +56,7 @@ fn circles_are_left() {
         first.portal()
     );
     assert_eq!(in_full(&error), due);
-    assert_eq!(error.kind(), Kind::Refused);
+    assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.hint(&asker(None).initiator).unwrap().contains("point at each other"));
 }
 

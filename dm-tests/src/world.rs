@@ -16,13 +16,14 @@ use ::lvm2::host::lock::{Locks, VgLock};
 use ::lvm2::host::store::assess::VgRef;
 use ::lvm2::host::store::issue::StoreIssue;
 use ::lvm2::host::store::vg::VgStore;
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, LvmUuid, VgName};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{Kernel, UdevEvent};
 use dm::name::{DmName, Layer};
 use dm::sim::SimKernel;
 use dm::udev::{NoSync, UdevError, UdevFlags, UdevSync};
-use thin::error::{EngineError, Kind};
+use thin::error::EngineError;
 use thin::exec::{BUSY_WAIT, Executed};
 use thin::observe::Scope;
 use thin::observed::Policy;
@@ -207,7 +208,7 @@ impl World {
         tape.thaw.replace(self.thaw.clone());
         let mut store = self.open(&tape);
         let metadata = Metadata::parse(store.text())
-            .map_err(|error| EngineError::caused(Kind::Corrupt, "the text is not valid", error))?;
+            .map_err(|error| EngineError::caused(ErrorKind::Corrupt, "the text is not valid", error))?;
         let lagging = |issue: &&StoreIssue| matches!(issue, StoreIssue::Lagging { .. });
         let lagging = store.issues().iter().filter(lagging).map(ToString::to_string).collect();
         let text_limit = store.room_for(0).ok().map(|room| Bytes::new(room.limit));

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use base::error_kind::ErrorKind;
 use base::units::Sectors;
 use dm::kernel::Kernel as _;
 use dm::sim::{Fault, FaultKind, When};
@@ -21,7 +22,6 @@ use lvm2::format::model::PoolMessage;
 use nix::errno::Errno;
 use sys::io::mem::disk::Logged;
 use sys::io::mem::fault::{self, Effect, Operation};
-use thin::error::Kind;
 use thin::request::Request;
 
 /// How a change went that something failed in.
@@ -81,7 +81,7 @@ impl<'a> Case<'a> {
         unharmed(fork)?;
         let undone = match &result {
             Ok(_) => false,
-            Err(error) => error.kind() != Kind::Partial,
+            Err(error) => error.kind() != ErrorKind::Partial,
         };
         if undone && precise {
             at_rest(fork)?;
@@ -304,7 +304,7 @@ fn an_activation_that_fails_after_the_last_commit_is_only_that() {
     world.machine.kernel.inject(Fault { verb: None, nth, when: When::Before, kind });
     let error = world.run(&[create("n", true)]).unwrap_err();
     let words = told(&error);
-    assert_eq!(error.kind(), Kind::Partial);
+    assert_eq!(error.kind(), ErrorKind::Partial);
     assert!(words.contains("the change is made and stays") && words.contains("activate pve-n"), "{words}");
     assert!(error.hint().unwrap().contains("thinvol activate"), "{:?}", error.hint());
     world.machine.kernel.revive();
@@ -347,7 +347,7 @@ fn origins_that_are_slow_to_suspend_do_not_wait_for_each_other() {
     let seqno = world.metadata().vg.seqno;
     world.machine.host.set(|host| host.is_slow = true);
     let error = world.run(&requests).unwrap_err();
-    assert_eq!(error.kind(), Kind::Busy);
+    assert_eq!(error.kind(), ErrorKind::Busy);
     assert!(told(&error).contains("suspended within 20 s"), "{}", told(&error));
     unharmed(&world).unwrap();
     assert_eq!(at_rest(&world).unwrap().seqno, seqno);
@@ -382,18 +382,18 @@ fn what_was_discarded_before_a_failure_is_named() {
             read[&lv(volume)].iter().any(|value| *value != 0)
         };
         if fork.metadata().vg.lv(&lv("a")).is_none() {
-            assert_eq!(error.kind(), Kind::Partial, "{at}: {words}");
+            assert_eq!(error.kind(), ErrorKind::Partial, "{at}: {words}");
             continue;
         }
         fork.recover().unwrap();
         let emptied: Vec<&str> = ["a", "b", "s"].into_iter().filter(|volume| !holds(volume)).collect();
         if emptied.is_empty() {
             before += 1;
-            assert_ne!(error.kind(), Kind::Partial, "{at}: {words}");
+            assert_ne!(error.kind(), ErrorKind::Partial, "{at}: {words}");
             continue;
         }
         after += 1;
-        assert_eq!(error.kind(), Kind::Partial, "{at}: {words}");
+        assert_eq!(error.kind(), ErrorKind::Partial, "{at}: {words}");
         for volume in emptied {
             assert!(words.contains(&format!("{volume} (all 8 MiB)")), "{at}: {words}");
         }

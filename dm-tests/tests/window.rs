@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use base::error_kind::ErrorKind;
 use base::units::Sectors;
 use dm::kernel::{Kernel, Suspend, UdevEvent};
 use dm::name::{DmName, DmUuid, Layer};
@@ -12,7 +13,6 @@ use dm_tests::world::asks::{Start, activate, create, snapshot};
 use dm_tests::world::state::told;
 use dm_tests::world::text::POOL;
 use dm_tests::world::{World, device, lv, tpool};
-use thin::error::Kind;
 use thin::frozen::{FreezeError, freeze_and};
 use thin::request::Request;
 
@@ -67,7 +67,7 @@ fn a_waiting_table_that_cannot_be_mended_refuses_the_snapshot() {
     kernel(&world).resume(&device("a"), UdevEvent(0)).unwrap();
     kernel(&world).load(&device("a"), &Table(table), false).unwrap();
     let error = world.run(&[snapshot("a", "n")]).unwrap_err();
-    assert_eq!(error.kind(), Kind::Refused, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Refused, "{}", told(&error));
     assert!(told(&error).contains("a table waits in the device of pve/a"), "{}", told(&error));
     assert!(waits(&world, "a"));
     assert!(kernel(&world).suspended().is_empty());
@@ -143,7 +143,7 @@ fn what_was_made_of_an_origin_that_went_on_is_taken_back() {
     let before = kernel(&world).thin_devices(&tpool()).unwrap().len();
     let error = world.run(&[snapshot("a", "n")]).unwrap_err();
     assert!(told(&error).contains("went on meanwhile"), "{}", told(&error));
-    assert_eq!(error.kind(), Kind::Busy);
+    assert_eq!(error.kind(), ErrorKind::Busy);
     assert_eq!(kernel(&world).thin_devices(&tpool()).unwrap().len(), before);
     assert!(world.metadata().vg.lv(&lv("n")).is_none());
 }
@@ -380,7 +380,7 @@ fn a_pool_is_not_started_over_parts_of_it_that_were_left_active() {
     kernel(&world).open(&tmeta).unwrap();
     for request in [activate("a"), create("n", true)] {
         let error = world.run(&[request]).unwrap_err();
-        assert_eq!(error.kind(), Kind::Busy, "{}", told(&error));
+        assert_eq!(error.kind(), ErrorKind::Busy, "{}", told(&error));
         assert!(told(&error).contains("pve-data_tmeta is active and in use"), "{}", told(&error));
     }
     let ran = world.run(&[Request::ActivateAll { auto: false }]).unwrap();

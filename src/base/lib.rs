@@ -2,5 +2,6 @@
 
 pub mod bytes;
 pub mod error_chain;
+pub mod error_kind;
 pub mod ids;
 pub mod units;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::errors::{CliError, Code};
+use super::errors::CliError;
 use super::plain;
+use base::error_kind::ErrorKind;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -40,7 +41,7 @@ pub fn confirm(what: &[String]) -> Result<(), CliError> {
     if is_yes(&answer) {
         return Ok(());
     }
-    Err(CliError::new(Code::Refused, "it is not confirmed; nothing was changed")
+    Err(CliError::new(ErrorKind::Refused, "it is not confirmed; nothing was changed")
         .hint("--yes does it without a question"))
 }
 

@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::diff;
-use super::errors::{CliError, Code};
+use super::errors::CliError;
 use super::output::Answer;
+use base::error_kind::ErrorKind;
 use config::document::StorageCfg;
 use config::edit::EditError;
 use config::names::StorageId;
@@ -137,26 +138,28 @@ impl From<EditError> for CliError {
     fn from(error: EditError) -> Self {
         let (code, hint) = match &error {
             EditError::Lookup(lookup) => return lookup.clone().into(),
-            EditError::Defined { .. } => (Code::Refused, "choose another id, or change it by 'thinvol set'"),
-            EditError::Property { .. } => (Code::Usage, "'thinvol add --help' shows what each takes"),
+            EditError::Defined { .. } => {
+                (ErrorKind::Refused, "choose another id, or change it by 'thinvol set'")
+            }
+            EditError::Property { .. } => (ErrorKind::Usage, "'thinvol add --help' shows what each takes"),
             EditError::Missing(_) => {
-                (Code::Usage, "lvmthin takes --vgname and --thinpool, iscsi --portal and --target")
+                (ErrorKind::Usage, "lvmthin takes --vgname and --thinpool, iscsi --portal and --target")
             }
             EditError::Fixed(_) => {
-                (Code::Usage, "remove the storage and add it anew; volumes stay as they are")
+                (ErrorKind::Usage, "remove the storage and add it anew; volumes stay as they are")
             }
             EditError::NoSuchOption(_) | EditError::Required(_) => {
-                (Code::Usage, "content, nodes, disable and bwlimit can be deleted")
+                (ErrorKind::Usage, "content, nodes, disable and bwlimit can be deleted")
             }
-            EditError::SetAndDelete(_) => (Code::Usage, "do one of them"),
-            EditError::Modified => (Code::Refused, "look at the file again; its digest is its SHA-1"),
-            EditError::Foreign { .. } => (Code::Unsupported, "use pvesm, or edit the file"),
-            EditError::Swallowed { .. } => (Code::Refused, "put an empty line before it"),
+            EditError::SetAndDelete(_) => (ErrorKind::Usage, "do one of them"),
+            EditError::Modified => (ErrorKind::Refused, "look at the file again; its digest is its SHA-1"),
+            EditError::Foreign { .. } => (ErrorKind::Unsupported, "use pvesm, or edit the file"),
+            EditError::Swallowed { .. } => (ErrorKind::Refused, "put an empty line before it"),
             EditError::UsedAsBase { by } => {
                 let hint = format!("storage '{by}' is built on it");
-                return Self::from_error(Code::Refused, &error).hint(hint);
+                return Self::from_error(ErrorKind::Refused, &error).hint(hint);
             }
-            EditError::Unsound(_) => (Code::Refused, "nothing was written; edit the file by hand"),
+            EditError::Unsound(_) => (ErrorKind::Refused, "nothing was written; edit the file by hand"),
         };
         Self::from_error(code, &error).hint(hint)
     }

@@ -5,15 +5,16 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::args::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
-use super::errors::{CliError, Code};
+use super::errors::CliError;
 use super::meter::Meter;
 use super::output::{self, Answer, Style};
 use super::resolve::Resolver;
+use base::error_kind::ErrorKind;
 use config::file::ConfigFile;
 use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
 use sys::io::events::{self, Subscribe};
 use thin::engine::{Engine, Options};
-use thin::error::{EngineError, Kind, RefusedRequest};
+use thin::error::{EngineError, RefusedRequest};
 use thin::stamp::host_name;
 
 /// The surroundings of one run of the command.
@@ -132,33 +133,20 @@ pub fn demand_root(is_root: bool) -> Result<(), CliError> {
     if is_root {
         return Ok(());
     }
-    Err(CliError::new(Code::Refused, "only root may use device-mapper and LVM's metadata")
+    Err(CliError::new(ErrorKind::Refused, "only root may use device-mapper and LVM's metadata")
         .hint("run the command with sudo"))
 }
 
 impl From<EngineError> for CliError {
     fn from(error: EngineError) -> Self {
         let aside = Box::new(error.aside().clone());
-        Self { hint: error.hint(), aside, ..Self::from_error(error.kind().into(), &error) }
+        Self { hint: error.hint(), aside, ..Self::from_error(error.kind(), &error) }
     }
 }
 
 impl From<RefusedRequest> for CliError {
     fn from(refused: RefusedRequest) -> Self {
-        Self { hint: refused.hint, ..Self::new(refused.kind.into(), refused.message) }
-    }
-}
-
-impl From<Kind> for Code {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Refused => Self::Refused,
-            Kind::NotFound => Self::NotFound,
-            Kind::Busy => Self::Busy,
-            Kind::Partial => Self::Partial,
-            Kind::Corrupt => Self::Corrupt,
-            Kind::Unsupported => Self::Unsupported,
-        }
+        Self { hint: refused.hint, ..Self::new(refused.kind, refused.message) }
     }
 }
 
@@ -176,6 +164,9 @@ mod tests {
     fn others_than_root_are_told_so() {
         assert_eq!(demand_root(true), Ok(()));
         let error = demand_root(false).unwrap_err();
-        assert_eq!((error.code, error.hint.as_deref()), (Code::Refused, Some("run the command with sudo")));
+        assert_eq!(
+            (error.code, error.hint.as_deref()),
+            (ErrorKind::Refused, Some("run the command with sudo"))
+        );
     }
 }

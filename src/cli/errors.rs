@@ -4,45 +4,12 @@ use std::error::Error;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::output::Versioned;
 use super::plain;
+use base::error_kind::ErrorKind;
 use thin::error::Aside;
-
-/// Why a command failed, in the words of its exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "u8")]
-pub enum Code {
-    /// Refused; nothing was changed.
-    Refused,
-    /// The command line or its input is wrong.
-    Usage,
-    /// Something named does not exist.
-    NotFound,
-    /// Busy or locked; a retry may work.
-    Busy,
-    /// Interrupted or done in part.
-    Partial,
-    /// Metadata is corrupt.
-    Corrupt,
-    /// Not supported.
-    Unsupported,
-}
-
-impl From<Code> for u8 {
-    fn from(code: Code) -> Self {
-        match code {
-            Code::Refused => 1,
-            Code::Usage => 2,
-            Code::NotFound => 3,
-            Code::Busy => 4,
-            Code::Partial => 5,
-            Code::Corrupt => 6,
-            Code::Unsupported => 7,
-        }
-    }
-}
 
 /// An error ready to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,8 +20,9 @@ pub struct CliError {
     pub causes: Vec<String>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The exit code.
-    pub code: Code,
+    /// What sort of failure it is: in JSON its exit code.
+    #[serde(serialize_with = "exit_code")]
+    pub code: ErrorKind,
     /// The lines of the input that are wrong, if there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<BadLine>,
@@ -73,6 +41,10 @@ pub struct BadLine {
     pub why: CliError,
 }
 
+fn exit_code<S: Serializer>(kind: &ErrorKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u8(kind.exit_code())
+}
+
 #[derive(Serialize)]
 struct Envelope<'a> {
     error: &'a CliError,
@@ -80,7 +52,7 @@ struct Envelope<'a> {
 
 impl CliError {
     /// An error without cause or hint.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub fn new(code: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
             causes: Vec::new(),
@@ -93,11 +65,11 @@ impl CliError {
 
     /// An error of the command line or of its input.
     pub fn usage(message: impl Into<String>) -> Self {
-        Self::new(Code::Usage, message)
+        Self::new(ErrorKind::Usage, message)
     }
 
     /// An error made of another one and its sources.
-    pub fn from_error(code: Code, error: &dyn Error) -> Self {
+    pub fn from_error(code: ErrorKind, error: &dyn Error) -> Self {
         Self::new(code, error.to_string()).caused_by(error.source())
     }
 
@@ -129,7 +101,7 @@ impl CliError {
 
     /// The same as the cause of a wider error, which keeps its hint.
     #[must_use]
-    pub fn within(self, code: Code, message: impl Into<String>) -> Self {
+    pub fn within(self, code: ErrorKind, message: impl Into<String>) -> Self {
         let causes = std::iter::once(self.message).chain(self.causes).collect();
         Self { causes, hint: self.hint, aside: self.aside, ..Self::new(code, message) }
     }
@@ -149,8 +121,8 @@ impl CliError {
         {
             return Self { message: format!("line {line}: {}", why.message), ..why };
         }
-        let code = lines.first().map_or(Code::Refused, |first| first.why.code);
-        let code = if lines.iter().all(|line| line.why.code == code) { code } else { Code::Refused };
+        let code = lines.first().map_or(ErrorKind::Refused, |first| first.why.code);
+        let code = if lines.iter().all(|line| line.why.code == code) { code } else { ErrorKind::Refused };
         let message = format!("{} of {total} requests are refused; nothing was changed", lines.len());
         Self { causes: BadLine::told(&lines), lines, ..Self::new(code, message) }
     }
@@ -218,8 +190,8 @@ mod tests {
 
     #[test]
     fn an_error_is_shown_with_its_causes_and_hint() {
-        let error = CliError::from_error(Code::Corrupt, &Outer(io::Error::other("disk on fire")))
-            .within(Code::Partial, "volume group 'b' was not changed")
+        let error = CliError::from_error(ErrorKind::Corrupt, &Outer(io::Error::other("disk on fire")))
+            .within(ErrorKind::Partial, "volume group 'b' was not changed")
             .hint("put it out");
         assert_eq!(
             shown(&error, false),
@@ -240,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_was_mended_before_is_told_first() {
-        let mut error = CliError::new(Code::NotFound, "no such volume");
+        let mut error = CliError::new(ErrorKind::NotFound, "no such volume");
         error.aside.recovered.push("2 messages".to_owned());
         error.aside.warnings.push("no copy".to_owned());
         assert_eq!(shown(&error, false), "recovered: 2 messages\nwarning: no copy\nerror: no such volume\n");

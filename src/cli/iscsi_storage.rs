@@ -5,8 +5,9 @@ pub mod activation;
 use std::path::{Path, PathBuf};
 
 use super::context::demand_root;
-use super::errors::{CliError, Code};
+use super::errors::CliError;
 use super::resolve::Resolver;
+use base::error_kind::ErrorKind;
 use config::lun::LunVolname;
 use config::names::{StorageId, VolumeId};
 use config::schema::Content;
@@ -89,14 +90,15 @@ impl IscsiStorage {
     pub fn of(resolver: &Resolver, storage: &storage::Storage) -> Result<Option<Self>, CliError> {
         let Kind::Iscsi { portal, target } = &storage.kind else { return Ok(None) };
         let target = IscsiName::new(target).map_err(|error| {
-            CliError::new(Code::Refused, format!("storage '{}' has no usable target", storage.id))
+            CliError::new(ErrorKind::Refused, format!("storage '{}' has no usable target", storage.id))
                 .caused_by(Some(&error))
         })?;
         let folder = resolver.file().path().parent().unwrap_or(Path::new("."));
         let file = format!("{}{CHAP_SUFFIX}", storage.id);
         // The supervisor reads it again, from wherever it runs.
         let chap_file = std::path::absolute(folder.join(CHAP_FOLDER).join(file)).map_err(|error| {
-            CliError::new(Code::Refused, "the configuration's folder means nothing").caused_by(Some(&error))
+            CliError::new(ErrorKind::Refused, "the configuration's folder means nothing")
+                .caused_by(Some(&error))
         })?;
         Ok(Some(Self {
             id: storage.id.clone(),
@@ -131,7 +133,7 @@ impl IscsiStorage {
         demand_root(nix::unistd::Uid::effective().is_root())?;
         let roots = Roots::default();
         let mut sessions = sysfs::sessions(&roots).map_err(|error| {
-            CliError::new(Code::Refused, "cannot list the iSCSI sessions").caused_by(Some(&error))
+            CliError::new(ErrorKind::Refused, "cannot list the iSCSI sessions").caused_by(Some(&error))
         })?;
         sessions.retain(|session| session.target == self.target.as_str());
         let mut known = Registry::open(Path::new(REGISTRY))?.portals(&self.target);
@@ -150,7 +152,7 @@ impl IscsiStorage {
     /// The error where the target has no session.
     pub fn not_active(&self) -> CliError {
         CliError::new(
-            Code::Refused,
+            ErrorKind::Refused,
             format!("storage '{}' is not active: no session to {}", self.id, self.target),
         )
         .hint(format!("'thinvol activate {}' logs in", self.id))

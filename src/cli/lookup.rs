@@ -1,7 +1,8 @@
 //! From an address to what it means in a volume group as it is now.
 
-use super::errors::{CliError, Code};
+use super::errors::CliError;
 use super::resolve::{Snapshot, Source, Storage, Volume};
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::{Lineage, LineageError};
@@ -16,7 +17,7 @@ pub fn volume<'a>(vg: &'a Vg, volume: &Volume) -> Result<&'a Lv, CliError> {
             Some(storage) => format!("'thinvol list {storage}' shows the volumes of the storage"),
             None => format!("'thinvol list {}/<pool>' shows the volumes of a pool", volume.vg),
         };
-        CliError::new(Code::NotFound, format!("volume '{volume}' does not exist")).hint(hint)
+        CliError::new(ErrorKind::NotFound, format!("volume '{volume}' does not exist")).hint(hint)
     })?;
     in_storage(lv, volume)?;
     Ok(lv)
@@ -35,7 +36,7 @@ pub fn in_storage(lv: &Lv, volume: &Volume) -> Result<(), CliError> {
                 "volume '{volume}' does not exist: '{vg}/{}' is not in thin pool '{vg}/{pool}'",
                 lv.name
             );
-            Err(CliError::new(Code::NotFound, message)
+            Err(CliError::new(ErrorKind::NotFound, message)
                 .hint(format!("'thinvol info {vg}/{}' shows what it is", lv.name)))
         }
         _ => Ok(()),
@@ -69,35 +70,36 @@ pub fn no_pool(storage: &Storage) -> CliError {
         Some(id) => format!("storage '{id}': no such thin pool '{vg}/{pool}'"),
         None => format!("storage '{vg}/{pool}' does not exist: no such thin pool"),
     };
-    CliError::new(Code::NotFound, message).hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools"))
+    CliError::new(ErrorKind::NotFound, message)
+        .hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools"))
 }
 
 /// An error of lineage with its exit code and what to do about it.
 pub fn explained(vg: &VgName, error: &LineageError) -> CliError {
     match error {
-        LineageError::NoSuchSnapshot { former: Some(lv), .. } => CliError::from_error(Code::NotFound, error)
+        LineageError::NoSuchSnapshot { former: Some(lv), .. } => CliError::from_error(ErrorKind::NotFound, error)
             .hint(format!(
                 "'{vg}/{lv}' was made as that snapshot; it was renamed or may be written to since, and counts as a \
                  volume of its own: address it as '{vg}/{lv}'"
             )),
         LineageError::NoSuchSnapshot { namesake: Some(lv), volume, .. } => {
-            CliError::from_error(Code::NotFound, error).hint(format!(
+            CliError::from_error(ErrorKind::NotFound, error).hint(format!(
                 "'{vg}/{lv}' has the name of one but nothing records that it was made from '{volume}'; \
                  'thinvol info {vg}/{lv}' shows what it is, 'thinvol free {vg}/{lv}' removes it"
             ))
         }
-        LineageError::NoSuchSnapshot { .. } => CliError::from_error(Code::NotFound, error)
+        LineageError::NoSuchSnapshot { .. } => CliError::from_error(ErrorKind::NotFound, error)
             .hint(format!("'thinvol list --tree {vg}/<pool>' shows all snapshots")),
-        LineageError::Ambiguous { .. } => CliError::from_error(Code::Refused, error)
+        LineageError::Ambiguous { .. } => CliError::from_error(ErrorKind::Refused, error)
             .hint("take the tag off those that are not it: lvchange --deltag 'thinvol.snap=…' <vg>/<lv>"),
         LineageError::Unnameable { .. } => {
-            CliError::from_error(Code::Usage, error).hint("choose a shorter or plainer name for the snapshot")
+            CliError::from_error(ErrorKind::Usage, error).hint("choose a shorter or plainer name for the snapshot")
         }
     }
 }
 
 /// The error of an LV that is neither thin volume nor thin pool.
 pub fn not_thin(vg: &VgName, lv: &LvName) -> CliError {
-    CliError::new(Code::Unsupported, format!("'{vg}/{lv}' is neither a thin volume nor a thin pool"))
+    CliError::new(ErrorKind::Unsupported, format!("'{vg}/{lv}' is neither a thin volume nor a thin pool"))
         .hint(format!("'lvs -a -o all {vg}/{lv}' shows what it is"))
 }

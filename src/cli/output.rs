@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::errors::{CliError, Code, label};
+use super::errors::{CliError, label};
 use super::plain;
+use base::error_kind::ErrorKind;
 
 /// What a command has to say, as one JSON document or as text.
 pub trait Answer: Serialize {
@@ -82,11 +83,14 @@ fn write<A: Answer>(
 ) -> Result<(), CliError> {
     let unsaid = |error: &dyn std::error::Error| {
         if answer.tells_of_changes() {
-            CliError::new(Code::Partial, "it is done, but the answer cannot be written to standard output")
-                .caused_by(Some(error))
-                .hint("do not do it again: 'thinvol list' and 'thinvol info' show what is there")
+            CliError::new(
+                ErrorKind::Partial,
+                "it is done, but the answer cannot be written to standard output",
+            )
+            .caused_by(Some(error))
+            .hint("do not do it again: 'thinvol list' and 'thinvol info' show what is there")
         } else {
-            CliError::new(Code::Refused, "the answer cannot be written to standard output")
+            CliError::new(ErrorKind::Refused, "the answer cannot be written to standard output")
                 .caused_by(Some(error))
         }
     };
@@ -201,7 +205,7 @@ mod tests {
     #[test]
     fn what_was_done_and_cannot_be_said_is_no_refusal() {
         let full = || Broken(io::ErrorKind::StorageFull);
-        for (changed, code) in [(true, Code::Partial), (false, Code::Refused)] {
+        for (changed, code) in [(true, ErrorKind::Partial), (false, ErrorKind::Refused)] {
             for json in [false, true] {
                 let answer = Made { changed, warnings: Vec::new() };
                 let error =

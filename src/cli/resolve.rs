@@ -3,7 +3,8 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 
-use super::errors::{CliError, Code};
+use super::errors::CliError;
+use base::error_kind::ErrorKind;
 use base::ids::{IdError, LvName, VgName};
 use config::document::{LookupError, StorageCfg};
 use config::file::{ConfigFile, FileError, LockError};
@@ -100,7 +101,7 @@ impl Resolver {
             } else {
                 ("takes the restriction away", "--delete nodes".to_owned())
             };
-            CliError::new(Code::Refused, why).hint(format!("'thinvol set {id} {key}' {what}"))
+            CliError::new(ErrorKind::Refused, why).hint(format!("'thinvol set {id} {key}' {what}"))
         })?;
         Ok(storage)
     }
@@ -127,15 +128,15 @@ impl Resolver {
                 Ok(Storage { vg: vg.clone(), pool: pool.clone(), id: Some(storage.id.clone()) })
             }
             Kind::Iscsi { .. } => Err(match self.on_iscsi {
-                Some(words) => CliError::new(Code::Unsupported, words)
+                Some(words) => CliError::new(ErrorKind::Unsupported, words)
                     .hint(format!("storage '{}' is of type iscsi", storage.id)),
                 None => CliError::new(
-                    Code::Unsupported,
+                    ErrorKind::Unsupported,
                     format!("storage '{}' is of type iscsi, not a thin pool", storage.id),
                 ),
             }),
             Kind::Other { name } => Err(CliError::new(
-                Code::Unsupported,
+                ErrorKind::Unsupported,
                 format!("storage '{}' is of type '{name}', which thinvol does not handle", storage.id),
             )
             .hint("thinvol handles the types lvmthin and iscsi; use pvesm for others")),
@@ -271,17 +272,19 @@ impl From<LookupError> for CliError {
     fn from(error: LookupError) -> Self {
         let (code, hint) = match &error {
             LookupError::Missing { hidden: Some(_), .. } => (
-                Code::NotFound,
+                ErrorKind::NotFound,
                 "put an empty line before it, with line ends of a single line feed".to_owned(),
             ),
             LookupError::Missing { file, .. } => (
-                Code::NotFound,
+                ErrorKind::NotFound,
                 format!(
                     "'thinvol status' lists the storages of {file}; a pool may also be written as <vg>/<pool>"
                 ),
             ),
-            LookupError::Twice { .. } => (Code::Refused, "give one of the sections another id".to_owned()),
-            LookupError::Unusable { .. } => (Code::Refused, "correct the section".to_owned()),
+            LookupError::Twice { .. } => {
+                (ErrorKind::Refused, "give one of the sections another id".to_owned())
+            }
+            LookupError::Unusable { .. } => (ErrorKind::Refused, "correct the section".to_owned()),
         };
         let shown = Self::from_error(code, &error).hint(hint);
         match error {
@@ -298,14 +301,14 @@ impl From<FileError> for CliError {
     fn from(error: FileError) -> Self {
         let missing = |source: &std::io::Error| source.kind() == std::io::ErrorKind::NotFound;
         let code = match &error {
-            FileError::Lock(LockError::Timeout { .. }) => Code::Busy,
-            FileError::Io { source, .. } if missing(source) => Code::NotFound,
+            FileError::Lock(LockError::Timeout { .. }) => ErrorKind::Busy,
+            FileError::Io { source, .. } if missing(source) => ErrorKind::NotFound,
             FileError::Lock(_)
             | FileError::Io { .. }
             | FileError::TooLarge { .. }
             | FileError::NoFile { .. }
             | FileError::NoConfiguration { .. }
-            | FileError::Elsewhere { .. } => Code::Refused,
+            | FileError::Elsewhere { .. } => ErrorKind::Refused,
         };
         let shown = Self::from_error(code, &error);
         match &error {

@@ -5,16 +5,17 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::ErrorKind as ParseError;
 use nix::sys::stat::Mode;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::args::{Cli, Command};
 use super::context::Context;
-use super::errors::{CliError, Code};
+use super::errors::CliError;
 use super::output::Style;
 use super::plain;
 use super::version::Version;
+use base::error_kind::ErrorKind;
 use sys::io::events::Subscribe;
 
 /// Runs the command with these arguments, the program's name first. `events` is how it hears of block devices, if it
@@ -95,14 +96,14 @@ fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
 
 /// Help goes to standard output and is no error; anything else is one of usage.
 fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
-    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let is_help = matches!(error.kind(), ParseError::DisplayHelp | ParseError::DisplayVersion);
     let json = arguments.iter().skip(1).take_while(|argument| *argument != "--").any(|a| a == "--json");
     if json && !is_help {
         return failed(&usage_error(error), true);
     }
     // A reader that went away does not change the outcome.
     let _ = if is_help { error.print() } else { tell_usage(error) };
-    if is_help { ExitCode::SUCCESS } else { ExitCode::from(u8::from(Code::Usage)) }
+    if is_help { ExitCode::SUCCESS } else { ExitCode::from(ErrorKind::Usage.exit_code()) }
 }
 
 /// The parser's own words, in colour only if they hold nothing of what was typed that a terminal would obey.
@@ -116,7 +117,7 @@ fn tell_usage(error: &clap::Error) -> io::Result<()> {
 fn usage_error(error: &clap::Error) -> CliError {
     let text = error.render().to_string();
     let message = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "no command is given",
+        ParseError::DisplayHelpOnMissingArgumentOrSubcommand => "no command is given",
         _ => text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: "),
     };
     let message: Vec<&str> = message.split_whitespace().collect();
@@ -133,7 +134,7 @@ fn set_umask() {
 fn failed(error: &CliError, json: bool) -> ExitCode {
     // Nobody is left to be told if standard error is closed.
     let _ = error.show(json, &mut anstream::stderr());
-    ExitCode::from(u8::from(error.code))
+    ExitCode::from(error.code.exit_code())
 }
 
 fn start_log(verbose: u8) {

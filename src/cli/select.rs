@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use clap::Args;
 
 use super::context::Context;
-use super::errors::{CliError, Code};
+use super::errors::CliError;
 use super::filter::Filter;
 use super::lookup;
 use super::resolve::{Storage, Volume};
+use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use config::storage::Kind;
 use lvm2::format::model::{Lv, Vg};
@@ -63,7 +64,7 @@ impl Selection {
     /// The error if no volume is meant.
     pub fn nothing(&self) -> CliError {
         let hint = "'thinvol list <storage>' takes the same options and shows what they mean";
-        CliError::new(Code::NotFound, "no volume is like that").hint(hint)
+        CliError::new(ErrorKind::NotFound, "no volume is like that").hint(hint)
     }
 
     fn places(&self, context: &Context) -> Result<Vec<Storage>, CliError> {
@@ -118,7 +119,7 @@ impl Selection {
             Some(volume) => {
                 let message =
                     format!("'{volume}' was changed meanwhile, and is no longer what was asked for");
-                Err(CliError::new(Code::Busy, message).hint("run the command again"))
+                Err(CliError::new(ErrorKind::Busy, message).hint("run the command again"))
             }
         }
     }
@@ -169,7 +170,7 @@ mod tests {
             (group(), volume("scratch"), volume("vm-100-disk-0"), volume("vm-7-disk-0"));
         assert_eq!(chosen.still_takes(&vg, [&gold]), Ok(()));
         for changed in [&other, &gone] {
-            assert_eq!(chosen.still_takes(&vg, [&gold, changed]).unwrap_err().code, Code::Busy);
+            assert_eq!(chosen.still_takes(&vg, [&gold, changed]).unwrap_err().code, ErrorKind::Busy);
         }
         let named = Selection::default();
         assert_eq!(named.still_takes(&vg, [&gone]), Ok(()), "what is named is looked up elsewhere");

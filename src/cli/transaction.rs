@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use super::args::ChangeOptions;
 use super::context::Context;
-use super::errors::{BadLine, CliError, Code};
+use super::errors::{BadLine, CliError};
 use super::output::Answer;
+use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use dm::kernel::Verb;
 use lvm2::format::model::Vg;
-use thin::engine::{Engine, Kind, Report};
+use thin::engine::{Engine, Report};
 use thin::request::Request;
 
 /// One request and how to speak of it.
@@ -181,7 +182,7 @@ fn carry_out<T>(
             Err(error) if dry_run || changes.transactions.is_empty() => return Err(error),
             Err(error) => {
                 let message = format!("volume group '{name}' failed; those before it were changed as asked");
-                return Ok((changes, Some(error.within(Code::Partial, message))));
+                return Ok((changes, Some(error.within(ErrorKind::Partial, message))));
             }
         }
     }
@@ -191,7 +192,7 @@ fn carry_out<T>(
 /// The error for what was asked for and is not done. Where nothing was done at all it is that of the first reason.
 fn part_done(vg: &VgName, report: &Report) -> Option<CliError> {
     let first = report.left.first().filter(|_| report.executed)?;
-    let code = if report.done.is_empty() { Code::from(Kind::from(first.kind)) } else { Code::Partial };
+    let code = if report.done.is_empty() { first.kind } else { ErrorKind::Partial };
     let hint = report.left.iter().find_map(|left| left.hint.clone());
     let mut error = match report.left.as_slice() {
         [only] => CliError::new(code, only.message.clone()),
@@ -234,7 +235,8 @@ impl Changes {
         }
         let plan =
             (!report.executed).then(|| serde_json::to_value(&report.plan)).transpose().map_err(|error| {
-                CliError::new(Code::Unsupported, "the plan cannot be shown as JSON").caused_by(Some(&error))
+                CliError::new(ErrorKind::Unsupported, "the plan cannot be shown as JSON")
+                    .caused_by(Some(&error))
             })?;
         let done = report.done.into_iter().map(|done| Item {
             asked: wanted.get(done.request).map(|wanted| wanted.asked.clone()).unwrap_or_default(),

@@ -21,6 +21,7 @@ use crate::ports::Onlooker;
 use crate::request::Request;
 use crate::session::Session;
 use crate::stamp::{host_name, new_uuid, stamp};
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, LvmUuid, VgName};
 use base::units::Bytes;
 use dm::ioctl::LinuxDm;
@@ -36,7 +37,7 @@ use lvm2::host::scan::Scanner;
 use sys::io::direct::Access;
 use sys::signals::SignalsHeldOff;
 
-pub use crate::error::{EngineError, Kind};
+pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
 pub use crate::view::{Depth, PoolView, View, VolumeView, view};
 
@@ -116,19 +117,19 @@ impl Engine {
     pub fn open(options: Options) -> Result<Self, EngineError> {
         let built_in = built_in(Path::new(STATE_DIR));
         let conf = LvmConf::load_over(&options.system_dir, None, built_in.as_deref()).map_err(|error| {
-            EngineError::caused(Kind::Refused, "the configuration of LVM cannot be used", error)
+            EngineError::caused(ErrorKind::Refused, "the configuration of LVM cannot be used", error)
         })?;
         let name = host_name();
         let host_tags = conf.tags.of_host(&name);
         if let Some(file) = tag_file(&options.system_dir, &host_tags) {
             let message =
                 format!("this host has a tag with a configuration of its own, '{}'", file.display());
-            return Err(EngineError::new(Kind::Unsupported, message)
+            return Err(EngineError::new(ErrorKind::Unsupported, message)
                 .with_hint("thinvol does not read such files: move what is in it to lvmlocal.conf"));
         }
         let kernel = LinuxDm::open().map_err(|error| {
             let hint = error.hint();
-            let failed = EngineError::caused(Kind::Unsupported, "device-mapper cannot be used", error);
+            let failed = EngineError::caused(ErrorKind::Unsupported, "device-mapper cannot be used", error);
             match hint {
                 Some(hint) => failed.with_hint(hint),
                 None => failed,
@@ -155,15 +156,15 @@ impl Engine {
         let locks = self.conf.locks(self.options.lock_timeout);
         let lock = locks.global(LockMode::Read).map_err(|error| match &error {
             LockError::Timeout { .. } => {
-                EngineError::caused(Kind::Busy, "the list of volume groups is locked", error)
+                EngineError::caused(ErrorKind::Busy, "the list of volume groups is locked", error)
                     .with_hint("wait for the command that changes it, or for longer (--lock-timeout)")
             }
             LockError::Io { .. } => {
-                EngineError::caused(Kind::Refused, "the list of volume groups cannot be locked", error)
+                EngineError::caused(ErrorKind::Refused, "the list of volume groups cannot be locked", error)
             }
         })?;
         let found = self.scanner_beside(&self.listed()?).find_all().map_err(|error| {
-            EngineError::caused(Kind::Refused, "volume groups cannot be looked for", error)
+            EngineError::caused(ErrorKind::Refused, "volume groups cannot be looked for", error)
         })?;
         Ok(EveryVg::new(&found, lock))
     }
@@ -382,7 +383,9 @@ impl Engine {
         };
         if let Some(setting) = forbidden {
             let message = format!("volume group {vg} is not changed: {setting} in lvm.conf");
-            return Err(EngineError::new(Kind::Refused, message).with_hint("it keeps lvm2 from changes, too"));
+            return Err(
+                EngineError::new(ErrorKind::Refused, message).with_hint("it keeps lvm2 from changes, too")
+            );
         }
         self.conf
             .locks(self.options.lock_timeout)
@@ -481,5 +484,5 @@ fn untouched(repair: &Repair) -> Option<EngineError> {
 /// From here to the end of its scope signals wait: a plan is not interrupted.
 fn hold_signals_off() -> Result<SignalsHeldOff, EngineError> {
     SignalsHeldOff::new()
-        .map_err(|errno| EngineError::new(Kind::Refused, format!("signals cannot be held off: {errno}")))
+        .map_err(|errno| EngineError::new(ErrorKind::Refused, format!("signals cannot be held off: {errno}")))
 }

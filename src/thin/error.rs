@@ -5,26 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
+use base::error_kind::ErrorKind;
 use dm::kernel::DmError;
-
-/// What sort of failure it is: it decides the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// Nothing changed: a rule forbids it, or it failed and was taken back.
-    Refused,
-    /// It names something that does not exist.
-    NotFound,
-    /// Something is in use or locked; a retry may work.
-    Busy,
-    /// Something is unfinished: recovery leads on.
-    Partial,
-    /// Metadata or a pool is damaged.
-    Corrupt,
-    /// It is outside what thinvol does.
-    Unsupported,
-}
 
 /// What there is to tell besides a failure: things that stay true although it failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,7 +29,7 @@ pub struct RefusedRequest {
     /// Its place among the requests.
     pub request: usize,
     /// What sort of failure it is.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// What is refused and why.
     pub message: String,
     /// What the user can do about it.
@@ -56,7 +39,7 @@ pub struct RefusedRequest {
 /// A failure: what, why, and what to do.
 #[derive(Debug)]
 pub struct EngineError {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
@@ -65,13 +48,13 @@ pub struct EngineError {
 
 impl EngineError {
     /// A failure of that kind.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, source: None, aside: Box::default() }
     }
 
     /// A failure with its cause.
     pub fn caused(
-        kind: Kind,
+        kind: ErrorKind,
         message: impl Into<String>,
         source: impl StdError + Send + Sync + 'static,
     ) -> Self {
@@ -80,7 +63,7 @@ impl EngineError {
 
     /// A question that device-mapper did not answer.
     pub fn unanswered(error: DmError) -> Self {
-        Self::caused(Kind::Refused, "device-mapper does not answer", error)
+        Self::caused(ErrorKind::Refused, "device-mapper does not answer", error)
     }
 
     /// The same with advice.
@@ -103,7 +86,7 @@ impl EngineError {
     }
 
     /// What sort of failure it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
@@ -130,7 +113,7 @@ impl From<Refusal> for EngineError {
         let refused =
             std::iter::once(&refusal).chain(&refusal.others).filter_map(RefusedRequest::of).collect();
         let aside = Box::new(Aside { refused, ..Aside::default() });
-        Self { hint: refusal.hint, aside, ..Self::new(refusal.kind.into(), refusal.message) }
+        Self { hint: refusal.hint, aside, ..Self::new(refusal.kind, refusal.message) }
     }
 }
 
@@ -138,21 +121,9 @@ impl RefusedRequest {
     fn of(refusal: &Refusal) -> Option<Self> {
         Some(Self {
             request: refusal.request?,
-            kind: refusal.kind.into(),
+            kind: refusal.kind,
             message: refusal.message.clone(),
             hint: refusal.hint.clone(),
         })
-    }
-}
-
-impl From<RefusalKind> for Kind {
-    fn from(kind: RefusalKind) -> Self {
-        match kind {
-            RefusalKind::Rule => Self::Refused,
-            RefusalKind::NotFound => Self::NotFound,
-            RefusalKind::Busy => Self::Busy,
-            RefusalKind::Corrupt => Self::Corrupt,
-            RefusalKind::Unsupported => Self::Unsupported,
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! What a pool must be like before it is asked for anything.
 
 use super::plan::{PoolExpectation, Purpose};
-use super::refusal::{Refusal, RefusalKind};
+use super::refusal::Refusal;
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, TransactionId};
 use dm::status::{PoolMode, PoolStatus, PoolWorking};
 
@@ -25,7 +26,7 @@ const VOLUMES_PER_METADATA_LEAF: u64 = 32;
 pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> Result<(), Refusal> {
     let PoolStatus::Working(working) = status else {
         return Err(Refusal::new(
-            RefusalKind::Corrupt,
+            ErrorKind::Corrupt,
             format!("pool {pool} has failed: the kernel serves no I/O from it"),
         )
         .hint(format!("look at the kernel log, deactivate the pool, then 'lvconvert --repair {pool}'")));
@@ -91,7 +92,7 @@ pub fn transactions_differ(
         message.push_str(&format!("; it has no device for {}", names.join(", ")));
     }
     let vg = pool.split('/').next().unwrap_or(pool);
-    Refusal::new(RefusalKind::Corrupt, message).hint(format!(
+    Refusal::new(ErrorKind::Corrupt, message).hint(format!(
         "each change of the pool steps both numbers: one side was put back without the other, and nothing is \
          done until they agree. Restore a copy of the metadata in which the pool has 'transaction_id = {kernel}' \
          ('vgcfgrestore --list {vg}' lists them), or the pool as it was at transaction {text}"
@@ -100,7 +101,7 @@ pub fn transactions_differ(
 
 fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
     if working.needs_check {
-        return Err(Refusal::new(RefusalKind::Corrupt, format!("pool {pool} needs its metadata checked"))
+        return Err(Refusal::new(ErrorKind::Corrupt, format!("pool {pool} needs its metadata checked"))
             .hint(format!("deactivate the pool, then 'lvconvert --repair {pool}'")));
     }
     match working.mode {

@@ -5,8 +5,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::{EngineError, Kind};
+use crate::error::EngineError;
 use base::error_chain::in_words;
+use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvmUuid, VgName};
 use dm::kernel::ListedDevice;
 use lvm2::format::check::{Use, check, flaws, may_use};
@@ -51,35 +52,39 @@ impl Opened {
     ) -> Result<Self, EngineError> {
         let found = scanner.find_vg(vg).map_err(|error| match error {
             ScanError::NotFound { .. } => {
-                EngineError::caused(Kind::NotFound, format!("volume group {vg} was not found"), error)
+                EngineError::caused(ErrorKind::NotFound, format!("volume group {vg} was not found"), error)
                     .with_hint("'thinvol scan lvm' lists the volume groups there are")
             }
             ScanError::Ambiguous { .. } | ScanError::Foreign { .. } => {
                 let foreign = matches!(error, ScanError::Foreign { .. });
                 let message = format!("which volume group {vg} is meant is not clear");
-                EngineError::caused(Kind::Refused, message, error).with_hint(if foreign {
+                EngineError::caused(ErrorKind::Refused, message, error).with_hint(if foreign {
                     "none of them is this host's; hide their disks from LVM, or see lvmsystemid(7)"
                 } else {
                     "rename one by its uuid: 'vgrename <uuid> <new name>'"
                 })
             }
-            _ => EngineError::caused(Kind::Refused, format!("volume group {vg} cannot be looked for"), error),
+            _ => EngineError::caused(
+                ErrorKind::Refused,
+                format!("volume group {vg} cannot be looked for"),
+                error,
+            ),
         })?;
         let devices = scanner.open(&found, access).map_err(|error| {
             EngineError::caused(
-                Kind::Refused,
+                ErrorKind::Refused,
                 format!("a device of volume group {vg} cannot be opened"),
                 error,
             )
         })?;
         // By identity: a name can move to another group at any time.
         let store = VgStore::open(devices, &VgRef::Id(found.id)).map_err(|error| {
-            EngineError::caused(Kind::Corrupt, format!("volume group {vg} cannot be read"), error)
+            EngineError::caused(ErrorKind::Corrupt, format!("volume group {vg} cannot be read"), error)
                 .with_hint(format!("see what 'vgck {vg}' says of it"))
         })?;
         let metadata = Metadata::parse(store.text()).map_err(|error| {
             EngineError::caused(
-                Kind::Corrupt,
+                ErrorKind::Corrupt,
                 format!("the metadata of volume group {vg} is not valid"),
                 error,
             )
@@ -87,12 +92,12 @@ impl Opened {
         })?;
         if let Some(violation) = check(&metadata.vg).into_iter().next() {
             let message = format!("the metadata of volume group {vg} breaks a rule: {violation}");
-            return Err(EngineError::new(Kind::Corrupt, message)
+            return Err(EngineError::new(ErrorKind::Corrupt, message)
                 .with_hint(format!("nothing was changed; see what 'vgck {vg}' says of it")));
         }
         if metadata.vg.name != *vg {
             let message = format!("volume group {vg} has just become {}", metadata.vg.name);
-            return Err(EngineError::new(Kind::Busy, message).with_hint("use its new name"));
+            return Err(EngineError::new(ErrorKind::Busy, message).with_hint("use its new name"));
         }
         let pvs = found.pvs.iter().map(|pv| (pv.id, pv.no)).collect();
         let claims = found.claims.clone();
@@ -115,12 +120,12 @@ impl Opened {
     /// its disks are the right ones is not clear.
     pub fn refusal(&self, usage: Use, system_ids: &[String]) -> Option<EngineError> {
         if let Err(no) = may_use(&self.metadata.vg, usage, system_ids) {
-            return Some(EngineError::new(Kind::Unsupported, no.message).with_hint(no.hint));
+            return Some(EngineError::new(ErrorKind::Unsupported, no.message).with_hint(no.hint));
         }
         let what = if usage == Use::Activate { "activated" } else { "changed" };
         let no = |why: &str, hint: &str| {
             let message = format!("volume group {} cannot be {what}: {why}", self.metadata.vg.name);
-            Some(EngineError::new(Kind::Unsupported, message).with_hint(hint))
+            Some(EngineError::new(ErrorKind::Unsupported, message).with_hint(hint))
         };
         if let Some(issue) = self.store.issues().iter().find(|issue| issue.forbids(usage)) {
             return no(&issue.to_string(), hint(issue));

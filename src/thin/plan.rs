@@ -11,9 +11,10 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use super::making::Making;
-use super::refusal::{Refusal, RefusalKind};
+use super::refusal::Refusal;
 use super::stack::{DevRef, DeviceSpec, Role};
 use super::wipe::Wipe;
+use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, ThinId, TransactionId, VgName};
 use dm::kernel::Suspend;
 use dm::name::DmName;
@@ -182,7 +183,7 @@ pub struct Left {
     /// The LVs it is about, as far as they are known.
     pub lvs: Vec<LvName>,
     /// What sort of reason it has.
-    pub kind: RefusalKind,
+    pub kind: ErrorKind,
     /// What is not done, and why.
     pub message: String,
     /// What the user can do about it.

@@ -3,36 +3,25 @@
 use serde::Serialize;
 use thiserror::Error;
 
-/// What sort of refusal it is: it decides the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefusalKind {
-    /// A rule forbids it.
-    Rule,
-    /// It names something that does not exist.
-    NotFound,
-    /// Something is in use; a retry may work.
-    Busy,
-    /// The metadata or the pool is damaged or disagrees with the kernel.
-    Corrupt,
-    /// It is outside what thinvol does.
-    Unsupported,
-}
+use base::error_kind::ErrorKind;
 
 /// A refusal: what, why, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error, Serialize)]
 #[error("{message}")]
 pub struct Refusal {
     /// What sort it is.
-    pub kind: RefusalKind,
+    pub kind: ErrorKind,
     /// What is refused and why.
     pub message: String,
+    /// What caused it, outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
     /// What the user can do about it.
     pub hint: Option<String>,
     /// The device that is in use, when that is the reason: its holders can be looked up.
     #[serde(skip)]
     pub busy: Option<base::ids::DevNo>,
-    /// Which request it is about, by its place in the batch.
+    /// Which change of a batch, or which request, it is about, by its place among them.
     #[serde(skip)]
     pub request: Option<usize>,
     /// What is refused of the same batch besides, in order of the requests.
@@ -42,13 +31,27 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal of that kind.
-    pub fn new(kind: RefusalKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, busy: None, request: None, others: Vec::new() }
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+            busy: None,
+            request: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// A refusal for the reason that an error gives.
+    pub fn caused(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        Self { causes: causes.map(ToString::to_string).collect(), ..Self::new(kind, error.to_string()) }
     }
 
     /// A rule forbids it.
     pub fn rule(message: impl Into<String>) -> Self {
-        Self::new(RefusalKind::Rule, message)
+        Self::new(ErrorKind::Refused, message)
     }
 
     /// The same with advice.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use crate::error::{EngineError, Kind};
+use crate::error::EngineError;
 use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
 use crate::observe::{ObserveError, Observer, Scope};
 use crate::observed::{Fresh, Observed, Policy};
@@ -17,6 +17,7 @@ use crate::planner::{Repair, plan, repair};
 use crate::ports::{Host, MetadataStore, PoolReader};
 use crate::refusal::Refusal;
 use crate::request::Request;
+use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvmUuid, VgName};
 use base::units::Bytes;
 use dm::kernel::{Kernel, ListedDevice};
@@ -85,7 +86,7 @@ impl Session<'_> {
         let mut observed = observed.map_err(|error| match error {
             ObserveError::Dm(error) => EngineError::unanswered(error),
             ObserveError::Status { .. } => EngineError::caused(
-                Kind::Unsupported,
+                ErrorKind::Unsupported,
                 "the kernel describes a pool in words that thinvol does not know",
                 error,
             ),
@@ -211,9 +212,8 @@ impl Session<'_> {
         self.looked = None;
         if lock.vg() != &plan.vg || !lock.is_intact() {
             let message = format!("the lock of volume group {} is lost; nothing was changed", plan.vg);
-            return Err(
-                EngineError::new(Kind::Busy, message).with_hint("somebody removed the lock file: try again")
-            );
+            return Err(EngineError::new(ErrorKind::Busy, message)
+                .with_hint("somebody removed the lock file: try again"));
         }
         let mut ports =
             Ports { kernel: self.kernel, store: &mut *self.store, udev: self.udev, host: self.host };
@@ -239,7 +239,7 @@ fn failed(error: ExecError, vg: &VgName) -> EngineError {
                 "could not {step}; no volume was removed, but what was discarded before is gone: {}",
                 listed(&emptied)
             );
-            EngineError::caused(Kind::Partial, message, *cause)
+            EngineError::caused(ErrorKind::Partial, message, *cause)
                 .with_hint("the volumes are there and hold nothing any more: the same command removes them")
         }
         Aftermath::NotZeroed { volumes } => {
@@ -247,13 +247,13 @@ fn failed(error: ExecError, vg: &VgName) -> EngineError {
                 "could not {step}; these volumes are made, but not wholly overwritten with zeros: {}",
                 listed(&volumes)
             );
-            EngineError::caused(Kind::Partial, message, *cause)
+            EngineError::caused(ErrorKind::Partial, message, *cause)
                 .with_hint("they may show what others left in the pool: 'thinvol free' removes them")
         }
         Aftermath::TakenBack => taken_back(&step, *cause),
         Aftermath::OnlyDevices => {
             let message = format!("the change is made and stays, but could not {step}");
-            EngineError::caused(Kind::Partial, message, *cause).with_hint(
+            EngineError::caused(ErrorKind::Partial, message, *cause).with_hint(
                 "the metadata is complete; 'thinvol activate' and 'thinvol deactivate' set the devices right",
             )
         }
@@ -265,7 +265,7 @@ fn failed(error: ExecError, vg: &VgName) -> EngineError {
             if !emptied.is_empty() {
                 message.push_str(&format!("; what was discarded is gone: {}", listed(&emptied)));
             }
-            EngineError::caused(Kind::Partial, message, *cause).with_hint(format!(
+            EngineError::caused(ErrorKind::Partial, message, *cause).with_hint(format!(
                 "'thinvol recover {vg}' finishes or clears it; so does the next change of this volume group"
             ))
         }

@@ -7,7 +7,8 @@ use clap::Args;
 use crate::args::ChangeOptions;
 use crate::configure::{ConfigOptions, configure, configuring};
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use config::document::StorageCfg;
 use config::edit::Options;
@@ -136,7 +137,7 @@ impl AddArgs {
     fn kind(&self) -> Result<Type, CliError> {
         Type::named(&self.kind).ok_or_else(|| match schema::is_type(&self.kind) {
             true => CliError::new(
-                Code::Unsupported,
+                ErrorKind::Unsupported,
                 format!("storages of type '{}' are not handled by thinvol", self.kind),
             )
             .hint(format!("'pvesm add {} …' adds it; its section is left as it is", self.kind)),
@@ -158,10 +159,10 @@ fn check_is_there(context: &Context, storage: &Storage) -> Result<(), CliError> 
 fn check_pool(context: &Context, vg: &VgName, pool: &LvName) -> Result<(), CliError> {
     let reader =
         context.open(&ChangeOptions { dry_run: true, no_udev_sync: false, lock_timeout: VG_LOCK_SECONDS })?;
-    let missing = || CliError::new(Code::NotFound, format!("no such logical volume {vg}/{pool}"));
+    let missing = || CliError::new(ErrorKind::NotFound, format!("no such logical volume {vg}/{pool}"));
     let metadata = reader.metadata(vg).map_err(|error| {
         let error = CliError::from(error);
-        if error.code == Code::NotFound {
+        if error.code == ErrorKind::NotFound {
             CliError {
                 causes: vec![error.message],
                 ..missing().hint("'thinvol scan lvm' lists the volume groups")
@@ -175,14 +176,16 @@ fn check_pool(context: &Context, vg: &VgName, pool: &LvName) -> Result<(), CliEr
     })?;
     match lv.thin_pool() {
         Some(_) => Ok(()),
-        None => Err(CliError::new(Code::Refused, format!("logical volume {vg}/{pool} is not a thin pool"))
-            .hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools of the volume group"))),
+        None => {
+            Err(CliError::new(ErrorKind::Refused, format!("logical volume {vg}/{pool} is not a thin pool"))
+                .hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools of the volume group")))
+        }
     }
 }
 
 fn check_portal(id: &StorageId, portal: &Portal) -> Result<(), CliError> {
     Connection::open(portal, &Limit::new(PORTAL_TIMEOUT)).map(drop).map_err(|error| {
-        CliError::new(Code::Refused, format!("storage '{id}' is not online"))
+        CliError::new(ErrorKind::Refused, format!("storage '{id}' is not online"))
             .caused_by(Some(&error))
             .hint(format!("nothing answers at {portal}; --disable 1 adds the storage without asking"))
     })

@@ -4,10 +4,11 @@ use clap::Args;
 
 use crate::args::ChangeOptions;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::changing;
 use crate::resolve::Volume;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use base::units::Sectors;
 use base::units::size::{SizeError, Unit, parse_size};
@@ -73,8 +74,11 @@ impl AllocArgs {
         let size = size(&self.size, Unit::Kibi)?;
         context.warn(small_bare_size(&self.size, size));
         if self.format != "raw" {
-            return Err(CliError::new(Code::Unsupported, format!("unsupported format '{}'", self.format))
-                .hint("volumes of thin pools are raw"));
+            return Err(CliError::new(
+                ErrorKind::Unsupported,
+                format!("unsupported format '{}'", self.format),
+            )
+            .hint("volumes of thin pools are raw"));
         }
         let name = match self.name.as_str() {
             "" => None,
@@ -117,7 +121,7 @@ impl AllocArgs {
 pub fn free_name(vg: &Vg, used: &DiskNumbers<'_>, vmid: u32) -> Result<LvName, CliError> {
     used.next_free(vmid).ok_or_else(|| {
         CliError::new(
-            Code::Refused,
+            ErrorKind::Refused,
             format!("unable to allocate an image name for VM {vmid} in volume group '{}'", vg.name),
         )
         .hint("all disk numbers are taken; give a name")

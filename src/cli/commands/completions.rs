@@ -6,7 +6,8 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use crate::args::Cli;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
+use base::error_kind::ErrorKind;
 
 const HELP: &str = "\
 Examples:
@@ -76,7 +77,7 @@ impl CompletionsArgs {
         let script = with_names(self.shell, &String::from_utf8_lossy(&script));
         match io::stdout().write_all(script.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(CliError::new(Code::Refused, "the script cannot be written to standard output")
+                Err(CliError::new(ErrorKind::Refused, "the script cannot be written to standard output")
                     .caused_by(Some(&error)))
             }
             _ => Ok(()),

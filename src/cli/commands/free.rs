@@ -8,12 +8,13 @@ use super::template::is_template;
 use crate::args::ChangeOptions;
 use crate::ask;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
 use crate::select::Selection;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::{Lineage, Relation};
@@ -197,7 +198,7 @@ fn still_those(ask: &Ask, volumes: &[Volume], confirmed: &BTreeSet<String>) -> R
     let mut new = unnamed(ask, volumes).filter(|wanted| !confirmed.contains(&wanted.asked));
     new.next().map_or(Ok(()), |wanted| {
         let message = format!("'{}' is new since you were asked; nothing was changed", wanted.asked);
-        Err(CliError::new(Code::Busy, message).hint("do it again"))
+        Err(CliError::new(ErrorKind::Busy, message).hint("do it again"))
     })
 }
 
@@ -254,7 +255,7 @@ pub fn wanted(
             clones.filter(|(_, clone)| stays(&clone.name)).map(|(_, clone)| clone.name.as_str()).collect();
         if !clones.is_empty() {
             let message = format!("'{volume}' is the template of clones that exist: {}", listed(&clones));
-            return Err(CliError::new(Code::Refused, message).hint(
+            return Err(CliError::new(ErrorKind::Refused, message).hint(
                 "--force removes it all the same: the clones stay whole, only the link to it is lost",
             ));
         }
@@ -343,7 +344,7 @@ mod tests {
         let vg = vg(vec![lv(1, "vm-200-d", None, vec![])]);
         for two in [["st:vm-200-d", "pve/vm-200-d"], ["pve/vm-200-d", "st:vm-200-d"]] {
             let refused = removed(&vg, &two, None, false).unwrap_err();
-            assert_eq!(refused.code, Code::Usage);
+            assert_eq!(refused.code, ErrorKind::Usage);
             assert!(refused.message.ends_with("are one volume"), "{}", refused.message);
         }
         let twice = ["pve/vm-200-d", "/dev/pve/vm-200-d"];
@@ -359,7 +360,7 @@ mod tests {
         let ask = ask(&vg, &volumes, None, false).unwrap();
         let confirmed = BTreeSet::from(["st:vm-200-d@b".to_owned()]);
         assert_eq!(still_those(&ask, &volumes, &confirmed), Ok(()));
-        assert_eq!(still_those(&ask, &volumes, &BTreeSet::new()).unwrap_err().code, Code::Busy);
+        assert_eq!(still_those(&ask, &volumes, &BTreeSet::new()).unwrap_err().code, ErrorKind::Busy);
     }
 
     /// `lvrename` and `lvchange --permission rw` keep the tags.

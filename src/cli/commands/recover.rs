@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::args::ChangeOptions;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::output::Answer;
+use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use thin::engine::Report;
 
@@ -109,7 +110,7 @@ impl Recovered {
         self.warnings.extend(report.warnings);
         let plan = (!report.executed).then(|| serde_json::to_value(&report.plan)).transpose();
         let plan = plan.map_err(|error| {
-            CliError::new(Code::Unsupported, "the plan cannot be shown as JSON").caused_by(Some(&error))
+            CliError::new(ErrorKind::Unsupported, "the plan cannot be shown as JSON").caused_by(Some(&error))
         })?;
         let text = if !report.executed {
             let found = report.recovered.iter().map(|what| format!("{vg}: to recover: {what}\n"));

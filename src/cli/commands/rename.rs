@@ -4,11 +4,12 @@ use clap::Args;
 
 use crate::args::ChangeOptions;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use config::names;
 use lvm2::format::model::{Lv, Vg};
@@ -71,7 +72,7 @@ pub fn requests(
     let lv = lookup::volume(vg, volume)?;
     if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = lineage.descent(lv) {
         return Err(CliError::new(
-            Code::Unsupported,
+            ErrorKind::Unsupported,
             format!("rename_snapshot is not supported for '{volume}'"),
         )
         .hint(format!("it is the snapshot '{snap}' of a volume, and gets its name from it")));

@@ -5,11 +5,12 @@ use clap::Args;
 use super::alloc;
 use crate::args::ChangeOptions;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::error_kind::ErrorKind;
 use base::units::size::Unit;
 use lvm2::format::model::Vg;
 use thin::lineage::{Descent, Lineage, Relation};
@@ -89,7 +90,7 @@ pub fn wanted(
     let lv = lookup::volume(vg, volume)?;
     if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = lineage.descent(lv) {
         return Err(CliError::new(
-            Code::Refused,
+            ErrorKind::Refused,
             format!("resizing a snapshot is not supported for '{volume}'"),
         )
         .hint(format!("it is the snapshot '{snap}' of a volume; a clone of it can be resized")));

@@ -5,11 +5,12 @@ use clap::Args;
 use super::snapshots::SnapshotNames;
 use crate::args::ChangeOptions;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Snapshot;
 use crate::transaction::Wanted;
+use base::error_kind::ErrorKind;
 use lvm2::format::model::Vg;
 use thin::lineage::{self, Lineage};
 use thin::request::Request;
@@ -74,7 +75,7 @@ pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot, how: How) -> 
     let volume = lookup::volume(vg, &snapshot.volume)?;
     let wanted = new_snapshot(vg, snapshot, how)?;
     if let Ok(lv) = lineage.find_snapshot(volume, &snapshot.snap) {
-        return Err(CliError::new(Code::Refused, format!("snapshot '{snapshot}' already exists")).hint(
+        return Err(CliError::new(ErrorKind::Refused, format!("snapshot '{snapshot}' already exists")).hint(
             format!("it is '{0}/{1}'; 'thinvol delete-snapshot {snapshot}' removes it", vg.name, lv.name),
         ));
     }

@@ -4,11 +4,12 @@ use clap::Args;
 
 use crate::args::ChangeOptions;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
 use crate::transaction::{Ask, Wanted, by_vg, transact};
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use config::names;
 use lvm2::format::model::Vg;
@@ -62,7 +63,7 @@ impl TemplateArgs {
 /// If it does not exist, is a template, is not named as a guest's volume, or has snapshots.
 pub fn requests(vg: &Vg, lineage: &Lineage<'_>, volume: &Volume) -> Result<Vec<Wanted>, CliError> {
     let lv = lookup::volume(vg, volume)?;
-    let refused = |message: String| CliError::new(Code::Refused, message);
+    let refused = |message: String| CliError::new(ErrorKind::Refused, message);
     if is_template(&lv.name) {
         return Err(refused(format!("'{volume}' is a template already")));
     }

@@ -11,8 +11,9 @@ use crate::commands::iscsi::by_way::{log_in_by, log_out_by};
 use crate::commands::iscsi::env::{Via, env, unsupervised};
 use crate::commands::iscsi::shown::{self, Missing};
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::output::Answer;
+use base::error_kind::ErrorKind;
 use config::lun::LunVolname;
 use iscsi::host::chap_file::Credentials;
 use iscsi::host::discover::{Asker, discover};
@@ -171,7 +172,7 @@ pub fn run(
     match failure {
         Some(error) if done.storages.is_empty() => Err(error),
         Some(error) => {
-            let failure = error.within(Code::Partial, "what is printed was done, and then this failed");
+            let failure = error.within(ErrorKind::Partial, "what is printed was done, and then this failed");
             context.conclude(&done, Some(failure))
         }
         None => context.print(&done),
@@ -185,7 +186,7 @@ fn check_lun(storage: &IscsiStorage, lun: &LunVolname) -> Result<(), CliError> {
         return Ok(());
     }
     let message = format!("volume '{}:{lun}' not part of target '{}'", storage.id, storage.target);
-    Err(CliError::new(Code::NotFound, message)
+    Err(CliError::new(ErrorKind::NotFound, message)
         .hint(format!("'thinvol list {}' shows the LUNs of the storage", storage.id)))
 }
 
@@ -270,8 +271,8 @@ impl Site<'_> {
         warnings.extend(elsewhere.into_iter().map(told));
         let mut nowhere = nowhere.into_iter().map(|missing| missing.error);
         let Some(first) = nowhere.next() else { return Ok(()) };
-        let first =
-            first.within(Code::Partial, format!("storage '{}' is active, but not all is there", storage.id));
+        let first = first
+            .within(ErrorKind::Partial, format!("storage '{}' is active, but not all is there", storage.id));
         Err(nowhere.fold(first, CliError::along_with))
     }
 
@@ -295,7 +296,7 @@ impl Site<'_> {
                 mine.flat_map(|target| target.addresses).map(|address| address.portal).collect()
             }
             Err(error) => {
-                let error = CliError::from_error(Code::Busy, &error);
+                let error = CliError::from_error(ErrorKind::Busy, &error);
                 warnings.push(format!(
                     "storage '{}': its portal does not list the target's portals, so those known from before are \
                      used: {}",
@@ -373,8 +374,9 @@ impl Site<'_> {
 }
 
 fn hold_off() -> Result<SignalsHeldOff, CliError> {
-    SignalsHeldOff::new()
-        .map_err(|errno| CliError::new(Code::Refused, "signals cannot be held off").caused_by(Some(&errno)))
+    SignalsHeldOff::new().map_err(|errno| {
+        CliError::new(ErrorKind::Refused, "signals cannot be held off").caused_by(Some(&errno))
+    })
 }
 
 impl One {

@@ -62,7 +62,7 @@ fn what_was_named_by_a_storage_is_shown_by_it() {
 }
 
 fn told(error: CliError) -> String {
-    format!("{} {} / {}", u8::from(error.code), error.message, error.hint.unwrap_or_default())
+    format!("{} {} / {}", error.code.exit_code(), error.message, error.hint.unwrap_or_default())
 }
 
 #[test]

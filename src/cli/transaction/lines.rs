@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::{Ask, Changes, Engines, Port, Wanted};
 use crate::args::ChangeOptions;
 use crate::context::Context;
-use crate::errors::{BadLine, CliError, Code};
+use crate::errors::{BadLine, CliError};
+use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use lvm2::format::model::Vg;
-use thin::engine::{Kind, Report};
+use thin::engine::Report;
 use thin::request::Request;
 
 /// How often what is left is tried again after lines were left out: others may have built on them.
@@ -215,7 +216,7 @@ impl<P: Port, R> Batch<'_, P, R> {
                 let mut about = names.changes.iter().chain(&names.needs);
                 let Some(first) = about.find_map(|name| left_out.get(name.as_str())) else { continue };
                 let message = format!("it is about the same volume as line {first}, which is left out");
-                self.bad.insert(*number, CliError::new(Code::Refused, message));
+                self.bad.insert(*number, CliError::new(ErrorKind::Refused, message));
             }
             for name in &names.changes {
                 left_out.entry(name).or_insert(*number);
@@ -239,7 +240,7 @@ impl<P: Port, R> Batch<'_, P, R> {
             }
         }
         let message = format!("too many lines about volume group '{vg}' build on lines that are refused");
-        Err(CliError::new(Code::Refused, message).hint("correct those lines first"))
+        Err(CliError::new(ErrorKind::Refused, message).hint("correct those lines first"))
     }
 
     /// Carries out all lines about a volume group, or none. Returns a failure behind changes of other groups.
@@ -271,14 +272,14 @@ impl<P: Port, R> Batch<'_, P, R> {
             return Err(error);
         }
         let message = format!("volume group '{vg}' failed; those before it were changed as asked");
-        Ok(Some(error.within(Code::Partial, message)))
+        Ok(Some(error.within(ErrorKind::Partial, message)))
     }
 
     fn take(&mut self, vg: &VgName, resolved: Resolved, mut report: Report) -> Result<(), CliError> {
         report.recovered.splice(0..0, std::mem::take(&mut self.recovered));
         for left in report.left.iter().filter(|_| report.executed) {
             let Some(line) = resolved.lines.get(left.request) else { continue };
-            let error = CliError::new(Kind::from(left.kind).into(), left.message.clone());
+            let error = CliError::new(left.kind, left.message.clone());
             self.bad.entry(*line).or_insert(CliError { hint: left.hint.clone(), ..error });
         }
         let ask = Ask { wanted: resolved.wanted, notes: vec![] };
@@ -316,7 +317,7 @@ impl<P: Port, R> Batch<'_, P, R> {
         let did = if self.changes.executed { "were carried out" } else { "would be carried out" };
         let message = format!("{} of {total} requests are left out; the others {did}", failed.len());
         let error =
-            CliError::new(Code::Partial, message).hint("correct these lines and run them by themselves");
+            CliError::new(ErrorKind::Partial, message).hint("correct these lines and run them by themselves");
         let error = CliError { causes: BadLine::told(&failed), ..error };
         self.changes.failed = failed;
         Ok((self.changes, Some(error)))

@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 
 use super::*;
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, Seqno};
 use thin::engine::Done;
 use thin::lineage::fixture::vg;
@@ -26,7 +27,7 @@ impl Recorder {
         let requests = make(&Vg { name: name.clone(), ..vg(vec![]) })?;
         self.log.borrow_mut().push(format!("{word} {name} {}", requests.len()));
         if fails == Some(name.as_str()) {
-            return Err(CliError::new(Code::Busy, format!("{name} is busy")));
+            return Err(CliError::new(ErrorKind::Busy, format!("{name} is busy")));
         }
         Ok(Report { executed: !self.dry_run, ..report(name, requests.len().min(1)) })
     }
@@ -126,7 +127,7 @@ fn several_are_all_rehearsed_first_and_changed_in_order_of_their_names() {
 #[test]
 fn a_refusal_in_rehearsal_changes_nothing() {
     let port = Recorder { fails_rehearsal: Some("b"), ..Recorder::default() };
-    assert_eq!(remove(&port, &["a", "b"]).unwrap_err().code, Code::Busy);
+    assert_eq!(remove(&port, &["a", "b"]).unwrap_err().code, ErrorKind::Busy);
     assert_eq!((*port.log.borrow()).as_slice(), ["rehearse a 1", "rehearse b 1"]);
 }
 
@@ -137,11 +138,11 @@ fn a_failure_behind_a_change_is_work_done_in_part() {
     let failure = failure.unwrap();
     assert_eq!(
         (failure.code, failure.causes.as_slice()),
-        (Code::Partial, ["b is busy".to_owned()].as_slice())
+        (ErrorKind::Partial, ["b is busy".to_owned()].as_slice())
     );
     assert_eq!(text(&changes), "recovered: leftovers\nRemoved volume 'a/x'\n");
     let first = Recorder { fails: Some("a"), ..Recorder::default() };
-    assert_eq!(remove(&first, &["a", "b"]).unwrap_err().code, Code::Busy);
+    assert_eq!(remove(&first, &["a", "b"]).unwrap_err().code, ErrorKind::Busy);
 }
 
 #[test]

@@ -18,8 +18,6 @@ use crate::protocol::text::TextError;
 
 mod error;
 
-pub use error::Kind;
-
 /// How long the answer to a logout is waited for: the list is complete, and nothing hangs on it.
 const LOGOUT_WAIT: Duration = Duration::from_secs(2);
 

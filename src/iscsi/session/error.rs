@@ -13,22 +13,8 @@ use crate::host::sysfs::State;
 use crate::host::wire::WireError;
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::wwid::Wwid;
+use base::error_kind::ErrorKind;
 use sys::io::holders::Holder;
-
-/// What kind of failure it is: what a caller may do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It will not be done; nothing was changed.
-    Refused,
-    /// Something named is not there.
-    NotFound,
-    /// Not now; a retry may work.
-    Busy,
-    /// Done in part.
-    Partial,
-    /// The kernel cannot do it.
-    Unsupported,
-}
 
 /// Why a session is not as it was asked for.
 #[derive(Debug, Error)]
@@ -188,22 +174,22 @@ impl SessionError {
     }
 
     /// What kind of failure it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Control(ControlError::Refused { .. } | ControlError::Broken { .. }) => Kind::Refused,
-            Self::Control(ControlError::CreatorBusy { .. }) => Kind::Busy,
-            Self::Control(_) => Kind::Unsupported,
-            Self::Registry(RegistryError::Locked { .. }) => Kind::Busy,
-            Self::Registry(_) | Self::Io { .. } | Self::WrongLun { .. } => Kind::Refused,
-            Self::Wire(error) if error.may_pass() => Kind::Busy,
-            Self::Wire(_) | Self::ChapFile(_) => Kind::Refused,
+            Self::Control(ControlError::Refused { .. } | ControlError::Broken { .. }) => ErrorKind::Refused,
+            Self::Control(ControlError::CreatorBusy { .. }) => ErrorKind::Busy,
+            Self::Control(_) => ErrorKind::Unsupported,
+            Self::Registry(RegistryError::Locked { .. }) => ErrorKind::Busy,
+            Self::Registry(_) | Self::Io { .. } | Self::WrongLun { .. } => ErrorKind::Refused,
+            Self::Wire(error) if error.may_pass() => ErrorKind::Busy,
+            Self::Wire(_) | Self::ChapFile(_) => ErrorKind::Refused,
             Self::GivenUp { .. }
             | Self::Foreign { .. }
             | Self::InUse { .. }
             | Self::Replaced(_)
-            | Self::Diskless { .. } => Kind::Busy,
-            Self::NoSession { .. } | Self::NoLun { .. } => Kind::NotFound,
-            Self::NotUndone { .. } => Kind::Partial,
+            | Self::Diskless { .. } => ErrorKind::Busy,
+            Self::NoSession { .. } | Self::NoLun { .. } => ErrorKind::NotFound,
+            Self::NotUndone { .. } => ErrorKind::Partial,
         }
     }
 

@@ -15,10 +15,11 @@ use crate::protocol::pdu::{LogoutReason, LogoutRequest, LogoutResponse, opcode};
 use crate::session::attach::rescan;
 use crate::session::await_event::await_pdu;
 use crate::session::env::Env;
-use crate::session::error::{Kind, SessionError};
+use crate::session::error::SessionError;
 use crate::session::recover::recover;
 use crate::watch::{Outcome, Task};
 use base::error_chain::in_words;
+use base::error_kind::ErrorKind;
 
 /// How long one try may take: a target that is slower than this is not there.
 const TRY: Duration = Duration::from_secs(20);
@@ -40,7 +41,8 @@ pub fn work(env: &Env<'_>, sid: SessionId, task: Task) -> Outcome {
 
 /// Whether a repetition alone does not help.
 fn is_refusal(error: &SessionError) -> bool {
-    error.kind() == Kind::Refused && !matches!(error, SessionError::Control(ControlError::Refused { .. }))
+    error.kind() == ErrorKind::Refused
+        && !matches!(error, SessionError::Control(ControlError::Refused { .. }))
 }
 
 fn try_to(env: &Env<'_>, sid: SessionId, task: Task) -> Result<Outcome, SessionError> {

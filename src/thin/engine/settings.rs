@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Engine;
-use crate::error::{EngineError, Kind};
+use crate::error::EngineError;
 use crate::observed::Policy;
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
 use lvm2::format::volume_list::VolumeLists;
@@ -48,11 +49,11 @@ impl Engine {
 pub(super) fn locked(vg: &VgName, error: LockError) -> EngineError {
     match &error {
         LockError::Timeout { .. } => {
-            EngineError::caused(Kind::Busy, format!("volume group {vg} is locked"), error)
+            EngineError::caused(ErrorKind::Busy, format!("volume group {vg} is locked"), error)
                 .with_hint("wait for the other command, or for longer (--lock-timeout)")
         }
         LockError::Io { .. } => {
-            EngineError::caused(Kind::Refused, format!("volume group {vg} cannot be locked"), error)
+            EngineError::caused(ErrorKind::Refused, format!("volume group {vg} cannot be locked"), error)
         }
     }
 }

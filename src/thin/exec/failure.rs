@@ -6,7 +6,8 @@ use thiserror::Error;
 use super::wipe::WipeError;
 use crate::frozen::FreezeError;
 use crate::ports::{CheckFailure, CheckFound, CommitFailure, MarkFailure};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
+use base::error_kind::ErrorKind;
 use dm::kernel::DmError;
 use dm::name::DmName;
 use dm::status::LineError;
@@ -51,18 +52,18 @@ pub enum StepError {
 
 impl StepError {
     /// What sort of failure it is, if it was taken back.
-    pub fn kind(&self) -> RefusalKind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Dm(dm) if dm.errno == Errno::EBUSY => RefusalKind::Busy,
+            Self::Dm(dm) if dm.errno == Errno::EBUSY => ErrorKind::Busy,
             Self::Freeze(
                 FreezeError::TooSlow { .. } | FreezeError::Thawed { .. } | FreezeError::Waiting { .. },
-            ) => RefusalKind::Busy,
-            Self::Wipe(WipeError::InUse { .. } | WipeError::Another) => RefusalKind::Busy,
-            Self::Refused(refusal) if matches!(refusal.kind, RefusalKind::Corrupt | RefusalKind::Busy) => {
+            ) => ErrorKind::Busy,
+            Self::Wipe(WipeError::InUse { .. } | WipeError::Another) => ErrorKind::Busy,
+            Self::Refused(refusal) if matches!(refusal.kind, ErrorKind::Corrupt | ErrorKind::Busy) => {
                 refusal.kind
             }
-            Self::Check(CheckFailure { found: CheckFound::Damage(_), .. }) => RefusalKind::Corrupt,
-            _ => RefusalKind::Rule,
+            Self::Check(CheckFailure { found: CheckFound::Damage(_), .. }) => ErrorKind::Corrupt,
+            _ => ErrorKind::Refused,
         }
     }
 

@@ -5,8 +5,9 @@ use super::draft::{Draft, NewVolume, Removal, Snap};
 use crate::allocate::{after_maximum, out_of_reach};
 use crate::lineage::complete_tags;
 use crate::plan::Outcome;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::request::Request;
+use base::error_kind::ErrorKind;
 use base::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
 use base::units::{Extents, Sectors};
 use dm::name::{DmName, DmUuid, Layer};
@@ -151,7 +152,7 @@ impl Draft<'_> {
         if let Some(device) = device.filter(|device| device.suspended) {
             // Recovery has left it so.
             let message = format!("the device of {}/{origin} is suspended", self.vg().name);
-            return Err(Refusal::new(RefusalKind::Busy, message).hint(format!(
+            return Err(Refusal::new(ErrorKind::Busy, message).hint(format!(
                 "'thinvol recover {}' says why; 'dmsetup resume {}' lets it go on",
                 self.vg().name,
                 device.name
@@ -220,8 +221,9 @@ impl Draft<'_> {
         if let Some(user) = self.stacks().used_by_unknown(lv) {
             let message =
                 format!("cannot {verb} {}: {user} is built on it, in a way thinvol does not know", lv.name);
-            return Err(Refusal::new(RefusalKind::Unsupported, message)
-                .hint("use lvm2's own commands for this volume"));
+            return Err(
+                Refusal::new(ErrorKind::Unsupported, message).hint("use lvm2's own commands for this volume")
+            );
         }
         self.pool(&thin.pool).map(|_| ())
     }
@@ -229,7 +231,7 @@ impl Draft<'_> {
     /// Refuses what lvm2 leaves in a text and no device can be made of.
     pub(super) fn check_flawless(&self, lv: &Lv, verb: &str) -> Result<(), Refusal> {
         self.index.flaw(&lv.name).map_or(Ok(()), |problem| {
-            Err(Refusal::new(RefusalKind::Corrupt, format!("cannot {verb} {}: {problem}", lv.name)).hint(
+            Err(Refusal::new(ErrorKind::Corrupt, format!("cannot {verb} {}: {problem}", lv.name)).hint(
                 "the other volumes are not concerned; a corrected text can be restored with vgcfgrestore",
             ))
         })

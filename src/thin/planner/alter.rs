@@ -2,8 +2,9 @@
 
 use super::draft::Draft;
 use crate::plan::Outcome;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::request::{Attributes, NewSize};
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use base::units::size::Rounded;
 use base::units::{Bytes, Extents, Sectors};
@@ -132,7 +133,7 @@ impl<'a> Draft<'a> {
         if source.external_origin != thin.external_origin {
             // Its unwritten parts would be read from elsewhere.
             return Err(Refusal::new(
-                RefusalKind::Unsupported,
+                ErrorKind::Unsupported,
                 format!("{name} and {to} do not have the same external origin"),
             )
             .hint(format!("take a clone of {to} instead")));

@@ -11,8 +11,9 @@ use super::devices::refuse;
 use super::index::Index;
 use super::order::Sequence;
 use crate::plan::Step;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use lvm2::format::model::{Lv, Vg};
 
@@ -51,7 +52,7 @@ impl Sequence<'_, '_> {
         let by_name = Index::of(after);
         let mut reshaping = Reshaping::default();
         for (name, alteration) in &draft.altered {
-            let lost = || Refusal::new(RefusalKind::Corrupt, format!("volume {name} is lost in the change"));
+            let lost = || Refusal::new(ErrorKind::Corrupt, format!("volume {name} is lost in the change"));
             let lv = draft.before(name)?;
             let now = alteration.name.as_ref().unwrap_or(name);
             let spec = stacks.volume(by_name.lv(now).ok_or_else(lost)?).map_err(|error| refuse(&error))?;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::draft::{Draft, PoolChange};
 use crate::allocate::never_used;
 use crate::plan::Commit;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use base::error_chain::in_words;
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, TransactionId};
 use lvm2::format::check::{Use, may_use};
 use lvm2::format::edit::{Edit, EditError};
@@ -35,7 +36,7 @@ impl Draft<'_> {
     /// Makes the texts, or says why the VG cannot be written.
     pub(super) fn texts(&self) -> Result<Texts, Refusal> {
         may_use(self.vg(), Use::Change, &self.observed.policy.system_ids)
-            .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
+            .map_err(|no| Refusal::new(ErrorKind::Unsupported, no.to_string()).hint(no.hint))?;
         // First of all: while it is checked, the new texts need not be in memory too.
         let revert = self.metadata.after_next(&self.observed.fresh.stamp);
         let (revert_seqno, revert) = revert.map_err(|error| self.invalid(&error))?;
@@ -85,7 +86,7 @@ impl Draft<'_> {
     fn invalid(&self, error: &EditError) -> Refusal {
         let message =
             format!("the new metadata of {} would not be valid: {}", self.vg().name, in_words(error));
-        Refusal::new(RefusalKind::Corrupt, message)
+        Refusal::new(ErrorKind::Corrupt, message)
     }
 
     fn check_fits(&self, length: u64) -> Result<(), Refusal> {

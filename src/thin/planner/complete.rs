@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::DevRef;
+use base::error_kind::ErrorKind;
 use lvm2::format::model::{Lv, Pv, SegmentKind, last_seen};
 
 impl Draft<'_> {
@@ -26,7 +27,7 @@ impl Draft<'_> {
             for name in part.segments.iter().flat_map(|segment| stands_on(&segment.kind)) {
                 if let Some(pv) = away.get(name) {
                     return Err(Refusal::new(
-                        RefusalKind::Unsupported,
+                        ErrorKind::Unsupported,
                         format!(
                             "{}/{} is not whole: physical volume {} is missing{}",
                             vg.name,

@@ -3,8 +3,9 @@
 use super::draft::Draft;
 use crate::observed::{PoolReadError, PoolState};
 use crate::plan::{Left, Outcome};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack, StackError};
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use dm::kernel::DeviceInfo;
 use dm::name::{DmName, DmUuid, Layer};
@@ -185,7 +186,7 @@ impl Draft<'_> {
             return Ok(());
         }
         let message = format!("{}/{} is in use ({} times open)", self.vg().name, lv.name, device.open_count);
-        Err(Refusal::new(RefusalKind::Busy, message)
+        Err(Refusal::new(ErrorKind::Busy, message)
             .hint("stop what uses it, then try again")
             .busy_device(device.dev))
     }
@@ -231,7 +232,7 @@ impl Draft<'_> {
             },
             PoolReadError::Failed(_) => Err(Refusal::rule(unread)
                 .hint("see that its physical volumes are there and can be read: the kernel log tells more")),
-            PoolReadError::Damaged(_) => Err(Refusal::new(RefusalKind::Corrupt, unread)
+            PoolReadError::Damaged(_) => Err(Refusal::new(ErrorKind::Corrupt, unread)
                 .hint(format!("'lvconvert --repair {shown}' may help"))),
         }
     }
@@ -241,17 +242,17 @@ impl Draft<'_> {
 pub(super) fn refuse(error: &StackError) -> Refusal {
     match error {
         StackError::Unsupported { .. } | StackError::BuiltUpon { .. } => Refusal::new(
-            RefusalKind::Unsupported,
+            ErrorKind::Unsupported,
             error.to_string(),
         )
         .hint("use lvm2's own commands for this volume; a pool that they have started can be used here, too"),
         StackError::Merging { vg, origin, .. } => {
-            Refusal::new(RefusalKind::Unsupported, error.to_string()).hint(format!(
+            Refusal::new(ErrorKind::Unsupported, error.to_string()).hint(format!(
                 "lvm2 finishes the merge: deactivate {vg}/{origin}, then 'lvchange --activate y {vg}/{origin}'"
             ))
         }
         StackError::Overflow { .. } | StackError::Dangling { .. } => {
-            Refusal::new(RefusalKind::Corrupt, error.to_string())
+            Refusal::new(ErrorKind::Corrupt, error.to_string())
         }
         StackError::Name { .. } => Refusal::rule(error.to_string()),
     }

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use super::index::{Index, Names};
 use crate::observed::{Observed, PoolSeen};
 use crate::plan::{Left, Outcome};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, Stacks};
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, LvmUuid, ThinId};
 use base::units::Extents;
 use dm::name::DmName;
@@ -182,7 +183,7 @@ impl<'a> Draft<'a> {
     /// The same, which must exist.
     pub(super) fn existing(&self, name: &LvName) -> Result<&'a Lv, Refusal> {
         self.found(name).ok_or_else(|| {
-            Refusal::new(RefusalKind::NotFound, format!("volume {}/{name} does not exist", self.vg().name))
+            Refusal::new(ErrorKind::NotFound, format!("volume {}/{name} does not exist", self.vg().name))
                 .hint(format!("see 'thinvol list' or 'lvs {}' for the volumes there are", self.vg().name))
         })
     }
@@ -190,7 +191,7 @@ impl<'a> Draft<'a> {
     /// An existing LV, by the name it has before the batch.
     pub(super) fn before(&self, name: &LvName) -> Result<&'a Lv, Refusal> {
         self.index.lv(name).ok_or_else(|| {
-            Refusal::new(RefusalKind::NotFound, format!("volume {}/{name} does not exist", self.vg().name))
+            Refusal::new(ErrorKind::NotFound, format!("volume {}/{name} does not exist", self.vg().name))
         })
     }
 
@@ -236,7 +237,7 @@ impl<'a> Draft<'a> {
     /// What was seen of a pool.
     pub(super) fn seen(&self, pool: &LvName) -> Result<&'a PoolSeen, Refusal> {
         self.observed.pools.get(pool).ok_or_else(|| {
-            Refusal::new(RefusalKind::Corrupt, format!("pool {}/{pool} was not looked at", self.vg().name))
+            Refusal::new(ErrorKind::Corrupt, format!("pool {}/{pool} was not looked at", self.vg().name))
         })
     }
 

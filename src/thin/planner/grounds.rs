@@ -2,8 +2,9 @@
 
 use super::devices::refuse;
 use super::order::Sequence;
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use dm::name::{DmUuid, Layer};
 use lvm2::format::model::Lv;
@@ -29,7 +30,7 @@ impl Sequence<'_, '_> {
         if observed.device(&real.uuid).is_none() && observed.device(&plain).is_some() {
             let shown = format!("{}/{origin}", self.draft.vg().name);
             let message = format!("the device of {shown} is not the one of an external origin");
-            return Err(Refusal::new(RefusalKind::Unsupported, message)
+            return Err(Refusal::new(ErrorKind::Unsupported, message)
                 .hint(format!("'lvchange --refresh {shown}' gives it the layers it is to have")));
         }
         let open = self.open_on_real(&real);

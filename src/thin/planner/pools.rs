@@ -5,8 +5,9 @@ use super::order::Sequence;
 use crate::guards::{check_pool, check_transaction_for};
 use crate::observed::PoolState;
 use crate::plan::{Left, PoolExpectation, Purpose, Step};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack, StackError};
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use dm::kernel::DeviceInfo;
 use dm::name::{DmName, DmUuid, Layer};
@@ -116,7 +117,7 @@ impl Sequence<'_, '_> {
                 let (shown, part) = (format!("{}/{name}", vg.name), &device.name);
                 let message =
                     format!("pool {shown} is not started while {part} is active and in use without it");
-                return Err(Refusal::new(RefusalKind::Busy, message)
+                return Err(Refusal::new(ErrorKind::Busy, message)
                     .hint("see what uses it, perhaps a thin_repair that goes on; let it end, then try again")
                     .busy_device(device.dev));
             }
@@ -365,7 +366,7 @@ impl Sequence<'_, '_> {
         let shown = format!("{}/{}", self.draft.vg().name, lv.name);
         let message = format!("data and metadata of pool {shown} stay active: {why}");
         let hint = format!("'lvchange -an {shown}' stops them");
-        let refusal = Refusal::new(RefusalKind::Unsupported, message).hint(hint);
+        let refusal = Refusal::new(ErrorKind::Unsupported, message).hint(hint);
         self.plan.left.push(Left::of(&refusal, self.draft.place_of(&lv.name), vec![lv.name.clone()]));
     }
 

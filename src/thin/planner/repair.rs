@@ -11,8 +11,9 @@ use crate::making::Making;
 use crate::meta::DeviceDetails;
 use crate::observed::{Inventory, Observed, PoolReadError, PoolSeen, PoolState};
 use crate::plan::{Commit, Message, Plan, Purpose, Send, Step};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack};
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, ThinId, TransactionId, VgName};
 use dm::kernel::Suspend;
 use dm::name::{DmName, DmUuid, Layer};
@@ -141,7 +142,7 @@ impl Mending<'_, '_> {
                 Some(hint) => self.left.push(format!("{refusal}; {hint}")),
                 None => self.left.push(refusal.to_string()),
             }
-            self.refused.extend(Some(refusal).filter(|refusal| refusal.kind == RefusalKind::Corrupt));
+            self.refused.extend(Some(refusal).filter(|refusal| refusal.kind == ErrorKind::Corrupt));
             Matches::Unknown
         })
     }
@@ -424,9 +425,9 @@ impl Mending<'_, '_> {
             return Ok(());
         }
         may_use(&metadata.vg, Use::Change, &observed.policy.system_ids)
-            .map_err(|no| Refusal::new(RefusalKind::Unsupported, no.to_string()).hint(no.hint))?;
+            .map_err(|no| Refusal::new(ErrorKind::Unsupported, no.to_string()).hint(no.hint))?;
         let mended = metadata.apply(&self.edits, &observed.fresh.stamp).map_err(|error| {
-            Refusal::new(RefusalKind::Corrupt, format!("the mended metadata would not be valid: {error}"))
+            Refusal::new(ErrorKind::Corrupt, format!("the mended metadata would not be valid: {error}"))
         })?;
         let is_tag = |edit: &Edit| matches!(edit, Edit::AddTag { .. } | Edit::DelTag { .. });
         let changes = [
@@ -451,7 +452,7 @@ pub(super) fn waiting(vg: &VgName, name: &LvName) -> Refusal {
 
 fn stranger(pool: &LvName, name: &LvName, id: ThinId) -> Refusal {
     Refusal::new(
-        RefusalKind::Corrupt,
+        ErrorKind::Corrupt,
         format!("volume {name} was to be created as thin device {id} of pool {pool}, which another device already is"),
     )
     .hint("remove the volume with lvremove; the device's data is not touched before that")

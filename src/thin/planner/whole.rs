@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::draft::PoolChange;
 use super::order::Sequence;
 use crate::plan::{Apart, Left, Planned, Purpose, Step};
-use crate::refusal::{Refusal, RefusalKind};
+use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
+use base::error_kind::ErrorKind;
 use base::ids::{LvName, LvmUuid};
 use dm::name::{DmName, DmUuid, Layer};
 
@@ -147,7 +148,7 @@ impl Sequence<'_, '_> {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let named = stay[..stay.len().min(NAMED)].join(", ");
         let message = format!("{} devices of volume group {} stay: {named}{more}", stay.len(), vg.name);
-        let refusal = Refusal::new(RefusalKind::Busy, message)
+        let refusal = Refusal::new(ErrorKind::Busy, message)
             .hint(format!("'vgchange -an {}' deactivates what is lvm2's", vg.name));
         self.plan.left.push(Left::of(&refusal, request, Vec::new()));
     }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::errors::Code;
 use crate::fixture::view;
+use base::error_kind::ErrorKind;
 use thin::lineage::fixture::lv;
 
 fn read(text: &str) -> Result<What, CliError> {
@@ -53,7 +53,7 @@ fn what_is_no_request_says_why() {
     ] {
         let error = read(text).unwrap_err();
         assert!(error.message.starts_with(why), "{text}: {}", error.message);
-        assert_eq!(error.code, Code::Usage);
+        assert_eq!(error.code, ErrorKind::Usage);
     }
 }
 
@@ -117,7 +117,7 @@ fn a_snapshot_made_by_the_batch_is_not_taken_for_one_of_another_volume() {
     let error = asked(r#"{"request":"remove","volume":"pve/a@b_c"}"#).unwrap_err();
     assert_eq!(error.message, "line 1: volume 'a' has no snapshot 'b_c'");
     assert!(error.hint.unwrap().contains("'pve/snap_a_b_c' has the name of one"));
-    assert_eq!(asked(r#"{"request":"remove","volume":"pve/x"}"#).unwrap_err().code, Code::NotFound);
+    assert_eq!(asked(r#"{"request":"remove","volume":"pve/x"}"#).unwrap_err().code, ErrorKind::NotFound);
 }
 
 #[test]

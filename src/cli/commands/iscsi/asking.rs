@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
+use base::error_kind::ErrorKind;
 use iscsi::host::chap_file;
-use iscsi::host::discover::{Asker, DiscoverError, Discovered, Kind};
+use iscsi::host::discover::{Asker, DiscoverError, Discovered};
 use iscsi::host::initiator::{INITIATOR_FILE, initiator};
 use iscsi::host::limit::Limit;
 use iscsi::protocol::name::IscsiName;
@@ -44,7 +45,7 @@ impl AskOptions {
         let name = match &self.initiator {
             Some(name) => IscsiName::new(name).map_err(|error| CliError::usage(error.to_string()))?,
             None => initiator(Path::new(INITIATOR_FILE)).map_err(|error| {
-                CliError::from_error(Code::Refused, &error)
+                CliError::from_error(ErrorKind::Refused, &error)
                     .hint("give a name with --initiator; open-iscsi makes that file when it is installed")
             })?,
         };
@@ -53,7 +54,7 @@ impl AskOptions {
         };
         let credentials = chap_file::read(path).map_err(|error| CliError {
             hint: error.hint(),
-            ..CliError::from_error(Code::Refused, &error)
+            ..CliError::from_error(ErrorKind::Refused, &error)
         })?;
         let may_go_without = credentials.may_discover_without;
         Ok((Asker { initiator: name, chap: credentials.discovery, may_go_without }, credentials.warnings))
@@ -81,12 +82,7 @@ pub fn portal(text: &str) -> Result<Portal, CliError> {
 
 /// A failed discovery in the words of the command.
 pub fn failed(error: &DiscoverError, initiator: &IscsiName) -> CliError {
-    let code = match error.kind() {
-        Kind::Refused => Code::Refused,
-        Kind::NotFound => Code::NotFound,
-        Kind::Busy => Code::Busy,
-    };
-    CliError { hint: error.hint(initiator), ..CliError::from_error(code, error) }
+    CliError { hint: error.hint(initiator), ..CliError::from_error(error.kind(), error) }
 }
 
 /// What is to be said about an answer: redirections, and what was left out.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::env::Via;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
+use base::error_kind::ErrorKind;
 use iscsi::host::coexist::Way;
 use iscsi::host::iscsiadm;
 use iscsi::host::limit::{Limit, Limits};
@@ -39,7 +40,7 @@ pub fn log_in_by(
     }
     if wish.credentials.is_some() {
         return Err(CliError::new(
-            Code::Refused,
+            ErrorKind::Refused,
             "iscsiadm takes secrets as arguments, which everybody can read",
         )
         .hint("set user and secret in the node record with an editor, and leave out the CHAP file here"));
@@ -87,12 +88,12 @@ pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> 
             Ok(Way::Native)
         }
         (Some(_), Via::Iscsiadm) => Err(CliError::new(
-            Code::Refused,
+            ErrorKind::Refused,
             format!("session {} is thinvol's: iscsiadm does not know it", session.sid),
         )
         .hint("leave out '--via iscsiadm'")),
         (None, Via::Native) => Err(CliError::new(
-            Code::Refused,
+            ErrorKind::Refused,
             format!("session {} belongs to another program, iscsid most likely", session.sid),
         )
         .hint("'--via auto' asks iscsiadm to end it")),
@@ -103,7 +104,7 @@ pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> 
             match sysfs::session(&env.roots, session.sid).filter(|now| now.target == session.target) {
                 None => Ok(Way::Iscsiadm),
                 Some(_) => Err(CliError::new(
-                    Code::Partial,
+                    ErrorKind::Partial,
                     format!("iscsiadm says that session {} is ended, but it is there", session.sid),
                 )
                 .hint(format!("'iscsiadm -m session -r {} -P 3' shows its state", session.sid))),

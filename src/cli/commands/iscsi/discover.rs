@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use super::asking::{self, AskOptions};
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::output::{Answer, columns};
+use base::error_kind::ErrorKind;
 use iscsi::host::discover::discover_all;
 use iscsi::protocol::name::IscsiName;
 use iscsi::protocol::portal::{Portal, TargetAddress};
@@ -144,7 +145,7 @@ fn merge(targets: &mut BTreeMap<IscsiName, Target>, asked: &Portal, found: iscsi
 
 /// Portals that did not answer, as one error: that of a single portal keeps its hint.
 fn not_all(failed: &[Failed], all: usize) -> CliError {
-    let code = if failed.len() < all { Code::Partial } else { failed[0].error.code };
+    let code = if failed.len() < all { ErrorKind::Partial } else { failed[0].error.code };
     let causes = failed.iter().map(|failed| failed.error.one_line());
     let message = format!("{} of {all} portals did not answer", failed.len());
     CliError { causes: causes.collect(), hint: failed[0].error.hint.clone(), ..CliError::new(code, message) }

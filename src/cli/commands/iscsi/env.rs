@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::context::{Context, demand_root};
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
+use base::error_kind::ErrorKind;
 use iscsi::host::initiator::{INITIATOR_FILE, initiator};
 use iscsi::host::iscsiadm::IscsiadmError;
 use iscsi::host::limit::Limit;
@@ -17,7 +18,7 @@ use iscsi::host::netlink::socket::{Listen, Netlink};
 use iscsi::host::registry::{LockName, REGISTRY, Registry, RegistryError};
 use iscsi::host::wire::Tcp;
 use iscsi::session::env::{Env, from_file};
-use iscsi::session::error::{Kind, SessionError};
+use iscsi::session::error::SessionError;
 use iscsi::session::usage;
 use sys::io::roots::Roots;
 
@@ -56,7 +57,7 @@ impl TimeLimit {
 pub fn env(context: &Context) -> Result<Env<'static>, CliError> {
     demand_root(nix::unistd::Uid::effective().is_root())?;
     let name = initiator(Path::new(INITIATOR_FILE)).map_err(|error| {
-        CliError::from_error(Code::Refused, &error)
+        CliError::from_error(ErrorKind::Refused, &error)
             .hint("'iscsi-iname -p iqn.1993-08.org.debian:01' (package open-iscsi) makes one")
     })?;
     Ok(Env {
@@ -91,14 +92,7 @@ pub fn unsupervised(env: &Env<'_>) -> Result<Option<String>, CliError> {
 
 impl From<SessionError> for CliError {
     fn from(error: SessionError) -> Self {
-        let code = match error.kind() {
-            Kind::Refused => Code::Refused,
-            Kind::NotFound => Code::NotFound,
-            Kind::Busy => Code::Busy,
-            Kind::Partial => Code::Partial,
-            Kind::Unsupported => Code::Unsupported,
-        };
-        Self { hint: error.hint(), ..Self::from_error(code, &error) }
+        Self { hint: error.hint(), ..Self::from_error(error.kind(), &error) }
     }
 }
 
@@ -111,11 +105,11 @@ impl From<RegistryError> for CliError {
 impl From<IscsiadmError> for CliError {
     fn from(error: IscsiadmError) -> Self {
         let code = match &error {
-            IscsiadmError::Absent(_) => Code::Unsupported,
+            IscsiadmError::Absent(_) => ErrorKind::Unsupported,
             IscsiadmError::Failed { status: 28 | 29 | 32 | 33 | 8 | 11 | 4, .. }
-            | IscsiadmError::GivenUp(_) => Code::Busy,
-            IscsiadmError::Failed { status: 2 | 21, .. } => Code::NotFound,
-            IscsiadmError::Failed { .. } => Code::Refused,
+            | IscsiadmError::GivenUp(_) => ErrorKind::Busy,
+            IscsiadmError::Failed { status: 2 | 21, .. } => ErrorKind::NotFound,
+            IscsiadmError::Failed { .. } => ErrorKind::Refused,
         };
         Self::from_error(code, &error)
     }

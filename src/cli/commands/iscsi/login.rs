@@ -12,9 +12,10 @@ use super::by_way::log_in_by;
 use super::env::{TimeLimit, Via, env, unsupervised};
 use super::shown::{self, Missing, SessionShown};
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::{iscsi_session, lun_changes, missing_of_session};
 use crate::output::Answer;
+use base::error_kind::ErrorKind;
 use iscsi::host::chap_file;
 use iscsi::host::coexist::{Way, iscsid, why_native};
 use iscsi::host::limit::Limits;
@@ -180,7 +181,7 @@ impl LoginArgs {
         let env = env(context)?;
         let limit = self.limit.start();
         let held_off = SignalsHeldOff::new().map_err(|errno| {
-            CliError::new(Code::Refused, "signals cannot be held off").caused_by(Some(&errno))
+            CliError::new(ErrorKind::Refused, "signals cannot be held off").caused_by(Some(&errno))
         })?;
         let results = in_parallel(
             &wishes,
@@ -315,7 +316,7 @@ fn failure(sessions: &[One], failed: &[Failed]) -> Option<CliError> {
     let mut incomplete = sessions.iter().filter_map(|one| shown::incomplete(&one.session, &one.missing));
     let error = match failed.next() {
         Some(first) => {
-            let code = if done == 0 { first.code } else { Code::Partial };
+            let code = if done == 0 { first.code } else { ErrorKind::Partial };
             first.within(code, format!("{count} of {} sessions cannot be had", done + count))
         }
         None => incomplete.next()?,

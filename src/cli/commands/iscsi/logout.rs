@@ -8,8 +8,9 @@ use serde::Serialize;
 use super::by_way::log_out_by;
 use super::env::{TimeLimit, Via, env};
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::output::Answer;
+use base::error_kind::ErrorKind;
 use iscsi::host::coexist::Way;
 use iscsi::host::sysfs::Session;
 use iscsi::protocol::interface::message::SessionId;
@@ -110,7 +111,7 @@ impl LogoutArgs {
         let limit = self.limit.start();
         // A logout that has begun is finished; one that has not is not begun after a signal.
         let held_off = SignalsHeldOff::new().map_err(|errno| {
-            CliError::new(Code::Refused, "signals cannot be held off").caused_by(Some(&errno))
+            CliError::new(ErrorKind::Refused, "signals cannot be held off").caused_by(Some(&errno))
         })?;
         let results = in_parallel(
             &sessions,
@@ -149,7 +150,7 @@ fn failure(failures: Vec<CliError>, done: usize) -> Result<(), CliError> {
     if done == 0 && count == 1 {
         return Err(first);
     }
-    let code = if done == 0 { first.code } else { Code::Partial };
+    let code = if done == 0 { first.code } else { ErrorKind::Partial };
     let mut error = first.within(code, format!("{count} of {} sessions are still there", done + count));
     for more in failures {
         error = error.along_with(more);

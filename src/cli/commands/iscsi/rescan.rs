@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::env::{TimeLimit, env};
 use super::shown::{self, Missing, SessionShown};
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::help::{iscsi_session, lun_changes, missing_of_session};
 use crate::iscsi_storage::Address;
 use crate::output::Answer;
+use base::error_kind::ErrorKind;
 use iscsi::host::limit::Limit;
 use iscsi::host::sysfs::{Session, State};
 use iscsi::session::attach::rescan;
@@ -99,7 +100,7 @@ impl RescanArgs {
         if !targets.is_empty() {
             sessions.retain(|session| targets.contains(&session.target));
             if let Some(target) = targets.iter().find(|name| !sessions.iter().any(|s| s.target == **name)) {
-                return Err(CliError::new(Code::NotFound, format!("there is no session to {target}"))
+                return Err(CliError::new(ErrorKind::NotFound, format!("there is no session to {target}"))
                     .hint("'thinvol iscsi sessions' lists the sessions"));
             }
         }

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
 use crate::output;
+use base::error_kind::ErrorKind;
 use base::units::Bytes;
 use iscsi::host::sysfs::{Lun, Session, Timeouts};
 use iscsi::protocol::interface::message::SessionId;
@@ -142,7 +143,7 @@ pub fn incomplete(session: &SessionShown, missing: &[Missing]) -> Option<CliErro
     let SessionShown { session, target, portal, .. } = session;
     let message =
         format!("session {session} to {target} at {portal} stays, but not all is there that was asked for");
-    let error = CliError { hint: first.error.hint.clone(), ..CliError::new(Code::Partial, message) };
+    let error = CliError { hint: first.error.hint.clone(), ..CliError::new(ErrorKind::Partial, message) };
     Some(missing.iter().fold(error, |error, missing| error.along_with(missing.error.clone())))
 }
 

@@ -4,7 +4,8 @@ use clap::Args;
 
 use super::env::env;
 use crate::context::Context;
-use crate::errors::{CliError, Code};
+use crate::errors::CliError;
+use base::error_kind::ErrorKind;
 use iscsi::host::netlink::socket::{Listen, Netlink};
 use iscsi::session::error::SessionError;
 use iscsi::supervisor::run::{Supervisor, SupervisorError};
@@ -45,8 +46,8 @@ impl From<SupervisorError> for CliError {
             SupervisorError::Registry(error) => error.into(),
             SupervisorError::Control(error) => SessionError::from(error).into(),
             SupervisorError::Session(error) => error.into(),
-            SupervisorError::Running { .. } => Self::from_error(Code::Busy, &error),
-            SupervisorError::System { .. } => Self::from_error(Code::Refused, &error),
+            SupervisorError::Running { .. } => Self::from_error(ErrorKind::Busy, &error),
+            SupervisorError::System { .. } => Self::from_error(ErrorKind::Refused, &error),
         }
     }
 }

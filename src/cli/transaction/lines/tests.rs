@@ -3,8 +3,9 @@ use std::cell::{Cell, RefCell};
 use super::*;
 use crate::transaction::Make;
 use crate::transaction::tests::report;
+use base::error_kind::ErrorKind;
 use base::ids::LvName;
-use thin::error::{Kind, RefusedRequest};
+use thin::error::RefusedRequest;
 use thin::lineage::fixture::vg;
 
 /// An engine that refuses to remove volumes whose names begin with "busy", as one does: all of them at once.
@@ -19,7 +20,7 @@ struct Engine {
 impl Engine {
     fn run(&self, word: &str, name: &VgName, make: Make<'_>) -> Result<Report, CliError> {
         if self.locked == Some(name.as_str()) {
-            return Err(CliError::new(Code::Busy, format!("{name} is locked")));
+            return Err(CliError::new(ErrorKind::Busy, format!("{name} is locked")));
         }
         let requests = make(&Vg { name: name.clone(), ..vg(vec![]) })?;
         self.log.borrow_mut().push(format!("{word} {name} {}", requests.len()));
@@ -28,7 +29,7 @@ impl Engine {
             .filter_map(|(request, asked)| match asked {
                 Request::Remove { name } if name.as_str().starts_with("busy") => Some(RefusedRequest {
                     request,
-                    kind: Kind::Busy,
+                    kind: ErrorKind::Busy,
                     message: format!("{name} is in use"),
                     hint: Some("by a mount".into()),
                 }),
@@ -39,7 +40,7 @@ impl Engine {
         if refused.is_empty() {
             return Ok(Report { recovered, ..report(name, requests.len()) });
         }
-        let mut error = CliError::new(Code::Busy, "the first is in use");
+        let mut error = CliError::new(ErrorKind::Busy, "the first is in use");
         error.aside.recovered = recovered;
         error.aside.refused = refused;
         Err(error)
@@ -80,7 +81,7 @@ fn run(engine: &Engine, text: &[&str], keep_going: bool) -> Result<(Changes, Opt
         for line in lines {
             let needed = line.what.strip_prefix("needs-");
             if line.what == "none" || needed.is_some_and(|lv| !lines.iter().any(|line| line.what == lv)) {
-                resolved.bad.insert(line.number, CliError::new(Code::NotFound, "no such volume"));
+                resolved.bad.insert(line.number, CliError::new(ErrorKind::NotFound, "no such volume"));
                 continue;
             }
             resolved.lines.push(line.number);
@@ -111,7 +112,7 @@ fn all_bad_lines_are_told_at_once_and_nothing_is_changed() {
     let engine = Engine::default();
     let error = run(&engine, &text, false).unwrap_err();
     assert_eq!(error.message, "4 of 6 requests are refused; nothing was changed");
-    assert_eq!(error.code, Code::Refused);
+    assert_eq!(error.code, ErrorKind::Refused);
     assert_eq!(
         error.causes,
         [
@@ -134,7 +135,7 @@ fn what_the_first_attempt_did_not_meet_is_told_too() {
     assert_eq!(error.causes, ["line 1: busy1 is in use", "line 2: no such volume"]);
     assert_eq!(engine.log(), ["rehearse a 2", "rehearse a 1"], "nothing was changed");
     let one = run(&Engine::default(), &["a/x", "a/busy1"], false).unwrap_err();
-    assert_eq!((one.message.as_str(), one.code), ("line 2: busy1 is in use", Code::Busy));
+    assert_eq!((one.message.as_str(), one.code), ("line 2: busy1 is in use", ErrorKind::Busy));
     assert_eq!((one.hint.as_deref(), one.lines.len()), (Some("by a mount"), 0));
     assert_eq!(one.aside.recovered, ["leftovers"], "what was mended is told with the refusal");
 }
@@ -145,7 +146,7 @@ fn with_keep_going_the_good_lines_are_one_transaction_and_the_bad_ones_are_told(
     let engine = Engine::default();
     let (changes, failure) = run(&engine, &text, true).unwrap();
     let failure = failure.unwrap();
-    assert_eq!(failure.code, Code::Partial);
+    assert_eq!(failure.code, ErrorKind::Partial);
     assert_eq!(failure.message, "4 of 6 requests are left out; the others were carried out");
     assert_eq!(failure.causes.len(), 4);
     assert_eq!(engine.log(), ["change a 4", "change a 2", "change b 0"]);
@@ -200,7 +201,7 @@ fn with_keep_going_a_volume_group_that_fails_leaves_the_others() {
     assert_eq!(failure.unwrap().causes, ["line 1: a is locked"]);
     assert_eq!(serde_json::to_value(&changes).unwrap()["transactions"][0]["vg"], "b");
     let all = run(&engine, &["a/x", "a/y"], true).unwrap_err();
-    assert_eq!((all.code, all.causes.len()), (Code::Busy, 2));
+    assert_eq!((all.code, all.causes.len()), (ErrorKind::Busy, 2));
     let alone = run(&engine, &["a/x", "a/y"], false).unwrap_err();
     assert_eq!((alone.message.as_str(), alone.lines.len()), ("a is locked", 0));
 }
@@ -231,7 +232,7 @@ fn lines_that_build_on_each_other_without_end_are_given_up() {
         (engine.log().len(), result.unwrap_err())
     };
     let (attempts, error) = rounds(ROUNDS - 1);
-    assert_eq!((attempts, error.code), (ROUNDS, Code::Busy), "the last attempt has nothing left to do");
+    assert_eq!((attempts, error.code), (ROUNDS, ErrorKind::Busy), "the last attempt has nothing left to do");
     let (attempts, error) = rounds(ROUNDS + 5);
     assert_eq!(attempts, ROUNDS);
     assert!(error.lines.last().unwrap().why.message.contains("build on lines that are refused"));

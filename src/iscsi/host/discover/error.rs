@@ -1,6 +1,6 @@
 //! What sort of failure it is, and what to do about it.
 
-use std::io::ErrorKind;
+use std::io;
 
 use super::DiscoverError;
 use crate::host::connection::ConnectionError;
@@ -9,31 +9,21 @@ use crate::protocol::login::LoginError;
 use crate::protocol::name::IscsiName;
 use crate::protocol::pdu::FrameError;
 use crate::protocol::status::{Remedy, Status};
-
-/// What sort of failure it is: it decides the exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A retry gets the same answer.
-    Refused,
-    /// The host, or what was asked for, does not exist.
-    NotFound,
-    /// A retry may work.
-    Busy,
-}
+use base::error_kind::ErrorKind;
 
 impl DiscoverError {
     /// What sort of failure it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Connection(ConnectionError::Unresolved { .. }) => Kind::NotFound,
+            Self::Connection(ConnectionError::Unresolved { .. }) => ErrorKind::NotFound,
             Self::Connection(ConnectionError::Login { source, .. }) => match source.remedy() {
-                Remedy::LookElsewhere => Kind::NotFound,
-                Remedy::Retry => Kind::Busy,
-                Remedy::Configure | Remedy::Interoperability => Kind::Refused,
+                Remedy::LookElsewhere => ErrorKind::NotFound,
+                Remedy::Retry => ErrorKind::Busy,
+                Remedy::Configure | Remedy::Interoperability => ErrorKind::Refused,
             },
-            Self::Connection(ConnectionError::Frame { .. }) => Kind::Refused,
-            Self::Connection(_) => Kind::Busy,
-            Self::Redirect(_) | Self::Listing { .. } | Self::Text { .. } => Kind::Refused,
+            Self::Connection(ConnectionError::Frame { .. }) => ErrorKind::Refused,
+            Self::Connection(_) => ErrorKind::Busy,
+            Self::Redirect(_) | Self::Listing { .. } | Self::Text { .. } => ErrorKind::Refused,
         }
     }
 
@@ -58,7 +48,7 @@ fn connection(error: &ConnectionError, initiator: &IscsiName) -> Option<String> 
     let hint = match error {
         ConnectionError::Unresolved { .. } => "check the name, or give an address",
         ConnectionError::Unreachable { source, .. } => match source.kind() {
-            ErrorKind::ConnectionRefused => {
+            io::ErrorKind::ConnectionRefused => {
                 "the host is there and nothing listens on that port: check the port, and whether the target's service \
                  is running"
             }

@@ -13,8 +13,9 @@ use crate::protocol::portal::Portal;
 use crate::protocol::status::Status;
 use crate::session::attach::{LunWish, log_in};
 use crate::session::env::Env;
-use crate::session::error::{Kind, SessionError};
+use crate::session::error::SessionError;
 use crate::session::establish::How;
+use base::error_kind::ErrorKind;
 
 /// A network whose target refuses some logins before it takes one.
 struct Refusing<'a> {
@@ -66,7 +67,7 @@ fn a_fault_of_the_targets_is_waited_out_for_a_while() {
 fn what_it_says_is_told_where_there_is_no_time() {
     let (outcome, left) = refused(Status::UNAVAILABLE, 9, Duration::from_millis(150));
     let error = outcome.unwrap_err();
-    assert_eq!((error.kind(), left), (Kind::Busy, 8));
+    assert_eq!((error.kind(), left), (ErrorKind::Busy, 8));
     assert!(matches!(error, SessionError::Wire(_)), "{error}");
 }
 

@@ -9,11 +9,12 @@ use crate::host::registry::Phase;
 use crate::host::sysfs;
 use crate::protocol::interface::message::SessionId;
 use crate::session::attach::{LunWish, Ready, log_in, rescan};
-use crate::session::error::{Kind, SessionError};
+use crate::session::error::SessionError;
 use crate::session::establish::How;
 use crate::session::luns::Wanted;
 use crate::session::settle::WhyDiskless;
 use crate::session::sweep::sweep;
+use base::error_kind::ErrorKind;
 
 const TWO: [FakeLun; 2] = [
     FakeLun { number: 0, disk: Some("sda"), qualifier: 0 },
@@ -79,7 +80,7 @@ fn a_login_that_fails_ends_a_session_that_nobody_uses() {
     machine.udev_is_done_with(&[]);
     let error = machine.log_in_with(Some(Wanted::All), SHORT).unwrap_err();
     assert!(error.to_string().contains("udev's work on /dev/sda did not come to an end"), "{error}");
-    assert_eq!(error.kind(), Kind::Busy);
+    assert_eq!(error.kind(), ErrorKind::Busy);
     machine.assert_clean("nothing is ready");
 }
 
