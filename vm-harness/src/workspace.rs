@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// The crates of the product, below `src/`.
 const CRATES: [&str; 8] = [
@@ -28,12 +28,11 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Finds the folders and creates those of the harness.
+    /// Finds the folders and creates those of the harness. The source tree is where this program was started, as
+    /// `vm-harness/run` does: it may have been built in another tree, of which the target folder is a copy.
     pub fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .context("the harness was built outside the workspace")?
-            .to_path_buf();
+        let root = std::env::current_dir().context("the source tree is gone")?;
+        ensure!(root.join("vm-harness/run").is_file(), "start the harness by 'vm-harness/run'");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let cache =
             std::env::var_os("THINVOL_VM_CACHE").map_or_else(|| target.join("vm/cache"), PathBuf::from);
