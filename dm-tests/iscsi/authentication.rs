@@ -1,21 +1,21 @@
 //! Discovery with CHAP.
 
 use base::error_kind::ErrorKind;
-use iscsi::host::discover::{Asker, discover};
+use iscsi::host::discover::{DiscoveryClient, discover};
 use iscsi::host::limit::Limit;
 use iscsi::protocol::chap::Algorithm;
 
 use crate::peer::{Act, Peer};
-use crate::target::Target;
-use crate::{PLENTY, account, ask, asker, chap, in_full, names};
+use crate::target::ScriptedTarget;
+use crate::{PLENTY, account, ask, chap, client, in_full, names};
 
 const NAME: &str = "iqn.2025-01.test:a";
 const SECRET: &str = "secretsecret1";
 const OTHER: &str = "another secret";
 
-fn target(is_mutual: bool, algorithm: Algorithm) -> Target {
+fn target(is_mutual: bool, algorithm: Algorithm) -> ScriptedTarget {
     let accounts = Some((account("alice", SECRET), is_mutual.then(|| account("array", OTHER))));
-    Target { accounts, algorithm, ..Target::named(&[NAME]) }
+    ScriptedTarget { accounts, algorithm, ..ScriptedTarget::named(&[NAME]) }
 }
 
 const ALL: [Algorithm; 4] = [Algorithm::Md5, Algorithm::Sha1, Algorithm::Sha256, Algorithm::Sha3_256];
@@ -34,7 +34,7 @@ fn every_algorithm_works_one_way_and_both_ways() {
 #[test]
 fn a_target_need_not_end_the_stage_with_its_proof() {
     for is_mutual in [false, true] {
-        let target = Target { stays_after_proof: true, ..target(is_mutual, Algorithm::Md5) };
+        let target = ScriptedTarget { stays_after_proof: true, ..target(is_mutual, Algorithm::Md5) };
         let peer = Peer::sound(target);
         let chap = chap(SECRET, is_mutual.then_some(OTHER), &[Algorithm::Md5]);
         assert_eq!(names(&ask(&peer.portal(), Some(chap), PLENTY).unwrap()), [NAME]);
@@ -49,9 +49,9 @@ fn a_wrong_secret_is_refused_with_what_to_check() {
     let text = in_full(&error);
     assert!(text.contains("could not authenticate this initiator (status 02/01"), "{text}");
     assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(error.hint(&asker(None).initiator).unwrap().contains("check user and secret"));
+    assert!(error.hint(&client(None).initiator).unwrap().contains("check user and secret"));
     let error = ask(&peer.portal(), None, PLENTY).unwrap_err();
-    assert!(error.hint(&asker(None).initiator).unwrap().contains("the target demands CHAP"));
+    assert!(error.hint(&client(None).initiator).unwrap().contains("the target demands CHAP"));
 }
 
 #[test]
@@ -77,18 +77,19 @@ fn a_target_that_cannot_prove_itself_gets_nothing_more() {
 
 #[test]
 fn a_target_without_discovery_chap_is_asked_without_where_none_was_meant_for_it() {
-    let may_go = Asker { may_go_without: true, ..asker(Some(chap(SECRET, None, &[Algorithm::Md5]))) };
+    let may_go =
+        DiscoveryClient { may_go_without: true, ..client(Some(chap(SECRET, None, &[Algorithm::Md5]))) };
     for picks_no_chap in [false, true] {
-        let peer = Peer::sound(Target { picks_no_chap, ..Target::named(&[NAME]) });
+        let peer = Peer::sound(ScriptedTarget { picks_no_chap, ..ScriptedTarget::named(&[NAME]) });
         let answer = discover(&peer.portal(), &may_go, &Limit::new(PLENTY)).unwrap();
         assert!(names(&answer) == [NAME] && answer.went_without);
-        let meant = Asker { may_go_without: false, ..may_go.clone() };
+        let meant = DiscoveryClient { may_go_without: false, ..may_go.clone() };
         discover(&peer.portal(), &meant, &Limit::new(PLENTY)).unwrap_err();
     }
     let peer = Peer::sound(target(false, Algorithm::Md5));
     let answer = discover(&peer.portal(), &may_go, &Limit::new(PLENTY)).unwrap();
     assert!(!answer.went_without, "where CHAP is done it is used");
-    let wrong = Asker { chap: Some(chap("a wrong secret", None, &[Algorithm::Md5])), ..may_go };
+    let wrong = DiscoveryClient { chap: Some(chap("a wrong secret", None, &[Algorithm::Md5])), ..may_go };
     let text = in_full(&discover(&peer.portal(), &wrong, &Limit::new(PLENTY)).unwrap_err());
     assert!(text.contains("could not authenticate this initiator (status 02/01"), "{text}");
 }

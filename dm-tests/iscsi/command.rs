@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use iscsi::protocol::chap::Algorithm;
 
 use crate::peer::{Act, Peer};
-use crate::target::Target;
+use crate::target::ScriptedTarget;
 use crate::{INITIATOR, account};
 
 const SECRET: &str = "correct horse battery";
@@ -40,8 +40,11 @@ fn closed() -> String {
 
 #[test]
 fn targets_are_listed_as_pvesm_lists_them() {
-    let peer =
-        Peer::sound(Target::named(&["iqn.2025-01.test:b", "iqn.2025-01.test:longer", "iqn.2025-01.test:a"]));
+    let peer = Peer::sound(ScriptedTarget::named(&[
+        "iqn.2025-01.test:b",
+        "iqn.2025-01.test:longer",
+        "iqn.2025-01.test:a",
+    ]));
     let portal = peer.portal().to_string();
     assert_eq!(
         printed(&thinvol(&["scan", "iscsi", &portal])),
@@ -57,7 +60,7 @@ fn targets_are_listed_as_pvesm_lists_them() {
 
 #[test]
 fn a_portal_without_targets_is_an_empty_list_and_one_that_is_down_an_error() {
-    let peer = Peer::sound(Target::named(&[]));
+    let peer = Peer::sound(ScriptedTarget::named(&[]));
     assert_eq!(printed(&thinvol(&["scan", "iscsi", &peer.portal().to_string()])), "");
     let portal = closed();
     let (code, text) = refused(&thinvol(&["scan", "iscsi", &portal]));
@@ -69,7 +72,7 @@ fn a_portal_without_targets_is_an_empty_list_and_one_that_is_down_an_error() {
              there and nothing listens on that port: check the port, and whether the target's service is running\n"
         )
     );
-    let stalled = Peer::start(Target::named(&[]), |_, _| Act::Stall);
+    let stalled = Peer::start(ScriptedTarget::named(&[]), |_, _| Act::Stall);
     let (code, text) = refused(&thinvol(&["scan", "iscsi", &stalled.portal().to_string(), "--timeout", "1"]));
     assert_eq!(code, 4);
     assert!(text.contains("was given up while it was waited for an answer"), "{text}");
@@ -86,8 +89,8 @@ fn several_portals_give_one_list_and_each_failure_is_told() {
     let list = "iqn.2025-01.test:a  127.0.0.1:3260  1\niqn.2025-01.test:b  127.0.0.1:3260  1\n";
     let (code, text) = refused(&thinvol(&["iscsi", "discover", &closed(), &closed()]));
     assert!(code == 4 && text.starts_with("error: 2 of 2 portals did not answer"), "{code} {text}");
-    let one = Peer::sound(Target::named(&["iqn.2025-01.test:a", "iqn.2025-01.test:b"]));
-    let two = Peer::sound(Target::named(&["iqn.2025-01.test:b"]));
+    let one = Peer::sound(ScriptedTarget::named(&["iqn.2025-01.test:a", "iqn.2025-01.test:b"]));
+    let two = Peer::sound(ScriptedTarget::named(&["iqn.2025-01.test:b"]));
     let (first, second) = (one.portal().to_string(), two.portal().to_string());
     assert_eq!(printed(&thinvol(&["iscsi", "discover", &first, &second, &first])), list);
     let down = closed();
@@ -103,8 +106,10 @@ fn several_portals_give_one_list_and_each_failure_is_told() {
 
 #[test]
 fn secrets_come_from_a_closed_file_and_are_shown_nowhere() {
-    let target =
-        Target { accounts: Some((account("alice", SECRET), None)), ..Target::named(&["iqn.2025-01.test:a"]) };
+    let target = ScriptedTarget {
+        accounts: Some((account("alice", SECRET), None)),
+        ..ScriptedTarget::named(&["iqn.2025-01.test:a"])
+    };
     assert_eq!(target.algorithm, Algorithm::Md5);
     let peer = Peer::sound(target);
     let portal = peer.portal().to_string();
@@ -135,7 +140,7 @@ fn secrets_come_from_a_closed_file_and_are_shown_nowhere() {
 
 #[test]
 fn a_chap_file_for_logins_does_not_keep_targets_from_being_listed() {
-    let peer = Peer::sound(Target::named(&["iqn.2025-01.test:a"]));
+    let peer = Peer::sound(ScriptedTarget::named(&["iqn.2025-01.test:a"]));
     let portal = peer.portal().to_string();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("chap");

@@ -9,14 +9,14 @@ use iscsi::host::discover::discover_all;
 use iscsi::host::limit::Limit;
 
 use crate::peer::{Act, Peer};
-use crate::target::Target;
-use crate::{PLENTY, ask, asker, in_full, names};
+use crate::target::ScriptedTarget;
+use crate::{PLENTY, ask, client, in_full, names};
 
 const LIST: [&str; 3] = ["iqn.2025-01.test:a", "iqn.2025-01.test:b", "iqn.2025-01.test:c"];
 
 /// The list in three pieces: with login and logout that makes five PDUs of the target.
-fn in_pieces() -> Target {
-    Target { piece: 61, ..Target::named(&LIST) }
+fn in_pieces() -> ScriptedTarget {
+    ScriptedTarget { piece: 61, ..ScriptedTarget::named(&LIST) }
 }
 
 const PIECES: usize = 5;
@@ -86,7 +86,7 @@ fn a_connection_that_stalls_is_left_when_the_time_is_over() {
 #[test]
 fn an_answer_that_never_ends_is_left_too() {
     // Every piece is empty: there is no progress, and no end.
-    let peer = Peer::start(Target { piece: 0, ..in_pieces() }, |_, bytes| Act::Send(bytes));
+    let peer = Peer::start(ScriptedTarget { piece: 0, ..in_pieces() }, |_, bytes| Act::Send(bytes));
     let error = ask(&peer.portal(), None, SHORT).unwrap_err();
     let text = in_full(&error);
     assert!(text.contains("was given up") || text.contains("does not end within"), "{text}");
@@ -122,7 +122,7 @@ fn what_is_not_iscsi_is_called_that() {
         let text = in_full(&error);
         assert!(text.contains("does not speak iSCSI as it should: what came is not iSCSI"), "{text}");
         assert_eq!(error.kind(), ErrorKind::Refused);
-        let hint = error.hint(&asker(None).initiator).unwrap();
+        let hint = error.hint(&client(None).initiator).unwrap();
         assert!(hint.contains("something else listens there"), "{hint}");
     }
 }
@@ -177,7 +177,7 @@ fn portals_are_asked_side_by_side_and_each_failure_is_its_own() {
     ];
     let started = Instant::now();
     let limit = Limit::new(Duration::from_secs(5));
-    let results = discover_all(&portals, &asker(None), &limit);
+    let results = discover_all(&portals, &client(None), &limit);
     assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
     let texts: Vec<String> = results
         .iter()

@@ -12,7 +12,7 @@ mod tgtd;
 
 use std::time::Duration;
 
-use iscsi::host::discover::{Asker, DiscoverError, Discovered, discover};
+use iscsi::host::discover::{DiscoverError, Discovered, DiscoveryClient, discover};
 use iscsi::host::limit::Limit;
 use iscsi::protocol::chap::{Account, Algorithm, Chap, Secret};
 use iscsi::protocol::portal::Portal;
@@ -23,12 +23,12 @@ const PLENTY: Duration = Duration::from_secs(30);
 const INITIATOR: &str = "iqn.2025-01.test:initiator";
 
 /// An initiator, with CHAP if there is any.
-fn asker(chap: Option<Chap>) -> Asker {
-    Asker { initiator: INITIATOR.parse().expect("it is a name"), chap, may_go_without: false }
+fn client(chap: Option<Chap>) -> DiscoveryClient {
+    DiscoveryClient { initiator: INITIATOR.parse().expect("it is a name"), chap, may_go_without: false }
 }
 
 fn ask(portal: &Portal, chap: Option<Chap>, allowed: Duration) -> Result<Discovered, DiscoverError> {
-    discover(portal, &asker(chap), &Limit::new(allowed))
+    discover(portal, &client(chap), &Limit::new(allowed))
 }
 
 fn account(user: &str, secret: &str) -> Account {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use iscsi::protocol::pdu::Pdu;
 use iscsi::protocol::portal::Portal;
 
-use crate::target::{Session, Target};
+use crate::target::{ScriptedTarget, Session};
 
 /// What is done with a PDU of the target.
 pub enum Act {
@@ -39,19 +39,22 @@ pub struct Peer {
 
 impl Peer {
     /// A target that behaves.
-    pub fn sound(target: Target) -> Self {
+    pub fn sound(target: ScriptedTarget) -> Self {
         Self::start(target, |_, bytes| Act::Send(bytes))
     }
 
     /// A target whose PDUs pass through `mischief`.
-    pub fn start(target: Target, mischief: impl Fn(usize, Vec<u8>) -> Act + Send + Sync + 'static) -> Self {
+    pub fn start(
+        target: ScriptedTarget,
+        mischief: impl Fn(usize, Vec<u8>) -> Act + Send + Sync + 'static,
+    ) -> Self {
         Self::at("127.0.0.1:0", target, mischief).expect("loopback is there")
     }
 
     /// The same at an address.
     pub fn at(
         address: &str,
-        target: Target,
+        target: ScriptedTarget,
         mischief: impl Fn(usize, Vec<u8>) -> Act + Send + Sync + 'static,
     ) -> std::io::Result<Self> {
         let socket = TcpListener::bind(address)?;
@@ -98,7 +101,7 @@ impl Drop for Peer {
     }
 }
 
-fn serve(mut stream: TcpStream, target: &Target, mischief: &Mischief, is_over: &AtomicBool) {
+fn serve(mut stream: TcpStream, target: &ScriptedTarget, mischief: &Mischief, is_over: &AtomicBool) {
     stream.set_nodelay(true).expect("a socket has this option");
     stream.set_read_timeout(Some(LOOK)).expect("a socket has this option");
     let mut session = Session::new(target);

@@ -3,19 +3,19 @@
 use base::error_kind::ErrorKind;
 
 use crate::peer::{Act, Peer};
-use crate::target::Target;
-use crate::{PLENTY, ask, asker, in_full, names};
+use crate::target::ScriptedTarget;
+use crate::{PLENTY, ask, client, in_full, names};
 
 const NAME: &str = "iqn.2025-01.test:a";
 
 /// A portal that redirects to an address.
 fn to(address: &str) -> Peer {
-    Peer::sound(Target { moved_to: Some(address.to_owned()), ..Target::named(&[]) })
+    Peer::sound(ScriptedTarget { moved_to: Some(address.to_owned()), ..ScriptedTarget::named(&[]) })
 }
 
 #[test]
 fn the_new_portal_is_asked_and_both_are_told() {
-    let there = Peer::sound(Target::named(&[NAME]));
+    let there = Peer::sound(ScriptedTarget::named(&[NAME]));
     let here = to(&there.portal().to_string());
     let found = ask(&here.portal(), None, PLENTY).unwrap();
     assert_eq!(names(&found), [NAME]);
@@ -24,10 +24,10 @@ fn the_new_portal_is_asked_and_both_are_told() {
 
 #[test]
 fn it_may_be_a_host_name_or_ipv6() {
-    let there = Peer::sound(Target::named(&[NAME]));
+    let there = Peer::sound(ScriptedTarget::named(&[NAME]));
     let here = to(&format!("localhost:{}", there.portal().port));
     assert_eq!(names(&ask(&here.portal(), None, PLENTY).unwrap()), [NAME]);
-    match Peer::at("[::1]:0", Target::named(&[NAME]), |_, bytes| Act::Send(bytes)) {
+    match Peer::at("[::1]:0", ScriptedTarget::named(&[NAME]), |_, bytes| Act::Send(bytes)) {
         Ok(there) => {
             let here = to(&there.portal().to_string());
             assert_eq!(names(&ask(&here.portal(), None, PLENTY).unwrap()), [NAME]);
@@ -39,13 +39,13 @@ fn it_may_be_a_host_name_or_ipv6() {
 #[test]
 fn circles_are_left() {
     // The first one's address is not known when the second is made: a third is told to go back to the second.
-    let target = Peer::sound(Target::named(&[NAME]));
+    let target = Peer::sound(ScriptedTarget::named(&[NAME]));
     let portal = target.portal();
     drop(target);
     let second = to(&portal.to_string());
     let first = Peer::at(
         &portal.to_string(),
-        Target { moved_to: Some(second.portal().to_string()), ..Target::named(&[]) },
+        ScriptedTarget { moved_to: Some(second.portal().to_string()), ..ScriptedTarget::named(&[]) },
         |_, bytes| Act::Send(bytes),
     )
     .unwrap();
@@ -57,12 +57,12 @@ fn circles_are_left() {
     );
     assert_eq!(in_full(&error), due);
     assert_eq!(error.kind(), ErrorKind::Refused);
-    assert!(error.hint(&asker(None).initiator).unwrap().contains("point at each other"));
+    assert!(error.hint(&client(None).initiator).unwrap().contains("point at each other"));
 }
 
 #[test]
 fn chains_have_an_end() {
-    let mut chain = vec![Peer::sound(Target::named(&[NAME]))];
+    let mut chain = vec![Peer::sound(ScriptedTarget::named(&[NAME]))];
     for _ in 0..6 {
         let next = chain.last().unwrap().portal().to_string();
         chain.push(to(&next));

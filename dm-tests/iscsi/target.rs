@@ -8,7 +8,7 @@ use iscsi::protocol::pdu::{
 use iscsi::protocol::text;
 
 /// What the target is like.
-pub struct Target {
+pub struct ScriptedTarget {
     /// Its answer to SendTargets.
     pub list: Vec<u8>,
     /// How much of it goes in one PDU.
@@ -28,7 +28,7 @@ pub struct Target {
 /// The target's challenge and its number.
 const CHALLENGE: ([u8; 2], u8) = ([0xab, 0xcd], 42);
 
-impl Target {
+impl ScriptedTarget {
     /// A target with these names in its list, for everybody.
     pub fn named(names: &[&str]) -> Self {
         let mut list = Vec::new();
@@ -50,14 +50,14 @@ impl Target {
 
 /// One connection.
 pub struct Session<'a> {
-    target: &'a Target,
+    target: &'a ScriptedTarget,
     stat_sn: u32,
     /// How much of the list was sent.
     listed: usize,
 }
 
 impl<'a> Session<'a> {
-    pub fn new(target: &'a Target) -> Self {
+    pub fn new(target: &'a ScriptedTarget) -> Self {
         Self { target, stat_sn: 1000, listed: 0 }
     }
 

@@ -10,10 +10,10 @@ use dm::name::{DmName, DmUuid, Layer};
 use dm::status::PoolStatus;
 use lvm2::format::edit::{Edit, NewThin};
 use lvm2::format::metadata::Metadata;
-use thin::observed::{Fresh, Inventory, Observed, PoolSeen, PoolState};
+use thin::observed::{Inventory, Observed, PlanInputs, PoolSeen, PoolState};
 
 use crate::world::text::{POOL, fresh, uuid};
-use crate::world::{lv, stamp};
+use crate::world::{lv, metadata_header};
 
 /// The transaction id of the pool.
 const TRANSACTION: u64 = 7;
@@ -50,7 +50,7 @@ pub fn metadata(count: u32) -> Metadata {
     let mut edits: Vec<Edit> =
         (0..count).map(|number| Edit::AddThin(volume(number, TRANSACTION - 1))).collect();
     edits.push(Edit::SetPoolTransaction { pool: lv(POOL), id: TransactionId(TRANSACTION) });
-    metadata.apply(&edits, &stamp()).expect("the volumes can be added")
+    metadata.apply(&edits, &metadata_header()).expect("the volumes can be added")
 }
 
 /// What is seen of it: the pool runs and every volume is active; `requests` may follow.
@@ -71,7 +71,7 @@ pub fn observed(metadata: &Metadata, requests: usize) -> Observed {
     };
     let mut observed = Observed {
         pools: BTreeMap::from([(lv(POOL), seen)]),
-        fresh: Fresh { uuids: (0..requests).map(fresh_uuid).collect(), stamp: stamp() },
+        inputs: PlanInputs { uuids: (0..requests).map(fresh_uuid).collect(), header: metadata_header() },
         ..Observed::default()
     };
     for (minor, lv) in (0..).zip(vg.lvs.iter().filter(|lv| lv.thin().is_some())) {

@@ -76,7 +76,7 @@ fn always() -> Vec<Case> {
         cases::merging::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,
-        cases::pool_guards::CASES,
+        cases::pool_health::CASES,
         cases::storage_cfg::CASES,
         cases::access::CASES,
         cases::activation::CASES,

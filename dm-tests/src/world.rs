@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ::lvm2::format::check::check;
-use ::lvm2::format::edit::Stamp;
+use ::lvm2::format::edit::MetadataHeader;
 use ::lvm2::format::metadata::Metadata;
 use ::lvm2::host::lock::{Locks, VgLock};
 use ::lvm2::host::store::assess::VgRef;
@@ -94,8 +94,8 @@ impl UdevSync for SimUdev<'_> {
 }
 
 /// A fixed time and host.
-pub fn stamp() -> Stamp {
-    Stamp {
+pub fn metadata_header() -> MetadataHeader {
+    MetadataHeader {
         description: "Write from thinvol.".into(),
         host: "node1".into(),
         uname: "Linux node1 6.1.0-56-amd64 #1 SMP PREEMPT_DYNAMIC x86_64".into(),
@@ -227,7 +227,7 @@ impl World {
                 lagging,
                 writable: true,
                 policy: self.policy.clone(),
-                stamp: stamp(),
+                header: metadata_header(),
                 new_uuid: &|| -> LvmUuid { machine.new_uuid() },
                 listed: Cell::default(),
                 looked: None,

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use base::ids::{ThinId, TransactionId, VgName};
 use dm_tests::world::text::{POOL, fresh};
-use dm_tests::world::{lv, stamp};
+use dm_tests::world::{lv, metadata_header};
 use lvm2::format::edit::Edit;
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::PoolMessage;
 use lvm2::host::backup::Backups;
 use lvm2::host::conf::BackupConf;
-use thin::kept::Kept;
+use thin::backup_store::BackupStore;
 use thin::plan::Commit;
 use thin::ports::{CommitFailure, MetadataStore};
 
@@ -39,7 +39,7 @@ fn next(before: &Metadata, id: u64, pending: bool) -> Metadata {
         Edit::SetPoolTransaction { pool: lv(POOL), id: TransactionId(id) },
         Edit::SetPoolMessages { pool: lv(POOL), messages },
     ];
-    before.apply(&edits, &stamp()).expect("the edits make sense")
+    before.apply(&edits, &metadata_header()).expect("the edits make sense")
 }
 
 /// As the planner makes it: work goes on from a state without messages only.
@@ -84,7 +84,7 @@ fn kept(start: &Metadata, states: &[Metadata], taken: usize) -> (Seen, Seen) {
     let dir = tempfile::tempdir().expect("a folder");
     let backups = Backups::new(conf(dir.path()));
     let mut areas = Areas(Cell::new(taken));
-    let mut kept = Kept::new(&mut areas, &backups, "thinvol free pve/x", stamp(), start);
+    let mut kept = BackupStore::new(&mut areas, &backups, "thinvol free pve/x", metadata_header(), start);
     for (place, state) in states.iter().enumerate() {
         let commit = commit(state);
         assert_eq!(kept.commit(&commit).is_ok(), place < taken);
@@ -156,7 +156,7 @@ fn a_copy_that_cannot_be_kept_is_a_warning() {
     std::fs::write(dir.path().join("archive"), "in the way").unwrap();
     let backups = Backups::new(conf(dir.path()));
     let mut areas = Areas(Cell::new(1));
-    let mut kept = Kept::new(&mut areas, &backups, "thinvol free pve/x", stamp(), &start);
+    let mut kept = BackupStore::new(&mut areas, &backups, "thinvol free pve/x", metadata_header(), &start);
     kept.commit(&commit(&next(&start, 1, false))).unwrap();
     let warnings = kept.close();
     assert!(

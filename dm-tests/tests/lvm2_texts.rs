@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use dm_tests::samples::{Text, text_container, texts};
 use lvm2::format::check::check;
-use lvm2::format::edit::{Edit, Stamp};
+use lvm2::format::edit::{Edit, MetadataHeader};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::text::Document;
 
@@ -32,8 +32,8 @@ fn body(text: &str) -> &str {
     text[start..].trim_end()
 }
 
-fn stamp() -> Stamp {
-    Stamp {
+fn metadata_header() -> MetadataHeader {
+    MetadataHeader {
         description: "test".into(),
         host: "host".into(),
         uname: "Linux".into(),
@@ -91,13 +91,13 @@ fn layouts_are_exchanged_as_lvm2_does() {
             return Ok(());
         }
         let metadata = parse(file.text)?;
-        same(&metadata.to_backup_file("x", &stamp()), file.text)?;
+        same(&metadata.to_backup_file("x", &metadata_header()), file.text)?;
         let state = (metadata.vg.id, metadata.vg.seqno);
         let Some((disk, other)) = on_disk.get(&state).filter(|(_, other)| other.vg == metadata.vg) else {
             return Ok(());
         };
         compared.set(compared.get() + 1);
-        same(&other.to_backup_file("x", &stamp()), file.text)?;
+        same(&other.to_backup_file("x", &metadata_header()), file.text)?;
         // lvm2 indents the settings of a cache on disk, which a file does not tell from its own indentation.
         same(&metadata.to_disk(), &disk.text.replace("\n\t", "\n"))
     });
@@ -112,8 +112,9 @@ fn a_change_touches_only_its_own_lines() {
         let tag = |tag: &str| tag.to_owned();
         let add = Edit::AddTag { lv: lv.name.clone(), tag: tag("added") };
         let del = Edit::DelTag { lv: lv.name.clone(), tag: tag("added") };
-        let apply =
-            |metadata: &Metadata, edit| metadata.apply(&[edit], &stamp()).map_err(|error| error.to_string());
+        let apply = |metadata: &Metadata, edit| {
+            metadata.apply(&[edit], &metadata_header()).map_err(|error| error.to_string())
+        };
         let added = apply(&metadata, add)?;
         let back = apply(&added, del)?;
         let lines = |metadata: &Metadata| {

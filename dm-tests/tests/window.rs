@@ -13,8 +13,8 @@ use dm_tests::world::asks::{Start, activate, create, snapshot};
 use dm_tests::world::state::told;
 use dm_tests::world::text::POOL;
 use dm_tests::world::{World, device, lv, tpool};
-use thin::frozen::{FreezeError, freeze_and};
 use thin::request::Request;
+use thin::suspended_window::{SuspendError, with_suspended};
 
 fn used() -> World {
     Start::Used.world(1)
@@ -89,9 +89,10 @@ fn a_failed_suspend_leaves_a_waiting_table_where_it_is() {
             };
             kernel(&world).inject(fault);
             let devices = [device("a")];
-            Ok(freeze_and(session.kernel, session.host, lock, (&devices, Suspend::Flush), || ()).map(|_| ()))
+            Ok(with_suspended(session.kernel, session.host, lock, (&devices, Suspend::Flush), || ())
+                .map(|_| ()))
         });
-        assert!(matches!(outcome.unwrap(), Err(FreezeError::Suspend(_))));
+        assert!(matches!(outcome.unwrap(), Err(SuspendError::Suspend(_))));
         assert_eq!(length(&world, "a"), before);
         assert!(kernel(&world).suspended().is_empty());
     }
@@ -104,9 +105,9 @@ fn a_table_that_comes_to_wait_in_the_window_is_dropped() {
     let outcome = world.process(|session, lock| {
         let devices = [device("a")];
         let work = || leave_longer_table(&world, "a");
-        Ok(freeze_and(session.kernel, session.host, lock, (&devices, Suspend::Flush), work).map(|_| ()))
+        Ok(with_suspended(session.kernel, session.host, lock, (&devices, Suspend::Flush), work).map(|_| ()))
     });
-    assert!(matches!(outcome.unwrap(), Err(FreezeError::Waiting { .. })));
+    assert!(matches!(outcome.unwrap(), Err(SuspendError::Waiting { .. })));
     assert_eq!(length(&world, "a"), before);
     assert!(!waits(&world, "a") && kernel(&world).suspended().is_empty());
 }
@@ -125,10 +126,11 @@ fn an_origin_that_goes_on_meanwhile_is_an_error() {
                 worked.set(true);
                 kernel(&world).resume(&device("a"), UdevEvent(0)).unwrap();
             };
-            Ok(freeze_and(session.kernel, session.host, lock, (&devices, Suspend::Flush), work).map(|_| ()))
+            Ok(with_suspended(session.kernel, session.host, lock, (&devices, Suspend::Flush), work)
+                .map(|_| ()))
         });
         assert!(
-            matches!(outcome.unwrap(), Err(FreezeError::Thawed { device: thawed }) if thawed == device("a"))
+            matches!(outcome.unwrap(), Err(SuspendError::Thawed { device: thawed }) if thawed == device("a"))
         );
         assert_eq!(worked.get(), !thawed_before);
         assert!(kernel(&world).suspended().is_empty());

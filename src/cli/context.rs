@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::args::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
 use super::errors::CliError;
-use super::meter::Meter;
 use super::output::{self, Answer, Style};
+use super::progress::ProgressLine;
 use super::resolve::Resolver;
 use base::error_kind::ErrorKind;
 use config::file::ConfigFile;
@@ -15,7 +15,7 @@ use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
 use sys::io::events::{self, Subscribe};
 use thin::engine::{Engine, Options};
 use thin::error::{EngineError, RefusedRequest};
-use thin::stamp::host_name;
+use thin::metadata_header::host_name;
 
 /// The surroundings of one run of the command.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Context {
             lock_timeout: change.lock_timeout(),
             udev_sync: !change.no_udev_sync,
             dry_run: change.dry_run,
-            onlooker: Meter::on_terminal().filter(|_| !change.dry_run && !self.style.quiet),
+            progress_observer: ProgressLine::on_terminal().filter(|_| !change.dry_run && !self.style.quiet),
             command_line: self.command_line.clone(),
             system_dir: system_dir.map_or_else(|| PathBuf::from(DEFAULT_SYSTEM_DIR), PathBuf::from),
         })?)

@@ -24,11 +24,11 @@ macro_rules! changing {
             "\n\nJSON:\n",
             "  {\"executed\": boolean (false with --dry-run),\n",
             "   \"transactions\": [(one for each volume group)\n",
-            "     {\"vg\", \"done\": [{\"asked\", \"volume\", \"path\", \"what\"",
+            "     {\"vg\", \"done\": [{\"display_name\", \"volume\", \"path\", \"what\"",
             $line,
             "}],\n      \"left\"?: [text] (asked for and not done), \"recovered\": [text],\n",
             "      \"commits\": number (of metadata), \"ioctls\": {text: number},\n",
-            "      \"frozen_us\": number (microseconds) or null, \"plan\"?: object (with --dry-run)}],\n   ",
+            "      \"suspended_us\": number (microseconds) or null, \"plan\"?: object (with --dry-run)}],\n   ",
             $more,
             "\"notes\": [text], \"warnings\": [text]}"
         )

@@ -11,7 +11,7 @@ use base::error_kind::ErrorKind;
 use config::lun::LunVolname;
 use config::names::{StorageId, VolumeId};
 use config::schema::Content;
-use config::storage::{self, Kind};
+use config::storage::{self, StorageKind};
 use iscsi::host::chap_file::{self, ChapFileError, Credentials};
 use iscsi::host::registry::{REGISTRY, Registry};
 use iscsi::host::sysfs::{self, Session};
@@ -88,7 +88,7 @@ impl IscsiStorage {
     /// # Errors
     /// If its target is no name of one.
     pub fn of(resolver: &Resolver, storage: &storage::Storage) -> Result<Option<Self>, CliError> {
-        let Kind::Iscsi { portal, target } = &storage.kind else { return Ok(None) };
+        let StorageKind::Iscsi { portal, target } = &storage.kind else { return Ok(None) };
         let target = IscsiName::new(target).map_err(|error| {
             CliError::new(ErrorKind::Refused, format!("storage '{}' has no usable target", storage.id))
                 .caused_by(Some(&error))
@@ -184,7 +184,7 @@ impl Resolver {
     ) -> Result<Option<Address>, CliError> {
         let Ok(id) = StorageId::new(text.split_once(':').map_or(text, |(id, _)| id)) else { return Ok(None) };
         // Whatever else is wrong with the storage is told by who takes the text for something else.
-        let is_iscsi = |storage: &storage::Storage| matches!(storage.kind, Kind::Iscsi { .. });
+        let is_iscsi = |storage: &storage::Storage| matches!(storage.kind, StorageKind::Iscsi { .. });
         if !self.config()?.storage(&id).is_ok_and(is_iscsi) {
             return Ok(None);
         }

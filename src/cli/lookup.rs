@@ -1,7 +1,7 @@
 //! From an address to what it means in a volume group as it is now.
 
 use super::errors::CliError;
-use super::resolve::{Snapshot, Source, Storage, Volume};
+use super::resolve::{Snapshot, Storage, Volume, VolumeOrSnapshot};
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
@@ -56,10 +56,10 @@ pub fn snapshot<'a>(vg: &'a Vg, lineage: &Lineage<'a>, snapshot: &Snapshot) -> R
 ///
 /// # Errors
 /// If there is none.
-pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &Source) -> Result<&'a Lv, CliError> {
+pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &VolumeOrSnapshot) -> Result<&'a Lv, CliError> {
     match source {
-        Source::Volume(address) => volume(vg, address),
-        Source::Snapshot(address) => snapshot(vg, lineage, address),
+        VolumeOrSnapshot::Volume(address) => volume(vg, address),
+        VolumeOrSnapshot::Snapshot(address) => snapshot(vg, lineage, address),
     }
 }
 

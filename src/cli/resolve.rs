@@ -9,12 +9,12 @@ use base::ids::{IdError, LvName, VgName};
 use config::document::{LookupError, StorageCfg};
 use config::file::{ConfigFile, FileError, LockError};
 use config::names::{NameError, StorageId, VolumeId, lvm_volname};
-use config::storage::{self, Kind};
+use config::storage::{self, StorageKind};
 use thin::lineage::SnapName;
 
 mod address;
 
-pub use address::{Snapshot, Source, Storage, Target, Volume};
+pub use address::{NamedObject, Snapshot, Storage, Volume, VolumeOrSnapshot};
 
 /// Turns texts into what they address. The configuration is read when the first storage id is met.
 #[derive(Debug)]
@@ -124,10 +124,10 @@ impl Resolver {
 
     fn pool_of(&self, storage: &storage::Storage) -> Result<Storage, CliError> {
         match &storage.kind {
-            Kind::Lvmthin { vg, pool } => {
+            StorageKind::Lvmthin { vg, pool } => {
                 Ok(Storage { vg: vg.clone(), pool: pool.clone(), id: Some(storage.id.clone()) })
             }
-            Kind::Iscsi { .. } => Err(match self.on_iscsi {
+            StorageKind::Iscsi { .. } => Err(match self.on_iscsi {
                 Some(words) => CliError::new(ErrorKind::Unsupported, words)
                     .hint(format!("storage '{}' is of type iscsi", storage.id)),
                 None => CliError::new(
@@ -135,7 +135,7 @@ impl Resolver {
                     format!("storage '{}' is of type iscsi, not a thin pool", storage.id),
                 ),
             }),
-            Kind::Other { name } => Err(CliError::new(
+            StorageKind::Other { name } => Err(CliError::new(
                 ErrorKind::Unsupported,
                 format!("storage '{}' is of type '{name}', which thinvol does not handle", storage.id),
             )
@@ -189,7 +189,7 @@ impl Resolver {
     ///
     /// # Errors
     /// If the text is neither.
-    pub fn source(&self, text: &str) -> Result<Source, CliError> {
+    pub fn source(&self, text: &str) -> Result<VolumeOrSnapshot, CliError> {
         self.source_in(text, Self::enabled)
     }
 
@@ -197,15 +197,15 @@ impl Resolver {
     ///
     /// # Errors
     /// If the text is neither.
-    pub fn source_anywhere(&self, text: &str) -> Result<Source, CliError> {
+    pub fn source_anywhere(&self, text: &str) -> Result<VolumeOrSnapshot, CliError> {
         self.source_in(text, Self::configured)
     }
 
-    fn source_in<'a>(&'a self, text: &str, find: Find<'a>) -> Result<Source, CliError> {
+    fn source_in<'a>(&'a self, text: &str, find: Find<'a>) -> Result<VolumeOrSnapshot, CliError> {
         if text.contains('@') {
-            self.snapshot_in(text, find).map(Source::Snapshot)
+            self.snapshot_in(text, find).map(VolumeOrSnapshot::Snapshot)
         } else {
-            self.volume_in(text, find).map(Source::Volume)
+            self.volume_in(text, find).map(VolumeOrSnapshot::Volume)
         }
     }
 
@@ -214,19 +214,19 @@ impl Resolver {
     ///
     /// # Errors
     /// If the text is none of them.
-    pub fn target(&self, text: &str) -> Result<Target, CliError> {
+    pub fn target(&self, text: &str) -> Result<NamedObject, CliError> {
         if text.contains('@') {
-            return self.snapshot(text).map(Target::Snapshot);
+            return self.snapshot(text).map(NamedObject::Snapshot);
         }
         if text.contains(['/', ':']) {
-            return self.volume(text).map(Target::Volume);
+            return self.volume(text).map(NamedObject::Volume);
         }
         if StorageId::new(text).is_ok()
             && !matches!(self.config()?.section(text), Err(LookupError::Missing { .. }))
         {
-            return self.storage(text).map(Target::Storage);
+            return self.storage(text).map(NamedObject::Storage);
         }
-        self.vg(text).map(Target::Vg)
+        self.vg(text).map(NamedObject::Vg)
     }
 
     /// A volume group: its name.

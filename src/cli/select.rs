@@ -11,7 +11,7 @@ use super::lookup;
 use super::resolve::{Storage, Volume};
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
-use config::storage::Kind;
+use config::storage::StorageKind;
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::{Lineage, Relation};
 
@@ -78,7 +78,7 @@ impl Selection {
         }
         let config = context.resolver.config()?;
         let usable = config.storages().filter(|storage| {
-            matches!(storage.kind, Kind::Lvmthin { .. })
+            matches!(storage.kind, StorageKind::Lvmthin { .. })
                 && storage.enabled_on(context.resolver.node()).is_ok()
         });
         let storages: Result<Vec<_>, _> =

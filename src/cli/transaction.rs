@@ -22,20 +22,20 @@ use thin::request::Request;
 
 /// One request and how to speak of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct LabelledRequest {
     /// The request.
     pub request: Request,
     /// What the user called it.
-    pub asked: String,
+    pub display_name: String,
     /// What to say when it is done; nothing if it is a part of something.
-    pub said: String,
+    pub done_message: String,
 }
 
 /// What is asked of one volume group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ask {
+pub struct ChangeSet {
     /// The requests of one transaction, in order.
-    pub wanted: Vec<Wanted>,
+    pub wanted: Vec<LabelledRequest>,
     /// What the user should know besides.
     pub notes: Vec<String>,
 }
@@ -63,7 +63,7 @@ struct Transaction {
     recovered: Vec<String>,
     commits: usize,
     ioctls: BTreeMap<Verb, u64>,
-    frozen_us: Option<u64>,
+    suspended_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<serde_json::Value>,
     #[serde(skip)]
@@ -72,7 +72,7 @@ struct Transaction {
 
 #[derive(Debug, Serialize)]
 struct Item {
-    asked: String,
+    display_name: String,
     volume: String,
     path: PathBuf,
     what: String,
@@ -116,7 +116,7 @@ pub fn transact<T>(
     context: &Context,
     options: &ChangeOptions,
     wishes: BTreeMap<VgName, Vec<T>>,
-    resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
+    resolve: impl Fn(&Vg, &[T]) -> Result<ChangeSet, CliError>,
 ) -> Result<(), CliError> {
     let port = Engines { context, options, stage: context.open(options)? };
     let (mut changes, failure) = carry_out(&port, options.dry_run, wishes, resolve)?;
@@ -155,7 +155,7 @@ fn carry_out<T>(
     port: &impl Port,
     dry_run: bool,
     wishes: BTreeMap<VgName, Vec<T>>,
-    resolve: impl Fn(&Vg, &[T]) -> Result<Ask, CliError>,
+    resolve: impl Fn(&Vg, &[T]) -> Result<ChangeSet, CliError>,
 ) -> Result<(Changes, Option<CliError>), CliError> {
     let mut changes = Changes { executed: !dry_run, ..Changes::default() };
     if wishes.len() > 1 && !dry_run {
@@ -165,7 +165,7 @@ fn carry_out<T>(
     }
     let mut failure: Option<CliError> = None;
     for (name, wishes) in &wishes {
-        let mut ask = Ask::default();
+        let mut ask = ChangeSet::default();
         let result = port.change(name, &mut |vg| {
             ask = resolve(vg, wishes)?;
             Ok(ask.requests())
@@ -206,7 +206,7 @@ fn part_done(vg: &VgName, report: &Report) -> Option<CliError> {
     Some(error)
 }
 
-impl Ask {
+impl ChangeSet {
     fn requests(&self) -> Vec<Request> {
         self.wanted.iter().map(|wanted| wanted.request.clone()).collect()
     }
@@ -214,10 +214,10 @@ impl Ask {
 
 impl Changes {
     /// Adds what became of the requests for a volume group; `lines` are those they came from, one for each, or none.
-    fn take(&mut self, vg: &VgName, ask: Ask, lines: &[usize], report: Report) -> Result<(), CliError> {
+    fn take(&mut self, vg: &VgName, ask: ChangeSet, lines: &[usize], report: Report) -> Result<(), CliError> {
         self.notes.extend(ask.notes);
         self.warnings.extend(report.warnings);
-        self.notes.extend(report.frozen_us.map(|frozen| {
+        self.notes.extend(report.suspended_us.map(|frozen| {
             let milliseconds = frozen as f64 / 1000.0;
             format!("the volumes of '{vg}' were frozen together for {milliseconds:.2} ms")
         }));
@@ -228,7 +228,7 @@ impl Changes {
         if report.executed {
             let is_whole = |place: usize| !report.left.iter().any(|left| left.request == place);
             let said = wanted.iter().enumerate().filter(|(place, _)| is_whole(*place));
-            let said = said.map(|(_, wanted)| &wanted.said).filter(|said| !said.is_empty());
+            let said = said.map(|(_, wanted)| &wanted.done_message).filter(|said| !said.is_empty());
             text.extend(said.map(|said| format!("{said}\n")));
         } else {
             text.push_str(&report.plan.to_string());
@@ -239,7 +239,10 @@ impl Changes {
                     .caused_by(Some(&error))
             })?;
         let done = report.done.into_iter().map(|done| Item {
-            asked: wanted.get(done.request).map(|wanted| wanted.asked.clone()).unwrap_or_default(),
+            display_name: wanted
+                .get(done.request)
+                .map(|wanted| wanted.display_name.clone())
+                .unwrap_or_default(),
             volume: format!("{vg}/{}", done.name),
             path: done.path,
             what: done.what,
@@ -252,7 +255,7 @@ impl Changes {
             recovered: report.recovered,
             commits,
             ioctls: report.ioctls,
-            frozen_us: report.frozen_us,
+            suspended_us: report.suspended_us,
             plan,
             text,
         });

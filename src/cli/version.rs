@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::output::Answer;
-use config::features::{Feature, State, features};
+use config::features::{Feature, VolumeKind, features};
 use config::schema::{Content, Type};
 
 /// What this binary is.
@@ -46,7 +46,7 @@ impl From<Type> for StorageType {
             content: kind.default_content(),
             formats: ["raw"],
             shared: kind == Type::Iscsi,
-            features: features(kind, State::Current),
+            features: features(kind, VolumeKind::Current),
         }
     }
 }

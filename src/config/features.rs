@@ -7,7 +7,7 @@ use super::schema::Type;
 
 /// What a volume is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum VolumeKind {
     /// A volume as it is now.
     Current,
     /// A template.
@@ -16,7 +16,7 @@ pub enum State {
     Snap,
 }
 
-impl State {
+impl VolumeKind {
     /// What a volume of that name is, if it is no snapshot.
     pub fn of_volname(name: &str) -> Self {
         if name.starts_with("base-") { Self::Base } else { Self::Current }
@@ -66,20 +66,20 @@ const ALL: [Feature; 6] = [
 
 /// Whether volumes of a type have a feature. A linked clone of a volume as it is now is ours alone: Proxmox VE makes
 /// them of templates and snapshots, and of other volumes full copies.
-pub const fn has(kind: Type, feature: Feature, state: State) -> bool {
+pub const fn has(kind: Type, feature: Feature, state: VolumeKind) -> bool {
     match (kind, feature) {
-        (Type::Iscsi, Feature::Copy) => matches!(state, State::Current),
+        (Type::Iscsi, Feature::Copy) => matches!(state, VolumeKind::Current),
         (Type::Iscsi, _) => false,
         (Type::Lvmthin, Feature::Clone | Feature::Copy) => true,
         (Type::Lvmthin, Feature::Snapshot | Feature::Template | Feature::Rename) => {
-            matches!(state, State::Current)
+            matches!(state, VolumeKind::Current)
         }
-        (Type::Lvmthin, Feature::Sparseinit) => matches!(state, State::Current | State::Base),
+        (Type::Lvmthin, Feature::Sparseinit) => matches!(state, VolumeKind::Current | VolumeKind::Base),
     }
 }
 
 /// All that can be done with a volume.
-pub fn features(kind: Type, state: State) -> Vec<Feature> {
+pub fn features(kind: Type, state: VolumeKind) -> Vec<Feature> {
     ALL.into_iter().filter(|feature| has(kind, *feature, state)).collect()
 }
 
@@ -92,12 +92,12 @@ mod tests {
         let names = |kind, state| {
             features(kind, state).iter().map(|feature| feature.name()).collect::<Vec<_>>().join(" ")
         };
-        let current = State::of_volname("vm-100-disk-0");
+        let current = VolumeKind::of_volname("vm-100-disk-0");
         assert_eq!(names(Type::Lvmthin, current), "snapshot clone template copy sparseinit rename");
-        assert_eq!(names(Type::Lvmthin, State::of_volname("base-100-disk-0")), "clone copy sparseinit");
-        assert_eq!(names(Type::Lvmthin, State::Snap), "clone copy");
+        assert_eq!(names(Type::Lvmthin, VolumeKind::of_volname("base-100-disk-0")), "clone copy sparseinit");
+        assert_eq!(names(Type::Lvmthin, VolumeKind::Snap), "clone copy");
         assert_eq!(
-            (names(Type::Iscsi, current).as_str(), names(Type::Iscsi, State::Snap).as_str()),
+            (names(Type::Iscsi, current).as_str(), names(Type::Iscsi, VolumeKind::Snap).as_str()),
             ("copy", "")
         );
     }

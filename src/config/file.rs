@@ -12,12 +12,12 @@ use super::document::StorageCfg;
 
 mod lock;
 mod replace;
-mod target;
+mod resolved;
 
 pub use lock::LockError;
 use lock::{ClusterLock, DirectoryLock};
 use replace::replace;
-use target::{Target, check_readable};
+use resolved::{ResolvedFile, check_readable};
 
 /// Where Proxmox VE keeps it: in its cluster file system.
 pub const PVE_PATH: &str = "/etc/pve/storage.cfg";
@@ -162,7 +162,7 @@ impl ConfigFile {
         {
             fs::create_dir_all(dir).map_err(io_error("create the directory of", &self.path))?;
         }
-        let Target { path, dir, in_cluster } = Target::of(&self.path, &self.cluster)?;
+        let ResolvedFile { path, dir, in_cluster } = ResolvedFile::of(&self.path, &self.cluster)?;
         let (_cluster, _local);
         match &in_cluster {
             Some(place) => {

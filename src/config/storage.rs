@@ -11,7 +11,7 @@ use iscsi::protocol::portal::Portal;
 
 /// What a storage is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StorageKind {
     /// A thin pool.
     Lvmthin {
         /// Its volume group.
@@ -39,7 +39,7 @@ pub struct Storage {
     /// Its id.
     pub id: StorageId,
     /// What it is.
-    pub kind: Kind,
+    pub kind: StorageKind,
     /// The nodes it is for; all if nothing is said.
     pub nodes: Option<BTreeSet<String>>,
     /// Whether it is switched off.
@@ -54,9 +54,9 @@ impl Storage {
     /// The type's name.
     pub fn type_name(&self) -> &str {
         match &self.kind {
-            Kind::Lvmthin { .. } => Type::Lvmthin.name(),
-            Kind::Iscsi { .. } => Type::Iscsi.name(),
-            Kind::Other { name } => name,
+            StorageKind::Lvmthin { .. } => Type::Lvmthin.name(),
+            StorageKind::Iscsi { .. } => Type::Iscsi.name(),
+            StorageKind::Other { name } => name,
         }
     }
 
@@ -152,14 +152,14 @@ fn known(
     let mut required =
         |key: &str| values.remove(key).ok_or_else(|| format!("missing value for required option '{key}'"));
     let kind = match kind {
-        Type::Lvmthin => Kind::Lvmthin {
+        Type::Lvmthin => StorageKind::Lvmthin {
             pool: LvName::new(&required("thinpool")?).map_err(|error| error.to_string())?,
             vg: VgName::new(&required("vgname")?).map_err(|error| error.to_string())?,
         },
         Type::Iscsi => {
             let text = required("portal")?;
             let portal = portal::parse(&text).ok_or_else(|| format!("'{text}' is not a portal"))?;
-            Kind::Iscsi { portal, target: required("target")? }
+            StorageKind::Iscsi { portal, target: required("target")? }
         }
     };
     Ok(Storage {
@@ -178,7 +178,7 @@ fn other(id: StorageId, section: &RawSection) -> Storage {
     let nodes = value("nodes").and_then(|property| property.value.as_deref());
     Storage {
         id,
-        kind: Kind::Other { name: section.kind.clone() },
+        kind: StorageKind::Other { name: section.kind.clone() },
         nodes: nodes.map(|list| split_list(list).map(str::to_owned).collect()),
         disabled: value("disable")
             .is_some_and(|property| matches!(property.value.as_deref(), None | Some("1"))),

@@ -87,7 +87,7 @@ pub struct ThinParams {
 /// spelt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "target", rename_all = "kebab-case")]
-pub enum Target {
+pub enum DmTarget {
     /// A stretch of one device.
     Linear(LinearParams),
     /// Stretches of several devices in turn.

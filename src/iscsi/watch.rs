@@ -51,7 +51,7 @@ enum Place {
 
 /// A session that needs a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Care {
+struct SessionWork {
     task: Task,
     place: Place,
     /// Tries that failed.
@@ -72,7 +72,7 @@ struct Look {
 /// must not keep it from being replaced.
 #[derive(Debug, Default)]
 pub struct Watch {
-    sessions: BTreeMap<SessionId, Care>,
+    sessions: BTreeMap<SessionId, SessionWork>,
     looks: BTreeMap<SessionId, Look>,
     /// How long targets have asked to be left alone when their connections end.
     announced: BTreeMap<SessionId, Duration>,
@@ -93,13 +93,14 @@ impl Watch {
         };
         match self.sessions.get_mut(&sid) {
             // While a connection is replaced, what is heard of one is about the old one.
-            Some(Care { place: Place::Working, .. }) => {}
-            Some(care) if care.task < task => {
-                *care = Care { task, place: Place::Waiting(now + wait), failures: 0 };
+            Some(SessionWork { place: Place::Working, .. }) => {}
+            Some(work) if work.task < task => {
+                *work = SessionWork { task, place: Place::Waiting(now + wait), failures: 0 };
             }
             Some(_) => {}
             None => {
-                self.sessions.insert(sid, Care { task, place: Place::Waiting(now + wait), failures: 0 });
+                self.sessions
+                    .insert(sid, SessionWork { task, place: Place::Waiting(now + wait), failures: 0 });
             }
         }
     }
@@ -119,10 +120,10 @@ impl Watch {
     /// The tasks whose time has come; they count as being worked on from now on.
     pub fn start_due(&mut self, now: Duration) -> Vec<(SessionId, Task)> {
         let mut due = Vec::new();
-        for (sid, care) in &mut self.sessions {
-            if matches!(care.place, Place::Waiting(at) if at <= now) {
-                care.place = Place::Working;
-                due.push((*sid, care.task));
+        for (sid, work) in &mut self.sessions {
+            if matches!(work.place, Place::Waiting(at) if at <= now) {
+                work.place = Place::Working;
+                due.push((*sid, work.task));
             }
         }
         for (sid, look) in &mut self.looks {
@@ -136,7 +137,7 @@ impl Watch {
 
     /// When the next task is due; `None` if none waits.
     pub fn next_due(&self) -> Option<Duration> {
-        let at = |care: &Care| match care.place {
+        let at = |work: &SessionWork| match work.place {
             Place::Waiting(at) => Some(at),
             Place::Working => None,
         };
@@ -145,7 +146,7 @@ impl Watch {
 
     /// Whether anything is being worked on.
     pub fn is_working(&self) -> bool {
-        self.sessions.values().any(|care| care.place == Place::Working)
+        self.sessions.values().any(|work| work.place == Place::Working)
             || self.looks.values().any(|look| look.is_working)
     }
 
@@ -165,23 +166,23 @@ impl Watch {
             }
             return 0;
         }
-        let Some(care) = self.sessions.get_mut(&sid) else { return 0 };
+        let Some(work) = self.sessions.get_mut(&sid) else { return 0 };
         let wait = match outcome {
             Outcome::Done => {
                 self.sessions.remove(&sid);
                 return 0;
             }
             Outcome::Parted(wait) => {
-                *care = Care { task: Task::Recover, place: Place::Waiting(now + wait), failures: 0 };
+                *work = SessionWork { task: Task::Recover, place: Place::Waiting(now + wait), failures: 0 };
                 return 0;
             }
             Outcome::Refused => REFUSED_WAIT,
-            Outcome::Failed => wait(care.failures.saturating_add(1)),
+            Outcome::Failed => wait(work.failures.saturating_add(1)),
         };
-        care.failures = care.failures.saturating_add(1);
-        care.task = Task::Recover;
-        care.place = Place::Waiting(now + jittered(wait, lot));
-        care.failures
+        work.failures = work.failures.saturating_add(1);
+        work.task = Task::Recover;
+        work.place = Place::Waiting(now + jittered(wait, lot));
+        work.failures
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use base::ids::ThinId;
 
 /// How many ids below an unconfirmed one stay unused, so that lvm2 cannot count up to it before recovery deletes it.
-pub const GUARD: u32 = 64;
+pub const ID_GAP: u32 = 64;
 
 /// How far above the largest id the first unconfirmed id goes: it leaves this many ids below it for later ones.
 pub const LEAP: u32 = 1024;
@@ -30,14 +30,14 @@ pub fn after_maximum(
     (ids.len() == count).then_some(ids)
 }
 
-/// Ids for devices that are in the kernel before they are in the text: at least [`GUARD`] free ids below each, in the
+/// Ids for devices that are in the kernel before they are in the text: at least [`ID_GAP`] free ids below each, in the
 /// highest hole first; above the maximum by [`LEAP`] where no hole is wide enough. `None` if there are not enough ids.
 pub fn out_of_reach(taken: &BTreeSet<ThinId>, count: usize) -> Option<Vec<ThinId>> {
     let mut ids = Vec::with_capacity(count);
     let mut upper: Option<u32> = None;
     for id in taken.iter().rev().map(|id| id.get()).chain([0]) {
         if let Some(upper) = upper {
-            let lowest = id.saturating_add(GUARD + 1);
+            let lowest = id.saturating_add(ID_GAP + 1);
             ids.extend((lowest..upper).rev().take(count - ids.len()));
         }
         upper = Some(id);
@@ -48,7 +48,7 @@ pub fn out_of_reach(taken: &BTreeSet<ThinId>, count: usize) -> Option<Vec<ThinId
     let missing = u32::try_from(count - ids.len()).ok()?;
     if missing > 0 {
         let maximum = taken.last().map_or(0, |id| id.get());
-        let top = maximum.checked_add(LEAP.max(missing.checked_add(GUARD)?))?;
+        let top = maximum.checked_add(LEAP.max(missing.checked_add(ID_GAP)?))?;
         ids.extend((top - missing + 1..=top).rev());
     }
     ids.into_iter().map(|id| ThinId::new(u64::from(id)).ok()).collect()
@@ -114,7 +114,7 @@ mod tests {
             let ids = out_of_reach(&taken, count).unwrap();
             prop_assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), count);
             for id in &ids {
-                for below in id.get().saturating_sub(GUARD)..=id.get() {
+                for below in id.get().saturating_sub(ID_GAP)..=id.get() {
                     prop_assert!(!taken.contains(&ThinId::new(u64::from(below)).unwrap()));
                 }
             }

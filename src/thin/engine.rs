@@ -9,18 +9,18 @@ use std::time::Duration;
 use serde::Serialize;
 
 mod settings;
+use crate::backup_store::BackupStore;
 use crate::exec::BUSY_WAIT;
 use crate::host::{CheckPolicy, LinuxHost, STATE_DIR};
-use crate::inventory::DiskReader;
-use crate::kept::Kept;
+use crate::metadata_header::{host_name, metadata_header, new_uuid};
 use crate::observe::Scope;
-use crate::opened::{Opened, open_device};
+use crate::open_vg::{OpenVg, open_device};
 use crate::plan::{Left, Plan};
 use crate::planner::{Repair, repair};
-use crate::ports::Onlooker;
+use crate::pool_reader::DiskReader;
+use crate::ports::ProgressObserver;
 use crate::request::Request;
 use crate::session::Session;
-use crate::stamp::{host_name, new_uuid, stamp};
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, LvmUuid, VgName};
 use base::units::Bytes;
@@ -54,7 +54,7 @@ pub struct Options {
     /// Whether to plan only.
     pub dry_run: bool,
     /// Whoever is told how far a plan has come.
-    pub onlooker: Option<Arc<dyn Onlooker>>,
+    pub progress_observer: Option<Arc<dyn ProgressObserver>>,
     /// What was asked for, for the header of the metadata.
     pub command_line: String,
     /// Where lvm.conf is.
@@ -77,7 +77,7 @@ pub struct Report {
     /// Whether it was done, not only planned.
     pub executed: bool,
     /// How long origins were suspended, in microseconds, if any were.
-    pub frozen_us: Option<u64>,
+    pub suspended_us: Option<u64>,
     /// device-mapper ioctls by verb.
     pub ioctls: BTreeMap<Verb, u64>,
 }
@@ -140,7 +140,7 @@ impl Engine {
             options: conf.global.thin_check_options.clone(),
             limit: CHECK_LIMIT,
         };
-        let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(options.onlooker.clone());
+        let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(options.progress_observer.clone());
         let ids = HostIds::resolve(&conf, &name);
         let scanner = Scanner::of_this_machine(conf.devices.clone()).on_host(ids.ids.clone());
         let backups = Backups::new(conf.backup.clone());
@@ -259,15 +259,15 @@ impl Engine {
             warnings.extend(plan.warnings.iter().cloned());
             warnings.extend(executed.warnings);
             failed_apart = executed.left;
-            let frozen_us = executed.frozen.and_then(|frozen| u64::try_from(frozen.as_micros()).ok());
-            Ok((plan, frozen_us))
+            let suspended_us = executed.frozen.and_then(|frozen| u64::try_from(frozen.as_micros()).ok());
+            Ok((plan, suspended_us))
         });
         warnings.extend(copies);
-        let (mut plan, frozen_us) =
+        let (mut plan, suspended_us) =
             result.map_err(|error: EngineError| error.after(&recovered, &warnings))?;
         plan.outcomes.retain(|outcome| !failed_apart.iter().any(|left| left.concerns(outcome)));
         plan.left.extend(failed_apart);
-        Ok(Report { warnings, ..self.report(vg, plan, recovered, true, frozen_us) })
+        Ok(Report { warnings, ..self.report(vg, plan, recovered, true, suspended_us) })
     }
 
     /// Plans under a reader's lock. What a crash left is planned for first, and then nothing else can be: its outcome
@@ -341,7 +341,7 @@ impl Engine {
     }
 
     /// Whether the requests may be carried out in that volume group, whatever they are about.
-    fn check_use(&self, opened: &Opened, requests: &[Request]) -> Result<(), EngineError> {
+    fn check_use(&self, opened: &OpenVg, requests: &[Request]) -> Result<(), EngineError> {
         let usage = requests.iter().map(Request::usage).max().unwrap_or(Use::Deactivate);
         opened.refusal(usage, &self.ids.ids).map_or(Ok(()), Err)
     }
@@ -359,7 +359,7 @@ impl Engine {
         plan: Plan,
         recovered: Vec<String>,
         executed: bool,
-        frozen_us: Option<u64>,
+        suspended_us: Option<u64>,
     ) -> Report {
         let done = plan.outcomes.iter().map(|outcome| Done {
             request: outcome.request,
@@ -371,7 +371,7 @@ impl Engine {
         let done = done.collect();
         let ioctls = self.kernel.counts();
         let left = plan.left.clone();
-        Report { plan, done, left, warnings: Vec::new(), recovered, executed, frozen_us, ioctls }
+        Report { plan, done, left, warnings: Vec::new(), recovered, executed, suspended_us, ioctls }
     }
 
     /// The lock of whoever changes something, if lvm.conf lets anybody do so.
@@ -403,7 +403,7 @@ impl Engine {
     /// Works in a session on a volume group that was read; returns as well what went wrong with copies of its metadata.
     fn with_session<T, E>(
         &self,
-        opened: &mut Opened,
+        opened: &mut OpenVg,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> (Result<T, E>, Vec<String>) {
         let (udev, _) = for_this_machine(&self.kernel, !self.udev_sync());
@@ -413,10 +413,11 @@ impl Engine {
         let lagging = opened.lagging();
         let writable = opened.refusal(Use::Change, &self.ids.ids).is_none();
         let text_limit = opened.store.room_for(0).ok().map(|room| Bytes::new(room.limit));
-        let stamp = stamp(&self.options.command_line);
+        let header = metadata_header(&self.options.command_line);
         let command_line = &self.options.command_line;
         let before = &opened.metadata;
-        let mut kept = Kept::new(&mut opened.store, &self.backups, command_line, stamp.clone(), before);
+        let mut kept =
+            BackupStore::new(&mut opened.store, &self.backups, command_line, header.clone(), before);
         let result = work(&mut Session {
             kernel: &self.kernel,
             udev: udev.as_ref(),
@@ -429,7 +430,7 @@ impl Engine {
             lagging,
             writable,
             policy: self.policy(&before.vg),
-            stamp,
+            header,
             new_uuid: &new_uuid,
             listed: Cell::new(opened.listed.take()),
             looked: None,
@@ -447,7 +448,7 @@ impl Engine {
     }
 
     /// What is not as it should be, of the volume group and of this host.
-    fn warnings(&self, opened: &Opened) -> Vec<String> {
+    fn warnings(&self, opened: &OpenVg) -> Vec<String> {
         opened.warnings().into_iter().chain(self.ids.warning.clone()).collect()
     }
 
@@ -457,9 +458,9 @@ impl Engine {
         missing.map(|missing| missing.to_string())
     }
 
-    fn read(&self, vg: &VgName, access: Access) -> Result<Opened, EngineError> {
+    fn read(&self, vg: &VgName, access: Access) -> Result<OpenVg, EngineError> {
         let listed = self.listed()?;
-        Opened::read(&self.scanner_beside(&listed), listed, vg, access)
+        OpenVg::read(&self.scanner_beside(&listed), listed, vg, access)
     }
 
     fn listed(&self) -> Result<Vec<ListedDevice>, EngineError> {

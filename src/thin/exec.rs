@@ -13,12 +13,12 @@ use thiserror::Error;
 pub use self::failure::StepError;
 use self::progress::Progress;
 pub use self::wipe::WipeError;
-use crate::frozen::{FreezeError, freeze_and};
-use crate::guards::check_pool;
 use crate::plan::{Apart, Commit, Left, Message, Plan, Planned, PoolExpectation, Send, Step};
+use crate::pool_health::check_pool;
 use crate::ports::{Host, MetadataStore};
 use crate::stack::{DevRef, DeviceSpec, Role};
-use crate::wipe::{Emptied, How, Wipe};
+use crate::suspended_window::{SuspendError, with_suspended};
+use crate::wipe::{Emptied, Wipe, WipeMethod};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName};
 use dm::kernel::{Kernel, StatusFlush, Suspend};
@@ -165,12 +165,12 @@ fn concerns_devices(step: &Step) -> bool {
         | Step::ExpectPool { .. }
         | Step::Unlock
         | Step::Apart(_)
-        | Step::Wipe(Wipe { how: How::Zero, .. }) => true,
+        | Step::Wipe(Wipe { how: WipeMethod::Zero, .. }) => true,
         Step::Freeze { .. }
         | Step::Send { .. }
         | Step::SetTransaction { .. }
         | Step::Commit(_)
-        | Step::Wipe(Wipe { how: How::Discard, .. })
+        | Step::Wipe(Wipe { how: WipeMethod::Discard, .. })
         | Step::PointOfNoReturn => false,
     }
 }
@@ -178,7 +178,7 @@ fn concerns_devices(step: &Step) -> bool {
 /// The volumes that these steps overwrite with zeros.
 fn unzeroed(steps: &[Planned]) -> Vec<LvName> {
     let wiped = steps.iter().filter_map(|planned| match &planned.step {
-        Step::Wipe(wipe) if wipe.how == How::Zero => Some(wipe.volume.clone()),
+        Step::Wipe(wipe) if wipe.how == WipeMethod::Zero => Some(wipe.volume.clone()),
         _ => None,
     });
     wiped.collect()
@@ -337,7 +337,7 @@ impl Run<'_, '_> {
             return Ok(());
         };
         self.ports.kernel.clear(&spec.name)?;
-        let stuck = |source| FreezeError::Resume { device: spec.name.clone(), source };
+        let stuck = |source| SuspendError::Resume { device: spec.name.clone(), source };
         let device = self.ports.kernel.info(&spec.name).map_err(stuck)?;
         if device.is_some_and(|device| device.suspended) {
             let event = udev_flags(spec.role).unwatched();
@@ -426,7 +426,7 @@ impl Run<'_, '_> {
         let (kernel, host) = (self.ports.kernel, self.ports.host);
         let lock = self.lock;
         let work = || sends.iter().try_for_each(|send| self.send(send));
-        let closed = freeze_and(kernel, host, lock, (origins, how), work)?;
+        let closed = with_suspended(kernel, host, lock, (origins, how), work)?;
         self.executed.frozen = closed.open.or(self.executed.frozen);
         self.executed.warnings.extend(closed.frozen_already.iter().map(|device| {
             format!("the file system on {device} was frozen already, and is left so: its snapshot is of that state")
@@ -461,7 +461,7 @@ impl Run<'_, '_> {
             }
         }
         self.wait_for_udev();
-        let stuck = matches!(&cause, StepError::Freeze(FreezeError::Resume { .. }));
+        let stuck = matches!(&cause, StepError::Freeze(SuspendError::Resume { .. }));
         let aftermath = if self.returnable && failures.is_empty() && !decided && !stuck {
             Aftermath::TakenBack
         } else if !self.returnable && only_devices && !unzeroed.is_empty() {

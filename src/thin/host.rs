@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 pub use self::check::CheckPolicy;
 use crate::exec::udev_flags;
 use crate::making::Making;
-use crate::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, Onlooker};
+use crate::ports::{
+    CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, ProgressObserver,
+};
 use crate::stack::{ReadAhead, Role};
 use base::ids::{DevNo, PoolId};
 use base::units::Sectors;
@@ -51,19 +53,19 @@ pub struct LinuxHost {
     state_dir: PathBuf,
     check: CheckPolicy,
     start: Instant,
-    onlooker: Option<Arc<dyn Onlooker>>,
+    progress_observer: Option<Arc<dyn ProgressObserver>>,
 }
 
 impl LinuxHost {
     /// A host that keeps its marks in `state_dir`.
     pub fn new(state_dir: &Path, check: CheckPolicy) -> Self {
-        Self { state_dir: state_dir.to_owned(), check, start: Instant::now(), onlooker: None }
+        Self { state_dir: state_dir.to_owned(), check, start: Instant::now(), progress_observer: None }
     }
 
     /// The same with somebody who is told how far a plan has come.
     #[must_use]
-    pub fn watched_by(self, onlooker: Option<Arc<dyn Onlooker>>) -> Self {
-        Self { onlooker, ..self }
+    pub fn watched_by(self, progress_observer: Option<Arc<dyn ProgressObserver>>) -> Self {
+        Self { progress_observer, ..self }
     }
 
     fn mark(&self, what: &str, pool: &PoolId) -> PathBuf {
@@ -273,8 +275,8 @@ impl Host for LinuxHost {
     }
 
     fn progress(&self, done: usize, of: usize) {
-        if let Some(onlooker) = &self.onlooker {
-            onlooker.progress(done, of);
+        if let Some(progress_observer) = &self.progress_observer {
+            progress_observer.progress(done, of);
         }
     }
 }

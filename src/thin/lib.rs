@@ -1,29 +1,29 @@
 //! The thin engine: requests, the pure planner, recovery, and the executor.
 
 pub mod allocate;
+pub mod backup_store;
 pub mod engine;
 pub mod error;
 pub mod exec;
-pub mod frozen;
 pub mod groups;
-pub mod guards;
 pub mod host;
-pub mod inventory;
-pub mod kept;
 pub mod lineage;
 pub mod making;
 pub mod meta;
+pub mod metadata_header;
 pub mod observe;
 pub mod observed;
-pub mod opened;
+pub mod open_vg;
 pub mod plan;
 pub mod planner;
+pub mod pool_health;
+pub mod pool_reader;
 pub mod ports;
 pub mod refusal;
 pub mod request;
 pub mod session;
 pub mod stack;
-pub mod stamp;
 pub mod store;
+pub mod suspended_window;
 pub mod view;
 pub mod wipe;

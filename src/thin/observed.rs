@@ -13,7 +13,7 @@ use dm::kernel::DeviceInfo;
 use dm::name::{DmName, DmUuid};
 use dm::status::PoolStatus;
 use dm::table::TargetLine;
-use lvm2::format::edit::Stamp;
+use lvm2::format::edit::MetadataHeader;
 use lvm2::format::model::Vg;
 use lvm2::format::volume_list::VolumeLists;
 use thiserror::Error;
@@ -43,7 +43,7 @@ pub struct Observed {
     /// Settings that decide.
     pub policy: Policy,
     /// Values a plan must not make up.
-    pub fresh: Fresh,
+    pub inputs: PlanInputs,
 }
 
 /// What a device stands on.
@@ -157,11 +157,11 @@ impl Policy {
 
 /// Values from outside that a plan uses up.
 #[derive(Clone, Debug, Default)]
-pub struct Fresh {
+pub struct PlanInputs {
     /// New UUIDs, at least as many as there are requests.
     pub uuids: Vec<LvmUuid>,
     /// Time, host and wording for the metadata header.
-    pub stamp: Stamp,
+    pub header: MetadataHeader,
 }
 
 impl PoolState {

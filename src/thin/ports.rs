@@ -278,7 +278,7 @@ pub struct Holders {
 }
 
 /// Whoever is told how far a plan has come. It must not wait for anybody: a volume group is locked meanwhile.
-pub trait Onlooker: std::fmt::Debug + std::marker::Send + Sync {
+pub trait ProgressObserver: std::fmt::Debug + std::marker::Send + Sync {
     /// So many pieces of work are done; at the end, `done` is `of`.
     fn progress(&self, done: usize, of: usize);
 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::error::EngineError;
 use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
 use crate::observe::{ObserveError, Observer, Scope};
-use crate::observed::{Fresh, Observed, Policy};
+use crate::observed::{Observed, PlanInputs, Policy};
 use crate::plan::{Plan, Step};
 use crate::planner::{Repair, plan, repair};
 use crate::ports::{Host, MetadataStore, PoolReader};
@@ -23,7 +23,7 @@ use base::units::Bytes;
 use dm::kernel::{Kernel, ListedDevice};
 use dm::name::{DmUuid, Layer};
 use dm::udev::UdevSync;
-use lvm2::format::edit::Stamp;
+use lvm2::format::edit::MetadataHeader;
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::Lv;
 use lvm2::host::lock::VgLock;
@@ -60,7 +60,7 @@ pub struct Session<'a> {
     /// Settings.
     pub policy: Policy,
     /// Time, host and wording for the metadata header.
-    pub stamp: Stamp,
+    pub header: MetadataHeader,
     /// Makes new UUIDs.
     pub new_uuid: &'a dyn Fn() -> LvmUuid,
     /// All devices of device-mapper, if they were listed under the lock and nothing was done since: the first look
@@ -94,7 +94,7 @@ impl Session<'_> {
         observed.text_limit = self.text_limit;
         observed.lagging.clone_from(&self.lagging);
         observed.policy = self.policy.clone();
-        observed.fresh.stamp = self.stamp.clone();
+        observed.inputs.header = self.header.clone();
         Ok(observed)
     }
 
@@ -171,7 +171,7 @@ impl Session<'_> {
         let deadline = self.host.now() + self.busy_wait;
         loop {
             let uuids = requests.iter().map(|_| (self.new_uuid)()).collect();
-            observed.fresh = Fresh { uuids, stamp: self.stamp.clone() };
+            observed.inputs = PlanInputs { uuids, header: self.header.clone() };
             match plan(&self.metadata, &observed, requests) {
                 Ok(plan) => return Ok(plan),
                 Err(mut refusal) => {

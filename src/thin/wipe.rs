@@ -29,7 +29,7 @@ const ZEROED_AT_ONCE: u64 = 16 << 20;
 /// What is done to all of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum How {
+pub enum WipeMethod {
     /// The disks below are told that nothing of it is needed.
     Discard,
     /// It is overwritten with zeros, which allocates all of it.
@@ -40,7 +40,7 @@ pub enum How {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Wipe {
     /// What is done to it.
-    pub how: How,
+    pub how: WipeMethod,
     /// The volume.
     pub volume: LvName,
     /// Its device, which is active and takes writes.
@@ -56,15 +56,15 @@ pub struct Wipe {
 impl Wipe {
     /// All of a volume in a pool with chunks of that size.
     pub fn all(
-        how: How,
+        how: WipeMethod,
         volume: LvName,
         (device, uuid): (DmName, DmUuid),
         size: Bytes,
         chunk: Sectors,
     ) -> Self {
         let at_once = match how {
-            How::Discard => DISCARDED_AT_ONCE,
-            How::Zero => ZEROED_AT_ONCE,
+            WipeMethod::Discard => DISCARDED_AT_ONCE,
+            WipeMethod::Zero => ZEROED_AT_ONCE,
         };
         // A pool with chunks of nothing does not run.
         let chunk = chunk.to_bytes().map_or(at_once, Bytes::get).max(1);
@@ -92,8 +92,8 @@ impl fmt::Display for Wipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (volume, size) = (&self.volume, Rounded(self.size));
         match self.how {
-            How::Discard => write!(f, "discard all {size} of {volume}"),
-            How::Zero => write!(f, "overwrite all {size} of {volume} with zeros"),
+            WipeMethod::Discard => write!(f, "discard all {size} of {volume}"),
+            WipeMethod::Zero => write!(f, "overwrite all {size} of {volume} with zeros"),
         }
     }
 }
@@ -122,14 +122,14 @@ impl fmt::Display for Emptied {
 mod tests {
     use super::*;
 
-    fn wipe(how: How, size: u64, chunk_sectors: u64) -> Wipe {
+    fn wipe(how: WipeMethod, size: u64, chunk_sectors: u64) -> Wipe {
         let device = (DmName::new("pve-a").unwrap(), DmUuid::new("LVM-x").unwrap());
         Wipe::all(how, LvName::new("a").unwrap(), device, Bytes::new(size), Sectors::new(chunk_sectors))
     }
 
     #[test]
     fn pieces_are_of_whole_chunks_and_cover_all() {
-        for (how, at_most) in [(How::Discard, 1 << 30), (How::Zero, 16 << 20)] {
+        for (how, at_most) in [(WipeMethod::Discard, 1 << 30), (WipeMethod::Zero, 16 << 20)] {
             for chunk in [128, 384, 2048, 3 << 11, 1 << 21] {
                 let wipe = wipe(how, (5 << 30) + (4 << 20), chunk);
                 let bytes = chunk * 512;
@@ -142,7 +142,7 @@ mod tests {
                 assert_eq!(end, (5 << 30) + (4 << 20));
             }
         }
-        assert_eq!(wipe(How::Discard, 0, 128).pieces().count(), 0);
+        assert_eq!(wipe(WipeMethod::Discard, 0, 128).pieces().count(), 0);
     }
 
     #[test]

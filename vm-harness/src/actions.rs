@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::accel::{self, Accel};
 use crate::args::Action;
-use crate::cases::{self, Wish};
+use crate::cases::{self, CaseSelection};
 use crate::cuts;
 use crate::guest::{self, Setup};
 use crate::image::Image;
@@ -58,7 +58,7 @@ pub fn run(action: Action) -> Result<ExitCode> {
             run_script(&workspace, &setup, accel, Script { argv: &["bash", "-c", &line], limit_s: limit })
         }
         Action::Test { host, jobs, long, turn, filters } => {
-            test(&workspace, jobs, turn, Wish { filters: &filters, long, host })
+            test(&workspace, jobs, turn, CaseSelection { filters: &filters, long, host })
         }
     }
 }
@@ -72,7 +72,12 @@ fn prepare(workspace: &Workspace, contents: Contents, jobs: usize) -> Result<(Se
     Ok((setup, accel))
 }
 
-fn test(workspace: &Workspace, jobs: Option<NonZeroUsize>, turn: bool, wish: Wish<'_>) -> Result<ExitCode> {
+fn test(
+    workspace: &Workspace,
+    jobs: Option<NonZeroUsize>,
+    turn: bool,
+    wish: CaseSelection<'_>,
+) -> Result<ExitCode> {
     let started = Instant::now();
     if wish.host {
         on_host::refuse()?;

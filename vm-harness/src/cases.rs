@@ -9,7 +9,7 @@ use crate::payload::Payload;
 
 /// What is asked for.
 #[derive(Clone, Copy)]
-pub struct Wish<'a> {
+pub struct CaseSelection<'a> {
     /// Words of which the name has one; none: all that always run.
     pub filters: &'a [String],
     /// Those that take long too, without being named.
@@ -19,7 +19,7 @@ pub struct Wish<'a> {
     pub host: bool,
 }
 
-impl Wish<'_> {
+impl CaseSelection<'_> {
     fn wants(&self, case: &CaseInfo) -> bool {
         if self.host && case.must.is_some() {
             return false;
@@ -34,7 +34,7 @@ impl Wish<'_> {
 /// The cases that are asked for: of the declared ones those that are wished for, and what `more` takes of all.
 pub fn list(
     payload: &Payload,
-    wish: Wish<'_>,
+    wish: CaseSelection<'_>,
     more: impl FnOnce(&[CaseInfo]) -> Vec<CaseInfo>,
 ) -> Result<Vec<CaseInfo>> {
     let output = Command::new(payload.cases().context("there are no cases")?)
@@ -69,7 +69,7 @@ pub fn patience() -> u64 {
 mod tests {
     use vm_harness::protocol::{CaseInfo, End, Must, Tier};
 
-    use super::Wish;
+    use super::CaseSelection;
 
     #[test]
     fn long_cases_run_where_they_are_named_or_all_are_wanted() {
@@ -78,14 +78,14 @@ mod tests {
         let (short, long) = (case("a::short", false), case("a::thousands", true));
         let words = ["thousands".to_owned()];
         for (wish, wanted) in [
-            (Wish { filters: &[], long: false, host: false }, [true, false]),
-            (Wish { filters: &[], long: true, host: false }, [true, true]),
-            (Wish { filters: &words, long: false, host: false }, [false, true]),
+            (CaseSelection { filters: &[], long: false, host: false }, [true, false]),
+            (CaseSelection { filters: &[], long: true, host: false }, [true, true]),
+            (CaseSelection { filters: &words, long: false, host: false }, [false, true]),
         ] {
             assert_eq!([wish.wants(&short), wish.wants(&long)], wanted);
         }
         let must = Some(Must { end: End::Fail, say: String::new(), spoils_machine: true });
         let harmful = CaseInfo { must, ..short };
-        assert!(!Wish { filters: &[], long: true, host: true }.wants(&harmful));
+        assert!(!CaseSelection { filters: &[], long: true, host: true }.wants(&harmful));
     }
 }

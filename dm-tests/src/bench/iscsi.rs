@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::measure::median;
 use crate::ctx::Ctx;
-use crate::ctx::lio::Target;
+use crate::ctx::lio::LioTarget;
 use capture::Capture;
 
 /// Runs of each command; those of both sides alternate.
@@ -86,7 +86,7 @@ pub fn run() -> Result<()> {
 }
 
 /// The rows about one session: how soon it logs in once it is connected, and how soon it is back after a drop.
-fn drops(target: &Target) -> Result<()> {
+fn drops(target: &LioTarget) -> Result<()> {
     let (mut until_login, mut until_back) = (Vec::new(), Vec::new());
     let one = |login: &str, logout: &str| -> Result<(Duration, Duration)> {
         let capture = Capture::start()?;
@@ -150,7 +150,7 @@ fn works() -> Vec<Work> {
 }
 
 /// Lets a target drop its connections for a while, and waits from its return until the session works again.
-fn reconnection(target: &Target) -> Result<Duration> {
+fn reconnection(target: &LioTarget) -> Result<Duration> {
     target.enable(false)?;
     wait_for("FAILED")?;
     std::thread::sleep(AWAY);

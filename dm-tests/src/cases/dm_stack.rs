@@ -11,7 +11,7 @@ use dm::ioctl::LinuxDm;
 use dm::kernel::{Counting, DmError, Kernel, StatusFlush, Suspend, Verb};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::status::{PoolMode, PoolStatus, PoolWorking, ThinStatus};
-use dm::table::{PoolParams, Table, Target, TargetLine, ThinParams};
+use dm::table::{DmTarget, PoolParams, Table, TargetLine, ThinParams};
 use dm::udev::{self, DeviceRole, Missing, UdevSync, flags_for, for_this_machine};
 
 use crate::case::{Case, Tier};
@@ -200,7 +200,7 @@ fn looked_up(stack: &Stack<'_>, pool: DevNo, thin: DevNo) -> Result<()> {
     ensure!(stack.dm.deps(&name)? == [pool]);
     let params = ThinParams { pool, id: ThinId::new(0)?, external_origin: None };
     let lines = stack.dm.table(&name)?;
-    ensure!(lines.len() == 1 && lines[0].parse()? == Target::Thin(params), "{lines:?}");
+    ensure!(lines.len() == 1 && lines[0].parse()? == DmTarget::Thin(params), "{lines:?}");
     let (same, lines) = stack.dm.status(&name, StatusFlush::Flush)?;
     ensure!(same == info);
     let empty = ThinStatus::Working { mapped: Sectors::ZERO, highest_mapped: None };

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use base::ids::{LvName, LvmUuid, ThinId, TransactionId, VgName};
 use base::units::Extents;
-use lvm2::format::edit::{Edit, NewThin, Stamp};
+use lvm2::format::edit::{Edit, MetadataHeader, NewThin};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::{Lv, Vg};
 use lvm2::host::store::assess::VgRef;
@@ -50,7 +50,7 @@ fn groups_read_by_lvm2(ctx: &Ctx, seed: u64, rounds: u64) -> Result<()> {
         let mut metadata = Metadata::parse(store.text())?;
         let edits = random_edits(&metadata.vg, round, &mut random)?;
         println!("round {round}: {edits:?}");
-        metadata = metadata.apply(&edits, &stamp(round))?;
+        metadata = metadata.apply(&edits, &metadata_header(round))?;
         store.commit(&metadata.to_disk())?;
         drop(store);
         ctx.oracle(vg)?;
@@ -71,12 +71,12 @@ fn sorted(vg: &Vg) -> Vec<Lv> {
     lvs
 }
 
-fn stamp(round: u64) -> Stamp {
-    Stamp {
+fn metadata_header(round: u64) -> MetadataHeader {
+    MetadataHeader {
         description: format!("Write from test {round}."),
         host: "generated".into(),
         time: 1_700_000_000 + round,
-        ..Stamp::default()
+        ..MetadataHeader::default()
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::iscsi_sessions::{IQN, PORTAL, class, nothing_left, verified_io};
 use crate::case::{Case, Tier};
-use crate::ctx::lio::Target;
+use crate::ctx::lio::LioTarget;
 use crate::ctx::{Ctx, Storages};
 
 /// The cases of this file.
@@ -107,7 +107,7 @@ fn life(ctx: &Ctx) -> Result<()> {
 }
 
 /// One path goes and comes back, and a disk in use keeps all of them.
-fn paths(site: &Site<'_>, target: &Target, volume: &str) -> Result<()> {
+fn paths(site: &Site<'_>, target: &LioTarget, volume: &str) -> Result<()> {
     let ctx = site.ctx;
     ctx.thinvol_ok(&format!("iscsi logout --target {IQN} --portal {OTHER_PORTAL}"))?;
     let (shown, said) = site.row()?;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use base::ids::VgName;
-use lvm2::format::edit::Stamp;
+use lvm2::format::edit::MetadataHeader;
 use lvm2::format::metadata::Metadata;
 use lvm2::host::backup::{Backups, Copied, description};
 use lvm2::host::scan::Scanner;
@@ -41,14 +41,14 @@ fn lvm2_takes_them(ctx: &Ctx) -> Result<()> {
     let found = scanner.find_vg(&vg)?;
     let store = VgStore::open(scanner.open(&found, Access::ReadOnly)?, &VgRef::Id(found.id))?;
     let metadata = Metadata::parse(store.text())?;
-    let stamp = |after| Stamp {
+    let header = |after| MetadataHeader {
         description: description("thinvol test", after),
         host: "host".to_owned(),
         uname: "Linux host 6.1.0 #1 x86_64".to_owned(),
         time: 1_795_414_304,
         time_text: "Mon Nov 23 06:11:44 2026".to_owned(),
     };
-    let text = |after| metadata.to_backup_file("thinvol test", &stamp(after));
+    let text = |after| metadata.to_backup_file("thinvol test", &header(after));
     let backups = Backups::new(conf.backup.clone());
     let Copied::To(archived) = backups.archive(&vg, &text(false), SystemTime::now())? else {
         anyhow::bail!("no copy was wanted")

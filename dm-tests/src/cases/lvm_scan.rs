@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use base::ids::VgName;
 use lvm2::host::conf::LvmConf;
-use lvm2::host::scan::{Scanner, Source, Survey};
+use lvm2::host::scan::{ScanSource, Scanner, Survey};
 
 use super::own_lvm::OwnLvm;
 use crate::case::{Case, Tier};
@@ -137,7 +137,7 @@ fn hints(ctx: &Ctx) -> Result<()> {
     let survey = Scanner::of_this_machine(lvm.conf()?.devices).survey(Some(&VgName::new(ctx.vg())?))?;
     println!("{survey:?}");
     ensure!(survey.vgs.len() == 1 && survey.vgs[0].is_whole(), "the group was not found");
-    ensure!(survey.source == Source::Hints, "the hints were not used but {:?}", survey.source);
+    ensure!(survey.source == ScanSource::Hints, "the hints were not used but {:?}", survey.source);
     ensure!(survey.devices_read == 2, "{} devices were read", survey.devices_read);
     Ok(())
 }

@@ -35,7 +35,7 @@ pub mod lvm_scan;
 pub mod machine;
 pub mod merging;
 pub mod parity;
-pub mod pool_guards;
+pub mod pool_health;
 pub mod random_scripts;
 pub mod recovery;
 pub mod refusals;

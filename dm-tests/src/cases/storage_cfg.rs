@@ -141,7 +141,7 @@ fn snapshots_and_clones(site: &Site) -> Result<()> {
     site.storages.ok("deactivate local-lvm:vm-102-disk-0")?;
     ensure!(site.fact("vm-102-disk-0", "lv_active")? == "");
     let answer = ctx.thinvol_json(&site.storages.line("activate local-lvm:vm-102-disk-0 local-lvm"))?;
-    let asked = answer["transactions"][0]["done"][0]["asked"].as_str();
+    let asked = answer["transactions"][0]["done"][0]["display_name"].as_str();
     ensure!(asked == Some("local-lvm:vm-102-disk-0"), "{answer}");
     ensure!(site.fact("vm-102-disk-0", "lv_active")? == "active");
     let plan =

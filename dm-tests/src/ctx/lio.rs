@@ -35,7 +35,7 @@ pub struct Backstore {
 
 /// A target with one portal group.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct LioTarget {
     /// Its name.
     pub iqn: String,
     group: PathBuf,
@@ -69,11 +69,11 @@ impl Ctx {
     }
 
     /// An enabled target without LUNs that lets anybody in, with these portals (`127.0.0.1:3260`, `[::1]:3260`).
-    pub fn target(&self, iqn: &str, portals: &[&str]) -> Result<Target> {
+    pub fn target(&self, iqn: &str, portals: &[&str]) -> Result<LioTarget> {
         self.start_lio()?;
         let group = Path::new(CONFIGFS).join("iscsi").join(iqn).join("tpgt_1");
         make(&group)?;
-        let target = Target { iqn: iqn.to_owned(), group };
+        let target = LioTarget { iqn: iqn.to_owned(), group };
         target.attribute("authentication", "0")?;
         target.attribute("generate_node_acls", "1")?;
         target.attribute("cache_dynamic_acls", "1")?;
@@ -100,7 +100,7 @@ impl Ctx {
     }
 }
 
-impl Target {
+impl LioTarget {
     /// Shows a backstore as LUN `number`.
     pub fn add_lun(&self, number: u16, backstore: &Backstore) -> Result<()> {
         let folder = self.group.join(format!("lun/lun_{number}"));

@@ -14,7 +14,7 @@ const HEADER: usize = 48;
 const STAT_SN: std::ops::Range<usize> = 24..28;
 
 /// The way back to the initiator, between two PDUs whenever it is not locked.
-struct Way {
+struct ReturnPath {
     to_initiator: TcpStream,
     /// StatSN, ExpCmdSN and MaxCmdSN as they were last.
     numbers: [u8; 12],
@@ -31,7 +31,7 @@ struct Lies {
 
 /// A relay; what it has connected is dropped with it.
 pub struct Relay {
-    latest: Arc<Mutex<Option<Way>>>,
+    latest: Arc<Mutex<Option<ReturnPath>>>,
     lies: Arc<Mutex<Lies>>,
 }
 
@@ -99,13 +99,13 @@ impl Drop for Relay {
 fn connect(
     initiator: TcpStream,
     portal: &str,
-    latest: &Arc<Mutex<Option<Way>>>,
+    latest: &Arc<Mutex<Option<ReturnPath>>>,
     lies: &Arc<Mutex<Lies>>,
 ) -> Result<()> {
     let target = TcpStream::connect(portal)?;
     let (asked, asking) = (initiator.try_clone()?, target.try_clone()?);
     *latest.lock().unwrap_or_else(PoisonError::into_inner) =
-        Some(Way { to_initiator: initiator.try_clone()?, numbers: [0; 12] });
+        Some(ReturnPath { to_initiator: initiator.try_clone()?, numbers: [0; 12] });
     let to_notice = Arc::clone(lies);
     std::thread::spawn(move || {
         let _ = requests(asked, &asking, &to_notice);
@@ -152,7 +152,7 @@ fn requests(mut initiator: TcpStream, target: &TcpStream, lies: &Mutex<Lies>) ->
 fn answers(
     mut target: TcpStream,
     initiator: &TcpStream,
-    latest: &Mutex<Option<Way>>,
+    latest: &Mutex<Option<ReturnPath>>,
     lies: &Mutex<Lies>,
 ) -> Result<()> {
     const DATA: u8 = 0x25;

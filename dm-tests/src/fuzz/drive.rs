@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::targets::Target;
+use super::targets::FuzzTarget;
 
 /// How long one input may take: parsers do no unbounded work.
 const SLOW: Duration = Duration::from_secs(2);
@@ -35,7 +35,7 @@ pub struct Driven {
 ///
 /// # Errors
 /// The input on which the target panicked or was slow; it is written to `failed`.
-pub fn drive(target: &Target, time: Duration, failed: &Path) -> Result<Driven> {
+pub fn drive(target: &FuzzTarget, time: Duration, failed: &Path) -> Result<Driven> {
     let mut driven = Driven::default();
     for input in kept(target)? {
         one(target, &input, failed)?;
@@ -55,7 +55,7 @@ pub fn drive(target: &Target, time: Duration, failed: &Path) -> Result<Driven> {
     Ok(driven)
 }
 
-fn kept(target: &Target) -> Result<Vec<Vec<u8>>> {
+fn kept(target: &FuzzTarget) -> Result<Vec<Vec<u8>>> {
     let folder = findings().join(target.name);
     let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(Vec::new()) };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -63,7 +63,7 @@ fn kept(target: &Target) -> Result<Vec<Vec<u8>>> {
     paths.iter().map(|path| std::fs::read(path).with_context(|| path.display().to_string())).collect()
 }
 
-fn one(target: &Target, input: &[u8], failed: &Path) -> Result<()> {
+fn one(target: &FuzzTarget, input: &[u8], failed: &Path) -> Result<()> {
     let start = Instant::now();
     let ran = catch_unwind(AssertUnwindSafe(|| (target.run)(input)));
     let took = start.elapsed();

@@ -3,12 +3,12 @@
 use iscsi::host::chap_file;
 use iscsi::protocol::chap::{Account, Algorithm, Chap, Nonce, Secret};
 use iscsi::protocol::listing::{Listing, Next};
-use iscsi::protocol::login::{LoggedIn, Login, Numbering, SessionKind, Settings, Step};
+use iscsi::protocol::login::{LoggedIn, Login, LoginStep, Numbering, SessionKind, Settings};
 use iscsi::protocol::name::Isid;
 use iscsi::protocol::params::Offer;
 use iscsi::protocol::pdu::{Framer, LoginResponse, Pdu, Stage};
 use iscsi::protocol::portal::Portal;
-use iscsi::protocol::targets::Targets;
+use iscsi::protocol::targets::SendTargetsAnswer;
 
 /// How large a PDU is taken.
 const DATA_MAX: u32 = 65_536;
@@ -41,7 +41,7 @@ pub fn conversation(bytes: &[u8]) {
         }
     }
     let portal: Portal = "[fe80::1%eth0]:3260".parse().expect("it is a portal");
-    if let Ok(found) = Targets::read(bytes, &portal) {
+    if let Ok(found) = SendTargetsAnswer::read(bytes, &portal) {
         let names: Vec<_> = found.targets.iter().map(|target| &target.name).collect();
         assert!(names.is_sorted() && found.targets.iter().all(|target| !target.addresses.is_empty()));
         assert!(found.left_out.iter().all(|text| !text.chars().any(char::is_control)));
@@ -63,9 +63,9 @@ fn login(pdus: &[Pdu], has_chap: bool) -> Option<LoggedIn> {
     let mut heard = pdus.iter();
     for pdu in heard.by_ref().take(MANY) {
         match login.answer(pdu) {
-            Ok(Step::Send(request)) => assert!(request.data.len() <= 8192),
-            Ok(Step::Redirect(_)) => return None,
-            Ok(Step::Done(session)) => {
+            Ok(LoginStep::Send(request)) => assert!(request.data.len() <= 8192),
+            Ok(LoginStep::Redirect(_)) => return None,
+            Ok(LoginStep::Done(session)) => {
                 list(&session, heard.as_slice());
                 return Some(*session);
             }

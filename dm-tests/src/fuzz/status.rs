@@ -3,7 +3,7 @@
 use base::units::Sectors;
 use dm::name::DmName;
 use dm::status::{PoolStatus, ThinStatus};
-use dm::table::{Table, Target, TargetLine};
+use dm::table::{DmTarget, Table, TargetLine};
 
 /// Target types whose tables are taken apart.
 const TYPES: [&str; 5] = ["linear", "striped", "thin", "thin-pool", "error"];
@@ -32,8 +32,8 @@ fn table(target: &str, params: &str) {
     let line = TargetLine { start: Sectors::ZERO, length, target: target.into(), params: params.into() };
     let Ok(read) = line.parse() else { return };
     let written = match &read {
-        Target::Thin(_) | Target::Linear(_) | Target::Striped(_) => return,
-        Target::ThinPool(pool) => TargetLine::thin_pool(length, pool),
+        DmTarget::Thin(_) | DmTarget::Linear(_) | DmTarget::Striped(_) => return,
+        DmTarget::ThinPool(pool) => TargetLine::thin_pool(length, pool),
         _ => return,
     };
     assert_eq!(written.parse().as_ref(), Ok(&read), "'{params}' is written as '{}'", written.params);

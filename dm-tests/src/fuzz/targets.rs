@@ -4,7 +4,7 @@ use super::{batch, disk, iscsi, pool, status, text};
 
 /// One format.
 #[derive(Clone, Copy)]
-pub struct Target {
+pub struct FuzzTarget {
     /// Its name: that of its program and of its folder of findings.
     pub name: &'static str,
     /// Reads an input; panics if it is not handled as it must be.
@@ -14,12 +14,12 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: &[Target] = &[
-    Target { name: "text", run: text::metadata, seeds: text::seeds },
-    Target { name: "conf", run: text::conf, seeds: text::conf_seeds },
-    Target { name: "disk", run: disk::label_and_areas, seeds: disk::seeds },
-    Target { name: "status", run: status::lines, seeds: status::seeds },
-    Target { name: "batch", run: batch::requests, seeds: batch::seeds },
-    Target { name: "pool", run: pool::metadata, seeds: pool::seeds },
-    Target { name: "iscsi", run: iscsi::conversation, seeds: iscsi::seeds },
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget { name: "text", run: text::metadata, seeds: text::seeds },
+    FuzzTarget { name: "conf", run: text::conf, seeds: text::conf_seeds },
+    FuzzTarget { name: "disk", run: disk::label_and_areas, seeds: disk::seeds },
+    FuzzTarget { name: "status", run: status::lines, seeds: status::seeds },
+    FuzzTarget { name: "batch", run: batch::requests, seeds: batch::seeds },
+    FuzzTarget { name: "pool", run: pool::metadata, seeds: pool::seeds },
+    FuzzTarget { name: "iscsi", run: iscsi::conversation, seeds: iscsi::seeds },
 ];

@@ -12,7 +12,7 @@ use lvm2::host::hints::Hints;
 use lvm2::host::store::summary::summarize;
 
 use crate::samples;
-use crate::world::stamp;
+use crate::world::metadata_header;
 use crate::world::text::fresh;
 
 /// A metadata text: given back byte for byte; if it is a volume group that keeps the rules, changed and read again.
@@ -33,12 +33,12 @@ pub fn metadata(bytes: &[u8]) {
     }
     let on_disk = Metadata::parse(&metadata.to_disk()).expect("what is written can be read");
     assert_eq!(on_disk.vg, metadata.vg, "the text for a metadata area says something else");
-    let file = metadata.to_backup_file("thinvol", &stamp());
+    let file = metadata.to_backup_file("thinvol", &metadata_header());
     let file = Metadata::parse(&file).expect("a backup can be read");
     assert_eq!(file.vg, metadata.vg, "the text for a file says something else");
-    let Ok(next) = metadata.apply(&[], &stamp()) else { return };
+    let Ok(next) = metadata.apply(&[], &metadata_header()) else { return };
     assert_eq!(next.vg.lvs, metadata.vg.lvs, "a commit without changes changes a volume");
-    if let Ok((seqno, text)) = metadata.after_next(&stamp()) {
+    if let Ok((seqno, text)) = metadata.after_next(&metadata_header()) {
         let back = Metadata::parse(&text).expect("what takes a commit back can be read");
         assert_eq!((back.vg.seqno, &back.vg.lvs), (seqno, &metadata.vg.lvs));
     }

@@ -17,7 +17,7 @@ use thin::stack::{DevRef, DeviceSpec, PoolStack, Stacks};
 
 use super::machine::{disk_number, pvs};
 use super::tape::Tape;
-use super::{World, lv, stamp};
+use super::{World, lv, metadata_header};
 
 /// The volumes that lvm2 makes.
 pub const MADE: [&str; 2] = ["lvm2_new", "lvm2_snap"];
@@ -47,7 +47,7 @@ pub fn creates(world: &World) -> Result<(), String> {
 }
 
 fn commit(world: &World, metadata: &Metadata, edits: &[Edit]) -> Result<(), String> {
-    let after = metadata.apply(edits, &stamp()).map_err(|error| format!("{error}: {edits:?}"))?;
+    let after = metadata.apply(edits, &metadata_header()).map_err(|error| format!("{error}: {edits:?}"))?;
     for (pool, _) in after.vg.pools() {
         let tpool = DmName::of_lv(&after.vg.name, &pool.name, Layer::Tpool).map_err(|e| e.to_string())?;
         let devices = world.machine.kernel.thin_devices(&tpool).map_err(|e| e.to_string())?;
@@ -226,8 +226,8 @@ impl Lvm2<'_> {
             read_only: false,
             flags: Vec::new(),
             tags: Vec::new(),
-            creation_time: stamp().time,
-            creation_host: stamp().host,
+            creation_time: metadata_header().time,
+            creation_host: metadata_header().host,
             extents: origin.and_then(Lv::extents).unwrap_or(Extents::new(1)),
             pool: self.pool.name.clone(),
             transaction_id: at,

@@ -8,9 +8,9 @@ use crate::errors::CliError;
 use crate::help::changing;
 use crate::iscsi_storage::activation::{self, Direction, only_iscsi};
 use crate::lookup;
-use crate::resolve::Target;
+use crate::resolve::NamedObject;
 use crate::select::Selection;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::ids::LvName;
 use lvm2::format::model::Vg;
 use thin::lineage::Lineage;
@@ -84,7 +84,7 @@ pub struct DeactivateArgs {
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Transition {
     /// Devices come.
     Up {
         /// Of a volume group, only those that come up by themselves.
@@ -100,7 +100,7 @@ impl ActivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        run(context, &self.targets, &self.select, &self.change, Way::Up { auto: self.auto })
+        run(context, &self.targets, &self.select, &self.change, Transition::Up { auto: self.auto })
     }
 }
 
@@ -110,7 +110,7 @@ impl DeactivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        run(context, &self.targets, &self.select, &self.change, Way::Down)
+        run(context, &self.targets, &self.select, &self.change, Transition::Down)
     }
 }
 
@@ -119,25 +119,25 @@ fn run(
     texts: &[String],
     select: &Selection,
     change: &ChangeOptions,
-    way: Way,
+    way: Transition,
 ) -> Result<(), CliError> {
-    let direction = if way == Way::Down { Direction::Down } else { Direction::Up };
+    let direction = if way == Transition::Down { Direction::Down } else { Direction::Up };
     if let Some(addresses) = only_iscsi(context, texts, direction)? {
         return activation::run(context, &addresses, change, direction);
     }
     let targets = if select.is_used() { selected(context, select)? } else { named(context, texts)? };
     let wishes = by_vg(targets.into_iter().map(|target| (target.vg().clone(), target)));
     transact(context, change, wishes, |vg, targets| {
-        select.still_takes(vg, targets.iter().filter_map(Target::as_volume))?;
+        select.still_takes(vg, targets.iter().filter_map(NamedObject::as_volume))?;
         let lineage = Lineage::of(vg);
         let wanted = targets.iter().map(|target| wanted(vg, &lineage, target, way));
-        Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+        Ok(ChangeSet { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
     })
 }
 
 /// What the user named, each once.
-fn named(context: &Context, texts: &[String]) -> Result<Vec<Target>, CliError> {
-    let mut targets: Vec<Target> = Vec::new();
+fn named(context: &Context, texts: &[String]) -> Result<Vec<NamedObject>, CliError> {
+    let mut targets: Vec<NamedObject> = Vec::new();
     for text in texts {
         let target = context.resolver.target(text)?;
         if !targets.iter().any(|known| known.is_same(&target)) {
@@ -148,41 +148,50 @@ fn named(context: &Context, texts: &[String]) -> Result<Vec<Target>, CliError> {
 }
 
 /// The volumes that are meant without being named.
-fn selected(context: &Context, select: &Selection) -> Result<Vec<Target>, CliError> {
+fn selected(context: &Context, select: &Selection) -> Result<Vec<NamedObject>, CliError> {
     let volumes = select.volumes(context)?;
     if volumes.is_empty() {
         Err(select.nothing())
     } else {
-        Ok(volumes.into_iter().map(Target::Volume).collect())
+        Ok(volumes.into_iter().map(NamedObject::Volume).collect())
     }
 }
 
-fn wanted(vg: &Vg, lineage: &Lineage<'_>, target: &Target, way: Way) -> Result<Wanted, CliError> {
+fn wanted(
+    vg: &Vg,
+    lineage: &Lineage<'_>,
+    target: &NamedObject,
+    way: Transition,
+) -> Result<LabelledRequest, CliError> {
     match target {
-        Target::Vg(name) => {
+        NamedObject::Vg(name) => {
             let (request, did) = match way {
-                Way::Up { auto } => (Request::ActivateAll { auto }, "activated"),
-                Way::Down => (Request::DeactivateAll, "deactivated"),
+                Transition::Up { auto } => (Request::ActivateAll { auto }, "activated"),
+                Transition::Down => (Request::DeactivateAll, "deactivated"),
             };
-            Ok(Wanted { request, asked: name.to_string(), said: format!("{did} volume group '{name}'") })
+            Ok(LabelledRequest {
+                request,
+                display_name: name.to_string(),
+                done_message: format!("{did} volume group '{name}'"),
+            })
         }
-        Target::Storage(storage) => {
+        NamedObject::Storage(storage) => {
             let pool = vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some());
             let pool = pool.ok_or_else(|| lookup::no_pool(storage))?;
             Ok(of_lv(&pool.name, storage.to_string(), way))
         }
-        Target::Volume(volume) => Ok(of_lv(&lookup::volume(vg, volume)?.name, volume.to_string(), way)),
-        Target::Snapshot(snapshot) => {
+        NamedObject::Volume(volume) => Ok(of_lv(&lookup::volume(vg, volume)?.name, volume.to_string(), way)),
+        NamedObject::Snapshot(snapshot) => {
             Ok(of_lv(&lookup::snapshot(vg, lineage, snapshot)?.name, snapshot.to_string(), way))
         }
     }
 }
 
 /// The request for one LV, under the name the user called it.
-pub fn of_lv(name: &LvName, asked: String, way: Way) -> Wanted {
+pub fn of_lv(name: &LvName, display_name: String, way: Transition) -> LabelledRequest {
     let (request, did) = match way {
-        Way::Up { .. } => (Request::Activate { name: name.clone(), ignore_skip: true }, "activated"),
-        Way::Down => (Request::Deactivate { name: name.clone() }, "deactivated"),
+        Transition::Up { .. } => (Request::Activate { name: name.clone(), ignore_skip: true }, "activated"),
+        Transition::Down => (Request::Deactivate { name: name.clone() }, "deactivated"),
     };
-    Wanted { request, said: format!("{did} '{asked}'"), asked }
+    LabelledRequest { request, done_message: format!("{did} '{display_name}'"), display_name }
 }

@@ -14,7 +14,7 @@ use config::document::StorageCfg;
 use config::edit::Options;
 use config::names::StorageId;
 use config::schema::{self, Type};
-use config::storage::{Kind, Storage};
+use config::storage::{Storage, StorageKind};
 use iscsi::host::connection::Connection;
 use iscsi::host::limit::Limit;
 use iscsi::protocol::portal::Portal;
@@ -149,9 +149,9 @@ impl AddArgs {
 
 fn check_is_there(context: &Context, storage: &Storage) -> Result<(), CliError> {
     match &storage.kind {
-        Kind::Lvmthin { vg, pool } => check_pool(context, vg, pool),
-        Kind::Iscsi { portal, .. } => check_portal(&storage.id, portal),
-        Kind::Other { .. } => Ok(()),
+        StorageKind::Lvmthin { vg, pool } => check_pool(context, vg, pool),
+        StorageKind::Iscsi { portal, .. } => check_portal(&storage.id, portal),
+        StorageKind::Other { .. } => Ok(()),
     }
 }
 

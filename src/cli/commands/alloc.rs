@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::resolve::Volume;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use base::units::Sectors;
@@ -91,17 +91,17 @@ impl AllocArgs {
             };
             let volume = storage.volume(name);
             let mut wanted = vec![self.wanted(&storage.pool, &volume, size)];
-            wanted.extend(self.zero.then(|| Wanted {
+            wanted.extend(self.zero.then(|| LabelledRequest {
                 request: Request::Zero { name: volume.lv.clone() },
-                asked: volume.to_string(),
-                said: String::new(),
+                display_name: volume.to_string(),
+                done_message: String::new(),
             }));
-            Ok(Ask { wanted, notes: rounded(vg, size) })
+            Ok(ChangeSet { wanted, notes: rounded(vg, size) })
         };
         transact(context, &self.change, by_vg([(storage.vg.clone(), ())]), resolve)
     }
 
-    fn wanted(&self, pool: &LvName, volume: &Volume, size: Sectors) -> Wanted {
+    fn wanted(&self, pool: &LvName, volume: &Volume, size: Sectors) -> LabelledRequest {
         let request = Request::Create {
             pool: pool.clone(),
             name: volume.lv.clone(),
@@ -110,7 +110,11 @@ impl AllocArgs {
             activate: !self.inactive,
             autoactivate: false,
         };
-        Wanted { request, said: format!("successfully created '{volume}'"), asked: volume.to_string() }
+        LabelledRequest {
+            request,
+            done_message: format!("successfully created '{volume}'"),
+            display_name: volume.to_string(),
+        }
     }
 }
 

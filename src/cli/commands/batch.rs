@@ -13,17 +13,17 @@ use clap::Args;
 
 use self::line::Written;
 use self::names::of_unreadable;
-use super::activate::{Way, of_lv};
-use super::snapshot::How;
+use super::activate::{Transition, of_lv};
+use super::snapshot::SnapshotOptions;
 use super::{alloc, clone, delete_snapshot, free, rename, resize, rollback, snapshot, template};
 use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
-use crate::resolve::{Resolver, Snapshot, Source, Storage, Volume};
+use crate::resolve::{Resolver, Snapshot, Storage, Volume, VolumeOrSnapshot};
 use crate::transaction::lines::{Line, Lines, Resolved, transact_lines};
-use crate::transaction::{Wanted, by_vg};
+use crate::transaction::{LabelledRequest, by_vg};
 use base::ids::{LvName, VgName};
 use base::units::Sectors;
 use lvm2::format::model::{Lv, SegmentKind, Vg};
@@ -81,10 +81,10 @@ const INPUT_MAX_BYTES: u64 = 64 << 20;
 
 /// What a line asks for, with its addresses read.
 #[derive(Debug)]
-pub struct Wish(What);
+pub struct BatchRequest(RequestKind);
 
 #[derive(Debug)]
-enum What {
+enum RequestKind {
     Create {
         storage: Storage,
         name: LvName,
@@ -95,15 +95,15 @@ enum What {
     },
     Snapshot {
         snapshot: Snapshot,
-        how: How,
+        how: SnapshotOptions,
     },
     Clone {
-        source: Source,
+        source: VolumeOrSnapshot,
         name: LvName,
         activate: bool,
     },
     Remove {
-        source: Source,
+        source: VolumeOrSnapshot,
         snapshots: Option<bool>,
         force: bool,
     },
@@ -127,8 +127,8 @@ enum What {
         volume: Volume,
     },
     Switch {
-        source: Source,
-        way: Way,
+        source: VolumeOrSnapshot,
+        way: Transition,
     },
 }
 
@@ -161,7 +161,7 @@ impl BatchArgs {
     }
 }
 
-impl What {
+impl RequestKind {
     fn of(line: Written, resolver: &Resolver) -> Result<Self, CliError> {
         let new_name =
             |text: &str| LvName::for_new_volume(text).map_err(|error| CliError::usage(error.to_string()));
@@ -174,9 +174,10 @@ impl What {
                 autoactivate,
                 tags,
             },
-            Written::Snapshot { snapshot, writable, fsfreeze: freeze } => {
-                Self::Snapshot { snapshot: resolver.snapshot(&snapshot)?, how: How { writable, freeze } }
-            }
+            Written::Snapshot { snapshot, writable, fsfreeze: freeze } => Self::Snapshot {
+                snapshot: resolver.snapshot(&snapshot)?,
+                how: SnapshotOptions { writable, freeze },
+            },
             Written::Clone { source, name, activate } => {
                 Self::Clone { source: resolver.source(&source)?, name: new_name(&name)?, activate }
             }
@@ -197,10 +198,10 @@ impl What {
             Written::Rollback { snapshot } => Self::Rollback { snapshot: resolver.snapshot(&snapshot)? },
             Written::Template { volume } => Self::Template { volume: resolver.volume(&volume)? },
             Written::Activate { volume } => {
-                Self::Switch { source: resolver.source(&volume)?, way: Way::Up { auto: false } }
+                Self::Switch { source: resolver.source(&volume)?, way: Transition::Up { auto: false } }
             }
             Written::Deactivate { volume } => {
-                Self::Switch { source: resolver.source(&volume)?, way: Way::Down }
+                Self::Switch { source: resolver.source(&volume)?, way: Transition::Down }
             }
         })
     }
@@ -213,7 +214,7 @@ impl What {
     /// The volume it removes, by name.
     fn removes(&self) -> Option<&LvName> {
         match self {
-            Self::Remove { source: Source::Volume(volume), .. } => Some(&volume.lv),
+            Self::Remove { source: VolumeOrSnapshot::Volume(volume), .. } => Some(&volume.lv),
             _ => None,
         }
     }
@@ -234,15 +235,15 @@ impl What {
 }
 
 /// Reads the lines of a batch.
-pub fn lines(text: &str, resolver: &Resolver) -> Lines<Wish> {
+pub fn lines(text: &str, resolver: &Resolver) -> Lines<BatchRequest> {
     let mut good = Vec::new();
     let mut bad = BTreeMap::new();
     let mut names = BTreeMap::new();
     for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
         let written = Written::parse(text);
         names.insert(number, written.as_ref().map_or_else(|_| of_unreadable(text), Written::names));
-        match written.and_then(|line| What::of(line, resolver)) {
-            Ok(what) => good.push((what.vg().clone(), Line { number, what: Wish(what) })),
+        match written.and_then(|line| RequestKind::of(line, resolver)) {
+            Ok(what) => good.push((what.vg().clone(), Line { number, what: BatchRequest(what) })),
             Err(error) => _ = bad.insert(number, error),
         }
     }
@@ -251,7 +252,7 @@ pub fn lines(text: &str, resolver: &Resolver) -> Lines<Wish> {
 
 /// Turns the lines about one volume group into requests. Addresses mean what is there by then: after a line that
 /// renames something, the rest is resolved against the new names.
-pub fn resolve(vg: &Vg, lines: &[&Line<Wish>]) -> Resolved {
+pub fn resolve(vg: &Vg, lines: &[&Line<BatchRequest>]) -> Resolved {
     let going: BTreeSet<&LvName> = lines.iter().filter_map(|line| line.what.0.removes()).collect();
     let mut now = Cow::Borrowed(vg);
     let mut made = Made::default();
@@ -302,10 +303,10 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn wanted(&mut self, what: &What) -> Result<Vec<Wanted>, CliError> {
+    fn wanted(&mut self, what: &RequestKind) -> Result<Vec<LabelledRequest>, CliError> {
         let (vg, lineage) = (self.vg, self.lineage);
         let wanted = match what {
-            What::Create { storage, name, size, activate, autoactivate, tags } => {
+            RequestKind::Create { storage, name, size, activate, autoactivate, tags } => {
                 let volume = storage.volume(name.clone()).to_string();
                 let request = Request::Create {
                     pool: storage.pool.clone(),
@@ -315,36 +316,46 @@ impl Batch<'_> {
                     activate: *activate,
                     autoactivate: *autoactivate,
                 };
-                Wanted { request, said: format!("successfully created '{volume}'"), asked: volume }
+                LabelledRequest {
+                    request,
+                    done_message: format!("successfully created '{volume}'"),
+                    display_name: volume,
+                }
             }
-            What::Snapshot { snapshot: address, how } if self.made.volumes.contains(&address.volume.lv) => {
+            RequestKind::Snapshot { snapshot: address, how }
+                if self.made.volumes.contains(&address.volume.lv) =>
+            {
                 snapshot::new_snapshot(vg, address, *how)?
             }
-            What::Snapshot { snapshot: address, how } => snapshot::wanted(vg, lineage, address, *how)?,
-            What::Clone { source, name, activate } => {
+            RequestKind::Snapshot { snapshot: address, how } => snapshot::wanted(vg, lineage, address, *how)?,
+            RequestKind::Clone { source, name, activate } => {
                 clone::wanted(&self.lv(source)?, &source.volume().sibling(name.clone()), *activate)
             }
-            What::Remove { source: Source::Snapshot(address), .. } => {
+            RequestKind::Remove { source: VolumeOrSnapshot::Snapshot(address), .. } => {
                 delete_snapshot::wanted(vg, lineage, address)?
             }
-            What::Remove { source: Source::Volume(volume), snapshots, force } => {
+            RequestKind::Remove { source: VolumeOrSnapshot::Volume(volume), snapshots, force } => {
                 return self.removed(volume, *snapshots, *force);
             }
-            What::Resize { volume, size, shrink } => resize::wanted(vg, lineage, volume, *size, *shrink)?,
-            What::Rename { volume, name } => return rename::requests(vg, lineage, volume, name),
-            What::Template { volume } => return template::requests(vg, lineage, volume),
-            What::Modify { volume, attributes } => modified(lookup::volume(vg, volume)?, volume, attributes),
-            What::Rollback { snapshot: address } => match self.made.snapshots.get(address) {
+            RequestKind::Resize { volume, size, shrink } => {
+                resize::wanted(vg, lineage, volume, *size, *shrink)?
+            }
+            RequestKind::Rename { volume, name } => return rename::requests(vg, lineage, volume, name),
+            RequestKind::Template { volume } => return template::requests(vg, lineage, volume),
+            RequestKind::Modify { volume, attributes } => {
+                modified(lookup::volume(vg, volume)?, volume, attributes)
+            }
+            RequestKind::Rollback { snapshot: address } => match self.made.snapshots.get(address) {
                 Some(made) => rollback::to_lv(address, made.clone()),
                 None => rollback::wanted(vg, lineage, address)?,
             },
-            What::Switch { source, way } => of_lv(&self.lv(source)?, source.to_string(), *way),
+            RequestKind::Switch { source, way } => of_lv(&self.lv(source)?, source.to_string(), *way),
         };
         match &wanted.request {
             Request::Create { name, .. } | Request::Snapshot { name, .. } => {
                 self.made.gone.remove(name);
                 self.made.volumes.insert(name.clone());
-                if let What::Snapshot { snapshot, .. } = what {
+                if let RequestKind::Snapshot { snapshot, .. } = what {
                     self.made.snapshots.insert(snapshot.clone(), name.clone());
                 }
             }
@@ -360,7 +371,7 @@ impl Batch<'_> {
         volume: &Volume,
         snapshots: Option<bool>,
         force: bool,
-    ) -> Result<Vec<Wanted>, CliError> {
+    ) -> Result<Vec<LabelledRequest>, CliError> {
         let stays = |lv: &LvName| !self.going.contains(lv);
         let snapshots = free::with_snapshots(volume, snapshots);
         let mut wanted = free::wanted(self.vg, self.lineage, volume, snapshots, force, stays)?;
@@ -375,10 +386,10 @@ impl Batch<'_> {
     }
 
     /// The LV at an address, be it there or made by an earlier line.
-    fn lv(&self, source: &Source) -> Result<LvName, CliError> {
+    fn lv(&self, source: &VolumeOrSnapshot) -> Result<LvName, CliError> {
         let made = match source {
-            Source::Volume(volume) => self.made.volumes.get(&volume.lv),
-            Source::Snapshot(snapshot) => self.made.snapshots.get(snapshot),
+            VolumeOrSnapshot::Volume(volume) => self.made.volumes.get(&volume.lv),
+            VolumeOrSnapshot::Snapshot(snapshot) => self.made.snapshots.get(snapshot),
         };
         match made {
             Some(name) => Ok(name.clone()),
@@ -387,11 +398,11 @@ impl Batch<'_> {
     }
 }
 
-fn modified(lv: &Lv, volume: &Volume, attributes: &Attributes) -> Wanted {
-    Wanted {
+fn modified(lv: &Lv, volume: &Volume, attributes: &Attributes) -> LabelledRequest {
+    LabelledRequest {
         request: Request::Modify { name: lv.name.clone(), attributes: attributes.clone() },
-        asked: volume.to_string(),
-        said: format!("changed '{volume}'"),
+        display_name: volume.to_string(),
+        done_message: format!("changed '{volume}'"),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::ids::LvName;
 use config::names;
 use thin::lineage::{self, Lineage};
@@ -74,7 +74,7 @@ impl CloneArgs {
                 let name = name.clone().map_or_else(|| free_name(vg, &used, *vmid), Ok)?;
                 Ok(wanted(&origin.name, &source.volume().sibling(name), !self.inactive))
             });
-            Ok(Ask { wanted: asked.collect::<Result<_, CliError>>()?, notes: vec![] })
+            Ok(ChangeSet { wanted: asked.collect::<Result<_, CliError>>()?, notes: vec![] })
         })
     }
 
@@ -119,7 +119,7 @@ fn guests(text: &str) -> Result<RangeInclusive<u32>, String> {
 }
 
 /// The request for that clone of that LV.
-pub fn wanted(origin: &LvName, clone: &Volume, activate: bool) -> Wanted {
+pub fn wanted(origin: &LvName, clone: &Volume, activate: bool) -> LabelledRequest {
     let request = Request::Snapshot {
         origin: origin.clone(),
         name: clone.lv.clone(),
@@ -130,7 +130,11 @@ pub fn wanted(origin: &LvName, clone: &Volume, activate: bool) -> Wanted {
         autoactivate: false,
         freeze: true,
     };
-    Wanted { request, said: format!("successfully created '{clone}'"), asked: clone.to_string() }
+    LabelledRequest {
+        request,
+        done_message: format!("successfully created '{clone}'"),
+        display_name: clone.to_string(),
+    }
 }
 
 #[cfg(test)]

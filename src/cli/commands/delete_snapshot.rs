@@ -9,7 +9,7 @@ use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Snapshot;
-use crate::transaction::Wanted;
+use crate::transaction::LabelledRequest;
 use lvm2::format::model::Vg;
 use thin::lineage::Lineage;
 use thin::request::Request;
@@ -53,11 +53,11 @@ impl DeleteSnapshotArgs {
 ///
 /// # Errors
 /// If it does not exist.
-pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot) -> Result<Wanted, CliError> {
+pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot) -> Result<LabelledRequest, CliError> {
     let lv = lookup::snapshot(vg, lineage, snapshot)?;
-    Ok(Wanted {
+    Ok(LabelledRequest {
         request: Request::Remove { name: lv.name.clone() },
-        asked: snapshot.to_string(),
-        said: format!("removed snapshot '{snapshot}' ('{}/{}')", vg.name, lv.name),
+        display_name: snapshot.to_string(),
+        done_message: format!("removed snapshot '{snapshot}' ('{}/{}')", vg.name, lv.name),
     })
 }

@@ -13,7 +13,7 @@ use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
 use crate::select::Selection;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
@@ -121,7 +121,7 @@ impl FreeArgs {
         let mut along = BTreeSet::new();
         for (name, volumes) in wishes {
             let ask = self.ask(&engine.metadata(name)?, volumes)?;
-            along.extend(unnamed(&ask, self.named(volumes)).map(|wanted| wanted.asked.clone()));
+            along.extend(unnamed(&ask, self.named(volumes)).map(|wanted| wanted.display_name.clone()));
         }
         if !along.is_empty() {
             let title = match self.select.is_used() {
@@ -135,7 +135,7 @@ impl FreeArgs {
         Ok(along)
     }
 
-    fn ask(&self, vg: &Vg, volumes: &[Volume]) -> Result<Ask, CliError> {
+    fn ask(&self, vg: &Vg, volumes: &[Volume]) -> Result<ChangeSet, CliError> {
         self.select.still_takes(vg, volumes)?;
         let mut ask = ask(vg, volumes, self.snapshots(), self.force)?;
         if self.discard {
@@ -146,16 +146,16 @@ impl FreeArgs {
 }
 
 /// Has everything that is removed discarded, snapshots too: the last of those that share a chunk gives it back.
-fn discard_first(ask: &mut Ask) {
+fn discard_first(ask: &mut ChangeSet) {
     let discards = ask.wanted.iter().filter_map(|wanted| match &wanted.request {
-        Request::Remove { name } => Some(Wanted {
+        Request::Remove { name } => Some(LabelledRequest {
             request: Request::Discard { name: name.clone() },
-            asked: wanted.asked.clone(),
-            said: String::new(),
+            display_name: wanted.display_name.clone(),
+            done_message: String::new(),
         }),
         _ => None,
     });
-    let discards: Vec<Wanted> = discards.collect();
+    let discards: Vec<LabelledRequest> = discards.collect();
     ask.wanted.splice(0..0, discards);
 }
 
@@ -186,7 +186,7 @@ fn each_once(volumes: Vec<Volume>) -> Result<Vec<Volume>, CliError> {
 }
 
 /// What goes without being named.
-fn unnamed<'a>(ask: &'a Ask, volumes: &'a [Volume]) -> impl Iterator<Item = &'a Wanted> {
+fn unnamed<'a>(ask: &'a ChangeSet, volumes: &'a [Volume]) -> impl Iterator<Item = &'a LabelledRequest> {
     let named: BTreeSet<&LvName> = volumes.iter().map(|volume| &volume.lv).collect();
     ask.wanted
         .iter()
@@ -194,17 +194,17 @@ fn unnamed<'a>(ask: &'a Ask, volumes: &'a [Volume]) -> impl Iterator<Item = &'a 
 }
 
 /// Nothing goes that was not there when the user was asked.
-fn still_those(ask: &Ask, volumes: &[Volume], confirmed: &BTreeSet<String>) -> Result<(), CliError> {
-    let mut new = unnamed(ask, volumes).filter(|wanted| !confirmed.contains(&wanted.asked));
+fn still_those(ask: &ChangeSet, volumes: &[Volume], confirmed: &BTreeSet<String>) -> Result<(), CliError> {
+    let mut new = unnamed(ask, volumes).filter(|wanted| !confirmed.contains(&wanted.display_name));
     new.next().map_or(Ok(()), |wanted| {
-        let message = format!("'{}' is new since you were asked; nothing was changed", wanted.asked);
+        let message = format!("'{}' is new since you were asked; nothing was changed", wanted.display_name);
         Err(CliError::new(ErrorKind::Busy, message).hint("do it again"))
     })
 }
 
-fn ask(vg: &Vg, volumes: &[Volume], snapshots: Option<bool>, force: bool) -> Result<Ask, CliError> {
+fn ask(vg: &Vg, volumes: &[Volume], snapshots: Option<bool>, force: bool) -> Result<ChangeSet, CliError> {
     let lineage = Lineage::of(vg);
-    let mut ask = Ask::default();
+    let mut ask = ChangeSet::default();
     for volume in volumes {
         if vg.lv(&volume.lv).is_some() {
             let stays = |lv: &LvName| !volumes.iter().any(|volume| volume.lv == *lv);
@@ -246,7 +246,7 @@ pub fn wanted(
     snapshots: bool,
     force: bool,
     stays: impl Fn(&LvName) -> bool,
-) -> Result<Vec<Wanted>, CliError> {
+) -> Result<Vec<LabelledRequest>, CliError> {
     let lv = lookup::volume(vg, volume)?;
     if is_template(&lv.name) && !force {
         let clones =
@@ -260,16 +260,16 @@ pub fn wanted(
             ));
         }
     }
-    let mut wanted = vec![Wanted {
+    let mut wanted = vec![LabelledRequest {
         request: Request::Remove { name: lv.name.clone() },
-        asked: volume.to_string(),
-        said: format!("Removed volume '{volume}'"),
+        display_name: volume.to_string(),
+        done_message: format!("Removed volume '{volume}'"),
     }];
     if snapshots {
-        wanted.extend(lineage.snapshots_of(lv).map(|(snap, snapshot)| Wanted {
+        wanted.extend(lineage.snapshots_of(lv).map(|(snap, snapshot)| LabelledRequest {
             request: Request::Remove { name: snapshot.name.clone() },
-            asked: format!("{volume}@{snap}"),
-            said: format!("Removed its snapshot '{snap}' ('{}/{}')", vg.name, snapshot.name),
+            display_name: format!("{volume}@{snap}"),
+            done_message: format!("Removed its snapshot '{snap}' ('{}/{}')", vg.name, snapshot.name),
         }));
     }
     Ok(wanted)

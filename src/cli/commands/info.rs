@@ -10,10 +10,10 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::lookup;
 use crate::output::{Answer, moment, pairs};
-use crate::resolve::{Storage, Target};
+use crate::resolve::{NamedObject, Storage};
 use base::units::Bytes;
 use base::units::size::Rounded;
-use config::features::{Feature, State, features};
+use config::features::{Feature, VolumeKind, features};
 use config::schema::{Content, Type};
 use config::storage;
 use dm::name::{DmUuid, Layer};
@@ -243,7 +243,7 @@ impl InfoArgs {
         let mut warnings = [context.resolver.warnings(), view.warnings.clone()].concat();
         let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
             let configured = match &target {
-                Target::Storage(Storage { id: Some(id), .. }) => {
+                NamedObject::Storage(Storage { id: Some(id), .. }) => {
                     Some(context.resolver.configured(id)?.into())
                 }
                 _ => None,
@@ -255,7 +255,7 @@ impl InfoArgs {
         } else if let Some(volume) = view.volumes.iter().find(|volume| volume.name == lv.name) {
             let is_snapshot =
                 matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
-            let state = if is_snapshot { State::Snap } else { State::of_volname(lv.name.as_str()) };
+            let state = if is_snapshot { VolumeKind::Snap } else { VolumeKind::of_volname(lv.name.as_str()) };
             let features = features(Type::Lvmthin, state);
             Facts::Volume(VolumeFacts { features, ..volume_facts(&view, &lineage, lv, volume) })
         } else {
@@ -267,15 +267,17 @@ impl InfoArgs {
 }
 
 /// The LV that is meant.
-fn find<'a>(vg: &'a Vg, lineage: &Lineage<'a>, target: &Target) -> Result<&'a Lv, CliError> {
+fn find<'a>(vg: &'a Vg, lineage: &Lineage<'a>, target: &NamedObject) -> Result<&'a Lv, CliError> {
     match target {
-        Target::Vg(vg) => Err(CliError::usage(format!("'{vg}' is a volume group, not a volume or pool"))
-            .hint(format!("'thinvol scan lvmthin {vg}' lists its thin pools"))),
-        Target::Storage(storage) => {
+        NamedObject::Vg(vg) => {
+            Err(CliError::usage(format!("'{vg}' is a volume group, not a volume or pool"))
+                .hint(format!("'thinvol scan lvmthin {vg}' lists its thin pools")))
+        }
+        NamedObject::Storage(storage) => {
             vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some()).ok_or_else(|| lookup::no_pool(storage))
         }
-        Target::Volume(volume) => lookup::volume(vg, volume),
-        Target::Snapshot(snapshot) => lookup::snapshot(vg, lineage, snapshot),
+        NamedObject::Volume(volume) => lookup::volume(vg, volume),
+        NamedObject::Snapshot(snapshot) => lookup::snapshot(vg, lineage, snapshot),
     }
 }
 

@@ -1,14 +1,14 @@
 //! `thinvol iscsi`: targets and sessions.
 
-pub mod asking;
-pub mod by_way;
+pub mod backend;
 mod discover;
+pub mod discovery_options;
 pub mod env;
 mod login;
 mod logout;
 mod rescan;
+pub mod session_output;
 mod sessions;
-pub mod shown;
 mod supervise;
 
 use clap::{Args, Subcommand};
@@ -21,12 +21,12 @@ use crate::errors::CliError;
 pub struct IscsiArgs {
     /// What to do.
     #[command(subcommand)]
-    pub what: What,
+    pub command: IscsiCommand,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum IscsiCommand {
     /// Ask portals which targets there are
     ///
     /// Asks portals for the targets they offer to this initiator, all at the same time and within one time limit. Lists
@@ -68,13 +68,13 @@ impl IscsiArgs {
     /// # Errors
     /// If it cannot be done.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        match &self.what {
-            What::Discover(args) => args.run(context),
-            What::Login(args) => args.run(context),
-            What::Logout(args) => args.run(context),
-            What::Sessions(args) => args.run(context),
-            What::Rescan(args) => args.run(context),
-            What::Supervise(args) => args.run(context),
+        match &self.command {
+            IscsiCommand::Discover(args) => args.run(context),
+            IscsiCommand::Login(args) => args.run(context),
+            IscsiCommand::Logout(args) => args.run(context),
+            IscsiCommand::Sessions(args) => args.run(context),
+            IscsiCommand::Rescan(args) => args.run(context),
+            IscsiCommand::Supervise(args) => args.run(context),
         }
     }
 }

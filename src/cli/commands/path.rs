@@ -10,7 +10,7 @@ use crate::errors::CliError;
 use crate::iscsi_storage::Address;
 use crate::lookup;
 use crate::output::Answer;
-use crate::resolve::Source;
+use crate::resolve::VolumeOrSnapshot;
 use thin::lineage::Lineage;
 
 const HELP: &str = "\
@@ -52,8 +52,8 @@ impl PathArgs {
             return context.print(&DevicePath { path: lun.path() });
         }
         let path = match context.resolver.source_anywhere(&self.volume)? {
-            Source::Volume(volume) => format!("/dev/{}/{}", volume.vg, volume.lv),
-            Source::Snapshot(snapshot) => {
+            VolumeOrSnapshot::Volume(volume) => format!("/dev/{}/{}", volume.vg, volume.lv),
+            VolumeOrSnapshot::Snapshot(snapshot) => {
                 let vg = context.reader()?.metadata(&snapshot.volume.vg)?;
                 let lv = lookup::snapshot(&vg, &Lineage::of(&vg), &snapshot)?;
                 format!("/dev/{}/{}", vg.name, lv.name)

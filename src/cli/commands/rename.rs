@@ -8,7 +8,7 @@ use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use config::names;
@@ -52,7 +52,7 @@ impl RenameArgs {
             for volume in volumes {
                 wanted.extend(requests(vg, &lineage, volume, &to)?);
             }
-            Ok(Ask { wanted, notes: vec![] })
+            Ok(ChangeSet { wanted, notes: vec![] })
         })
     }
 }
@@ -68,7 +68,7 @@ pub fn requests(
     lineage: &Lineage<'_>,
     volume: &Volume,
     to: &LvName,
-) -> Result<Vec<Wanted>, CliError> {
+) -> Result<Vec<LabelledRequest>, CliError> {
     let lv = lookup::volume(vg, volume)?;
     if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = lineage.descent(lv) {
         return Err(CliError::new(
@@ -77,15 +77,15 @@ pub fn requests(
         )
         .hint(format!("it is the snapshot '{snap}' of a volume, and gets its name from it")));
     }
-    let mut wanted = vec![Wanted {
+    let mut wanted = vec![LabelledRequest {
         request: Request::Rename { name: lv.name.clone(), to: to.clone() },
-        asked: volume.to_string(),
-        said: format!("renamed '{volume}' to '{to}'"),
+        display_name: volume.to_string(),
+        done_message: format!("renamed '{volume}' to '{to}'"),
     }];
-    wanted.extend(owner_tags(lv, to).map(|attributes| Wanted {
+    wanted.extend(owner_tags(lv, to).map(|attributes| LabelledRequest {
         request: Request::Modify { name: to.clone(), attributes },
-        asked: volume.to_string(),
-        said: String::new(),
+        display_name: volume.to_string(),
+        done_message: String::new(),
     }));
     for (snap, snapshot) in lineage.snapshots_of(lv) {
         let name = |volume: &LvName| {
@@ -95,10 +95,10 @@ pub fn requests(
         // One that somebody named otherwise belongs to the volume by its tags and keeps its name.
         if name(&lv.name)? == snapshot.name && lv.name != *to {
             let to = name(to)?;
-            wanted.push(Wanted {
-                said: format!("renamed its snapshot '{snap}' to '{to}'"),
+            wanted.push(LabelledRequest {
+                done_message: format!("renamed its snapshot '{snap}' to '{to}'"),
                 request: Request::Rename { name: snapshot.name.clone(), to },
-                asked: format!("{volume}@{snap}"),
+                display_name: format!("{volume}@{snap}"),
             });
         }
     }

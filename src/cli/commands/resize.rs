@@ -9,7 +9,7 @@ use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::error_kind::ErrorKind;
 use base::units::size::Unit;
 use lvm2::format::model::Vg;
@@ -60,7 +60,7 @@ impl ResizeArgs {
         transact(context, &self.change, by_vg([(volume.vg.clone(), volume)]), |vg, volumes| {
             let lineage = Lineage::of(vg);
             let wanted = volumes.iter().map(|volume| wanted(vg, &lineage, volume, size, self.shrink));
-            Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+            Ok(ChangeSet { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
         })
     }
 }
@@ -86,7 +86,7 @@ pub fn wanted(
     volume: &Volume,
     size: NewSize,
     shrink: bool,
-) -> Result<Wanted, CliError> {
+) -> Result<LabelledRequest, CliError> {
     let lv = lookup::volume(vg, volume)?;
     if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = lineage.descent(lv) {
         return Err(CliError::new(
@@ -95,9 +95,9 @@ pub fn wanted(
         )
         .hint(format!("it is the snapshot '{snap}' of a volume; a clone of it can be resized")));
     }
-    Ok(Wanted {
+    Ok(LabelledRequest {
         request: Request::Resize { name: lv.name.clone(), size, shrink },
-        asked: volume.to_string(),
-        said: format!("resized '{volume}'"),
+        display_name: volume.to_string(),
+        done_message: format!("resized '{volume}'"),
     })
 }

@@ -13,7 +13,7 @@ use crate::help::changing;
 use crate::lookup;
 use crate::output::moment;
 use crate::resolve::{Snapshot, Volume};
-use crate::transaction::{Ask, Wanted, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, transact};
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::Lineage;
@@ -71,12 +71,12 @@ fn confirm(context: &Context, wishes: &BTreeMap<VgName, Vec<Snapshot>>) -> Resul
     ask::confirm(&what)
 }
 
-fn resolve(vg: &Vg, snapshots: &[Snapshot]) -> Result<Ask, CliError> {
+fn resolve(vg: &Vg, snapshots: &[Snapshot]) -> Result<ChangeSet, CliError> {
     let lineage = Lineage::of(vg);
     let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot));
     let wanted = wanted.collect::<Result<_, _>>()?;
     let notes = snapshots.iter().map(|snapshot| lost(vg, &lineage, &snapshot.volume));
-    Ok(Ask { wanted, notes: notes.collect::<Result<_, _>>()? })
+    Ok(ChangeSet { wanted, notes: notes.collect::<Result<_, _>>()? })
 }
 
 /// What no snapshot holds. The newest one is that with the latest time, and of several the one made last.
@@ -103,17 +103,17 @@ fn lost(vg: &Vg, lineage: &Lineage<'_>, volume: &Volume) -> Result<String, CliEr
 ///
 /// # Errors
 /// If volume or snapshot does not exist.
-pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot) -> Result<Wanted, CliError> {
+pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot) -> Result<LabelledRequest, CliError> {
     let lv = lookup::snapshot(vg, lineage, snapshot)?;
     Ok(to_lv(snapshot, lv.name.clone()))
 }
 
 /// The same for a snapshot that is, or will be, that LV.
-pub fn to_lv(snapshot: &Snapshot, lv: LvName) -> Wanted {
+pub fn to_lv(snapshot: &Snapshot, lv: LvName) -> LabelledRequest {
     let volume = &snapshot.volume;
-    Wanted {
+    LabelledRequest {
         request: Request::Rollback { name: volume.lv.clone(), to: lv },
-        asked: volume.to_string(),
-        said: format!("rolled back '{volume}' to snapshot '{}'", snapshot.snap),
+        display_name: volume.to_string(),
+        done_message: format!("rolled back '{volume}' to snapshot '{}'", snapshot.snap),
     }
 }

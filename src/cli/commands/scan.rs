@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::iscsi::asking::{self, AskOptions};
+use super::iscsi::discovery_options::{self, DiscoveryOptions};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::Answer;
 use iscsi::host::discover::discover;
 use iscsi::protocol::portal::Portal;
-use iscsi::protocol::targets::Target;
+use iscsi::protocol::targets::DiscoveredTarget;
 
 const LVM_HELP: &str = "\
 Examples:
@@ -47,12 +47,12 @@ JSON:
 pub struct ScanArgs {
     /// What to list.
     #[command(subcommand)]
-    pub what: What,
+    pub command: ScanCommand,
 }
 
 /// What to list.
 #[derive(Debug, Subcommand)]
-pub enum What {
+pub enum ScanCommand {
     /// List the volume groups
     #[command(after_long_help = LVM_HELP)]
     Lvm,
@@ -72,7 +72,7 @@ pub enum What {
         portal: String,
         /// Who asks, and for how long.
         #[command(flatten)]
-        ask: AskOptions,
+        ask: DiscoveryOptions,
     },
 }
 
@@ -139,8 +139,8 @@ struct TargetLine {
     portals: Vec<String>,
 }
 
-impl From<&Target> for TargetLine {
-    fn from(target: &Target) -> Self {
+impl From<&DiscoveredTarget> for TargetLine {
+    fn from(target: &DiscoveredTarget) -> Self {
         let mut portals: Vec<String> = Vec::new();
         for address in &target.addresses {
             let portal = address.portal.to_string();
@@ -171,13 +171,13 @@ impl Answer for Targets {
     }
 }
 
-fn scan_iscsi(context: &Context, portal: &str, ask: &AskOptions) -> Result<(), CliError> {
-    let portal = asking::portal(portal)?;
-    let (asker, mut warnings) = ask.asker()?;
-    let answer =
-        discover(&portal, &asker, &ask.limit()).map_err(|error| asking::failed(&error, &asker.initiator))?;
+fn scan_iscsi(context: &Context, portal: &str, ask: &DiscoveryOptions) -> Result<(), CliError> {
+    let portal = discovery_options::portal(portal)?;
+    let (client, mut warnings) = ask.client()?;
+    let answer = discover(&portal, &client, &ask.limit())
+        .map_err(|error| discovery_options::failed(&error, &client.initiator))?;
     let mut notes = Vec::new();
-    asking::remarks(&answer, &mut notes, &mut warnings);
+    discovery_options::remarks(&answer, &mut notes, &mut warnings);
     let targets = answer.found.targets.iter().map(TargetLine::from).collect();
     context.print(&Targets { portal, targets, notes, warnings })
 }
@@ -188,8 +188,8 @@ impl ScanArgs {
     /// # Errors
     /// If the argument is wrong, the metadata cannot be read or the portal does not answer.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        match &self.what {
-            What::Lvm => {
+        match &self.command {
+            ScanCommand::Lvm => {
                 let mut volume_groups: Vec<VolumeGroup> = context
                     .reader()?
                     .every_vg()?
@@ -209,7 +209,7 @@ impl ScanArgs {
                 let warnings = volume_groups.iter().flat_map(trouble).collect();
                 context.print(&VolumeGroups { volume_groups, warnings })
             }
-            What::Lvmthin { vg } => {
+            ScanCommand::Lvmthin { vg } => {
                 let vg = context.resolver.vg(vg)?;
                 let view = context.reader()?.view_pools(&vg)?;
                 let mut pools: Vec<Pool> = view
@@ -225,7 +225,7 @@ impl ScanArgs {
                 pools.sort_by(|a, b| a.name.cmp(&b.name));
                 context.print(&Pools { vg: vg.to_string(), pools, warnings: view.warnings })
             }
-            What::Iscsi { portal, ask } => scan_iscsi(context, portal, ask),
+            ScanCommand::Iscsi { portal, ask } => scan_iscsi(context, portal, ask),
         }
     }
 }
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn targets_are_printed_as_pvesm_prints_them() {
-        let target = |name: &str, addresses: &[&str]| Target {
+        let target = |name: &str, addresses: &[&str]| DiscoveredTarget {
             name: name.parse().unwrap(),
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         };

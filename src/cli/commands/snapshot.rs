@@ -9,7 +9,7 @@ use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Snapshot;
-use crate::transaction::Wanted;
+use crate::transaction::LabelledRequest;
 use base::error_kind::ErrorKind;
 use lvm2::format::model::Vg;
 use thin::lineage::{self, Lineage};
@@ -48,7 +48,7 @@ pub struct SnapshotArgs {
 
 /// What a snapshot is to be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct How {
+pub struct SnapshotOptions {
     /// Whether it can be written to.
     pub writable: bool,
     /// Whether a mounted file system is brought into a clean state first.
@@ -61,7 +61,7 @@ impl SnapshotArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let how = How { writable: self.writable, freeze: !self.no_fsfreeze };
+        let how = SnapshotOptions { writable: self.writable, freeze: !self.no_fsfreeze };
         let wanted = |vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot| wanted(vg, lineage, snapshot, how);
         self.names.carry_out(context, &self.change, |_, _, _| true, wanted)
     }
@@ -71,7 +71,12 @@ impl SnapshotArgs {
 ///
 /// # Errors
 /// If the volume does not exist, or its snapshot or the name for it does.
-pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot, how: How) -> Result<Wanted, CliError> {
+pub fn wanted(
+    vg: &Vg,
+    lineage: &Lineage<'_>,
+    snapshot: &Snapshot,
+    how: SnapshotOptions,
+) -> Result<LabelledRequest, CliError> {
     let volume = lookup::volume(vg, &snapshot.volume)?;
     let wanted = new_snapshot(vg, snapshot, how)?;
     if let Ok(lv) = lineage.find_snapshot(volume, &snapshot.snap) {
@@ -86,7 +91,7 @@ pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot, how: How) -> 
 ///
 /// # Errors
 /// If the name for its LV is taken or not legal.
-pub fn new_snapshot(vg: &Vg, snapshot: &Snapshot, how: How) -> Result<Wanted, CliError> {
+pub fn new_snapshot(vg: &Vg, snapshot: &Snapshot, how: SnapshotOptions) -> Result<LabelledRequest, CliError> {
     let name = lineage::snapshot_lv_name(&snapshot.volume.lv, &snapshot.snap)
         .map_err(|error| lookup::explained(&vg.name, &error))?;
     let said = format!("created snapshot '{snapshot}' ('{}/{name}')", vg.name);
@@ -100,5 +105,5 @@ pub fn new_snapshot(vg: &Vg, snapshot: &Snapshot, how: How) -> Result<Wanted, Cl
         autoactivate: true,
         freeze: how.freeze,
     };
-    Ok(Wanted { request, asked: snapshot.to_string(), said })
+    Ok(LabelledRequest { request, display_name: snapshot.to_string(), done_message: said })
 }

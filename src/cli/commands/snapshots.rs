@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::resolve::Snapshot;
 use crate::select::Selection;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::ids::VgName;
 use lvm2::format::model::Vg;
 use thin::lineage::{Lineage, SnapName};
@@ -85,13 +85,13 @@ impl SnapshotNames {
         context: &Context,
         options: &ChangeOptions,
         is_meant: impl Fn(&Lineage<'_>, &Vg, &Snapshot) -> bool,
-        wanted: impl Fn(&Vg, &Lineage<'_>, &Snapshot) -> Result<Wanted, CliError>,
+        wanted: impl Fn(&Vg, &Lineage<'_>, &Snapshot) -> Result<LabelledRequest, CliError>,
     ) -> Result<(), CliError> {
         transact(context, options, self.wishes(context, is_meant)?, |vg, snapshots| {
             self.still_means(vg, snapshots)?;
             let lineage = Lineage::of(vg);
             let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot));
-            Ok(Ask { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
+            Ok(ChangeSet { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
         })
     }
 }

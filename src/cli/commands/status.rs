@@ -20,7 +20,7 @@ use base::ids::{LvName, VgName};
 use base::units::size::Unit;
 use config::names::StorageId;
 use config::schema::{Content, Type};
-use config::storage::{self, Kind};
+use config::storage::{self, StorageKind};
 use dm::status::PoolStatus;
 use thin::view::{PoolView, View};
 
@@ -182,19 +182,19 @@ impl StatusArgs {
             }
             let mut row = plain_row(storage, enabled);
             match &storage.kind {
-                Kind::Lvmthin { vg, pool } if enabled => {
+                StorageKind::Lvmthin { vg, pool } if enabled => {
                     if !views.contains_key(vg) {
                         views.insert(vg.clone(), answer.look(context, vg)?);
                     }
                     let view = views.get(vg).and_then(Option::as_ref);
                     row = answer.pool_row(row, view, vg, pool);
                 }
-                Kind::Lvmthin { .. } => {}
-                Kind::Iscsi { .. } if enabled => row = answer.target_row(row, context, storage),
-                Kind::Other { .. } if enabled => {
+                StorageKind::Lvmthin { .. } => {}
+                StorageKind::Iscsi { .. } if enabled => row = answer.target_row(row, context, storage),
+                StorageKind::Other { .. } if enabled => {
                     unhandled.push(format!("{} ({})", storage.id, storage.type_name()));
                 }
-                Kind::Iscsi { .. } | Kind::Other { .. } => {}
+                StorageKind::Iscsi { .. } | StorageKind::Other { .. } => {}
             }
             answer.storages.push(row);
         }
@@ -306,10 +306,10 @@ impl Found {
 }
 
 fn plain_row(storage: &storage::Storage, enabled: bool) -> Row {
-    let is_known = !matches!(storage.kind, Kind::Other { .. });
+    let is_known = !matches!(storage.kind, StorageKind::Other { .. });
     let pool = match &storage.kind {
-        Kind::Lvmthin { vg, pool } => Some(format!("{vg}/{pool}")),
-        Kind::Iscsi { .. } | Kind::Other { .. } => None,
+        StorageKind::Lvmthin { vg, pool } => Some(format!("{vg}/{pool}")),
+        StorageKind::Iscsi { .. } | StorageKind::Other { .. } => None,
     };
     Row {
         storage: storage.id.to_string(),

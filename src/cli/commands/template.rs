@@ -8,7 +8,7 @@ use crate::errors::CliError;
 use crate::help::changing;
 use crate::lookup;
 use crate::resolve::Volume;
-use crate::transaction::{Ask, Wanted, by_vg, transact};
+use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use config::names;
@@ -51,7 +51,7 @@ impl TemplateArgs {
             for volume in volumes {
                 wanted.extend(requests(vg, &lineage, volume)?);
             }
-            Ok(Ask { wanted, notes: vec![] })
+            Ok(ChangeSet { wanted, notes: vec![] })
         })
     }
 }
@@ -61,7 +61,7 @@ impl TemplateArgs {
 ///
 /// # Errors
 /// If it does not exist, is a template, is not named as a guest's volume, or has snapshots.
-pub fn requests(vg: &Vg, lineage: &Lineage<'_>, volume: &Volume) -> Result<Vec<Wanted>, CliError> {
+pub fn requests(vg: &Vg, lineage: &Lineage<'_>, volume: &Volume) -> Result<Vec<LabelledRequest>, CliError> {
     let lv = lookup::volume(vg, volume)?;
     let refused = |message: String| CliError::new(ErrorKind::Refused, message);
     if is_template(&lv.name) {
@@ -89,7 +89,8 @@ pub fn requests(vg: &Vg, lineage: &Lineage<'_>, volume: &Volume) -> Result<Vec<W
         (Request::Modify { name: base.clone(), attributes }, String::new()),
         (Request::Deactivate { name: base.clone() }, String::new()),
     ];
-    let wanted = |(request, said)| Wanted { request, asked: volume.to_string(), said };
+    let wanted =
+        |(request, said)| LabelledRequest { request, display_name: volume.to_string(), done_message: said };
     Ok(requests.into_iter().map(wanted).collect())
 }
 

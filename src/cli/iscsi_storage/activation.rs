@@ -7,25 +7,25 @@ use serde::Serialize;
 
 use super::{Address, IscsiStorage, Seen};
 use crate::args::ChangeOptions;
-use crate::commands::iscsi::by_way::{log_in_by, log_out_by};
+use crate::commands::iscsi::backend::{log_in_by, log_out_by};
 use crate::commands::iscsi::env::{Via, env, unsupervised};
-use crate::commands::iscsi::shown::{self, Missing};
+use crate::commands::iscsi::session_output::{self, Missing};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::Answer;
 use base::error_kind::ErrorKind;
 use config::lun::LunVolname;
 use iscsi::host::chap_file::Credentials;
-use iscsi::host::discover::{Asker, discover};
+use iscsi::host::discover::{DiscoveryClient, discover};
 use iscsi::host::limit::{Limit, Limits};
 use iscsi::protocol::portal::Portal;
 use iscsi::protocol::settings::Settings;
-use iscsi::session::attach::{LunWish, Ready};
+use iscsi::session::attach::{AttachedSession, LunSelection};
 use iscsi::session::claims::Claims;
 use iscsi::session::env::Env;
 use iscsi::session::parallel::{OneServes, in_parallel};
+use iscsi::session::spec::SessionSpec;
 use iscsi::session::sweep::sweep;
-use iscsi::session::wish::Wish;
 use iscsi::storage::paths::TargetPath;
 use sys::signals::SignalsHeldOff;
 
@@ -45,13 +45,13 @@ const OTHER_PATHS_WAIT: Duration = Duration::from_secs(5);
 struct Done {
     executed: bool,
     transactions: [(); 0],
-    storages: Vec<One>,
+    storages: Vec<StorageResult>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct One {
+struct StorageResult {
     storage: String,
     target: String,
     paths: Vec<TargetPath>,
@@ -60,7 +60,7 @@ struct One {
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<Vec<String>>,
     #[serde(skip)]
-    said: String,
+    done_message: String,
 }
 
 impl Answer for Done {
@@ -68,7 +68,7 @@ impl Answer for Done {
         for one in &self.storages {
             match &one.plan {
                 Some(plan) => plan.iter().try_for_each(|step| writeln!(out, "{step}"))?,
-                None => writeln!(out, "{}", one.said)?,
+                None => writeln!(out, "{}", one.done_message)?,
             }
             one.changes.iter().try_for_each(|change| writeln!(out, "  {change}"))?;
         }
@@ -207,29 +207,29 @@ impl Site<'_> {
             let plan = portals
                 .iter()
                 .map(|portal| format!("log in to {} at {portal} unless that is done", storage.target));
-            done.storages.push(One::new(storage, &storage.look()?, Some(plan.collect())));
+            done.storages.push(StorageResult::new(storage, &storage.look()?, Some(plan.collect())));
             return Ok(());
         }
-        let wish = |portal: &Portal| Wish {
+        let spec = |portal: &Portal| SessionSpec {
             target: storage.target.clone(),
             portal: portal.clone(),
             settings: Settings::default(),
             chap: credentials.as_ref().and_then(|read| read.login.clone()),
             credentials: chap_file.clone(),
         };
-        let results = self.log_in(&portals.iter().map(wish).collect::<Vec<_>>())?;
+        let results = self.log_in(&portals.iter().map(spec).collect::<Vec<_>>())?;
         let mut failures = Vec::new();
         let mut changes = Vec::new();
         let mut missing = Vec::new();
         for (portal, result) in portals.iter().zip(results) {
             match result {
                 Ok(mut ready) => {
-                    done.warnings.extend(shown::diskless(&ready));
+                    done.warnings.extend(session_output::diskless(&ready));
                     // Each path finds the same; the first one tells it.
                     if changes.is_empty() {
-                        changes.extend(ready.attached.changes.iter().map(shown::change));
+                        changes.extend(ready.attached.changes.iter().map(session_output::change));
                     }
-                    missing.extend(shown::missing(&mut ready));
+                    missing.extend(session_output::missing(&mut ready));
                 }
                 Err(error) => failures.push((portal, error)),
             }
@@ -249,7 +249,7 @@ impl Site<'_> {
         if done.storages.is_empty() {
             done.warnings.extend(unsupervised(&self.env)?);
         }
-        done.storages.push(One { changes, ..One::new(storage, &seen, None) });
+        done.storages.push(StorageResult { changes, ..StorageResult::new(storage, &seen, None) });
         self.without(storage, &seen, missing, &mut done.warnings)
     }
 
@@ -283,14 +283,14 @@ impl Site<'_> {
         credentials: Option<&Credentials>,
         warnings: &mut Vec<String>,
     ) -> Vec<Portal> {
-        let asker = Asker {
+        let client = DiscoveryClient {
             initiator: self.env.initiator.clone(),
             chap: credentials.and_then(|read| read.discovery.clone()),
             may_go_without: credentials.is_some_and(|read| read.may_discover_without),
         };
         let known = self.env.registry.portals(&storage.target);
         let limit = self.limit.part(if known.is_empty() { LIST_WAIT } else { NEW_LIST_WAIT });
-        let listed = match discover(&storage.portal, &asker, &limit) {
+        let listed = match discover(&storage.portal, &client, &limit) {
             Ok(answer) => {
                 let mine = answer.found.targets.into_iter().filter(|target| target.name == storage.target);
                 mine.flat_map(|target| target.addresses).map(|address| address.portal).collect()
@@ -318,14 +318,14 @@ impl Site<'_> {
         portals
     }
 
-    fn log_in(&self, wishes: &[Wish]) -> Result<Vec<Result<Ready, CliError>>, CliError> {
+    fn log_in(&self, wishes: &[SessionSpec]) -> Result<Vec<Result<AttachedSession, CliError>>, CliError> {
         let held_off = hold_off()?;
         let sessions = OneServes::new(&self.limit, OTHER_PATHS_WAIT);
         Ok(in_parallel(
             wishes,
-            |wish| {
+            |spec| {
                 let limits = Limits { session: sessions.limit(), whole: self.limit.clone() };
-                let (ready, _) = log_in_by(Via::Auto, &self.env, wish, &LunWish::ALL, &limits)?;
+                let (ready, _) = log_in_by(Via::Auto, &self.env, spec, &LunSelection::ALL, &limits)?;
                 sessions.one_is_done();
                 Ok(ready)
             },
@@ -349,7 +349,7 @@ impl Site<'_> {
                 let portal = session.portal.as_ref().map(ToString::to_string).unwrap_or_default();
                 format!("log out of {} at {portal} (session {})", storage.target, session.sid)
             });
-            done.storages.push(One::new(storage, &seen, Some(plan.collect())));
+            done.storages.push(StorageResult::new(storage, &seen, Some(plan.collect())));
             return Ok(());
         }
         for session in &seen.sessions {
@@ -367,8 +367,8 @@ impl Site<'_> {
         );
         results.into_iter().collect::<Result<Vec<_>, _>>()?;
         self.env.registry.remove_portals(&storage.target)?;
-        let one = One::new(storage, &storage.look()?, None);
-        done.storages.push(One { said: format!("deactivated '{}'", storage.id), ..one });
+        let one = StorageResult::new(storage, &storage.look()?, None);
+        done.storages.push(StorageResult { done_message: format!("deactivated '{}'", storage.id), ..one });
         Ok(())
     }
 }
@@ -379,7 +379,7 @@ fn hold_off() -> Result<SignalsHeldOff, CliError> {
     })
 }
 
-impl One {
+impl StorageResult {
     fn new(storage: &IscsiStorage, seen: &Seen, plan: Option<Vec<String>>) -> Self {
         let luns = seen.units.len();
         let said = format!(
@@ -396,7 +396,7 @@ impl One {
             luns,
             changes: Vec::new(),
             plan,
-            said,
+            done_message: said,
         }
     }
 }

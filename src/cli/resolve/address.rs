@@ -113,14 +113,14 @@ impl fmt::Display for Snapshot {
 
 /// A volume, or a snapshot of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum VolumeOrSnapshot {
     /// The volume itself.
     Volume(Volume),
     /// A snapshot.
     Snapshot(Snapshot),
 }
 
-impl Source {
+impl VolumeOrSnapshot {
     /// The volume, or the volume the snapshot is of.
     pub fn volume(&self) -> &Volume {
         match self {
@@ -129,7 +129,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for VolumeOrSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Volume(volume) => volume.fmt(f),
@@ -140,7 +140,7 @@ impl fmt::Display for Source {
 
 /// What can be activated.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub enum NamedObject {
     /// A whole volume group.
     Vg(VgName),
     /// The pool of a storage.
@@ -151,7 +151,7 @@ pub enum Target {
     Snapshot(Snapshot),
 }
 
-impl Target {
+impl NamedObject {
     /// The volume, if it is one.
     pub fn as_volume(&self) -> Option<&Volume> {
         match self {

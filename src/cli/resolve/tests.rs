@@ -39,9 +39,9 @@ fn addresses_are_taken_apart() {
     assert_eq!(resolver.source("pve/a").unwrap().to_string(), "pve/a");
     let source = resolver.source("pve/a@s1").unwrap();
     assert_eq!((source.to_string().as_str(), source.volume().to_string().as_str()), ("pve/a@s1", "pve/a"));
-    assert!(matches!(resolver.target("pve").unwrap(), Target::Vg(_)));
-    assert!(matches!(resolver.target("pve/a").unwrap(), Target::Volume(_)));
-    assert!(matches!(resolver.target("pve/a@s").unwrap(), Target::Snapshot(_)));
+    assert!(matches!(resolver.target("pve").unwrap(), NamedObject::Vg(_)));
+    assert!(matches!(resolver.target("pve/a").unwrap(), NamedObject::Volume(_)));
+    assert!(matches!(resolver.target("pve/a@s").unwrap(), NamedObject::Snapshot(_)));
     assert_eq!(resolver.warnings(), Vec::<String>::new());
 }
 

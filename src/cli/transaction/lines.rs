@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Ask, Changes, Engines, Port, Wanted};
+use super::{ChangeSet, Changes, Engines, LabelledRequest, Port};
 use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::{BadLine, CliError};
@@ -32,12 +32,12 @@ pub struct Lines<T> {
     /// Those that could not.
     pub bad: BTreeMap<usize, CliError>,
     /// What each is about.
-    pub names: BTreeMap<usize, Names>,
+    pub names: BTreeMap<usize, LineVolumes>,
 }
 
 /// The LVs that a line is about, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct LineVolumes {
     /// Those that it makes, changes or keeps the content of.
     pub changes: Vec<String>,
     /// Those whose content it needs.
@@ -48,7 +48,7 @@ pub struct Names {
 #[derive(Debug, Default)]
 pub struct Resolved {
     /// The requests, in order.
-    pub wanted: Vec<Wanted>,
+    pub wanted: Vec<LabelledRequest>,
     /// The lines they came from, one for each.
     pub lines: Vec<usize>,
     /// Lines that name what is not there, or ask for what must not be.
@@ -114,7 +114,7 @@ fn carry_out<T>(
     let look_first = !batch.bad.is_empty() || by_vg.len() > 1 && !mode.dry_run;
     if look_first && !mode.keep_going {
         for (vg, lines) in &by_vg {
-            if let Err(error) = batch.sift(vg, lines, Way::Rehearse) {
+            if let Err(error) = batch.sift(vg, lines, Pass::Rehearse) {
                 batch.refuse_all(vg, lines, error);
             }
         }
@@ -122,7 +122,7 @@ fn carry_out<T>(
     }
     for (vg, lines) in &by_vg {
         if mode.keep_going {
-            match batch.sift(vg, lines, Way::Change) {
+            match batch.sift(vg, lines, Pass::Change) {
                 Ok((resolved, report)) => batch.take(vg, resolved, report)?,
                 Err(error) => batch.refuse_all(vg, lines, error),
             }
@@ -135,7 +135,7 @@ fn carry_out<T>(
 
 /// Whether something is to be changed, or only tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum Pass {
     Rehearse,
     Change,
 }
@@ -155,7 +155,7 @@ struct Batch<'a, P, R> {
     bad: BTreeMap<usize, CliError>,
     /// Those of them that could not be read: of which volume group they are is not known.
     unread: BTreeSet<usize>,
-    names: BTreeMap<usize, Names>,
+    names: BTreeMap<usize, LineVolumes>,
     /// What was mended before an attempt that came to nothing.
     recovered: Vec<String>,
     changes: Changes,
@@ -167,7 +167,7 @@ impl<P: Port, R> Batch<'_, P, R> {
         &mut self,
         vg: &VgName,
         lines: &[Line<T>],
-        way: Way,
+        way: Pass,
         whole: bool,
     ) -> Result<(Resolved, Report), Stopped>
     where
@@ -183,8 +183,8 @@ impl<P: Port, R> Batch<'_, P, R> {
             }
         };
         let result = match way {
-            Way::Rehearse => self.port.rehearse(vg, &mut make),
-            Way::Change => self.port.change(vg, &mut make),
+            Pass::Rehearse => self.port.rehearse(vg, &mut make),
+            Pass::Change => self.port.change(vg, &mut make),
         };
         let is_bad = whole && !resolved.bad.is_empty();
         self.bad.append(&mut resolved.bad);
@@ -225,12 +225,12 @@ impl<P: Port, R> Batch<'_, P, R> {
     }
 
     /// Leaves out what is refused until the rest can be carried out, and does so.
-    fn sift<T>(&mut self, vg: &VgName, lines: &[Line<T>], way: Way) -> Result<(Resolved, Report), CliError>
+    fn sift<T>(&mut self, vg: &VgName, lines: &[Line<T>], way: Pass) -> Result<(Resolved, Report), CliError>
     where
         R: Fn(&Vg, &[&Line<T>]) -> Resolved,
     {
         for _ in 0..ROUNDS {
-            if way == Way::Change {
+            if way == Pass::Change {
                 self.leave_out_what_follows(lines);
             }
             match self.attempt(vg, lines, way, false) {
@@ -253,14 +253,14 @@ impl<P: Port, R> Batch<'_, P, R> {
     where
         R: Fn(&Vg, &[&Line<T>]) -> Resolved,
     {
-        let error = match self.attempt(vg, lines, Way::Change, true) {
+        let error = match self.attempt(vg, lines, Pass::Change, true) {
             Ok((resolved, report)) => {
                 self.take(vg, resolved, report)?;
                 return Ok(None);
             }
             Err(Stopped::Lines(error)) => {
                 // There may be more than the first attempt has met.
-                let _ = self.sift(vg, lines, Way::Rehearse);
+                let _ = self.sift(vg, lines, Pass::Rehearse);
                 let mut lines = CliError::of_lines(told(&self.bad), total);
                 lines.aside.recovered = std::mem::take(&mut self.recovered);
                 lines.aside.warnings = error.aside.warnings;
@@ -282,7 +282,7 @@ impl<P: Port, R> Batch<'_, P, R> {
             let error = CliError::new(left.kind, left.message.clone());
             self.bad.entry(*line).or_insert(CliError { hint: left.hint.clone(), ..error });
         }
-        let ask = Ask { wanted: resolved.wanted, notes: vec![] };
+        let ask = ChangeSet { wanted: resolved.wanted, notes: vec![] };
         self.changes.take(vg, ask, &resolved.lines, report)
     }
 

@@ -49,7 +49,7 @@ pub(super) fn report(vg: &VgName, requests: usize) -> Report {
         left: Vec::new(),
         recovered: vec!["leftovers".into()],
         executed: true,
-        frozen_us: None,
+        suspended_us: None,
         ioctls: BTreeMap::new(),
     }
 }
@@ -72,12 +72,12 @@ fn remove(port: &Recorder, vgs: &[&str]) -> Result<(Changes, Option<CliError>), 
     }));
     carry_out(port, port.dry_run, wishes, |_, vgs| {
         let vgs = vgs.iter().filter(|vg| vg.as_str() != "none");
-        let wanted = vgs.map(|vg| Wanted {
+        let wanted = vgs.map(|vg| LabelledRequest {
             request: Request::Remove { name: LvName::new("x").unwrap() },
-            asked: format!("{vg}/x"),
-            said: format!("Removed volume '{vg}/x'"),
+            display_name: format!("{vg}/x"),
+            done_message: format!("Removed volume '{vg}/x'"),
         });
-        Ok(Ask { wanted: wanted.collect(), notes: vec!["a note".into()] })
+        Ok(ChangeSet { wanted: wanted.collect(), notes: vec!["a note".into()] })
     })
 }
 
@@ -101,11 +101,11 @@ fn one_volume_group_is_changed_without_a_rehearsal() {
             "executed": true,
             "transactions": [{
                 "vg": "a",
-                "done": [{"asked": "a/x", "volume": "a/x", "path": "/dev/a/x", "what": "removed"}],
+                "done": [{"display_name": "a/x", "volume": "a/x", "path": "/dev/a/x", "what": "removed"}],
                 "recovered": ["leftovers"],
                 "commits": 0,
                 "ioctls": {},
-                "frozen_us": null,
+                "suspended_us": null,
             }],
             "notes": ["a note"],
             "warnings": ["warning of a"],

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::storage::Kind;
+use crate::storage::StorageKind;
 
 const FILE: &str = "/etc/pve/storage.cfg";
 
@@ -17,9 +17,9 @@ fn usable(text: &str) -> String {
     let config = parse(text);
     let shown = config.storages().map(|storage| {
         let what = match &storage.kind {
-            Kind::Lvmthin { vg, pool } => format!("{vg}/{pool}"),
-            Kind::Iscsi { portal, target } => format!("{target}@{portal}"),
-            Kind::Other { name } => format!("({name})"),
+            StorageKind::Lvmthin { vg, pool } => format!("{vg}/{pool}"),
+            StorageKind::Iscsi { portal, target } => format!("{target}@{portal}"),
+            StorageKind::Other { name } => format!("({name})"),
         };
         format!("{}={what}", storage.id)
     });

@@ -12,11 +12,11 @@ use super::devices::World;
 use super::faults::Violation;
 use super::metadata::Mapping;
 use super::pool::Mode;
-use crate::table::{Target, ThinParams};
+use crate::table::{DmTarget, ThinParams};
 use base::ids::DevNo;
 
 /// Where one sector of a device leads to.
-enum Step {
+enum IoRoute {
     /// A sector of the device below.
     Below(DevNo, u64),
     /// A thin device's own sector.
@@ -63,15 +63,15 @@ impl World {
     }
 
     /// One step down from a device of ours.
-    fn step(&self, minor: u32, sector: u64) -> Result<Step, Errno> {
+    fn step(&self, minor: u32, sector: u64) -> Result<IoRoute, Errno> {
         let row = self.device(minor)?.live.as_ref().and_then(|live| live.row_at(sector)).ok_or(Errno::EIO)?;
         let offset = sector - row.start;
         let below = |dev: DevNo, start: u64, at: u64| {
-            start.checked_add(at).map(|sector| Step::Below(dev, sector)).ok_or(Errno::EIO)
+            start.checked_add(at).map(|sector| IoRoute::Below(dev, sector)).ok_or(Errno::EIO)
         };
         match &row.target {
-            Target::Linear(linear) => below(linear.device, linear.offset.get(), offset),
-            Target::Striped(striped) => {
+            DmTarget::Linear(linear) => below(linear.device, linear.offset.get(), offset),
+            DmTarget::Striped(striped) => {
                 let size = striped.chunk_size.get().max(1);
                 let count = u64::try_from(striped.stripes.len()).map_err(|_| Errno::EIO)?.max(1);
                 let (chunk, within) = (offset / size, offset % size);
@@ -79,10 +79,10 @@ impl World {
                 let stripe = striped.stripes.get(index).ok_or(Errno::EIO)?;
                 below(stripe.device, stripe.offset.get(), chunk / count * size + within)
             }
-            Target::ThinPool(pool) => below(pool.data, 0, offset),
-            Target::Thin(thin) => Ok(Step::Thin(*thin, offset)),
-            Target::Other { kind, .. } if kind == "zero" => Ok(Step::Zero),
-            Target::Other { .. } => Err(Errno::EIO),
+            DmTarget::ThinPool(pool) => below(pool.data, 0, offset),
+            DmTarget::Thin(thin) => Ok(IoRoute::Thin(*thin, offset)),
+            DmTarget::Other { kind, .. } if kind == "zero" => Ok(IoRoute::Zero),
+            DmTarget::Other { .. } => Err(Errno::EIO),
         }
     }
 
@@ -91,8 +91,8 @@ impl World {
         let (mut dev, mut sector) = (dev, sector);
         while let Some(minor) = Self::minor_of(dev) {
             match self.step(minor, sector)? {
-                Step::Below(below, at) => (dev, sector) = (below, at),
-                Step::Thin(..) | Step::Zero => return Err(Errno::EIO),
+                IoRoute::Below(below, at) => (dev, sector) = (below, at),
+                IoRoute::Thin(..) | IoRoute::Zero => return Err(Errno::EIO),
             }
         }
         if self.disks.get(&dev).is_some_and(|size| sector < *size) {
@@ -125,9 +125,9 @@ impl World {
         while let Some(minor) = Self::minor_of(dev) {
             self.must_flow(minor)?;
             (dev, sector) = match self.step(minor, sector)? {
-                Step::Below(below, at) => (below, at),
-                Step::Zero => return Ok(0),
-                Step::Thin(thin, at) => {
+                IoRoute::Below(below, at) => (below, at),
+                IoRoute::Zero => return Ok(0),
+                IoRoute::Thin(thin, at) => {
                     let chunk = self.chunk(&thin, at)?;
                     match (chunk.found, chunk.origin) {
                         (Some(mapping), _) => (chunk.data, chunk.sector(mapping.block)?),
@@ -155,9 +155,9 @@ impl World {
                 return Err(Errno::EPERM);
             }
             (dev, sector) = match self.step(minor, sector)? {
-                Step::Below(below, at) => (below, at),
-                Step::Zero => return Ok(()),
-                Step::Thin(thin, at) => {
+                IoRoute::Below(below, at) => (below, at),
+                IoRoute::Zero => return Ok(()),
+                IoRoute::Thin(thin, at) => {
                     let chunk = self.chunk(&thin, at)?;
                     let block = match chunk.found {
                         Some(mapping) if !chunk.shared => mapping.block,
@@ -175,7 +175,7 @@ impl World {
         if self.device(minor)?.read_only {
             return Err(Errno::EPERM);
         }
-        let Step::Thin(thin, start) = self.step(minor, start)? else { return Err(Errno::EOPNOTSUPP) };
+        let IoRoute::Thin(thin, start) = self.step(minor, start)? else { return Err(Errno::EOPNOTSUPP) };
         let key = Self::minor_of(thin.pool).ok_or(Errno::EIO)?;
         let pool = self.pools.get(&key).ok_or(Errno::EIO)?;
         let (store, data, features) = (pool.store, pool.data, pool.params);

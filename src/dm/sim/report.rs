@@ -10,7 +10,7 @@ use super::devices::{Device, World};
 use super::pool::Mode;
 use super::targets::Row;
 use crate::kernel::{DeviceInfo, ListedDevice, StatusFlush};
-use crate::table::{PoolParams, Target, TargetLine, ThinParams};
+use crate::table::{DmTarget, PoolParams, TargetLine, ThinParams};
 use base::ids::DevNo;
 use base::units::Sectors;
 
@@ -65,15 +65,15 @@ impl World {
         Ok(rows(self.device(minor)?).map(|row| line(row, self.status_params(minor, &row.target))).collect())
     }
 
-    fn status_params(&self, minor: u32, target: &Target) -> String {
+    fn status_params(&self, minor: u32, target: &DmTarget) -> String {
         match target {
-            Target::Linear(_) | Target::Other { .. } => String::new(),
-            Target::Striped(striped) => {
+            DmTarget::Linear(_) | DmTarget::Other { .. } => String::new(),
+            DmTarget::Striped(striped) => {
                 let names: Vec<String> = striped.stripes.iter().map(|s| s.device.to_string()).collect();
                 format!("{} {} 1 {}", names.len(), names.join(" "), "A".repeat(names.len()))
             }
-            Target::ThinPool(params) => self.pool_status(minor, params).unwrap_or_else(|| "Error".into()),
-            Target::Thin(thin) => self.thin_status(thin).unwrap_or_else(|| "Fail".into()),
+            DmTarget::ThinPool(params) => self.pool_status(minor, params).unwrap_or_else(|| "Error".into()),
+            DmTarget::Thin(thin) => self.thin_status(thin).unwrap_or_else(|| "Fail".into()),
         }
     }
 
@@ -142,11 +142,11 @@ fn rows(device: &Device) -> impl Iterator<Item = &Row> {
 
 fn line(row: &Row, params: String) -> TargetLine {
     let target = match &row.target {
-        Target::Linear(_) => "linear",
-        Target::Striped(_) => "striped",
-        Target::ThinPool(_) => "thin-pool",
-        Target::Thin(_) => "thin",
-        Target::Other { kind, .. } => kind,
+        DmTarget::Linear(_) => "linear",
+        DmTarget::Striped(_) => "striped",
+        DmTarget::ThinPool(_) => "thin-pool",
+        DmTarget::Thin(_) => "thin",
+        DmTarget::Other { kind, .. } => kind,
     };
     TargetLine {
         start: Sectors::new(row.start),
@@ -156,13 +156,13 @@ fn line(row: &Row, params: String) -> TargetLine {
     }
 }
 
-fn table_params(target: &Target) -> String {
+fn table_params(target: &DmTarget) -> String {
     match target {
-        Target::Linear(linear) => linear.to_string(),
-        Target::Striped(striped) => striped.to_string(),
-        Target::Thin(thin) => thin.to_string(),
-        Target::Other { params, .. } => params.clone(),
-        Target::ThinPool(pool) => {
+        DmTarget::Linear(linear) => linear.to_string(),
+        DmTarget::Striped(striped) => striped.to_string(),
+        DmTarget::Thin(thin) => thin.to_string(),
+        DmTarget::Other { params, .. } => params.clone(),
+        DmTarget::ThinPool(pool) => {
             // The kernel's order differs from lvm2's in the last two, and it ends in a space.
             let features = [
                 (pool.skip_block_zeroing, "skip_block_zeroing "),

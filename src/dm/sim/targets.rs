@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::devices::{World, dm_dev};
 use super::pool::Mode;
-use crate::table::{PoolParams, Table, Target, ThinParams};
+use crate::table::{DmTarget, PoolParams, Table, ThinParams};
 use base::ids::DevNo;
 
 /// One target of a loaded table.
@@ -15,7 +15,7 @@ use base::ids::DevNo;
 pub(super) struct Row {
     pub(super) start: u64,
     pub(super) length: u64,
-    pub(super) target: Target,
+    pub(super) target: DmTarget,
 }
 
 /// A table the kernel has taken.
@@ -29,14 +29,14 @@ impl Row {
     /// The devices below, and whether each is opened for writing.
     fn opened(&self, read_only: bool) -> Vec<(DevNo, bool)> {
         match &self.target {
-            Target::Linear(linear) => vec![(linear.device, !read_only)],
-            Target::Striped(striped) => striped.stripes.iter().map(|s| (s.device, !read_only)).collect(),
-            Target::ThinPool(pool) => vec![(pool.metadata, !pool.read_only), (pool.data, true)],
-            Target::Thin(thin) => {
+            DmTarget::Linear(linear) => vec![(linear.device, !read_only)],
+            DmTarget::Striped(striped) => striped.stripes.iter().map(|s| (s.device, !read_only)).collect(),
+            DmTarget::ThinPool(pool) => vec![(pool.metadata, !pool.read_only), (pool.data, true)],
+            DmTarget::Thin(thin) => {
                 let origin = thin.external_origin.map(|origin| (origin, false));
                 std::iter::once((thin.pool, !read_only)).chain(origin).collect()
             }
-            Target::Other { .. } => Vec::new(),
+            DmTarget::Other { .. } => Vec::new(),
         }
     }
 }
@@ -59,14 +59,14 @@ impl Loaded {
 
     pub(super) fn thins(&self) -> impl Iterator<Item = ThinParams> {
         self.rows.iter().filter_map(|row| match &row.target {
-            Target::Thin(thin) => Some(*thin),
+            DmTarget::Thin(thin) => Some(*thin),
             _ => None,
         })
     }
 
     pub(super) fn pool(&self) -> Option<PoolParams> {
         match &self.rows.first()?.target {
-            Target::ThinPool(pool) => Some(*pool),
+            DmTarget::ThinPool(pool) => Some(*pool),
             _ => None,
         }
     }
@@ -86,7 +86,7 @@ impl World {
             let live = self.device(minor)?.live.as_ref();
             let was_pool = live.is_some_and(|live| live.pool().is_some());
             let wildcard = match &loaded.rows[..] {
-                [Row { target: Target::Other { kind, .. }, .. }] => kind == "error",
+                [Row { target: DmTarget::Other { kind, .. }, .. }] => kind == "error",
                 _ => false,
             };
             if was_pool && loaded.pool().is_none() && !wildcard {
@@ -115,7 +115,7 @@ impl World {
             }
             next = start.checked_add(length).ok_or(Errno::EINVAL)?;
             let target = line.parse().map_err(|_| Errno::EINVAL)?;
-            let single = matches!(target, Target::ThinPool(_));
+            let single = matches!(target, DmTarget::ThinPool(_));
             if single && (table.0.len() > 1 || read_only) {
                 return Err(Errno::EINVAL);
             }
@@ -125,7 +125,7 @@ impl World {
         Ok(Loaded { rows, read_only })
     }
 
-    fn construct(&mut self, minor: u32, target: &Target, length: u64) -> Result<(), Errno> {
+    fn construct(&mut self, minor: u32, target: &DmTarget, length: u64) -> Result<(), Errno> {
         // That a device cannot stand on itself is checked by new kernels only; Linux 6.1 lets it.
         let open = |world: &Self, dev: DevNo| match world.exists(dev) {
             true if dev == dm_dev(minor) => Err(Errno::EINVAL),
@@ -133,8 +133,8 @@ impl World {
             false => Err(Errno::ENXIO),
         };
         match target {
-            Target::Linear(linear) => open(self, linear.device),
-            Target::Striped(striped) => {
+            DmTarget::Linear(linear) => open(self, linear.device),
+            DmTarget::Striped(striped) => {
                 let stripes = u64::try_from(striped.stripes.len()).map_err(|_| Errno::EINVAL)?;
                 let chunk = striped.chunk_size.get();
                 let even =
@@ -144,7 +144,7 @@ impl World {
                 }
                 striped.stripes.iter().try_for_each(|stripe| open(self, stripe.device))
             }
-            Target::ThinPool(params) => {
+            DmTarget::ThinPool(params) => {
                 if params.metadata == params.data {
                     return Err(Errno::EINVAL);
                 }
@@ -152,7 +152,7 @@ impl World {
                 open(self, params.data)?;
                 self.open_pool(minor, params)
             }
-            Target::Thin(thin) => {
+            DmTarget::Thin(thin) => {
                 if let Some(origin) = thin.external_origin {
                     if origin == thin.pool {
                         return Err(Errno::EINVAL);
@@ -162,8 +162,8 @@ impl World {
                 open(self, thin.pool)?;
                 self.open_thin(thin)
             }
-            Target::Other { kind, .. } if kind == "error" || kind == "zero" => Ok(()),
-            Target::Other { .. } => Err(Errno::EINVAL),
+            DmTarget::Other { kind, .. } if kind == "error" || kind == "zero" => Ok(()),
+            DmTarget::Other { .. } => Err(Errno::EINVAL),
         }
     }
 
@@ -187,13 +187,13 @@ impl World {
             size == 0 || start.checked_add(length).is_some_and(|end| start < size && end <= size)
         };
         table.rows.iter().all(|row| match &row.target {
-            Target::Linear(linear) => holds(linear.device, linear.offset.get(), row.length),
-            Target::Striped(striped) => {
+            DmTarget::Linear(linear) => holds(linear.device, linear.offset.get(), row.length),
+            DmTarget::Striped(striped) => {
                 let width = row.length / u64::try_from(striped.stripes.len()).unwrap_or(1).max(1);
                 striped.stripes.iter().all(|stripe| holds(stripe.device, stripe.offset.get(), width))
             }
-            Target::ThinPool(pool) => holds(pool.data, 0, row.length),
-            Target::Thin(_) | Target::Other { .. } => true,
+            DmTarget::ThinPool(pool) => holds(pool.data, 0, row.length),
+            DmTarget::Thin(_) | DmTarget::Other { .. } => true,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Reading the parameters of live tables.
 
-use super::{LinearParams, PoolParams, StripedParams, Target, TargetLine, ThinParams};
+use super::{DmTarget, LinearParams, PoolParams, StripedParams, TargetLine, ThinParams};
 use crate::words::{LineError, Words};
 use base::ids::ThinId;
 use base::units::{Chunks, Sectors};
@@ -109,13 +109,13 @@ impl TargetLine {
     ///
     /// # Errors
     /// At the first word that is not as the kernel writes it.
-    pub fn parse(&self) -> Result<Target, LineError> {
+    pub fn parse(&self) -> Result<DmTarget, LineError> {
         match self.target.as_str() {
-            "linear" => LinearParams::parse(&self.params).map(Target::Linear),
-            "striped" => StripedParams::parse(&self.params).map(Target::Striped),
-            "thin" => ThinParams::parse(&self.params).map(Target::Thin),
-            "thin-pool" => PoolParams::parse(&self.params).map(Target::ThinPool),
-            kind => Ok(Target::Other { kind: kind.to_owned(), params: self.params.clone() }),
+            "linear" => LinearParams::parse(&self.params).map(DmTarget::Linear),
+            "striped" => StripedParams::parse(&self.params).map(DmTarget::Striped),
+            "thin" => ThinParams::parse(&self.params).map(DmTarget::Thin),
+            "thin-pool" => PoolParams::parse(&self.params).map(DmTarget::ThinPool),
+            kind => Ok(DmTarget::Other { kind: kind.to_owned(), params: self.params.clone() }),
         }
     }
 

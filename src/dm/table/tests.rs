@@ -1,6 +1,6 @@
 use proptest::prelude::{any, prop, proptest};
 
-use super::{LinearParams, PoolParams, StripedParams, Table, Target, TargetLine, ThinParams};
+use super::{DmTarget, LinearParams, PoolParams, StripedParams, Table, TargetLine, ThinParams};
 use base::ids::{DevNo, ThinId};
 use base::units::{Chunks, Sectors};
 
@@ -92,10 +92,10 @@ proptest! {
         };
         let (start, length) = (Sectors::ZERO, Sectors::new(64));
         let lines = [
-            (TargetLine::linear(start, length, linear.device, linear.offset), Target::Linear(linear)),
-            (TargetLine::striped(start, length, &striped), Target::Striped(striped)),
-            (TargetLine::thin(length, thin.pool, id, external_origin), Target::Thin(thin)),
-            (TargetLine::thin_pool(length, &pool), Target::ThinPool(pool)),
+            (TargetLine::linear(start, length, linear.device, linear.offset), DmTarget::Linear(linear)),
+            (TargetLine::striped(start, length, &striped), DmTarget::Striped(striped)),
+            (TargetLine::thin(length, thin.pool, id, external_origin), DmTarget::Thin(thin)),
+            (TargetLine::thin_pool(length, &pool), DmTarget::ThinPool(pool)),
         ];
         for (line, target) in lines {
             assert_eq!(line.parse().unwrap(), target);

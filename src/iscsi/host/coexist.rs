@@ -59,14 +59,14 @@ pub fn iscsid(proc: &Path) -> Iscsid {
 /// Who is to make or end sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
+pub enum SessionBackend {
     /// thinvol, by the kernel's interface.
     Native,
     /// iscsid, asked by iscsiadm.
     Iscsiadm,
 }
 
-impl fmt::Display for Way {
+impl fmt::Display for SessionBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Native => "native",

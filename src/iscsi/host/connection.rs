@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::host::limit::{GivenUp, Limit};
 use crate::protocol::chap::Nonce;
-use crate::protocol::login::{LoggedIn, Login, LoginError, Redirect, Settings, Step};
+use crate::protocol::login::{LoggedIn, Login, LoginError, LoginStep, Redirect, Settings};
 use crate::protocol::pdu::{DEFAULT_DATA_MAX, FrameError, Framer, Pdu};
 use crate::protocol::portal::Portal;
 use crate::protocol::status::Status;
@@ -259,9 +259,9 @@ impl Connection {
             let failed =
                 |error| ConnectionError::Login { portal: self.portal.clone(), source: Box::new(error) };
             match login.answer(&pdu).map_err(failed)? {
-                Step::Send(next) => request = next,
-                Step::Done(session) => return Ok(Ended::LoggedIn(session)),
-                Step::Redirect(redirect) => return Ok(Ended::Redirect(redirect)),
+                LoginStep::Send(next) => request = next,
+                LoginStep::Done(session) => return Ok(Ended::LoggedIn(session)),
+                LoginStep::Redirect(redirect) => return Ok(Ended::Redirect(redirect)),
             }
         }
     }

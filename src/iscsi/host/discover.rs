@@ -13,7 +13,7 @@ use crate::protocol::name::{IscsiName, Isid};
 use crate::protocol::params::Offer;
 use crate::protocol::pdu::{LogoutResponse, Pdu};
 use crate::protocol::portal::Portal;
-use crate::protocol::targets::Targets;
+use crate::protocol::targets::SendTargetsAnswer;
 use crate::protocol::text::TextError;
 
 mod error;
@@ -26,7 +26,7 @@ const LOGOUT_PDUS: usize = 8;
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub struct DiscoveryClient {
     /// Our name.
     pub initiator: IscsiName,
     /// How to authenticate.
@@ -42,7 +42,7 @@ pub struct Discovered {
     /// The portal that was asked, and those it redirected to.
     pub way: Redirections,
     /// The targets it offers.
-    pub found: Targets,
+    pub found: SendTargetsAnswer,
     /// Whether it was asked without the CHAP there is, since it does none for discovery.
     pub went_without: bool,
 }
@@ -82,13 +82,17 @@ pub enum DiscoverError {
 /// # Secrets
 /// What is given up by going on without CHAP is little: the list was never signed, and each login to a target in it
 /// demands what it demands.
-pub fn discover(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discovered, DiscoverError> {
-    let error = match ask(portal, asker, limit) {
-        Err(error) if asker.chap.is_some() && asker.may_go_without && error.may_do_without() => error,
+pub fn discover(
+    portal: &Portal,
+    client: &DiscoveryClient,
+    limit: &Limit,
+) -> Result<Discovered, DiscoverError> {
+    let error = match ask(portal, client, limit) {
+        Err(error) if client.chap.is_some() && client.may_go_without && error.may_do_without() => error,
         other => return other,
     };
     tracing::info!(%portal, %error, "asked again without CHAP: the target may do none for discovery");
-    let without = Asker { chap: None, ..asker.clone() };
+    let without = DiscoveryClient { chap: None, ..client.clone() };
     match ask(portal, &without, limit) {
         Ok(answer) => Ok(Discovered { went_without: true, ..answer }),
         // It does demand CHAP: the secrets are what is wrong.
@@ -100,11 +104,11 @@ pub fn discover(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discove
 }
 
 /// Asks once, as the asker says.
-fn ask(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discovered, DiscoverError> {
+fn ask(portal: &Portal, client: &DiscoveryClient, limit: &Limit) -> Result<Discovered, DiscoverError> {
     let mut way = Redirections::start(portal.clone());
     let (mut connection, session) = loop {
         let mut connection = Connection::open(way.here(), limit)?;
-        match connection.log_in(settings(asker))? {
+        match connection.log_in(settings(client))? {
             Ended::LoggedIn(session) => break (connection, session),
             Ended::Redirect(redirect) => {
                 tracing::info!("portal {} redirects to {}", way.here(), redirect.portal);
@@ -113,7 +117,7 @@ fn ask(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discovered, Disc
         }
     };
     let answer = list(&mut connection, &session)?;
-    let found = Targets::read(&answer, way.here())
+    let found = SendTargetsAnswer::read(&answer, way.here())
         .map_err(|source| DiscoverError::Text { portal: way.here().clone(), source })?;
     Ok(Discovered { way, found, went_without: false })
 }
@@ -121,12 +125,12 @@ fn ask(portal: &Portal, asker: &Asker, limit: &Limit) -> Result<Discovered, Disc
 /// Asks several portals at the same time.
 pub fn discover_all(
     portals: &[Portal],
-    asker: &Asker,
+    client: &DiscoveryClient,
     limit: &Limit,
 ) -> Vec<(Portal, Result<Discovered, DiscoverError>)> {
     std::thread::scope(|scope| {
         let threads: Vec<_> =
-            portals.iter().map(|portal| scope.spawn(move || discover(portal, asker, limit))).collect();
+            portals.iter().map(|portal| scope.spawn(move || discover(portal, client, limit))).collect();
         let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
@@ -136,16 +140,16 @@ pub fn discover_all(
 
 /// A login for discovery. The kernel is not involved, and a digest over a few texts is not worth its computation:
 /// TCP's checksum has to do, and nothing is written by what is read here.
-fn settings(asker: &Asker) -> Settings {
+fn settings(client: &DiscoveryClient) -> Settings {
     let mut random = [0; 5];
     getrandom::fill(&mut random).expect("the system's random numbers are there once it has booted");
     Settings {
-        initiator: asker.initiator.clone(),
+        initiator: client.initiator.clone(),
         kind: SessionKind::Discovery,
         isid: Isid::random(random),
         numbering: Numbering::Ours { itt: 0, cmd_sn: 1 },
         exp_stat_sn: 0,
-        chap: asker.chap.clone(),
+        chap: client.chap.clone(),
         offer: Offer::default(),
     }
 }

@@ -10,4 +10,4 @@ pub mod limit;
 pub mod netlink;
 pub mod registry;
 pub mod sysfs;
-pub mod wire;
+pub mod transport;

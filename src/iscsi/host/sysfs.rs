@@ -27,7 +27,7 @@ pub const CREATOR_NOBODY: i64 = -1;
 /// The state of a session. Source: Linux `drivers/scsi/scsi_transport_iscsi.c` (`iscsi_session_state_names`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum SessionState {
     /// In full feature phase.
     LoggedIn,
     /// The connection is lost; I/O waits.
@@ -36,7 +36,7 @@ pub enum State {
     Free,
 }
 
-impl State {
+impl SessionState {
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -91,7 +91,7 @@ pub struct Session {
     /// The number of the target at that host.
     pub target_id: u32,
     /// Its state.
-    pub state: State,
+    pub state: SessionState,
     /// The target's name; empty before it was told.
     pub target: String,
     /// The tag of the target's portal group.
@@ -170,9 +170,9 @@ pub fn session(roots: &Roots, sid: SessionId) -> Option<Session> {
     let own = Attributes(folder);
     let connection = Attributes(roots.sys.join(format!("class/iscsi_connection/connection{sid}:0")));
     let state = match own.text("state")?.as_str() {
-        "LOGGED_IN" => State::LoggedIn,
-        "FAILED" => State::Failed,
-        "FREE" => State::Free,
+        "LOGGED_IN" => SessionState::LoggedIn,
+        "FAILED" => SessionState::Failed,
+        "FREE" => SessionState::Free,
         _ => return None,
     };
     Some(Session {

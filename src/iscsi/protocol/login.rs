@@ -1,7 +1,7 @@
 //! The login phase as a state machine: it is given the target's PDUs and says what to send.
 //!
 //! No sockets, clocks or randomness: the transport, direct or through the kernel, sends each PDU of
-//! [`Step::Send`], and hands in the one that comes back. Source: RFC 7143 sections 6.3 and 11.12.
+//! [`LoginStep::Send`], and hands in the one that comes back. Source: RFC 7143 sections 6.3 and 11.12.
 
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ pub struct Settings {
 
 /// What comes next.
 #[derive(Debug)]
-pub enum Step {
+pub enum LoginStep {
     /// This is to be sent, and the next PDU of the target to be handed in.
     Send(Pdu),
     /// The login has succeeded; nothing of the full feature phase has been read.
@@ -205,10 +205,10 @@ impl Login {
     ///
     /// # Errors
     /// If the target refuses the login, or breaks a rule. The connection is of no use then.
-    pub fn answer(&mut self, pdu: &Pdu) -> Result<Step, LoginError> {
+    pub fn answer(&mut self, pdu: &Pdu) -> Result<LoginStep, LoginError> {
         match self.step(pdu) {
             Ok(step) => {
-                if !matches!(step, Step::Send(_)) {
+                if !matches!(step, LoginStep::Send(_)) {
                     self.phase = Phase::Over;
                 }
                 Ok(step)

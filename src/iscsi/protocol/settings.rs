@@ -53,7 +53,7 @@ impl Settings {
     }
 
     /// The parameters that are known before the login. `address` and `port` are those that were asked for.
-    pub fn before_login(&self, names: &Names<'_>) -> Vec<(Param, String)> {
+    pub fn before_login(&self, names: &SessionNames<'_>) -> Vec<(Param, String)> {
         vec![
             (Param::TargetName, names.target.to_owned()),
             (Param::InitiatorName, names.initiator.to_owned()),
@@ -73,7 +73,7 @@ impl Settings {
 
 /// How a session is called.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct SessionNames<'a> {
     /// The target.
     pub target: &'a str,
     /// The initiator.
@@ -118,7 +118,7 @@ mod tests {
         let settings = Settings { replacement_timeout: 15, header_digest: true, ..Settings::default() };
         assert_eq!(settings.offer().header_digest, [Digest::Crc32c]);
         assert_eq!(settings.offer().data_digest, [Digest::None]);
-        let names = Names { target: "iqn.x:t", initiator: "iqn.x:i", address: "::1", port: 3261 };
+        let names = SessionNames { target: "iqn.x:t", initiator: "iqn.x:i", address: "::1", port: 3261 };
         let before = settings.before_login(&names);
         for pair in [
             (Param::RecoveryTimeout, "15"),

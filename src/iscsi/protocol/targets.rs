@@ -16,7 +16,7 @@ const MAX_KEYS: usize = 200_000;
 
 /// A target and its addresses, in the order in which they were given, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Target {
+pub struct DiscoveredTarget {
     /// Its name.
     pub name: IscsiName,
     /// Where it can be reached.
@@ -25,9 +25,9 @@ pub struct Target {
 
 /// What a portal answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Targets {
+pub struct SendTargetsAnswer {
     /// The targets, by name.
-    pub targets: Vec<Target>,
+    pub targets: Vec<DiscoveredTarget>,
     /// What was left out, and why.
     pub left_out: Vec<String>,
 }
@@ -44,7 +44,7 @@ struct Reader<'a> {
     left_out: Vec<String>,
 }
 
-impl Targets {
+impl SendTargetsAnswer {
     /// Reads a complete answer of the portal that was asked.
     ///
     /// A target without an address is where it was asked for; so is an address that is unspecified (`0.0.0.0`). A
@@ -68,7 +68,7 @@ impl Targets {
             if addresses.is_empty() {
                 addresses.push(here.clone());
             }
-            Target { name, addresses }
+            DiscoveredTarget { name, addresses }
         });
         Ok(Self { targets: targets.collect(), left_out: reader.left_out })
     }

@@ -6,10 +6,10 @@ use super::build::destroy;
 use super::claims::Claims;
 use super::env::Env;
 use super::error::SessionError;
-use super::establish::{Established, How, establish, list};
-use super::luns::{Attached, Wanted, attach, delete_unused};
+use super::establish::{Established, SessionOutcome, establish, list};
+use super::luns::{Attached, LunSet, attach, delete_unused};
 use super::settle::{Diskless, WhyDiskless};
-use super::wish::Wish;
+use super::spec::SessionSpec;
 use crate::host::limit::{GivenUp, Limit, Limits};
 use crate::host::registry::Record;
 use crate::host::sysfs::{self, Lun, Session};
@@ -17,30 +17,30 @@ use crate::protocol::wwid::Wwid;
 
 /// Which LUNs are wanted, and what one of them must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LunWish {
+pub struct LunSelection {
     /// Which.
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<LunSet>,
     /// What each of them must be, if one name is given for all: there is one then.
     pub wwid: Option<Wwid>,
 }
 
-impl LunWish {
+impl LunSelection {
     /// All LUNs, whatever they are.
-    pub const ALL: Self = Self { wanted: Some(Wanted::All), wwid: None };
+    pub const ALL: Self = Self { wanted: Some(LunSet::All), wwid: None };
 
     /// Whether all LUNs are wanted.
     pub fn scans_all(&self) -> bool {
-        self.wanted == Some(Wanted::All)
+        self.wanted == Some(LunSet::All)
     }
 }
 
 /// A session with its devices.
 #[derive(Debug)]
-pub struct Ready {
+pub struct AttachedSession {
     /// The session.
     pub session: Session,
     /// How it came to be.
-    pub how: How,
+    pub how: SessionOutcome,
     /// Whether it is thinvol's.
     pub is_ours: bool,
     /// What was done, and what there is.
@@ -49,7 +49,7 @@ pub struct Ready {
     pub missing: Vec<SessionError>,
 }
 
-impl Ready {
+impl AttachedSession {
     fn new(there: Established, attached: Attached, missing: Vec<SessionError>) -> Self {
         let Established { session, how, record } = there;
         Self { session, how, is_ours: record.is_some(), attached, missing }
@@ -60,7 +60,7 @@ impl Ready {
 #[derive(Debug)]
 pub enum Adopted {
     /// It is used.
-    Ready(Box<Ready>),
+    Ready(Box<AttachedSession>),
     /// It does not have what was asked for, and nobody uses its disks: it may be ended while these claims are kept.
     Unfit {
         /// The session.
@@ -88,21 +88,26 @@ const UNDO_WAIT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Says what is in the way.
-pub fn log_in(env: &Env<'_>, wish: &Wish, luns: &LunWish, limits: &Limits) -> Result<Ready, SessionError> {
-    let _luns = env.registry.lock(&wish.luns_lock_name(), &limits.session)?;
+pub fn log_in(
+    env: &Env<'_>,
+    spec: &SessionSpec,
+    luns: &LunSelection,
+    limits: &Limits,
+) -> Result<AttachedSession, SessionError> {
+    let _luns = env.registry.lock(&spec.luns_lock_name(), &limits.session)?;
     let there = {
         // Not longer than the session is made: when its connection is lost later, it must be possible to replace it.
-        let _session = env.registry.lock(&wish.lock_name(), &limits.session)?;
-        establish(env, wish, &limits.session)?
+        let _session = env.registry.lock(&spec.lock_name(), &limits.session)?;
+        establish(env, spec, &limits.session)?
     };
     let error = match attach_wanted(env, &there, luns, &limits.whole) {
-        Ok(attached) => return Ok(Ready::new(there, attached, Vec::new())),
-        Err(Setback::Serve(attached, missing)) => return Ok(Ready::new(there, attached, missing)),
-        Err(Setback::Undo(error)) if there.how != How::LoggedIn => return Err(error),
+        Ok(attached) => return Ok(AttachedSession::new(there, attached, Vec::new())),
+        Err(Setback::Serve(attached, missing)) => return Ok(AttachedSession::new(there, attached, missing)),
+        Err(Setback::Undo(error)) if there.how != SessionOutcome::LoggedIn => return Err(error),
         Err(Setback::Undo(error)) => error,
     };
     let sid = there.session.sid;
-    let _session = env.registry.lock(&wish.lock_name(), &Limit::new(UNDO_WAIT))?;
+    let _session = env.registry.lock(&spec.lock_name(), &Limit::new(UNDO_WAIT))?;
     match Claims::take(env, &there.session) {
         Ok(claims) => {
             let undone = (env.open)()
@@ -123,33 +128,38 @@ pub fn log_in(env: &Env<'_>, wish: &Wish, luns: &LunWish, limits: &Limits) -> Re
 fn kept(
     env: &Env<'_>,
     there: Established,
-    luns: &LunWish,
+    luns: &LunSelection,
     error: SessionError,
     in_use: SessionError,
-) -> Result<Ready, SessionError> {
-    let wanted = luns.wanted.clone().unwrap_or(Wanted::Only([].into()));
+) -> Result<AttachedSession, SessionError> {
+    let wanted = luns.wanted.clone().unwrap_or(LunSet::Only([].into()));
     let present = sysfs::luns(&env.roots, &there.session).into_iter();
     let present = present.filter(|lun| lun.disk.is_some() && wanted.includes(lun.address.lun)).collect();
     let attached = Attached { luns: present, ..Attached::default() };
     if let Some(record) = &there.record {
         remember(env, record, &wanted, &attached)?;
     }
-    Ok(Ready::new(there, attached, vec![error, in_use]))
+    Ok(AttachedSession::new(there, attached, vec![error, in_use]))
 }
 
 /// Attaches to a session that somebody else has made.
 ///
 /// # Errors
 /// Says what is in the way, where it is not the LUNs.
-pub fn adopt(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Result<Adopted, SessionError> {
-    let session = list(env)?.into_iter().find(|session| wish.is_met_by(session));
+pub fn adopt(
+    env: &Env<'_>,
+    spec: &SessionSpec,
+    luns: &LunSelection,
+    limit: &Limit,
+) -> Result<Adopted, SessionError> {
+    let session = list(env)?.into_iter().find(|session| spec.is_met_by(session));
     let session = session
-        .ok_or_else(|| SessionError::NoSession { what: format!("to {} at {}", wish.target, wish.portal) })?;
+        .ok_or_else(|| SessionError::NoSession { what: format!("to {} at {}", spec.target, spec.portal) })?;
     let record = env.registry.record(session.sid).filter(|record| record.is_of(&session));
-    let there = Established { session, how: How::LoggedIn, record };
+    let there = Established { session, how: SessionOutcome::LoggedIn, record };
     let ready = match attach_wanted(env, &there, luns, limit) {
-        Ok(attached) => Ready::new(there, attached, Vec::new()),
-        Err(Setback::Serve(attached, missing)) => Ready::new(there, attached, missing),
+        Ok(attached) => AttachedSession::new(there, attached, Vec::new()),
+        Err(Setback::Serve(attached, missing)) => AttachedSession::new(there, attached, missing),
         Err(Setback::Undo(error)) => match Claims::take(env, &there.session) {
             Ok(claims) => {
                 return Ok(Adopted::Unfit { session: Box::new(there.session), error, claims });
@@ -164,25 +174,25 @@ pub fn adopt(env: &Env<'_>, wish: &Wish, luns: &LunWish, limit: &Limit) -> Resul
 ///
 /// # Errors
 /// Says what is in the way.
-pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<Ready, SessionError> {
+pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<AttachedSession, SessionError> {
     let record = env.registry.record(session.sid).filter(|record| record.is_of(session));
     let _lock = match &record {
         Some(record) => Some(env.registry.lock(&record.luns_lock_name(), limit)?),
         None => None,
     };
-    let wanted = record.as_ref().and_then(|record| record.only.clone()).map_or(Wanted::All, Wanted::Only);
+    let wanted = record.as_ref().and_then(|record| record.only.clone()).map_or(LunSet::All, LunSet::Only);
     // What was attached may be gone: no LUN is missed here.
-    let there = Established { session: session.clone(), how: How::AlreadyThere, record };
+    let there = Established { session: session.clone(), how: SessionOutcome::AlreadyThere, record };
     let attached = attach_and_record(env, &there, &wanted, limit)?;
     let is_late = |lun: &&Diskless| matches!(lun.why, WhyDiskless::Unfinished { .. });
     let late = attached.diskless.iter().filter(is_late).map(|lun| diskless(session, lun)).collect();
-    Ok(Ready::new(there, attached, late))
+    Ok(AttachedSession::new(there, attached, late))
 }
 
 fn attach_wanted(
     env: &Env<'_>,
     there: &Established,
-    luns: &LunWish,
+    luns: &LunSelection,
     limit: &Limit,
 ) -> Result<Attached, Setback> {
     let Some(wanted) = &luns.wanted else { return Ok(Attached::default()) };
@@ -203,7 +213,7 @@ fn attach_wanted(
         }
     }
     let is_missed = |lun: &&Diskless| {
-        matches!(wanted, Wanted::Only(_)) || matches!(lun.why, WhyDiskless::Unfinished { .. })
+        matches!(wanted, LunSet::Only(_)) || matches!(lun.why, WhyDiskless::Unfinished { .. })
     };
     let missed: Vec<&Diskless> = attached.diskless.iter().filter(is_missed).collect();
     let Some(first) = missed.first() else { return Ok(attached) };
@@ -222,7 +232,7 @@ fn diskless(session: &Session, lun: &Diskless) -> SessionError {
 fn attach_and_record(
     env: &Env<'_>,
     there: &Established,
-    wanted: &Wanted,
+    wanted: &LunSet,
     limit: &Limit,
 ) -> Result<Attached, SessionError> {
     let before = there.record.as_ref().map(|record| record.luns.clone()).unwrap_or_default();
@@ -237,12 +247,12 @@ fn attach_and_record(
 fn remember(
     env: &Env<'_>,
     record: &Record,
-    wanted: &Wanted,
+    wanted: &LunSet,
     attached: &Attached,
 ) -> Result<(), SessionError> {
     let mut record = record.clone();
     record.only = match (record.only, wanted) {
-        (Some(before), Wanted::Only(some)) => Some(&before | some),
+        (Some(before), LunSet::Only(some)) => Some(&before | some),
         _ => None,
     };
     let gone = attached.gone();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::error::SessionError;
 use crate::host::limit::Limit;
 use crate::host::netlink::control::{Control, Heard};
-use crate::host::wire::WireError;
+use crate::host::transport::TransportError;
 use crate::protocol::interface::message::{Event, SessionId, conn_error};
 use crate::protocol::pdu::Pdu;
 
@@ -29,11 +29,11 @@ pub fn await_pdu(
                 return Ok(pdu);
             }
             Some(Heard::Event(Event::ConnError { sid: of, code })) if of == sid => {
-                return Err(WireError::Lost { why: conn_error(code).into() }.into());
+                return Err(TransportError::Lost { why: conn_error(code).into() }.into());
             }
             // The answer may have been among what was lost. It will not come again.
             Some(Heard::Lost) => {
-                return Err(WireError::Lost { why: "the kernel's messages were".into() }.into());
+                return Err(TransportError::Lost { why: "the kernel's messages were".into() }.into());
             }
             _ => {}
         }

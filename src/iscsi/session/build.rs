@@ -14,13 +14,13 @@ use std::time::Duration;
 use super::claims::Claims;
 use super::env::Env;
 use super::error::SessionError;
-use super::wish::Wish;
+use super::spec::SessionSpec;
 use crate::host::connection::{Connection, ConnectionError, Ended};
 use crate::host::limit::Limit;
 use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Intent, LockName, Phase, Record};
 use crate::host::sysfs;
-use crate::host::wire::WireError;
+use crate::host::transport::TransportError;
 use crate::protocol::interface::message::{Request, SessionId, Stop};
 use crate::protocol::interface::params::Param;
 use crate::protocol::login::{LoggedIn, Numbering, Redirections};
@@ -43,14 +43,14 @@ const QUEUE_DEPTH: u16 = 32;
 /// Says which step failed, and if its undoing failed as well.
 pub fn build(
     env: &Env<'_>,
-    wish: &Wish,
+    spec: &SessionSpec,
     line: Connection,
     limit: &Limit,
 ) -> Result<(Record, LoggedIn), SessionError> {
     let mut control = (env.open)()?;
-    let mut record = create(env, control.as_mut(), wish, line.peer(), limit)?;
-    let built = log_in(env, wish, record.sid, line, limit).and_then(|(agreed, socket)| {
-        start(control.as_mut(), wish, &record, &agreed, &socket, limit)?;
+    let mut record = create(env, control.as_mut(), spec, line.peer(), limit)?;
+    let built = log_in(env, spec, record.sid, line, limit).and_then(|(agreed, socket)| {
+        start(control.as_mut(), spec, &record, &agreed, &socket, limit)?;
         Ok(agreed)
     });
     let built = built.and_then(|agreed| {
@@ -69,7 +69,7 @@ pub fn build(
 fn create(
     env: &Env<'_>,
     control: &mut dyn Control,
-    wish: &Wish,
+    spec: &SessionSpec,
     address: SocketAddr,
     limit: &Limit,
 ) -> Result<Record, SessionError> {
@@ -89,7 +89,7 @@ fn create(
             return Err(error.into());
         }
     };
-    let record = wish.record(env, sid, address);
+    let record = spec.record(env, sid, address);
     if let Err(error) = env.registry.put(&record).and_then(|()| env.registry.remove_intent()) {
         return Err(undo(env, control, sid, error.into()));
     }
@@ -108,22 +108,22 @@ const UNAVAILABLE_WAIT: Duration = Duration::from_millis(200);
 /// Logs in over the socket, following the target where it has moved.
 fn log_in(
     env: &Env<'_>,
-    wish: &Wish,
+    spec: &SessionSpec,
     sid: SessionId,
     mut line: Connection,
     limit: &Limit,
 ) -> Result<(LoggedIn, TcpStream), SessionError> {
-    let mut redirections = Redirections::start(wish.portal.clone());
+    let mut redirections = Redirections::start(spec.portal.clone());
     let mut retries = RETRIES;
     let given_up = |why| SessionError::GivenUp { what: "the login".into(), why };
     loop {
         let numbering = Numbering::Ours { itt: LOGIN_TAG, cmd_sn: FIRST_CMD_SN };
-        let settings = wish.login(&env.initiator, Isid::of_kernel_session(sid.0), numbering, 0);
-        let ended = match env.wire.log_in(&mut line, settings) {
+        let settings = spec.login(&env.initiator, Isid::of_kernel_session(sid.0), numbering, 0);
+        let ended = match env.transport.log_in(&mut line, settings) {
             Err(ConnectionError::Closed { .. } | ConnectionError::Lost { .. }) if retries > 0 => {
                 retries -= 1;
                 limit.nap(RETRY_WAIT).map_err(given_up)?;
-                line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+                line = env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?;
                 continue;
             }
             Err(error) if error.may_pass_soon() && retries > 0 => {
@@ -131,21 +131,21 @@ fn log_in(
                 retries -= 1;
                 // What the target says is worth more than that there is no time to ask again.
                 if limit.left() <= wait {
-                    return Err(WireError::from(error).into());
+                    return Err(TransportError::from(error).into());
                 }
                 tracing::info!(%error, ?wait, "asked again");
                 limit.rest(wait).map_err(given_up)?;
-                line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+                line = env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?;
                 continue;
             }
-            ended => ended.map_err(WireError::from)?,
+            ended => ended.map_err(TransportError::from)?,
         };
         match ended {
             Ended::LoggedIn(agreed) => return Ok((*agreed, line.into_stream())),
             Ended::Redirect(redirect) => {
-                redirections.follow(redirect.portal).map_err(WireError::from)?;
+                redirections.follow(redirect.portal).map_err(TransportError::from)?;
                 tracing::info!(from = %line.portal(), to = %redirections.here(), "the target has moved");
-                line = env.wire.connect(redirections.here(), limit).map_err(WireError::from)?;
+                line = env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?;
             }
         }
     }
@@ -154,7 +154,7 @@ fn log_in(
 /// Gives the logged-in socket to the kernel.
 fn start(
     control: &mut dyn Control,
-    wish: &Wish,
+    spec: &SessionSpec,
     record: &Record,
     agreed: &LoggedIn,
     socket: &TcpStream,
@@ -165,7 +165,7 @@ fn start(
     check()?;
     control.request(&Request::CreateConn(sid))?;
     bind(control, sid, socket)?;
-    set(control, sid, wish.parameters(&record.initiator).into_iter().chain(after_login(agreed)))?;
+    set(control, sid, spec.parameters(&record.initiator).into_iter().chain(after_login(agreed)))?;
     check()?;
     control.request(&Request::StartConn(sid))?;
     Ok(())

@@ -9,7 +9,7 @@ use crate::host::chap_file::{self, Credentials};
 use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::Registry;
 use crate::host::sysfs::Disk;
-use crate::host::wire::Wire;
+use crate::host::transport::Transport;
 use crate::protocol::name::IscsiName;
 use sys::io::events::Subscribe;
 use sys::io::roots::Roots;
@@ -28,7 +28,7 @@ pub struct Env<'a> {
     /// The way to the kernel.
     pub open: &'a OpenControl,
     /// The way to targets.
-    pub wire: &'a dyn Wire,
+    pub transport: &'a dyn Transport,
     /// sysfs and udev's database.
     pub roots: Roots,
     /// Which sessions are ours.

@@ -9,8 +9,8 @@ use crate::host::chap_file::ChapFileError;
 use crate::host::limit::GivenUp;
 use crate::host::netlink::control::ControlError;
 use crate::host::registry::RegistryError;
-use crate::host::sysfs::State;
-use crate::host::wire::WireError;
+use crate::host::sysfs::SessionState;
+use crate::host::transport::TransportError;
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::wwid::Wwid;
 use base::error_kind::ErrorKind;
@@ -27,7 +27,7 @@ pub enum SessionError {
     Registry(#[from] RegistryError),
     /// The network or the target.
     #[error(transparent)]
-    Wire(Box<WireError>),
+    Transport(Box<TransportError>),
     /// The names and secrets.
     #[error(transparent)]
     ChapFile(#[from] ChapFileError),
@@ -55,7 +55,7 @@ pub enum SessionError {
         /// The target.
         target: String,
         /// Its state.
-        state: State,
+        state: SessionState,
     },
     /// There is no such session.
     #[error("no iSCSI session {what}")]
@@ -141,9 +141,9 @@ pub struct Replaced {
     pub holders: Vec<Holder>,
 }
 
-impl From<WireError> for SessionError {
-    fn from(error: WireError) -> Self {
-        Self::Wire(Box::new(error))
+impl From<TransportError> for SessionError {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(Box::new(error))
     }
 }
 
@@ -181,8 +181,8 @@ impl SessionError {
             Self::Control(_) => ErrorKind::Unsupported,
             Self::Registry(RegistryError::Locked { .. }) => ErrorKind::Busy,
             Self::Registry(_) | Self::Io { .. } | Self::WrongLun { .. } => ErrorKind::Refused,
-            Self::Wire(error) if error.may_pass() => ErrorKind::Busy,
-            Self::Wire(_) | Self::ChapFile(_) => ErrorKind::Refused,
+            Self::Transport(error) if error.may_pass() => ErrorKind::Busy,
+            Self::Transport(_) | Self::ChapFile(_) => ErrorKind::Refused,
             Self::GivenUp { .. }
             | Self::Foreign { .. }
             | Self::InUse { .. }
@@ -197,7 +197,7 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Control(error) => return error.hint().map(str::to_owned),
-            Self::Wire(error) => return error.hint(),
+            Self::Transport(error) => return error.hint(),
             Self::ChapFile(error) => return error.hint(),
             Self::Foreign { .. } => {
                 "iscsid logs in again by itself; 'iscsiadm -m session -P 1' shows how far it is, and \

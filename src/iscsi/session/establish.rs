@@ -8,18 +8,18 @@ use super::build::build;
 use super::env::Env;
 use super::error::SessionError;
 use super::recover::recover;
+use super::spec::SessionSpec;
 use super::sweep::{abandoned, sweep};
-use super::wish::Wish;
 use crate::host::limit::Limit;
 use crate::host::registry::Record;
-use crate::host::sysfs::{self, Endpoint, Session, State};
-use crate::host::wire::WireError;
+use crate::host::sysfs::{self, Endpoint, Session, SessionState};
+use crate::host::transport::TransportError;
 use crate::protocol::interface::message::SessionId;
 
 /// How there came to be a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum How {
+pub enum SessionOutcome {
     /// It was made.
     LoggedIn,
     /// It was there.
@@ -34,7 +34,7 @@ pub struct Established {
     /// The session.
     pub session: Session,
     /// How it came to be.
-    pub how: How,
+    pub how: SessionOutcome,
     /// Its record, if it is thinvol's.
     pub record: Option<Record>,
 }
@@ -43,48 +43,50 @@ pub struct Established {
 ///
 /// # Errors
 /// Says what is in the way; no session is left that was not there before.
-pub fn establish(env: &Env<'_>, wish: &Wish, limit: &Limit) -> Result<Established, SessionError> {
+pub fn establish(env: &Env<'_>, spec: &SessionSpec, limit: &Limit) -> Result<Established, SessionError> {
     // What another session has left behind is no reason to fail this one.
     if let Err(error) = sweep(env) {
         tracing::warn!(%error, "not all that was left half done could be cleared away");
     }
-    if let Some(record) = own_record(env, wish)? {
+    if let Some(record) = own_record(env, spec)? {
         // Our lock is held, so whoever left this half done is dead.
         abandoned(env, &record)?;
     }
-    if let Some(session) = list(env)?.into_iter().find(|session| wish.is_met_by(session)) {
+    if let Some(session) = list(env)?.into_iter().find(|session| spec.is_met_by(session)) {
         return found(env, session, limit);
     }
-    let line = env.wire.connect(&wish.portal, limit).map_err(WireError::from)?;
+    let line = env.transport.connect(&spec.portal, limit).map_err(TransportError::from)?;
     // The portal may have been given by another name than the session was made with.
     let peer = Endpoint { address: line.peer().ip().to_string(), port: line.peer().port() };
     let same = |session: &Session| {
-        session.target == wish.target.as_str() && session.connected_to.as_ref() == Some(&peer)
+        session.target == spec.target.as_str() && session.connected_to.as_ref() == Some(&peer)
     };
     if let Some(session) = list(env)?.into_iter().find(same) {
         return found(env, session, limit);
     }
-    let (record, _) = build(env, wish, line, limit)?;
+    let (record, _) = build(env, spec, line, limit)?;
     let session = lookup(env, record.sid)?;
-    Ok(Established { session, how: How::LoggedIn, record: Some(record) })
+    Ok(Established { session, how: SessionOutcome::LoggedIn, record: Some(record) })
 }
 
 fn found(env: &Env<'_>, session: Session, limit: &Limit) -> Result<Established, SessionError> {
     let record = env.registry.record(session.sid).filter(|record| record.is_of(&session));
     match (session.state, record) {
-        (State::LoggedIn, record) => Ok(Established { session, how: How::AlreadyThere, record }),
+        (SessionState::LoggedIn, record) => {
+            Ok(Established { session, how: SessionOutcome::AlreadyThere, record })
+        }
         (state, None) => Err(SessionError::Foreign { sid: session.sid, target: session.target, state }),
         (_, Some(record)) => {
             // Since when the connection is lost is not known here.
             recover(env, &record, Duration::from_secs(record.time2wait.into()), limit)?;
             let session = lookup(env, record.sid)?;
-            Ok(Established { session, how: How::Recovered, record: Some(record) })
+            Ok(Established { session, how: SessionOutcome::Recovered, record: Some(record) })
         }
     }
 }
 
-fn own_record(env: &Env<'_>, wish: &Wish) -> Result<Option<Record>, SessionError> {
-    let name = wish.lock_name();
+fn own_record(env: &Env<'_>, spec: &SessionSpec) -> Result<Option<Record>, SessionError> {
+    let name = spec.lock_name();
     Ok(env.registry.records()?.into_iter().find(|record| record.lock_name() == name))
 }
 

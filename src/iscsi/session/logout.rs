@@ -23,7 +23,7 @@ use super::luns;
 use crate::host::limit::Limit;
 use crate::host::netlink::control::Control;
 use crate::host::registry::{Phase, Record};
-use crate::host::sysfs::{self, Session, State};
+use crate::host::sysfs::{self, Session, SessionState};
 use crate::protocol::interface::message::Request;
 use crate::protocol::pdu::{LogoutReason, LogoutRequest, opcode};
 
@@ -41,7 +41,7 @@ pub fn log_out(env: &Env<'_>, session: &Session, record: &Record) -> Result<(), 
     let claims = Claims::take(env, session)?;
     env.registry.put(&Record { phase: Phase::Leaving, ..record.clone() })?;
     let mut control = (env.open)()?;
-    if session.state == State::LoggedIn
+    if session.state == SessionState::LoggedIn
         && let Err(error) = part_politely(env, control.as_mut(), session, &claims)
     {
         tracing::warn!(sid = %session.sid, %error, "the session is ended without ceremony");

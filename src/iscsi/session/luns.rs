@@ -24,14 +24,14 @@ const REPORT_WAIT: Duration = Duration::from_secs(10);
 
 /// Which LUNs are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum LunSet {
     /// All that the target shows.
     All,
     /// These.
     Only(BTreeSet<u64>),
 }
 
-impl Wanted {
+impl LunSet {
     /// Whether a LUN is one of them.
     pub fn includes(&self, lun: u64) -> bool {
         match self {
@@ -93,8 +93,8 @@ pub struct Attached {
 
 impl Attached {
     /// A LUN that was wanted and is not there.
-    pub fn missing(&self, wanted: &Wanted) -> Option<u64> {
-        let Wanted::Only(some) = wanted else { return None };
+    pub fn missing(&self, wanted: &LunSet) -> Option<u64> {
+        let LunSet::Only(some) = wanted else { return None };
         let is_known = |number: u64| {
             self.luns.iter().any(|lun| lun.address.lun == number)
                 || self.diskless.iter().any(|lun| lun.lun == number)
@@ -127,7 +127,7 @@ impl Attached {
 pub fn attach(
     env: &Env<'_>,
     session: &Session,
-    wanted: &Wanted,
+    wanted: &LunSet,
     before: &BTreeMap<u64, Wwid>,
     limit: &Limit,
 ) -> Result<Attached, SessionError> {
@@ -252,10 +252,10 @@ pub fn delete(env: &Env<'_>, lun: &Lun, limit: &Limit) -> Result<(), SessionErro
 }
 
 /// Has the kernel look for the wanted LUNs.
-fn scan(env: &Env<'_>, session: &Session, wanted: &Wanted, limit: &Limit) -> Result<(), SessionError> {
+fn scan(env: &Env<'_>, session: &Session, wanted: &LunSet, limit: &Limit) -> Result<(), SessionError> {
     let which: Vec<Option<u64>> = match wanted {
-        Wanted::All => vec![None],
-        Wanted::Only(some) => some.iter().copied().map(Some).collect(),
+        LunSet::All => vec![None],
+        LunSet::Only(some) => some.iter().copied().map(Some).collect(),
     };
     let (roots, host, target_id) = (env.roots.clone(), session.host, session.target_id);
     let scanned = bounded(limit, "the search for LUNs", move || {

@@ -14,9 +14,9 @@ pub mod parallel;
 pub mod recover;
 mod report_luns;
 pub mod settle;
+pub mod spec;
 pub mod sweep;
 pub mod usage;
-pub mod wish;
 
 #[cfg(test)]
 mod tests;

@@ -17,15 +17,15 @@ use super::await_event::await_pdu;
 use super::build::{bind, set};
 use super::env::Env;
 use super::error::SessionError;
-use super::wish::Wish;
+use super::spec::SessionSpec;
 use crate::host::connection::{Connection, Ended, nonce};
 use crate::host::limit::Limit;
 use crate::host::netlink::control::Control;
 use crate::host::registry::Record;
-use crate::host::wire::WireError;
+use crate::host::transport::TransportError;
 use crate::protocol::chap::Nonce;
 use crate::protocol::interface::message::{Request, SessionId, Stop};
-use crate::protocol::login::{self, LoggedIn, Login, Numbering, Redirections, Step};
+use crate::protocol::login::{self, LoggedIn, Login, LoginStep, Numbering, Redirections};
 use crate::protocol::name::Isid;
 use crate::protocol::pdu::opcode;
 use crate::protocol::portal::Portal;
@@ -42,13 +42,13 @@ pub fn recover(
     wait: Duration,
     limit: &Limit,
 ) -> Result<LoggedIn, SessionError> {
-    let wish = Wish::from_record(env, record)?;
+    let spec = SessionSpec::from_record(env, record)?;
     let mut control = (env.open)()?;
     let sid = record.sid;
     control.request(&Request::StopConn(sid, Stop::Recover))?;
     let given_up = |why| SessionError::GivenUp { what: "the wait that the target asks for".into(), why };
     limit.rest(wait).map_err(given_up)?;
-    let recovered = reconnect(env, control.as_mut(), record, &wish, limit);
+    let recovered = reconnect(env, control.as_mut(), record, &spec, limit);
     if recovered.is_err()
         && let Err(error) = control.request(&Request::StopConn(sid, Stop::Recover))
     {
@@ -62,21 +62,21 @@ fn reconnect(
     env: &Env<'_>,
     control: &mut dyn Control,
     record: &Record,
-    wish: &Wish,
+    spec: &SessionSpec,
     limit: &Limit,
 ) -> Result<LoggedIn, SessionError> {
     let sid = record.sid;
-    let mut redirections = Redirections::start(wish.portal.clone());
-    let mut line = Some(reach(env, record, &wish.portal, limit)?);
+    let mut redirections = Redirections::start(spec.portal.clone());
+    let mut line = Some(reach(env, record, &spec.portal, limit)?);
     loop {
         let line = match line.take() {
             Some(line) => line,
-            None => env.wire.connect(redirections.here(), limit).map_err(WireError::from)?,
+            None => env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?,
         };
         bind(control, sid, &line.into_stream())?;
-        set(control, sid, wish.parameters(&record.initiator))?;
-        let initiator = record.initiator.parse().map_err(WireError::from)?;
-        let settings = wish.login(&initiator, Isid::of_kernel_session(sid.0), Numbering::Kernel, 0);
+        set(control, sid, spec.parameters(&record.initiator))?;
+        let initiator = record.initiator.parse().map_err(TransportError::from)?;
+        let settings = spec.login(&initiator, Isid::of_kernel_session(sid.0), Numbering::Kernel, 0);
         match log_in(control, sid, settings, nonce(), limit)? {
             Ended::LoggedIn(agreed) => {
                 set(control, sid, after_login(&agreed))?;
@@ -84,7 +84,7 @@ fn reconnect(
                 return Ok(*agreed);
             }
             Ended::Redirect(redirect) => {
-                redirections.follow(redirect.portal).map_err(WireError::from)?;
+                redirections.follow(redirect.portal).map_err(TransportError::from)?;
                 control.request(&Request::StopConn(sid, Stop::Recover))?;
             }
         }
@@ -95,12 +95,12 @@ fn reconnect(
 /// may lie on the disk that has lost its connection; so that comes second.
 fn reach(env: &Env<'_>, record: &Record, portal: &Portal, limit: &Limit) -> Result<Connection, SessionError> {
     if let Some(before) = record.address.as_ref().and_then(|address| address.parse().ok()) {
-        match env.wire.connect(&before, &limit.part(limit.left() / 2)) {
+        match env.transport.connect(&before, &limit.part(limit.left() / 2)) {
             Ok(line) => return Ok(line),
             Err(error) => tracing::info!(%error, %portal, "the portal is not where it was"),
         }
     }
-    Ok(env.wire.connect(portal, limit).map_err(WireError::from)?)
+    Ok(env.transport.connect(portal, limit).map_err(TransportError::from)?)
 }
 
 /// The login, each PDU sent and received by the kernel.
@@ -115,10 +115,10 @@ fn log_in(
     loop {
         control.request(&Request::SendPdu { sid, pdu: request })?;
         let response = await_pdu(control, sid, opcode::LOGIN_RESPONSE, "the login", limit)?;
-        match login.answer(&response).map_err(WireError::from)? {
-            Step::Send(next) => request = next,
-            Step::Done(agreed) => return Ok(Ended::LoggedIn(agreed)),
-            Step::Redirect(redirect) => return Ok(Ended::Redirect(redirect)),
+        match login.answer(&response).map_err(TransportError::from)? {
+            LoginStep::Send(next) => request = next,
+            LoginStep::Done(agreed) => return Ok(Ended::LoggedIn(agreed)),
+            LoginStep::Redirect(redirect) => return Ok(Ended::Redirect(redirect)),
         }
     }
 }

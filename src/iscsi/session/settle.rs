@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use super::env::Env;
-use super::luns::Wanted;
+use super::luns::LunSet;
 use crate::host::limit::{GivenUp, Limit};
 use crate::host::sysfs::{self, Lun, Session};
 
@@ -56,7 +56,7 @@ enum Progress {
 pub fn settled(
     env: &Env<'_>,
     session: &Session,
-    wanted: &Wanted,
+    wanted: &LunSet,
     limit: &Limit,
 ) -> (Vec<Lun>, Vec<Diskless>) {
     let has_udev = env.roots.has_udev_db();

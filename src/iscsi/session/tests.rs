@@ -11,21 +11,21 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::attach::{LunWish, log_in};
+use super::attach::{LunSelection, log_in};
 use super::env::Env;
 use super::error::SessionError;
-use super::establish::How;
+use super::establish::SessionOutcome;
 use super::logout::log_out;
 use super::recover::recover;
+use super::spec::SessionSpec;
 use super::sweep::sweep;
 use super::usage::Claim;
-use super::wish::Wish;
 use crate::host::connection::{Connection, ConnectionError, Ended};
 use crate::host::limit::{Limit, Limits};
 use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Phase, Record, Registry};
-use crate::host::sysfs::{self, Disk, State};
-use crate::host::wire::Wire;
+use crate::host::sysfs::{self, Disk, SessionState};
+use crate::host::transport::Transport;
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::login::{self, LoggedIn};
 use crate::protocol::params::{Digest, Parameters};
@@ -40,12 +40,12 @@ const IQN: &str = "iqn.2025-01.test:a";
 const PORTAL: &str = "10.0.0.1:3260";
 
 /// A network on which every portal is this machine, and every target agrees, unless it is told to be down.
-struct FakeWire {
+struct FakeTransport {
     listener: TcpListener,
     refuses: bool,
 }
 
-impl Wire for FakeWire {
+impl Transport for FakeTransport {
     fn connect(&self, _: &Portal, limit: &Limit) -> Result<Connection, ConnectionError> {
         Connection::open(&self.listener.local_addr().unwrap().to_string().parse().unwrap(), limit)
     }
@@ -87,7 +87,7 @@ impl Wire for FakeWire {
 struct Machine {
     folder: TempDir,
     kernel: Arc<FakeKernel>,
-    wire: FakeWire,
+    transport: FakeTransport,
     open: Box<super::env::OpenControl>,
 }
 
@@ -100,14 +100,14 @@ impl Machine {
         let open = Box::new(move || -> Result<Box<dyn Control>, ControlError> {
             Ok(Box::new(FakeControl(Arc::clone(&shared))))
         });
-        Self { folder, kernel, wire: FakeWire { listener, refuses: false }, open }
+        Self { folder, kernel, transport: FakeTransport { listener, refuses: false }, open }
     }
 
     fn env(&self) -> Env<'_> {
         let root = |name: &str| self.folder.path().join(name);
         Env {
             open: &*self.open,
-            wire: &self.wire,
+            transport: &self.transport,
             roots: Roots { sys: root("sys"), run: root("run"), dev: root("dev"), ..Roots::default() },
             registry: Registry::open(&root("registry")).unwrap(),
             initiator: "iqn.2025-01.test:init".parse().unwrap(),
@@ -117,9 +117,9 @@ impl Machine {
         }
     }
 
-    fn log_in(&self) -> Result<How, SessionError> {
-        let luns = LunWish { wanted: None, wwid: None };
-        log_in(&self.env(), &wish(), &luns, &Limits::from(&Limit::new(Duration::from_secs(60))))
+    fn log_in(&self) -> Result<SessionOutcome, SessionError> {
+        let luns = LunSelection { wanted: None, wwid: None };
+        log_in(&self.env(), &spec(), &luns, &Limits::from(&Limit::new(Duration::from_secs(60))))
             .map(|ready| ready.how)
     }
 
@@ -149,8 +149,8 @@ fn claim(roots: &Roots, disk: &Disk) -> Claim {
     }
 }
 
-fn wish() -> Wish {
-    Wish {
+fn spec() -> SessionSpec {
+    SessionSpec {
         target: IQN.parse().unwrap(),
         portal: PORTAL.parse().unwrap(),
         settings: Settings::default(),
@@ -169,7 +169,7 @@ fn files(folder: &Path) -> Vec<String> {
 #[test]
 fn a_login_takes_the_steps_in_their_order() {
     let machine = Machine::new();
-    assert_eq!(machine.log_in().unwrap(), How::LoggedIn);
+    assert_eq!(machine.log_in().unwrap(), SessionOutcome::LoggedIn);
     let said = machine.kernel.said();
     let steps: Vec<&str> = said.iter().map(String::as_str).filter(|said| !said.contains('=')).collect();
     assert_eq!(
@@ -189,14 +189,14 @@ fn a_login_takes_the_steps_in_their_order() {
     let record = machine.record();
     assert_eq!((record.phase, record.sid), (Phase::Up, SessionId(1)));
     let session = sysfs::session(&machine.env().roots, record.sid).unwrap();
-    assert!(record.is_of(&session) && session.state == State::LoggedIn);
+    assert!(record.is_of(&session) && session.state == SessionState::LoggedIn);
     // A second login makes nothing.
-    assert_eq!(machine.log_in().unwrap(), How::AlreadyThere);
+    assert_eq!(machine.log_in().unwrap(), SessionOutcome::AlreadyThere);
     assert_eq!(machine.kernel.sessions(), [1]);
     machine.log_out().unwrap();
     machine.assert_clean("after the logout");
     // Logging out again finds nothing to do; logging in again makes another session.
-    assert_eq!(machine.log_in().unwrap(), How::LoggedIn);
+    assert_eq!(machine.log_in().unwrap(), SessionOutcome::LoggedIn);
     assert_eq!(machine.kernel.sessions(), [2]);
 }
 
@@ -223,8 +223,8 @@ fn a_login_that_fails_at_any_request_leaves_nothing() {
 #[test]
 fn a_login_that_the_target_ends_leaves_nothing() {
     let mut machine = Machine::new();
-    machine.wire.refuses = true;
-    assert!(matches!(machine.log_in().unwrap_err(), SessionError::Wire(_)));
+    machine.transport.refuses = true;
+    assert!(matches!(machine.log_in().unwrap_err(), SessionError::Transport(_)));
     machine.assert_clean("the target ended the login");
 }
 
@@ -284,13 +284,13 @@ fn a_lost_session_is_recovered_and_a_recovery_that_fails_can_be_repeated() {
         machine.kernel.set_fault(None);
         let state = || sysfs::session(&machine.env().roots, record.sid).unwrap().state;
         if result.is_ok() {
-            assert_eq!(state(), State::LoggedIn);
+            assert_eq!(state(), SessionState::LoggedIn);
             break;
         }
-        assert_eq!(state(), State::Failed, "request {number} failed");
+        assert_eq!(state(), SessionState::Failed, "request {number} failed");
         // A login finds the session, and recovers it.
-        assert_eq!(machine.log_in().unwrap(), How::Recovered);
-        assert_eq!((state(), machine.kernel.sessions().len()), (State::LoggedIn, 1));
+        assert_eq!(machine.log_in().unwrap(), SessionOutcome::Recovered);
+        assert_eq!((state(), machine.kernel.sessions().len()), (SessionState::LoggedIn, 1));
     }
     machine.log_out().unwrap();
     machine.assert_clean("after the recoveries");
@@ -306,9 +306,9 @@ fn sessions_of_others_are_left_alone() {
     std::fs::write(creator, "4711\n").unwrap();
     assert!(sweep(&machine.env()).unwrap().is_empty());
     assert_eq!(machine.kernel.sessions(), [1]);
-    assert_eq!(machine.log_in().unwrap(), How::AlreadyThere);
+    assert_eq!(machine.log_in().unwrap(), SessionOutcome::AlreadyThere);
     machine.kernel.lose(record.sid.0);
     let error = machine.log_in().unwrap_err();
-    assert!(matches!(error, SessionError::Foreign { state: State::Failed, .. }), "{error}");
+    assert!(matches!(error, SessionError::Foreign { state: SessionState::Failed, .. }), "{error}");
     assert_eq!(machine.kernel.sessions(), [1]);
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use crate::host::sysfs::{Session, State};
+use crate::host::sysfs::{Session, SessionState};
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::portal::Portal;
-use crate::session::wish::endpoint;
+use crate::session::spec::endpoint;
 
 /// A path to a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -15,23 +15,23 @@ pub struct TargetPath {
     /// The session there.
     pub session: Option<SessionId>,
     /// The state of that.
-    pub state: Option<State>,
+    pub state: Option<SessionState>,
 }
 
 impl TargetPath {
     /// Whether I/O can take it.
     pub fn is_up(&self) -> bool {
-        self.state == Some(State::LoggedIn)
+        self.state == Some(SessionState::LoggedIn)
     }
 
     /// What is wrong with it; `None` if it is up.
     pub fn trouble(&self) -> Option<String> {
         match (self.session, self.state) {
-            (_, Some(State::LoggedIn)) => None,
-            (Some(session), Some(State::Failed)) => {
+            (_, Some(SessionState::LoggedIn)) => None,
+            (Some(session), Some(SessionState::Failed)) => {
                 Some(format!("{} (session {session}) has lost its connection", self.portal))
             }
-            (Some(session), Some(State::Free)) => {
+            (Some(session), Some(SessionState::Free)) => {
                 Some(format!("{} (session {session}) has no connection, and its I/O fails", self.portal))
             }
             _ => Some(format!("{} has no session", self.portal)),
@@ -71,7 +71,7 @@ mod tests {
     use crate::host::sysfs::{Endpoint, Timeouts};
     use crate::protocol::interface::message::HostNo;
 
-    fn session(sid: u32, state: State, portal: &str, connected_to: &str) -> Session {
+    fn session(sid: u32, state: SessionState, portal: &str, connected_to: &str) -> Session {
         let endpoint = |address: &str| Some(Endpoint { address: address.to_owned(), port: 3260 });
         Session {
             sid: SessionId(sid),
@@ -97,9 +97,9 @@ mod tests {
         let known: Vec<Portal> =
             ["10.0.0.1", "10.0.1.1", "10.0.2.1"].map(|text| text.parse().unwrap()).into();
         let sessions = [
-            session(1, State::LoggedIn, "san", "10.0.1.1"),
-            session(2, State::Failed, "10.0.0.1", "10.0.0.1"),
-            session(3, State::LoggedIn, "10.9.0.1", "10.9.0.1"),
+            session(1, SessionState::LoggedIn, "san", "10.0.1.1"),
+            session(2, SessionState::Failed, "10.0.0.1", "10.0.0.1"),
+            session(3, SessionState::LoggedIn, "10.9.0.1", "10.9.0.1"),
         ];
         let shown: Vec<String> = paths(&sessions, &known)
             .iter()

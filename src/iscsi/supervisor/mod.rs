@@ -2,7 +2,7 @@
 //! their targets.
 
 pub mod notify;
-pub mod pool;
 pub mod run;
 pub mod secrets;
 mod work;
+pub mod workers;

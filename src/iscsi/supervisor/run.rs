@@ -16,14 +16,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use thiserror::Error;
 
 use super::notify::Notifier;
-use super::pool::{Ended, Pool};
 use super::secrets::Secrets;
 use super::work::work;
+use super::workers::{Ended, Workers};
 use crate::host::limit::Limit;
 use crate::host::netlink::control::{Control, ControlError, Heard};
 use crate::host::netlink::socket::Netlink;
 use crate::host::registry::{Lock, LockName, Phase, Record, RegistryError};
-use crate::host::sysfs::{self, State};
+use crate::host::sysfs::{self, SessionState};
 use crate::protocol::interface::message::{Event, SessionId, conn_error};
 use crate::protocol::pdu::{Pdu, opcode};
 use crate::session::env::Env;
@@ -78,7 +78,7 @@ pub struct Supervisor {
     /// How often work hung.
     hanging: usize,
     started: Instant,
-    pool: Pool,
+    pool: Workers,
     results: Receiver<Ended>,
     secrets: Arc<Secrets>,
     _lock: Lock,
@@ -111,7 +111,7 @@ impl Supervisor {
         env.secrets = Arc::new(move |path| kept.get(path));
         let env = Arc::new(env);
         let for_work = Arc::clone(&env);
-        let pool = Pool::new(Box::new(move |sid, task| work(&for_work, sid, task)), to_results);
+        let pool = Workers::new(Box::new(move |sid, task| work(&for_work, sid, task)), to_results);
         Ok(Self {
             env,
             kernel,
@@ -175,7 +175,7 @@ impl Supervisor {
             match session {
                 Some(session) if record.phase == Phase::Up => {
                     count += 1;
-                    if session.state == State::LoggedIn {
+                    if session.state == SessionState::LoggedIn {
                         record.credentials.iter().for_each(|path| self.secrets.refresh(path));
                     } else {
                         self.watch.take_up(record.sid, Task::Recover, self.now(), agreed_wait(&record));

@@ -24,7 +24,7 @@ const FIRST_READ: Duration = Duration::from_secs(5);
 type Read = fn(&Path) -> Result<Credentials, ChapFileError>;
 
 #[derive(Default)]
-struct State {
+struct SecretsState {
     kept: BTreeMap<PathBuf, (Credentials, Instant)>,
     /// What the reader has been asked for and has not come back with.
     asked: BTreeSet<PathBuf>,
@@ -32,12 +32,12 @@ struct State {
 
 /// The secrets.
 pub struct Secrets {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<SecretsState>>,
     to_reader: Sender<PathBuf>,
     read: Read,
 }
 
-fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn locked(state: &Mutex<SecretsState>) -> MutexGuard<'_, SecretsState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -51,7 +51,7 @@ impl Secrets {
     }
 
     fn with(read: Read) -> std::io::Result<Self> {
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(SecretsState::default()));
         let (to_reader, paths) = channel::<PathBuf>();
         let shared = Arc::clone(&state);
         std::thread::Builder::new().name("secrets".into()).spawn(move || {
@@ -71,7 +71,7 @@ impl Secrets {
 
     /// Has a file read, unless that was done a short while ago; does not wait for it.
     pub fn refresh(&self, path: &Path) {
-        let is_fresh = |state: &State| state.kept.get(path).is_some_and(|(_, at)| at.elapsed() < AGE);
+        let is_fresh = |state: &SecretsState| state.kept.get(path).is_some_and(|(_, at)| at.elapsed() < AGE);
         if !is_fresh(&locked(&self.state)) {
             self.read_again(path);
         }

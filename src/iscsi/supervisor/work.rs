@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use crate::host::limit::Limit;
 use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Phase, Record};
-use crate::host::sysfs::{self, Session, State};
-use crate::host::wire::WireError;
+use crate::host::sysfs::{self, Session, SessionState};
+use crate::host::transport::TransportError;
 use crate::protocol::interface::message::{Request, SessionId, Stop};
 use crate::protocol::login::LoginError;
 use crate::protocol::pdu::{LogoutReason, LogoutRequest, LogoutResponse, opcode};
@@ -59,8 +59,8 @@ fn try_to(env: &Env<'_>, sid: SessionId, task: Task) -> Result<Outcome, SessionE
     };
     let Some(session) = session_of(env, &record) else { return Ok(Outcome::Done) };
     match (task, session.state) {
-        (Task::Recover, State::LoggedIn) => return Ok(Outcome::Done),
-        (Task::Relogin, State::LoggedIn) => return part(env, &record).map(Outcome::Parted),
+        (Task::Recover, SessionState::LoggedIn) => return Ok(Outcome::Done),
+        (Task::Relogin, SessionState::LoggedIn) => return part(env, &record).map(Outcome::Parted),
         _ => {}
     }
     // The wait that the target asks for is over.
@@ -71,7 +71,8 @@ fn try_to(env: &Env<'_>, sid: SessionId, task: Task) -> Result<Outcome, SessionE
 
 fn look_at_luns(env: &Env<'_>, record: &Record, limit: &Limit) -> Result<(), SessionError> {
     let sid = record.sid;
-    let Some(session) = session_of(env, record).filter(|session| session.state == State::LoggedIn) else {
+    let Some(session) = session_of(env, record).filter(|session| session.state == SessionState::LoggedIn)
+    else {
         return Ok(());
     };
     let ready = rescan(env, &session, limit)?;
@@ -113,6 +114,6 @@ fn say_goodbye(control: &mut dyn Control, sid: SessionId) -> Result<Option<Durat
     }
     let limit = Limit::new(GOODBYE);
     let answer = await_pdu(control, sid, opcode::LOGOUT_RESPONSE, "the goodbye", &limit)?;
-    let answer = LogoutResponse::decode(&answer).map_err(LoginError::from).map_err(WireError::from)?;
+    let answer = LogoutResponse::decode(&answer).map_err(LoginError::from).map_err(TransportError::from)?;
     Ok(Some(Duration::from_secs(answer.time2wait.into())))
 }

@@ -14,7 +14,7 @@ pub(crate) mod write;
 
 /// Who wrote a text, when and why: its header.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
+pub struct MetadataHeader {
     /// What was done, such as `Write from thinvol alloc …`.
     pub description: String,
     /// The host's name.

@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::format::check::{check, flaws};
 use crate::format::edit::draft::Draft;
 use crate::format::edit::write::Writer;
-use crate::format::edit::{Edit, EditError, Stamp};
+use crate::format::edit::{Edit, EditError, MetadataHeader};
 use crate::format::model::{Lv, ModelError, Vg};
 use crate::format::text::{Document, Layout, NodeId, TextError};
 use base::ids::Seqno;
@@ -52,7 +52,7 @@ impl Metadata {
     ///
     /// # Errors
     /// If a change makes no sense here or the result would break a rule; see [`EditError`].
-    pub fn apply(&self, edits: &[Edit], stamp: &Stamp) -> Result<Self, EditError> {
+    pub fn apply(&self, edits: &[Edit], header: &MetadataHeader) -> Result<Self, EditError> {
         let seqno = self.vg.seqno.next().ok_or(EditError::SeqnoExhausted)?;
         let mut draft = Draft::new(&self.vg);
         edits.iter().try_for_each(|edit| draft.apply(edit))?;
@@ -61,7 +61,7 @@ impl Metadata {
         let mut writer = Writer::new(&mut doc, self.vg.extent_size);
         writer.write_lvs(&self.vg, &draft)?;
         writer.write_history(&draft.history)?;
-        writer.stamp(seqno.0, stamp, GENERATOR)?;
+        writer.write_header(seqno.0, header, GENERATOR)?;
         let text = doc.to_bytes();
         // A tree of thousands of volumes takes megabytes: it goes before the next one is made.
         drop(doc);
@@ -85,14 +85,14 @@ impl Metadata {
     ///
     /// # Errors
     /// If it cannot be made; see [`EditError`].
-    pub fn after_next(&self, stamp: &Stamp) -> Result<(Seqno, Vec<u8>), EditError> {
+    pub fn after_next(&self, header: &MetadataHeader) -> Result<(Seqno, Vec<u8>), EditError> {
         let seqno = self.vg.seqno.next().and_then(Seqno::next).ok_or(EditError::SeqnoExhausted)?;
         if self.doc.layout() == Layout::File {
-            let again = self.apply(&[], stamp)?.apply(&[], stamp)?;
+            let again = self.apply(&[], header)?.apply(&[], header)?;
             return Ok((again.vg.seqno, again.to_disk()));
         }
         let mut doc = self.doc.clone();
-        Writer::new(&mut doc, self.vg.extent_size).stamp(seqno.0, stamp, GENERATOR)?;
+        Writer::new(&mut doc, self.vg.extent_size).write_header(seqno.0, header, GENERATOR)?;
         let text = doc.to_bytes_with(1);
         drop(doc);
         let read = Document::parse(&text)?;
@@ -112,8 +112,8 @@ impl Metadata {
     }
 
     /// The text as a backup or archive file; `generated_by` names the program, such as `thinvol version 1.0`.
-    pub fn to_backup_file(&self, generated_by: &str, stamp: &Stamp) -> Vec<u8> {
-        relayout::relayout(self, Layout::File, Some((generated_by, stamp))).into_bytes()
+    pub fn to_backup_file(&self, generated_by: &str, header: &MetadataHeader) -> Vec<u8> {
+        relayout::relayout(self, Layout::File, Some((generated_by, header))).into_bytes()
     }
 }
 

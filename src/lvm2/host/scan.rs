@@ -128,7 +128,7 @@ pub struct Skipped {
 /// What decided which devices were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Source {
+pub enum ScanSource {
     /// A list given by the caller.
     Explicit,
     /// The devices file.
@@ -153,7 +153,7 @@ pub struct Survey {
     /// What the user should know.
     pub warnings: Vec<String>,
     /// What decided which devices were read.
-    pub source: Source,
+    pub source: ScanSource,
     /// How many devices were read.
     pub devices_read: usize,
 }

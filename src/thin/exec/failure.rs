@@ -4,9 +4,9 @@ use nix::errno::Errno;
 use thiserror::Error;
 
 use super::wipe::WipeError;
-use crate::frozen::FreezeError;
 use crate::ports::{CheckFailure, CheckFound, CommitFailure, MarkFailure};
 use crate::refusal::Refusal;
+use crate::suspended_window::SuspendError;
 use base::error_kind::ErrorKind;
 use dm::kernel::DmError;
 use dm::name::DmName;
@@ -20,7 +20,7 @@ pub enum StepError {
     Dm(#[from] DmError),
     /// Origins could not be suspended or resumed.
     #[error(transparent)]
-    Freeze(#[from] FreezeError),
+    Freeze(#[from] SuspendError),
     /// A pool is not as it must be.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -56,7 +56,7 @@ impl StepError {
         match self {
             Self::Dm(dm) if dm.errno == Errno::EBUSY => ErrorKind::Busy,
             Self::Freeze(
-                FreezeError::TooSlow { .. } | FreezeError::Thawed { .. } | FreezeError::Waiting { .. },
+                SuspendError::TooSlow { .. } | SuspendError::Thawed { .. } | SuspendError::Waiting { .. },
             ) => ErrorKind::Busy,
             Self::Wipe(WipeError::InUse { .. } | WipeError::Another) => ErrorKind::Busy,
             Self::Refused(refusal) if matches!(refusal.kind, ErrorKind::Corrupt | ErrorKind::Busy) => {
@@ -72,11 +72,11 @@ impl StepError {
         match self {
             Self::Refused(refusal) => refusal.hint.clone(),
             Self::Check(failure) => Some(failure.hint()),
-            Self::Freeze(FreezeError::TooSlow { .. }) => Some(
+            Self::Freeze(SuspendError::TooSlow { .. }) => Some(
                 "writes that were waiting were flushed meanwhile: try again, or find out which volume's disk hangs"
                     .into(),
             ),
-            Self::Freeze(FreezeError::Thawed { .. } | FreezeError::Waiting { .. }) => {
+            Self::Freeze(SuspendError::Thawed { .. } | SuspendError::Waiting { .. }) => {
                 Some("try again, when nobody else works on the volume's device".into())
             }
             _ => None,

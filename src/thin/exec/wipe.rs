@@ -7,7 +7,7 @@ use thiserror::Error;
 use super::{BUSY_PAUSE, BUSY_WAIT, Run, StepError};
 use crate::ports::HeldDevice;
 use crate::stack::DevRef;
-use crate::wipe::{Emptied, How, Wipe};
+use crate::wipe::{Emptied, Wipe, WipeMethod};
 use base::ids::DevNo;
 use base::units::Bytes;
 use base::units::size::Rounded;
@@ -62,10 +62,10 @@ impl Run<'_, '_> {
                 return Err(WipeError::Stopped { signal, done, of }.into());
             }
             let piece = match wipe.how {
-                How::Discard => device.discard(start, length),
-                How::Zero => device.zero(start, length),
+                WipeMethod::Discard => device.discard(start, length),
+                WipeMethod::Zero => device.zero(start, length),
             };
-            if wipe.how == How::Discard && !matches!(piece, Err(errno) if NOT_BEGUN.contains(&errno)) {
+            if wipe.how == WipeMethod::Discard && !matches!(piece, Err(errno) if NOT_BEGUN.contains(&errno)) {
                 let so_far = if piece.is_ok() { Bytes::new(start + length) } else { done };
                 self.note_emptied(wipe, so_far);
             }

@@ -37,7 +37,7 @@ enum Place {
 }
 
 /// What to do next.
-enum Step {
+enum WalkStep {
     /// Go into the node on this side.
     Descend {
         left: bool,
@@ -68,8 +68,8 @@ impl<R: ReadBlock> ThinMeta<R> {
         let mut right = Cursor::open(&mut self.reader, &self.superblock, roots.1, Tree::Mappings)?;
         loop {
             match next(self.place(&mut left)?, self.place(&mut right)?) {
-                Step::Done => return Ok(found),
-                Step::Descend { left: on_left, right: on_right } => {
+                WalkStep::Done => return Ok(found),
+                WalkStep::Descend { left: on_left, right: on_right } => {
                     if on_left {
                         left.descend(&mut self.reader)?;
                     }
@@ -77,7 +77,7 @@ impl<R: ReadBlock> ThinMeta<R> {
                         right.descend(&mut self.reader)?;
                     }
                 }
-                Step::Skip { left: on_left, right: on_right, differ } => {
+                WalkStep::Skip { left: on_left, right: on_right, differ } => {
                     if let Some((chunk, kind)) = differ {
                         push(&mut found, chunk, kind);
                     }
@@ -104,18 +104,20 @@ impl<R: ReadBlock> ThinMeta<R> {
     }
 }
 
-fn next(left: Place, right: Place) -> Step {
+fn next(left: Place, right: Place) -> WalkStep {
     use Place::{Child, End, Entry};
-    let skip = |left, right, differ| Step::Skip { left, right, differ };
+    let skip = |left, right, differ| WalkStep::Skip { left, right, differ };
     match (left, right) {
-        (End, End) => Step::Done,
+        (End, End) => WalkStep::Done,
         (Child { block: a, .. }, Child { block: b, .. }) if a == b => skip(true, true, None),
         // The taller node first: the other may be found whole inside it.
-        (Child { height: a, .. }, Child { height: b, .. }) => Step::Descend { left: a >= b, right: b >= a },
+        (Child { height: a, .. }, Child { height: b, .. }) => {
+            WalkStep::Descend { left: a >= b, right: b >= a }
+        }
         (Child { low, .. }, Entry { key, .. }) if low > key => right_only(key),
         (Entry { key, .. }, Child { low, .. }) if low > key => left_only(key),
-        (Child { .. }, _) => Step::Descend { left: true, right: false },
-        (_, Child { .. }) => Step::Descend { left: false, right: true },
+        (Child { .. }, _) => WalkStep::Descend { left: true, right: false },
+        (_, Child { .. }) => WalkStep::Descend { left: false, right: true },
         (Entry { key, .. }, End) => left_only(key),
         (End, Entry { key, .. }) => right_only(key),
         (Entry { key: a, data: old }, Entry { key: b, data: new }) => match a.cmp(&b) {
@@ -128,12 +130,12 @@ fn next(left: Place, right: Place) -> Step {
     }
 }
 
-fn left_only(chunk: u64) -> Step {
-    Step::Skip { left: true, right: false, differ: Some((chunk, DifferenceKind::LeftOnly)) }
+fn left_only(chunk: u64) -> WalkStep {
+    WalkStep::Skip { left: true, right: false, differ: Some((chunk, DifferenceKind::LeftOnly)) }
 }
 
-fn right_only(chunk: u64) -> Step {
-    Step::Skip { left: false, right: true, differ: Some((chunk, DifferenceKind::RightOnly)) }
+fn right_only(chunk: u64) -> WalkStep {
+    WalkStep::Skip { left: false, right: true, differ: Some((chunk, DifferenceKind::RightOnly)) }
 }
 
 /// Adds a chunk after all others, to the last run if it goes on there.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::index::{Index, Names};
+use super::index::{Index, OrderedNames};
 use crate::observed::{Observed, PoolSeen};
 use crate::plan::{Left, Outcome};
 use crate::refusal::Refusal;
@@ -113,9 +113,9 @@ pub(super) struct Draft<'a> {
     /// Pools that more is promised of than before.
     pub promised: BTreeSet<LvName>,
     /// Existing volumes and pools to activate, by the name they have before.
-    pub activate: Names,
+    pub activate: OrderedNames,
     /// Volumes and pools to deactivate, by the name they have before.
-    pub deactivate: Names,
+    pub deactivate: OrderedNames,
     /// Those of the former that only come with all of the volume group: what hinders one does not hinder the others.
     pub with_all: BTreeSet<LvName>,
     /// The place of the request to activate all, if there is one.
@@ -137,7 +137,7 @@ impl<'a> Draft<'a> {
             observed,
             index: Index::of(&metadata.vg),
             stacks: Rc::new(observed.stacks(&metadata.vg)),
-            uuids: observed.fresh.uuids.iter(),
+            uuids: observed.inputs.uuids.iter(),
             pools: BTreeMap::new(),
             edits: Vec::new(),
             words: Vec::new(),
@@ -149,8 +149,8 @@ impl<'a> Draft<'a> {
             renames: Vec::new(),
             added: BTreeMap::new(),
             promised: BTreeSet::new(),
-            activate: Names::default(),
-            deactivate: Names::default(),
+            activate: OrderedNames::default(),
+            deactivate: OrderedNames::default(),
             with_all: BTreeSet::new(),
             all_up: 0,
             all_down: None,
@@ -230,7 +230,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The change of a volume that stays, started if it is the first.
-    pub(super) fn alter(&mut self, lv: &Lv) -> &mut Alteration {
+    pub(super) fn alteration(&mut self, lv: &Lv) -> &mut Alteration {
         self.altered.entry(lv.name.clone()).or_default()
     }
 

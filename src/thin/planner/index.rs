@@ -60,13 +60,13 @@ impl<'a> Index<'a> {
 
 /// Names in the order they were added in, each once; any can go again.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct OrderedNames {
     order: BTreeMap<usize, LvName>,
     places: HashMap<LvName, usize>,
     added: usize,
 }
 
-impl Names {
+impl OrderedNames {
     /// Adds a name at the end, unless it is there.
     pub(super) fn add(&mut self, name: &LvName) {
         if !self.places.contains_key(name) {
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn names_keep_the_order_of_their_last_coming() {
         let [a, b] = ["a", "b"].map(|name| LvName::new(name).unwrap());
-        let mut names = Names::default();
+        let mut names = OrderedNames::default();
         [&a, &b, &a].into_iter().for_each(|name| names.add(name));
         assert_eq!(names.iter().collect::<Vec<_>>(), [&a, &b]);
         names.remove(&a);

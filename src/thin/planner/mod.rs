@@ -1,23 +1,23 @@
 //! The planner: `(metadata, what was observed, requests) -> plan`, pure.
 
-mod admit;
-mod alter;
-mod altered;
-mod asleep;
-mod change;
+mod commits;
 mod complete;
+mod device_drift;
 mod devices;
 mod draft;
-mod grounds;
+mod external_origins;
 mod index;
-mod mismatch;
+mod modify;
 mod names;
-mod order;
 mod pools;
 mod repair;
+mod reshape;
+mod sequence;
+mod suspended_devices;
 mod tags;
-mod whole;
+mod validate;
+mod whole_group;
 mod wipe;
 
-pub use order::plan;
 pub use repair::{Repair, repair};
+pub use sequence::plan;

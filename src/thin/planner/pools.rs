@@ -1,10 +1,10 @@
 //! Bringing devices up and down, and pools with them.
 
 use super::devices::refuse;
-use super::order::Sequence;
-use crate::guards::{check_pool, check_transaction_for};
+use super::sequence::Sequence;
 use crate::observed::PoolState;
 use crate::plan::{Left, PoolExpectation, Purpose, Step};
+use crate::pool_health::{check_pool, check_transaction_for};
 use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack, StackError};
 use base::error_kind::ErrorKind;

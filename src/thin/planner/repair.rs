@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::devices::refuse;
 use super::draft::Draft;
-use super::order::Sequence;
-use crate::guards::{check_pool, transactions_differ};
+use super::sequence::Sequence;
 use crate::making::Making;
 use crate::meta::DeviceDetails;
 use crate::observed::{Inventory, Observed, PoolReadError, PoolSeen, PoolState};
 use crate::plan::{Commit, Message, Plan, Purpose, Send, Step};
+use crate::pool_health::{check_pool, transactions_differ};
 use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack};
 use base::error_kind::ErrorKind;
@@ -426,7 +426,7 @@ impl Mending<'_, '_> {
         }
         may_use(&metadata.vg, Use::Change, &observed.policy.system_ids)
             .map_err(|no| Refusal::new(ErrorKind::Unsupported, no.to_string()).hint(no.hint))?;
-        let mended = metadata.apply(&self.edits, &observed.fresh.stamp).map_err(|error| {
+        let mended = metadata.apply(&self.edits, &observed.inputs.header).map_err(|error| {
             Refusal::new(ErrorKind::Corrupt, format!("the mended metadata would not be valid: {error}"))
         })?;
         let is_tag = |edit: &Edit| matches!(edit, Edit::AddTag { .. } | Edit::DelTag { .. });

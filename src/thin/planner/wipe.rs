@@ -2,12 +2,12 @@
 
 use super::devices::refuse;
 use super::draft::Draft;
-use super::order::Sequence;
+use super::sequence::Sequence;
 use crate::observed::PoolState;
 use crate::plan::{Outcome, Step};
 use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
-use crate::wipe::{How, Wipe};
+use crate::wipe::{Wipe, WipeMethod};
 use base::ids::LvName;
 use base::units::size::Rounded;
 use base::units::{Bytes, Sectors};
@@ -160,7 +160,7 @@ impl Sequence<'_, '_> {
         let size = draft.bytes(lv).ok_or_else(|| Refusal::rule(format!("the size of {name} overflows")))?;
         let chunk = draft.pool(pool)?.1.chunk_size;
         let node = (device.name.clone(), device.uuid.clone());
-        self.plan.push(Step::Wipe(Wipe::all(How::Discard, name.clone(), node, size, chunk)));
+        self.plan.push(Step::Wipe(Wipe::all(WipeMethod::Discard, name.clone(), node, size, chunk)));
         let back = there.filter(takes_writes).map(|there| Step::CreateDevice(there.clone()));
         self.freed.insert(device.name.clone());
         self.plan.push_undoable(Step::RemoveDevice(device), back.into_iter().collect());
@@ -181,7 +181,7 @@ impl Sequence<'_, '_> {
                 let overflows = || Refusal::rule(format!("the size of {} overflows", new.thin.name));
                 let (size, chunk) = (size.ok_or_else(overflows)?, draft.pool(pool)?.1.chunk_size);
                 let node = (spec.name, spec.uuid);
-                let wipe = Wipe::all(How::Zero, new.thin.name.clone(), node, size, chunk);
+                let wipe = Wipe::all(WipeMethod::Zero, new.thin.name.clone(), node, size, chunk);
                 self.plan.push(Step::Wipe(wipe));
             }
         }

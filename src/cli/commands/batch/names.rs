@@ -1,12 +1,12 @@
 //! Which volumes a line is about, as it is written: what must be left out with a line that is left out.
 
 use super::line::Written;
-use crate::transaction::lines::Names;
+use crate::transaction::lines::LineVolumes;
 
 impl Written {
     /// The names in it.
-    pub(super) fn names(&self) -> Names {
-        let mut names = Names::default();
+    pub(super) fn names(&self) -> LineVolumes {
+        let mut names = LineVolumes::default();
         match self {
             Self::Create { name, .. } => names.changes.push(name.clone()),
             Self::Clone { source, name, .. } => {
@@ -37,9 +37,9 @@ impl Written {
 }
 
 /// What a line that cannot be read may be about: whatever stands in it in quotes.
-pub(super) fn of_unreadable(text: &str) -> Names {
+pub(super) fn of_unreadable(text: &str) -> LineVolumes {
     let quoted = text.split('"').skip(1).step_by(2);
-    Names { changes: quoted.flat_map(of_address).collect(), needs: vec![] }
+    LineVolumes { changes: quoted.flat_map(of_address).collect(), needs: vec![] }
 }
 
 /// The LV that an address names; of a snapshot the volume's, and the one that the snapshot's has by its name.
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> (Vec<String>, Vec<String>) {
-        let Names { changes, needs } = Written::parse(text).unwrap().names();
+        let LineVolumes { changes, needs } = Written::parse(text).unwrap().names();
         (changes, needs)
     }
 

@@ -3,13 +3,13 @@ use crate::fixture::view;
 use base::error_kind::ErrorKind;
 use thin::lineage::fixture::lv;
 
-fn read(text: &str) -> Result<What, CliError> {
-    What::of(Written::parse(text)?, &Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n"))
+fn read(text: &str) -> Result<RequestKind, CliError> {
+    RequestKind::of(Written::parse(text)?, &Resolver::over("lvmthin: st\n\tvgname pve\n\tthinpool data\n\n"))
 }
 
 #[test]
 fn a_line_is_a_request() {
-    let What::Create { storage, name, size, activate, autoactivate, tags } =
+    let RequestKind::Create { storage, name, size, activate, autoactivate, tags } =
         read(r#"{"request":"create","pool":"pve/data","name":"any.name+1","size":"8G"}"#).unwrap()
     else {
         panic!("not a create")
@@ -23,7 +23,7 @@ fn a_line_is_a_request() {
     assert_eq!(vg(r#"{"request":"deactivate","volume":"f/b"}"#), "f");
     assert!(matches!(
         read(r#"{"request":"create","pool":"pve/data","name":"n","size":1}"#),
-        Ok(What::Create { size, .. }) if size.get() == 1
+        Ok(RequestKind::Create { size, .. }) if size.get() == 1
     ));
 }
 
@@ -65,9 +65,9 @@ fn resolved(text: &str) -> Resolved {
         lv(4, "vm-100-disk-0", None, vec![]),
         lv(5, "snap_vm-100-disk-0_s", Some("vm-100-disk-0"), vec![]),
     ]);
-    let lines: Vec<Line<Wish>> = (1..)
+    let lines: Vec<Line<BatchRequest>> = (1..)
         .zip(text.lines())
-        .map(|(number, text)| Line { number, what: Wish(read(text).unwrap()) })
+        .map(|(number, text)| Line { number, what: BatchRequest(read(text).unwrap()) })
         .collect();
     resolve(&view.vg, &lines.iter().collect::<Vec<_>>())
 }

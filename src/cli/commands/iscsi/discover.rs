@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::asking::{self, AskOptions};
+use super::discovery_options::{self, DiscoveryOptions};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::{Answer, columns};
@@ -25,7 +25,7 @@ Examples:
 Columns: target, portal, portal group tag.
 
 JSON:
-  {\"targets\": [{\"target\", \"asked\": [text] (portals that list it),
+  {\"targets\": [{\"target\", \"listed_by\": [text] (portals that list it),
                 \"addresses\": [{\"portal\", \"tag\": number or null}]}],
    \"failed\": [{\"portal\", \"error\": {\"message\", \"causes\": [text], \"hint\": text or null,
                 \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
@@ -43,21 +43,21 @@ pub struct DiscoverArgs {
 
     /// Who asks, and for how long.
     #[command(flatten)]
-    pub ask: AskOptions,
+    pub ask: DiscoveryOptions,
 }
 
 #[derive(Debug, Default, Serialize)]
 struct Found {
-    targets: Vec<Target>,
+    targets: Vec<TargetEntry>,
     failed: Vec<Failed>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Target {
+struct TargetEntry {
     target: IscsiName,
-    asked: Vec<Portal>,
+    listed_by: Vec<Portal>,
     addresses: Vec<TargetAddress>,
 }
 
@@ -69,7 +69,7 @@ struct Failed {
 
 impl Answer for Found {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let row = |target: &Target, address: &TargetAddress| {
+        let row = |target: &TargetEntry, address: &TargetAddress| {
             let tag = address.tag.map_or_else(String::new, |tag| tag.to_string());
             [target.target.to_string(), address.portal.to_string(), tag]
         };
@@ -98,22 +98,24 @@ impl DiscoverArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let mut portals: Vec<Portal> = Vec::new();
         for text in &self.portals {
-            let portal = asking::portal(text)?;
+            let portal = discovery_options::portal(text)?;
             if !portals.contains(&portal) {
                 portals.push(portal);
             }
         }
-        let (asker, warnings) = self.ask.asker()?;
+        let (client, warnings) = self.ask.client()?;
         let mut answer = Found { warnings, ..Found::default() };
-        let mut targets: BTreeMap<IscsiName, Target> = BTreeMap::new();
-        for (portal, result) in discover_all(&portals, &asker, &self.ask.limit()) {
+        let mut targets: BTreeMap<IscsiName, TargetEntry> = BTreeMap::new();
+        for (portal, result) in discover_all(&portals, &client, &self.ask.limit()) {
             match result {
                 Ok(one) => {
-                    asking::remarks(&one, &mut answer.notes, &mut answer.warnings);
+                    discovery_options::remarks(&one, &mut answer.notes, &mut answer.warnings);
                     one.found.targets.into_iter().for_each(|target| merge(&mut targets, &portal, target));
                 }
                 Err(error) => {
-                    answer.failed.push(Failed { portal, error: asking::failed(&error, &asker.initiator) });
+                    answer
+                        .failed
+                        .push(Failed { portal, error: discovery_options::failed(&error, &client.initiator) });
                 }
             }
         }
@@ -129,13 +131,17 @@ impl DiscoverArgs {
     }
 }
 
-fn merge(targets: &mut BTreeMap<IscsiName, Target>, asked: &Portal, found: iscsi::protocol::targets::Target) {
-    let target = targets.entry(found.name.clone()).or_insert_with(|| Target {
+fn merge(
+    targets: &mut BTreeMap<IscsiName, TargetEntry>,
+    asked: &Portal,
+    found: iscsi::protocol::targets::DiscoveredTarget,
+) {
+    let target = targets.entry(found.name.clone()).or_insert_with(|| TargetEntry {
         target: found.name,
-        asked: Vec::new(),
+        listed_by: Vec::new(),
         addresses: Vec::new(),
     });
-    target.asked.push(asked.clone());
+    target.listed_by.push(asked.clone());
     for address in found.addresses {
         if !target.addresses.contains(&address) {
             target.addresses.push(address);

@@ -16,7 +16,7 @@ use iscsi::host::limit::Limit;
 use iscsi::host::netlink::control::{Control, ControlError};
 use iscsi::host::netlink::socket::{Listen, Netlink};
 use iscsi::host::registry::{LockName, REGISTRY, Registry, RegistryError};
-use iscsi::host::wire::Tcp;
+use iscsi::host::transport::Tcp;
 use iscsi::session::env::{Env, from_file};
 use iscsi::session::error::SessionError;
 use iscsi::session::usage;
@@ -62,7 +62,7 @@ pub fn env(context: &Context) -> Result<Env<'static>, CliError> {
     })?;
     Ok(Env {
         open: &open_netlink,
-        wire: &Tcp,
+        transport: &Tcp,
         roots: Roots::default(),
         registry: Registry::open(Path::new(REGISTRY))?,
         initiator: name,

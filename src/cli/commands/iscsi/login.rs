@@ -7,28 +7,28 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::asking;
-use super::by_way::log_in_by;
+use super::backend::log_in_by;
+use super::discovery_options;
 use super::env::{TimeLimit, Via, env, unsupervised};
-use super::shown::{self, Missing, SessionShown};
+use super::session_output::{self, Missing, SessionOutput};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::{iscsi_session, lun_changes, missing_of_session};
 use crate::output::Answer;
 use base::error_kind::ErrorKind;
 use iscsi::host::chap_file;
-use iscsi::host::coexist::{Way, iscsid, why_native};
+use iscsi::host::coexist::{SessionBackend, iscsid, why_native};
 use iscsi::host::limit::Limits;
 use iscsi::protocol::name::IscsiName;
 use iscsi::protocol::settings::Settings;
 use iscsi::protocol::wwid::Wwid;
-use iscsi::session::attach::{LunWish, Ready};
+use iscsi::session::attach::{AttachedSession, LunSelection};
 use iscsi::session::env::Env;
 use iscsi::session::error::SessionError;
-use iscsi::session::establish::How;
-use iscsi::session::luns::{Change, Wanted};
+use iscsi::session::establish::SessionOutcome;
+use iscsi::session::luns::{Change, LunSet};
 use iscsi::session::parallel::in_parallel;
-use iscsi::session::wish::Wish;
+use iscsi::session::spec::SessionSpec;
 use sys::signals::SignalsHeldOff;
 
 const HELP: &str = concat!(
@@ -115,20 +115,20 @@ pub struct LoginArgs {
 
 #[derive(Debug, Default, Serialize)]
 struct LoggedIn {
-    sessions: Vec<One>,
+    sessions: Vec<LoginResult>,
     failed: Vec<Failed>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct One {
-    how: How,
-    via: Way,
+struct LoginResult {
+    how: SessionOutcome,
+    via: SessionBackend,
     changes: Vec<Change>,
     missing: Vec<Missing>,
     #[serde(flatten)]
-    session: SessionShown,
+    session: SessionOutput,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -141,15 +141,15 @@ struct Failed {
 impl Answer for LoggedIn {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for one in &self.sessions {
-            let SessionShown { session, target, portal, .. } = &one.session;
+            let SessionOutput { session, target, portal, .. } = &one.session;
             let did = match one.how {
-                How::LoggedIn => "logged in to",
-                How::AlreadyThere => "already logged in to",
-                How::Recovered => "logged in again to",
+                SessionOutcome::LoggedIn => "logged in to",
+                SessionOutcome::AlreadyThere => "already logged in to",
+                SessionOutcome::Recovered => "logged in again to",
             };
             writeln!(out, "{did} {target} at {portal} (session {session})")?;
             for change in one.changes.iter().filter(|change| !matches!(change, Change::Added { .. })) {
-                writeln!(out, "  {}", shown::change(change))?;
+                writeln!(out, "  {}", session_output::change(change))?;
             }
             one.session.write_luns(out)?;
         }
@@ -185,7 +185,7 @@ impl LoginArgs {
         })?;
         let results = in_parallel(
             &wishes,
-            |wish| log_in_by(self.via, &env, wish, &luns, &Limits::from(&limit)),
+            |spec| log_in_by(self.via, &env, spec, &luns, &Limits::from(&limit)),
             || {
                 if held_off.pending().is_some() {
                     limit.call_off();
@@ -193,15 +193,15 @@ impl LoginArgs {
             },
         );
         let mut answer = LoggedIn { warnings, ..LoggedIn::default() };
-        for (wish, result) in wishes.iter().zip(results) {
+        for (spec, result) in wishes.iter().zip(results) {
             match result {
                 Ok((ready, via)) => {
-                    answer.warnings.extend(shown::diskless(&ready));
+                    answer.warnings.extend(session_output::diskless(&ready));
                     answer.sessions.push(one(ready, via));
                 }
                 Err(error) => answer.failed.push(Failed {
-                    target: wish.target.to_string(),
-                    portal: wish.portal.to_string(),
+                    target: spec.target.to_string(),
+                    portal: spec.portal.to_string(),
                     error,
                 }),
             }
@@ -214,7 +214,7 @@ impl LoginArgs {
         context.conclude(&answer, failure)
     }
 
-    fn wishes(&self, warnings: &mut Vec<String>) -> Result<Vec<Wish>, CliError> {
+    fn wishes(&self, warnings: &mut Vec<String>) -> Result<Vec<SessionSpec>, CliError> {
         let usage = |error: iscsi::protocol::name::NameError| CliError::usage(error.to_string());
         let settings = Settings {
             replacement_timeout: self.replacement_timeout,
@@ -237,18 +237,18 @@ impl LoginArgs {
         for target in &self.targets {
             for portal in &self.portals {
                 let target: IscsiName = target.parse().map_err(usage)?;
-                let portal = asking::portal(portal)?;
+                let portal = discovery_options::portal(portal)?;
                 let (chap, credentials) = (chap.clone(), credentials.clone());
-                let wish = Wish { target, portal, settings, chap, credentials };
-                if !wishes.iter().any(|other: &Wish| other.lock_name() == wish.lock_name()) {
-                    wishes.push(wish);
+                let spec = SessionSpec { target, portal, settings, chap, credentials };
+                if !wishes.iter().any(|other: &SessionSpec| other.lock_name() == spec.lock_name()) {
+                    wishes.push(spec);
                 }
             }
         }
         Ok(wishes)
     }
 
-    fn lun_wish(&self) -> Result<LunWish, CliError> {
+    fn lun_wish(&self) -> Result<LunSelection, CliError> {
         let wwid: Option<Wwid> = self
             .wwid
             .as_deref()
@@ -262,27 +262,28 @@ impl LoginArgs {
         let some: BTreeSet<u64> = self.luns.iter().copied().collect();
         let wanted = match (self.no_scan, some.is_empty()) {
             (true, _) => None,
-            (_, true) => Some(Wanted::All),
-            (_, false) => Some(Wanted::Only(some)),
+            (_, true) => Some(LunSet::All),
+            (_, false) => Some(LunSet::Only(some)),
         };
-        Ok(LunWish { wanted, wwid })
+        Ok(LunSelection { wanted, wwid })
     }
 
     /// Says which way was taken and why, and what is at stake.
     fn comment(&self, env: &Env<'_>, answer: &mut LoggedIn) -> Result<(), CliError> {
         let daemon = iscsid(Path::new("/proc"));
-        let is_new_and_ours = |one: &One| one.how == How::LoggedIn && one.via == Way::Native;
+        let is_new_and_ours =
+            |one: &LoginResult| one.how == SessionOutcome::LoggedIn && one.via == SessionBackend::Native;
         if self.via == Via::Auto && answer.sessions.iter().any(is_new_and_ours) {
             answer.notes.push(format!("made natively: {}", why_native(daemon)));
         }
-        if self.via == Via::Auto && answer.sessions.iter().any(|one| one.via == Way::Iscsiadm) {
+        if self.via == Via::Auto && answer.sessions.iter().any(|one| one.via == SessionBackend::Iscsiadm) {
             answer.notes.push(
                 "made by iscsiadm: another program holds the address from which native sessions are made"
                     .into(),
             );
         }
         for one in &answer.sessions {
-            if one.how == How::AlreadyThere && one.session.owner == "other" {
+            if one.how == SessionOutcome::AlreadyThere && one.session.owner == "other" {
                 answer.notes.push(format!(
                     "session {} is another program's ({daemon}), and stays so",
                     one.session.session
@@ -296,10 +297,10 @@ impl LoginArgs {
     }
 }
 
-fn one(mut ready: Ready, via: Way) -> One {
-    let session = SessionShown::new(&ready.session, ready.is_ours, &ready.attached.luns);
-    let missing = shown::missing(&mut ready);
-    One { how: ready.how, via, changes: ready.attached.changes, missing, session }
+fn one(mut ready: AttachedSession, via: SessionBackend) -> LoginResult {
+    let session = SessionOutput::new(&ready.session, ready.is_ours, &ready.attached.luns);
+    let missing = session_output::missing(&mut ready);
+    LoginResult { how: ready.how, via, changes: ready.attached.changes, missing, session }
 }
 
 impl Failed {
@@ -310,10 +311,11 @@ impl Failed {
 }
 
 /// The failure of several logins: that of all, or that some are missing or not complete.
-fn failure(sessions: &[One], failed: &[Failed]) -> Option<CliError> {
+fn failure(sessions: &[LoginResult], failed: &[Failed]) -> Option<CliError> {
     let (done, count) = (sessions.len(), failed.len());
     let mut failed = failed.iter().cloned().map(Failed::named);
-    let mut incomplete = sessions.iter().filter_map(|one| shown::incomplete(&one.session, &one.missing));
+    let mut incomplete =
+        sessions.iter().filter_map(|one| session_output::incomplete(&one.session, &one.missing));
     let error = match failed.next() {
         Some(first) => {
             let code = if done == 0 { first.code } else { ErrorKind::Partial };

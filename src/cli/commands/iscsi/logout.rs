@@ -5,21 +5,21 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::by_way::log_out_by;
+use super::backend::log_out_by;
 use super::env::{TimeLimit, Via, env};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::Answer;
 use base::error_kind::ErrorKind;
-use iscsi::host::coexist::Way;
+use iscsi::host::coexist::SessionBackend;
 use iscsi::host::sysfs::Session;
 use iscsi::protocol::interface::message::SessionId;
 use iscsi::protocol::name::IscsiName;
 use iscsi::protocol::portal::Portal;
 use iscsi::session::establish::list;
 use iscsi::session::parallel::in_parallel;
+use iscsi::session::spec::endpoint;
 use iscsi::session::sweep::sweep;
-use iscsi::session::wish::endpoint;
 use sys::signals::SignalsHeldOff;
 
 const HELP: &str = "\
@@ -59,16 +59,16 @@ pub struct LogoutArgs {
 
 #[derive(Debug, Serialize)]
 struct LoggedOut {
-    sessions: Vec<One>,
+    sessions: Vec<LogoutResult>,
     notes: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct One {
+struct LogoutResult {
     session: SessionId,
     target: String,
     portal: String,
-    via: Way,
+    via: SessionBackend,
 }
 
 impl Answer for LoggedOut {
@@ -126,7 +126,7 @@ impl LogoutArgs {
         let mut failures = Vec::new();
         for (session, result) in sessions.iter().zip(results) {
             match result {
-                Ok(via) => answer.sessions.push(One {
+                Ok(via) => answer.sessions.push(LogoutResult {
                     session: session.sid,
                     target: session.target.clone(),
                     portal: session.portal.as_ref().map(ToString::to_string).unwrap_or_default(),

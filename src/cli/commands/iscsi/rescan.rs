@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::env::{TimeLimit, env};
-use super::shown::{self, Missing, SessionShown};
+use super::session_output::{self, Missing, SessionOutput};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::{iscsi_session, lun_changes, missing_of_session};
@@ -14,7 +14,7 @@ use crate::iscsi_storage::Address;
 use crate::output::Answer;
 use base::error_kind::ErrorKind;
 use iscsi::host::limit::Limit;
-use iscsi::host::sysfs::{Session, State};
+use iscsi::host::sysfs::{Session, SessionState};
 use iscsi::session::attach::rescan;
 use iscsi::session::env::Env;
 use iscsi::session::establish::list;
@@ -55,24 +55,24 @@ pub struct RescanArgs {
 
 #[derive(Debug, Default, Serialize)]
 struct Rescanned {
-    sessions: Vec<One>,
+    sessions: Vec<RescanResult>,
     warnings: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct One {
+struct RescanResult {
     changes: Vec<Change>,
     missing: Vec<Missing>,
     #[serde(flatten)]
-    session: SessionShown,
+    session: SessionOutput,
 }
 
 impl Answer for Rescanned {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        for One { changes, session, .. } in &self.sessions {
+        for RescanResult { changes, session, .. } in &self.sessions {
             writeln!(out, "session {} {} {}", session.session, session.target, session.portal)?;
             for change in changes {
-                writeln!(out, "  {}", shown::change(change))?;
+                writeln!(out, "  {}", session_output::change(change))?;
             }
             session.write_luns(out)?;
         }
@@ -105,7 +105,7 @@ impl RescanArgs {
             }
         }
         let mut answer = Rescanned::default();
-        for session in sessions.iter().filter(|session| session.state != State::LoggedIn) {
+        for session in sessions.iter().filter(|session| session.state != SessionState::LoggedIn) {
             answer.warnings.push(format!(
                 "session {} to {} is {} and is left out",
                 session.sid,
@@ -113,14 +113,14 @@ impl RescanArgs {
                 session.state.as_str()
             ));
         }
-        sessions.retain(|session| session.state == State::LoggedIn);
+        sessions.retain(|session| session.state == SessionState::LoggedIn);
         let limit = self.limit.start();
         let results = in_parallel(&sessions, |session| one(&env, session, &limit), || ());
         let mut failure = None;
         for result in results {
             match result {
                 Ok((one, warnings)) => {
-                    failure = failure.or_else(|| shown::incomplete(&one.session, &one.missing));
+                    failure = failure.or_else(|| session_output::incomplete(&one.session, &one.missing));
                     answer.warnings.extend(warnings);
                     answer.sessions.push(one);
                 }
@@ -148,10 +148,10 @@ impl RescanArgs {
     }
 }
 
-fn one(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<(One, Vec<String>), CliError> {
+fn one(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<(RescanResult, Vec<String>), CliError> {
     let mut ready = rescan(env, session, limit)?;
-    let warnings = shown::diskless(&ready);
-    let missing = shown::missing(&mut ready);
-    let session = SessionShown::new(session, ready.is_ours, &ready.attached.luns);
-    Ok((One { session, missing, changes: ready.attached.changes }, warnings))
+    let warnings = session_output::diskless(&ready);
+    let missing = session_output::missing(&mut ready);
+    let session = SessionOutput::new(session, ready.is_ours, &ready.attached.luns);
+    Ok((RescanResult { session, missing, changes: ready.attached.changes }, warnings))
 }

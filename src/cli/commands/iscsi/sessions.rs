@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::env::env;
-use super::shown::SessionShown;
+use super::session_output::SessionOutput;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::iscsi_session;
@@ -40,7 +40,7 @@ pub struct SessionsArgs {
 
 #[derive(Debug, Serialize)]
 struct Sessions {
-    sessions: Vec<SessionShown>,
+    sessions: Vec<SessionOutput>,
     notes: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ impl SessionsArgs {
         }
         let shown = |session: &sysfs::Session| {
             let is_ours = env.registry.record(session.sid).is_some_and(|record| record.is_of(session));
-            SessionShown::new(session, is_ours, &sysfs::luns(&env.roots, session))
+            SessionOutput::new(session, is_ours, &sysfs::luns(&env.roots, session))
         };
         let sessions = list(&env)?.iter().map(shown).collect();
         context.print(&Sessions { sessions, notes })

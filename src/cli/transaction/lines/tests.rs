@@ -69,7 +69,7 @@ fn run(engine: &Engine, text: &[&str], keep_going: bool) -> Result<(Changes, Opt
         match text.split_once('/') {
             Some((vg, lv)) => {
                 let needs = lv.strip_prefix("needs-").map(str::to_owned).into_iter().collect();
-                lines.names.insert(number, Names { changes: vec![lv.to_owned()], needs });
+                lines.names.insert(number, LineVolumes { changes: vec![lv.to_owned()], needs });
                 let of_vg: &mut Vec<_> = lines.by_vg.entry(VgName::new(vg).unwrap()).or_default();
                 of_vg.push(Line { number, what: lv.to_owned() });
             }
@@ -85,10 +85,10 @@ fn run(engine: &Engine, text: &[&str], keep_going: bool) -> Result<(Changes, Opt
                 continue;
             }
             resolved.lines.push(line.number);
-            resolved.wanted.push(Wanted {
+            resolved.wanted.push(LabelledRequest {
                 request: Request::Remove { name: LvName::new(&line.what).unwrap() },
-                asked: line.what.clone(),
-                said: format!("Removed '{}'", line.what),
+                display_name: line.what.clone(),
+                done_message: format!("Removed '{}'", line.what),
             });
         }
         resolved
@@ -102,7 +102,7 @@ fn good_lines_are_one_transaction_and_each_has_its_result() {
     assert_eq!((failure, engine.log()), (None, vec!["change a 2".to_owned()]));
     let json = serde_json::to_value(&changes).unwrap();
     assert_eq!(json["transactions"][0]["done"][1]["line"], 2);
-    assert_eq!(json["transactions"][0]["done"][1]["asked"], "y");
+    assert_eq!(json["transactions"][0]["done"][1]["display_name"], "y");
     assert_eq!(json.get("failed"), None);
 }
 
@@ -170,7 +170,7 @@ fn with_keep_going_nothing_is_done_to_a_volume_whose_earlier_line_is_left_out() 
     lines.bad.insert(1, CliError::usage("cut short"));
     let names = |changes: &[&str], needs: &[&str]| {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Names { changes: owned(changes), needs: owned(needs) }
+        LineVolumes { changes: owned(changes), needs: owned(needs) }
     };
     let all = [names(&["a"], &[]), names(&["b", "a"], &[]), names(&["c"], &["t"]), names(&["d"], &["b"])];
     lines.names.extend((1..).zip(all.into_iter().chain([names(&["e"], &["t"])])));
@@ -179,10 +179,10 @@ fn with_keep_going_nothing_is_done_to_a_volume_whose_earlier_line_is_left_out() 
         lines: lines.iter().map(|line| line.number).collect(),
         wanted: lines
             .iter()
-            .map(|_| Wanted {
+            .map(|_| LabelledRequest {
                 request: Request::Remove { name: LvName::new("x").unwrap() },
-                asked: String::new(),
-                said: String::new(),
+                display_name: String::new(),
+                done_message: String::new(),
             })
             .collect(),
         bad: BTreeMap::new(),
@@ -218,12 +218,12 @@ fn lines_that_build_on_each_other_without_end_are_given_up() {
         let mode = Mode { dry_run: false, keep_going: true };
         let result = carry_out(&engine, mode, lines, |_, lines| Resolved {
             wanted: (0..lines.len())
-                .map(|place| Wanted {
+                .map(|place| LabelledRequest {
                     request: Request::Remove {
                         name: LvName::new(if place == 0 { "busy" } else { "x" }).unwrap(),
                     },
-                    asked: String::new(),
-                    said: String::new(),
+                    display_name: String::new(),
+                    done_message: String::new(),
                 })
                 .collect(),
             lines: lines.iter().map(|line| line.number).collect(),

@@ -2,7 +2,7 @@
 
 use super::error::Context;
 use super::talk::Heard;
-use super::{LoggedIn, Login, LoginError, Phase, Redirect, Step};
+use super::{LoggedIn, Login, LoginError, LoginStep, Phase, Redirect};
 use crate::protocol::params::ParamError;
 use crate::protocol::pdu::{LoginResponse, Pdu, Stage};
 use crate::protocol::portal::TargetAddress;
@@ -14,12 +14,12 @@ const MAX_KEYS: usize = 256;
 
 impl Login {
     /// One step, before its outcome is written down.
-    pub(super) fn step(&mut self, pdu: &Pdu) -> Result<Step, LoginError> {
+    pub(super) fn step(&mut self, pdu: &Pdu) -> Result<LoginStep, LoginError> {
         if matches!(self.phase, Phase::Over) {
             return Err(LoginError::Over);
         }
         let (text, is_next_stage, response) = match self.talk.hear(pdu)? {
-            Heard::Part(request) => return Ok(Step::Send(request)),
+            Heard::Part(request) => return Ok(LoginStep::Send(request)),
             Heard::Refused { status, text } => return self.refused(status, &text),
             Heard::Text { text, is_next_stage, response } => (text, is_next_stage, response),
         };
@@ -53,7 +53,7 @@ impl Login {
     }
 
     /// A status other than success: a redirection, or the end.
-    fn refused(&self, status: Status, text: &[u8]) -> Result<Step, LoginError> {
+    fn refused(&self, status: Status, text: &[u8]) -> Result<LoginStep, LoginError> {
         if status.class != 1 {
             let (offered, picked) = match &self.phase {
                 Phase::Method { chap, .. } | Phase::Algorithm { chap, .. } => {
@@ -70,14 +70,14 @@ impl Login {
         let pairs = text::parse(text, MAX_KEYS)?;
         let address = pairs.iter().find(|pair| pair.key == "TargetAddress").ok_or(LoginError::NoAddress)?;
         let address: TargetAddress = address.text()?.parse().map_err(LoginError::Address)?;
-        Ok(Step::Redirect(Redirect { portal: address.portal, is_permanent: status.detail == 2 }))
+        Ok(LoginStep::Redirect(Redirect { portal: address.portal, is_permanent: status.detail == 2 }))
     }
 
     /// Starts the operational stage after the security stage.
-    pub(super) fn start_operational(&mut self) -> Result<Step, LoginError> {
+    pub(super) fn start_operational(&mut self) -> Result<LoginStep, LoginError> {
         self.phase = Phase::Operational;
         let offers: Vec<_> = self.negotiation.offers().collect();
-        Ok(Step::Send(self.talk.say(Stage::Operational, Some(Stage::FullFeature), &offers)?))
+        Ok(LoginStep::Send(self.talk.say(Stage::Operational, Some(Stage::FullFeature), &offers)?))
     }
 
     /// Answers and proposals of the operational stage. We are ready for the full feature phase all the time;
@@ -87,7 +87,7 @@ impl Login {
         pairs: &[Pair<'_>],
         is_last: bool,
         response: &LoginResponse,
-    ) -> Result<Step, LoginError> {
+    ) -> Result<LoginStep, LoginError> {
         let mut replies = Vec::new();
         for pair in pairs {
             if let Some(reply) = self.negotiation.take(pair, is_last)? {
@@ -96,13 +96,17 @@ impl Login {
         }
         if !is_last {
             self.phase = Phase::Operational;
-            return Ok(Step::Send(self.talk.say(Stage::Operational, Some(Stage::FullFeature), &replies)?));
+            return Ok(LoginStep::Send(self.talk.say(
+                Stage::Operational,
+                Some(Stage::FullFeature),
+                &replies,
+            )?));
         }
         // A session for discovery is never named again: what identifies it does not matter.
         if response.tsih == 0 && !self.is_discovery {
             return Err(LoginError::NoSession);
         }
-        Ok(Step::Done(Box::new(LoggedIn {
+        Ok(LoginStep::Done(Box::new(LoggedIn {
             parameters: self.negotiation.finish()?,
             tsih: response.tsih,
             cmd_sn: self.talk.cmd_sn(),

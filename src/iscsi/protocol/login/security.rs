@@ -1,6 +1,6 @@
 //! The security stage: one method, CHAP, and no way around it once it is configured.
 
-use super::{Login, LoginError, Phase, Step};
+use super::{Login, LoginError, LoginStep, Phase};
 use crate::protocol::chap::{ChapError, Exchange};
 use crate::protocol::pdu::Stage;
 use crate::protocol::text::{NOT_UNDERSTOOD, Pair, printable};
@@ -12,7 +12,7 @@ impl Login {
         phase: Phase,
         pairs: &[Pair<'_>],
         is_next_stage: bool,
-    ) -> Result<Step, LoginError> {
+    ) -> Result<LoginStep, LoginError> {
         match phase {
             Phase::Method { chap, nonce } => {
                 let mut say = only(pairs, &["AuthMethod"])?;
@@ -25,14 +25,14 @@ impl Login {
                     chap.algorithms().iter().map(|algorithm| algorithm.number().to_string()).collect();
                 say.push(("CHAP_A", numbers.join(",")));
                 self.phase = Phase::Algorithm { chap, nonce };
-                Ok(Step::Send(self.talk.say(Stage::Security, None, &say)?))
+                Ok(LoginStep::Send(self.talk.say(Stage::Security, None, &say)?))
             }
             Phase::Algorithm { chap, nonce } => {
                 let mut say = only(pairs, &["CHAP_A", "CHAP_I", "CHAP_C"])?;
                 let (exchange, answer) = Exchange::answer(&chap, nonce, pairs)?;
                 say.extend(answer);
                 self.phase = Phase::Proof { chap, exchange };
-                Ok(Step::Send(self.talk.say(Stage::Security, Some(Stage::Operational), &say)?))
+                Ok(LoginStep::Send(self.talk.say(Stage::Security, Some(Stage::Operational), &say)?))
             }
             Phase::Proof { chap, exchange } => {
                 let demanded: &[&str] = if chap.target().is_some() { &["CHAP_N", "CHAP_R"] } else { &[] };
@@ -52,12 +52,16 @@ impl Login {
 
     /// After the proofs. A target need not end the stage with its own: then it is asked to, with an empty request
     /// that says again that we are ready. Source: RFC 7143 sections 6.3 (the T bit) and 12.1.3.
-    fn leave_security(&mut self, is_next_stage: bool, say: &[(&str, String)]) -> Result<Step, LoginError> {
+    fn leave_security(
+        &mut self,
+        is_next_stage: bool,
+        say: &[(&str, String)],
+    ) -> Result<LoginStep, LoginError> {
         if is_next_stage {
             return self.start_operational();
         }
         self.phase = Phase::Proven;
-        Ok(Step::Send(self.talk.say(Stage::Security, Some(Stage::Operational), say)?))
+        Ok(LoginStep::Send(self.talk.say(Stage::Security, Some(Stage::Operational), say)?))
     }
 }
 

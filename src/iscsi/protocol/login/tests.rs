@@ -55,16 +55,16 @@ fn sent(pdu: &Pdu) -> Vec<String> {
     pairs.iter().map(|pair| format!("{}={}", pair.key, pair.text().unwrap())).collect()
 }
 
-fn next(step: Step) -> Pdu {
+fn next(step: LoginStep) -> Pdu {
     match step {
-        Step::Send(pdu) => pdu,
+        LoginStep::Send(pdu) => pdu,
         other => panic!("{other:?}"),
     }
 }
 
-fn done(step: Step) -> LoggedIn {
+fn done(step: LoginStep) -> LoggedIn {
     match step {
-        Step::Done(session) => *session,
+        LoginStep::Done(session) => *session,
         other => panic!("{other:?}"),
     }
 }

@@ -1,12 +1,13 @@
 use super::*;
 use proptest::prelude::{any, proptest};
 
-fn read(text: &str, asked: &str) -> Targets {
-    Targets::read(text.replace(' ', "\0").as_bytes(), &asked.parse().unwrap()).unwrap()
+fn read(text: &str, asked: &str) -> SendTargetsAnswer {
+    SendTargetsAnswer::read(text.replace(' ', "\0").as_bytes(), &asked.parse().unwrap()).unwrap()
 }
 
-fn shown(targets: &Targets) -> Vec<String> {
-    let addresses = |target: &Target| target.addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
+fn shown(targets: &SendTargetsAnswer) -> Vec<String> {
+    let addresses =
+        |target: &DiscoveredTarget| target.addresses.iter().map(ToString::to_string).collect::<Vec<_>>();
     targets.targets.iter().map(|target| format!("{} {}", target.name, addresses(target).join(" "))).collect()
 }
 
@@ -26,7 +27,7 @@ fn targets_are_grouped_and_sorted_and_their_addresses_kept_in_order() {
         ]
     );
     assert!(found.left_out.is_empty());
-    assert_eq!(read("", "10.0.0.9"), Targets::default());
+    assert_eq!(read("", "10.0.0.9"), SendTargetsAnswer::default());
 }
 
 #[test]
@@ -78,7 +79,7 @@ proptest! {
     #[test]
     fn any_bytes_are_targets_or_an_error(bytes in any::<Vec<u8>>()) {
         let text = [b"TargetName=iqn.2025-01.a:b\0TargetAddress=".as_slice(), &bytes].concat();
-        if let Ok(found) = Targets::read(&text, &"10.0.0.9".parse().unwrap()) {
+        if let Ok(found) = SendTargetsAnswer::read(&text, &"10.0.0.9".parse().unwrap()) {
             assert!(found.left_out.iter().all(|text| text.chars().all(|c| !c.is_control())));
         }
     }

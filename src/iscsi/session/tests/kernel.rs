@@ -39,7 +39,7 @@ pub enum Fault {
 }
 
 #[derive(Default)]
-struct State {
+struct KernelState {
     sessions: BTreeMap<u32, Option<Conn>>,
     made: u32,
     requests: usize,
@@ -63,7 +63,7 @@ pub struct FakeLun {
 /// The double.
 pub struct FakeKernel {
     sys: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<KernelState>,
 }
 
 impl FakeKernel {
@@ -75,7 +75,7 @@ impl FakeKernel {
         Arc::new(Self { sys: sys.to_owned(), state: Mutex::default() })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, KernelState> {
         self.state.lock().unwrap()
     }
 
@@ -194,7 +194,7 @@ impl FakeKernel {
             return Ok(Answer::of_a_double([sid, sid, 0, 0]));
         };
         let conn = *state.sessions.get(&sid).ok_or(Errno::EINVAL)?;
-        let set = |state: &mut State, conn| state.sessions.insert(sid, conn);
+        let set = |state: &mut KernelState, conn| state.sessions.insert(sid, conn);
         match (request, conn) {
             (Request::DestroySession(_), None) => {
                 state.sessions.remove(&sid);

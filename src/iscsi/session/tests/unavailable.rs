@@ -3,35 +3,35 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{FakeWire, Machine, wish};
+use super::{FakeTransport, Machine, spec};
 use crate::host::connection::{Connection, ConnectionError, Ended};
 use crate::host::limit::{Limit, Limits};
-use crate::host::wire::Wire;
+use crate::host::transport::Transport;
 use crate::protocol::login::{Context, LoginError, Settings};
 use crate::protocol::pdu::Stage;
 use crate::protocol::portal::Portal;
 use crate::protocol::status::Status;
-use crate::session::attach::{LunWish, log_in};
+use crate::session::attach::{LunSelection, log_in};
 use crate::session::env::Env;
 use crate::session::error::SessionError;
-use crate::session::establish::How;
+use crate::session::establish::SessionOutcome;
 use base::error_kind::ErrorKind;
 
 /// A network whose target refuses some logins before it takes one.
 struct Refusing<'a> {
-    wire: &'a FakeWire,
+    transport: &'a FakeTransport,
     left: AtomicU32,
     status: Status,
 }
 
-impl Wire for Refusing<'_> {
+impl Transport for Refusing<'_> {
     fn connect(&self, portal: &Portal, limit: &Limit) -> Result<Connection, ConnectionError> {
-        self.wire.connect(portal, limit)
+        self.transport.connect(portal, limit)
     }
 
     fn log_in(&self, line: &mut Connection, settings: Settings) -> Result<Ended, ConnectionError> {
         if self.left.load(Ordering::Relaxed) == 0 {
-            return self.wire.log_in(line, settings);
+            return self.transport.log_in(line, settings);
         }
         self.left.fetch_sub(1, Ordering::Relaxed);
         let context = Context { stage: Stage::Operational, offered: Vec::new(), picked: None };
@@ -41,16 +41,16 @@ impl Wire for Refusing<'_> {
 }
 
 /// The outcome where so many logins are refused, and how many more would have been.
-fn refused(status: Status, times: u32, allowed: Duration) -> (Result<How, SessionError>, u32) {
+fn refused(status: Status, times: u32, allowed: Duration) -> (Result<SessionOutcome, SessionError>, u32) {
     let machine = Machine::new();
-    let wire = Refusing { wire: &machine.wire, left: AtomicU32::new(times), status };
-    let env = Env { wire: &wire, ..machine.env() };
-    let luns = LunWish { wanted: None, wwid: None };
-    let outcome = log_in(&env, &wish(), &luns, &Limits::from(&Limit::new(allowed))).map(|ready| ready.how);
+    let transport = Refusing { transport: &machine.transport, left: AtomicU32::new(times), status };
+    let env = Env { transport: &transport, ..machine.env() };
+    let luns = LunSelection { wanted: None, wwid: None };
+    let outcome = log_in(&env, &spec(), &luns, &Limits::from(&Limit::new(allowed))).map(|ready| ready.how);
     if outcome.is_err() {
         machine.assert_clean("refused");
     }
-    (outcome, wire.left.load(Ordering::Relaxed))
+    (outcome, transport.left.load(Ordering::Relaxed))
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn a_fault_of_the_targets_is_waited_out_for_a_while() {
     for detail in [0, 1, 2] {
         let (outcome, left) = refused(Status { class: 3, detail }, 2, LONG);
-        assert_eq!((outcome.unwrap(), left), (How::LoggedIn, 0), "{detail}");
+        assert_eq!((outcome.unwrap(), left), (SessionOutcome::LoggedIn, 0), "{detail}");
     }
 }
 
@@ -68,7 +68,7 @@ fn what_it_says_is_told_where_there_is_no_time() {
     let (outcome, left) = refused(Status::UNAVAILABLE, 9, Duration::from_millis(150));
     let error = outcome.unwrap_err();
     assert_eq!((error.kind(), left), (ErrorKind::Busy, 8));
-    assert!(matches!(error, SessionError::Wire(_)), "{error}");
+    assert!(matches!(error, SessionError::Transport(_)), "{error}");
 }
 
 #[test]

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::kernel::{FakeLun, Fault};
-use super::{Machine, dies, wish};
+use super::{Machine, dies, spec};
 use crate::host::limit::{Limit, Limits};
 use crate::host::registry::Phase;
 use crate::host::sysfs;
 use crate::protocol::interface::message::SessionId;
-use crate::session::attach::{LunWish, Ready, log_in, rescan};
+use crate::session::attach::{AttachedSession, LunSelection, log_in, rescan};
 use crate::session::error::SessionError;
-use crate::session::establish::How;
-use crate::session::luns::Wanted;
+use crate::session::establish::SessionOutcome;
+use crate::session::luns::LunSet;
 use crate::session::settle::WhyDiskless;
 use crate::session::sweep::sweep;
 use base::error_kind::ErrorKind;
@@ -28,8 +28,17 @@ impl Machine {
         machine
     }
 
-    fn log_in_with(&self, wanted: Option<Wanted>, allowed: Duration) -> Result<Ready, SessionError> {
-        log_in(&self.env(), &wish(), &LunWish { wanted, wwid: None }, &Limits::from(&Limit::new(allowed)))
+    fn log_in_with(
+        &self,
+        wanted: Option<LunSet>,
+        allowed: Duration,
+    ) -> Result<AttachedSession, SessionError> {
+        log_in(
+            &self.env(),
+            &spec(),
+            &LunSelection { wanted, wwid: None },
+            &Limits::from(&Limit::new(allowed)),
+        )
     }
 
     /// udev keeps records, and has one of these disks, by the numbers of their LUNs.
@@ -57,8 +66,8 @@ fn a_login_that_fails_keeps_a_session_whose_disk_is_in_use() {
     let machine = Machine::with_luns(&TWO);
     machine.udev_is_done_with(&[]);
     machine.set_used("sda", true);
-    let ready = machine.log_in_with(Some(Wanted::All), SHORT).unwrap();
-    assert_eq!((machine.kernel.sessions(), ready.how), (vec![1], How::LoggedIn));
+    let ready = machine.log_in_with(Some(LunSet::All), SHORT).unwrap();
+    assert_eq!((machine.kernel.sessions(), ready.how), (vec![1], SessionOutcome::LoggedIn));
     assert!(matches!(ready.missing[0], SessionError::Diskless { lun: 0, .. }), "{:?}", ready.missing);
     assert!(matches!(ready.missing[1], SessionError::InUse { lun: 0, .. }), "{:?}", ready.missing);
     let record = machine.record();
@@ -69,7 +78,7 @@ fn a_login_that_fails_keeps_a_session_whose_disk_is_in_use() {
     // A LUN that is not there, while the other one is in use.
     let machine = Machine::with_luns(&TWO);
     machine.set_used("sdb", true);
-    let ready = machine.log_in_with(Some(Wanted::Only([1, 7].into())), LONG).unwrap();
+    let ready = machine.log_in_with(Some(LunSet::Only([1, 7].into())), LONG).unwrap();
     assert_eq!(machine.kernel.sessions(), [1]);
     assert!(matches!(ready.missing[0], SessionError::NoLun { lun: 7, .. }), "{:?}", ready.missing);
 }
@@ -78,7 +87,7 @@ fn a_login_that_fails_keeps_a_session_whose_disk_is_in_use() {
 fn a_login_that_fails_ends_a_session_that_nobody_uses() {
     let machine = Machine::with_luns(&TWO);
     machine.udev_is_done_with(&[]);
-    let error = machine.log_in_with(Some(Wanted::All), SHORT).unwrap_err();
+    let error = machine.log_in_with(Some(LunSet::All), SHORT).unwrap_err();
     assert!(error.to_string().contains("udev's work on /dev/sda did not come to an end"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Busy);
     machine.assert_clean("nothing is ready");
@@ -98,8 +107,8 @@ fn a_login_that_is_interrupted_is_undone_unless_a_disk_is_in_use() {
                 std::thread::sleep(SHORT);
                 limit.call_off();
             });
-            let luns = LunWish { wanted: Some(Wanted::All), wwid: None };
-            let outcome = log_in(&machine.env(), &wish(), &luns, &Limits::from(&limit));
+            let luns = LunSelection { wanted: Some(LunSet::All), wwid: None };
+            let outcome = log_in(&machine.env(), &spec(), &luns, &Limits::from(&limit));
             match (used, outcome) {
                 (true, Ok(ready)) => assert!(ready.missing[0].to_string().contains("interrupted")),
                 (false, Err(error)) => {
@@ -116,7 +125,7 @@ fn a_login_that_is_interrupted_is_undone_unless_a_disk_is_in_use() {
 fn luns_that_are_ready_serve_and_those_that_are_late_are_told() {
     let machine = Machine::with_luns(&TWO);
     machine.udev_is_done_with(&[0]);
-    let ready = machine.log_in_with(Some(Wanted::All), SHORT).unwrap();
+    let ready = machine.log_in_with(Some(LunSet::All), SHORT).unwrap();
     assert_eq!(ready.attached.luns.len(), 1);
     let [SessionError::Diskless { lun: 1, why: WhyDiskless::Unfinished { .. }, .. }] = &ready.missing[..]
     else {
@@ -134,15 +143,15 @@ fn luns_that_are_ready_serve_and_those_that_are_late_are_told() {
 fn a_lun_that_is_not_connected_is_not_waited_for() {
     let not_connected = FakeLun { number: 1, disk: None, qualifier: 1 };
     let machine = Machine::with_luns(&[TWO[0], not_connected]);
-    let ready = machine.log_in_with(Some(Wanted::All), LONG).unwrap();
+    let ready = machine.log_in_with(Some(LunSet::All), LONG).unwrap();
     assert_eq!((ready.attached.luns.len(), ready.missing.len()), (1, 0));
     assert_eq!(ready.attached.diskless[0].why, WhyDiskless::NotConnected);
     // Asked for by its number, it is missing; alone, there is nothing to serve.
     let machine = Machine::with_luns(&[TWO[0], not_connected]);
-    let ready = machine.log_in_with(Some(Wanted::Only([0, 1].into())), LONG).unwrap();
+    let ready = machine.log_in_with(Some(LunSet::Only([0, 1].into())), LONG).unwrap();
     assert_eq!((ready.attached.luns.len(), ready.missing.len()), (1, 1));
     let machine = Machine::with_luns(&[TWO[0], not_connected]);
-    let error = machine.log_in_with(Some(Wanted::Only([1].into())), LONG).unwrap_err();
+    let error = machine.log_in_with(Some(LunSet::Only([1].into())), LONG).unwrap_err();
     assert!(error.to_string().contains("not connected at present"), "{error}");
     machine.assert_clean("the only LUN has no disk");
 }
@@ -152,7 +161,7 @@ fn a_lun_that_is_not_connected_is_not_waited_for() {
 fn a_logout_that_died_is_not_finished_while_a_disk_is_in_use() {
     for number in 1.. {
         let machine = Machine::with_luns(&TWO);
-        machine.log_in_with(Some(Wanted::All), LONG).unwrap();
+        machine.log_in_with(Some(LunSet::All), LONG).unwrap();
         machine.kernel.set_fault(Some(Fault::DiesBefore(number)));
         let died = dies(|| drop(machine.log_out()));
         machine.kernel.set_fault(None);

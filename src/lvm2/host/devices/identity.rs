@@ -7,7 +7,7 @@
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use super::names::Names;
+use super::names::NameSource;
 use super::types::DeviceTypes;
 use sys::io::roots::Roots;
 use sys::io::sysfs::Device;
@@ -39,7 +39,7 @@ pub enum NvmeId {
 pub struct Identity<'a> {
     roots: &'a Roots,
     types: &'a DeviceTypes,
-    names: &'a Names,
+    names: &'a NameSource,
     /// The device.
     pub device: &'a Device,
     record: Option<&'a UdevRecord>,
@@ -53,7 +53,7 @@ impl<'a> Identity<'a> {
     pub fn new(
         roots: &'a Roots,
         types: &'a DeviceTypes,
-        names: &'a Names,
+        names: &'a NameSource,
         device: &'a Device,
         record: Option<&'a UdevRecord>,
     ) -> Self {

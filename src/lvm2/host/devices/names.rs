@@ -17,14 +17,14 @@ const MAX_ENTRIES: usize = 1 << 18;
 
 /// Where names come from.
 #[derive(Clone, Debug)]
-pub enum Names {
+pub enum NameSource {
     /// The kernel's names and the links that udev made: nothing is walked. Nodes and links made by hand are unknown.
     Udev,
     /// A walk over the directories of `devices/scan`, as lvm2 does.
     Walked(HashMap<DevNo, Vec<PathBuf>>),
 }
 
-impl Names {
+impl NameSource {
     /// Chooses: udev's names if it has a database and nothing but `/dev` is to be looked in.
     pub fn choose(roots: &Roots, scan: &[PathBuf]) -> Self {
         if roots.has_udev_db() && scan.iter().all(|dir| dir.as_path() == roots.dev) {

@@ -5,12 +5,12 @@ use proptest::prelude::{any, prop_assert_eq, proptest};
 use super::fake::FakeMachine;
 use super::identity::Identity;
 use super::multipath::MultipathWwids;
-use super::names::Names;
+use super::names::NameSource;
 use super::types::{DeviceTypes, is_lv};
 use super::used_file::{IdType, UsedDevices};
 use sys::io::udev_db::UdevRecord;
 
-fn names(machine: &FakeMachine, source: &Names, device: &str) -> Vec<String> {
+fn names(machine: &FakeMachine, source: &NameSource, device: &str) -> Vec<String> {
     let device = machine.roots.device(device).unwrap();
     let record = machine.roots.udev_record(device.no);
     let names = source.of(&machine.roots, &device, record.as_ref());
@@ -70,12 +70,12 @@ fn without_udev_names_come_from_a_walk_in_lvm2s_order() {
     machine.link("block/8:0", "sda");
     machine.link("aaa", "sda");
     machine.link("deep/er/link", "sda");
-    let walked = Names::choose(&machine.roots, std::slice::from_ref(&machine.roots.dev));
-    assert!(matches!(walked, Names::Walked(_)));
+    let walked = NameSource::choose(&machine.roots, std::slice::from_ref(&machine.roots.dev));
+    assert!(matches!(walked, NameSource::Walked(_)));
     let all = ["aaa", "sda", "deep/er/link", "disk/by-id/ata-1", "block/8:0"];
     assert_eq!(names(&machine, &walked, "sda"), all, "a link is preferred to a node of the same depth");
     assert_eq!(names(&machine, &walked, "dm-0"), ["mapper/crypt", "dm-0"]);
-    let elsewhere = Names::choose(&machine.roots, &[machine.roots.dev.join("deep")]);
+    let elsewhere = NameSource::choose(&machine.roots, &[machine.roots.dev.join("deep")]);
     assert_eq!(names(&machine, &elsewhere, "sda"), ["deep/er/link"]);
     assert!(names(&machine, &elsewhere, "dm-0").is_empty());
 }
@@ -92,11 +92,11 @@ fn with_udev_names_come_from_its_records_and_must_lead_to_the_device() {
         "8:0",
         "S:disk/by-id/both\nS:disk/by-path/a\nS:../etc/passwd\nS:gone\nI:17\nE:ID_FS_TYPE=ext4\n",
     );
-    let source = Names::choose(&machine.roots, std::slice::from_ref(&machine.roots.dev));
-    assert!(matches!(source, Names::Udev));
+    let source = NameSource::choose(&machine.roots, std::slice::from_ref(&machine.roots.dev));
+    assert!(matches!(source, NameSource::Udev));
     assert_eq!(names(&machine, &source, "sda"), ["sda", "disk/by-path/a"]);
-    let custom = Names::choose(&machine.roots, &[PathBuf::from("/elsewhere")]);
-    assert!(matches!(custom, Names::Walked(_)), "udev knows nothing of other directories");
+    let custom = NameSource::choose(&machine.roots, &[PathBuf::from("/elsewhere")]);
+    assert!(matches!(custom, NameSource::Walked(_)), "udev knows nothing of other directories");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn entries_of_the_devices_file_mean_the_devices_that_sysfs_identifies() {
             .replace(&format!("{}NAME", roots.dev.display()), "DEVNAME"),
     );
     let types = DeviceTypes::read(roots, &[]);
-    let names = Names::choose(roots, std::slice::from_ref(&roots.dev));
+    let names = NameSource::choose(roots, std::slice::from_ref(&roots.dev));
     let listed: Vec<String> = roots
         .block_names()
         .unwrap()
@@ -203,7 +203,7 @@ fn newer_entries_mean_disks_by_what_they_say_of_themselves() {
     machine.disk("sdc", "8:32", 1);
     let roots = &machine.roots;
     let types = DeviceTypes::read(roots, &[]);
-    let names = Names::choose(roots, std::slice::from_ref(&roots.dev));
+    let names = NameSource::choose(roots, std::slice::from_ref(&roots.dev));
     let meant = |entry: &str| -> Vec<String> {
         let used = UsedDevices::parse(&format!("IDTYPE={entry}"));
         let is_meant = |name: &String| {

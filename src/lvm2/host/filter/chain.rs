@@ -8,7 +8,7 @@ use super::reason::Skip;
 use crate::host::conf::{DevicesConf, MdChecks};
 use crate::host::devices::identity::Identity;
 use crate::host::devices::multipath::{MultipathWwids, multipath_holder};
-use crate::host::devices::names::Names;
+use crate::host::devices::names::NameSource;
 use crate::host::devices::types::{DeviceTypes, is_lv};
 use crate::host::devices::used_file::UsedDevices;
 use base::units::Sectors;
@@ -29,7 +29,7 @@ pub struct Chain<'a> {
     roots: &'a Roots,
     conf: &'a DevicesConf,
     types: DeviceTypes,
-    names: Names,
+    names: NameSource,
     wwids: MultipathWwids,
     filter: Patterns,
     global_filter: Patterns,
@@ -85,7 +85,7 @@ impl<'a> Chain<'a> {
             roots,
             conf,
             types: DeviceTypes::read(roots, &conf.types),
-            names: Names::choose(roots, &conf.scan),
+            names: NameSource::choose(roots, &conf.scan),
             wwids: wwids.map(|file| MultipathWwids::read(roots, file)).unwrap_or_default(),
             filter: patterns(&conf.filter)?,
             global_filter: patterns(&conf.global_filter)?,
@@ -105,7 +105,7 @@ impl<'a> Chain<'a> {
     }
 
     /// The names of devices.
-    pub fn names(&self) -> &Names {
+    pub fn names(&self) -> &NameSource {
         &self.names
     }
 

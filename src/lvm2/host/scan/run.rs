@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::group::{Groups, ReadPv, group};
 use super::moved::Moved;
 use super::probe::probe;
-use super::{FoundPv, FoundVg, ScanError, Scanner, Skipped, Source, Survey, suspect};
+use super::{FoundPv, FoundVg, ScanError, ScanSource, Scanner, Skipped, Survey, suspect};
 use crate::host::conf::DevicesConf;
 use crate::host::devices::used_file::{IdType, UsedDevice, UsedDevices};
 use crate::host::filter::chain::{Candidate, Chain, Checked};
@@ -68,19 +68,19 @@ impl<'a> Run<'a> {
             return Ok(survey);
         }
         let left_out = Self::held_by_others(&listing);
-        let survey = self.answer(&chain, &listing, &left_out, Source::Udev);
+        let survey = self.answer(&chain, &listing, &left_out, ScanSource::Udev);
         if left_out.is_empty() {
-            return Ok(Survey { source: Source::All, ..survey });
+            return Ok(Survey { source: ScanSource::All, ..survey });
         }
         if is_settled(&survey, wanted) {
             return Ok(survey);
         }
-        Ok(self.answer(&chain, &listing, &BTreeSet::new(), Source::All))
+        Ok(self.answer(&chain, &listing, &BTreeSet::new(), ScanSource::All))
     }
 
-    fn fixed_source(&self) -> Option<Source> {
-        let explicit = self.scanner.explicit.is_some().then_some(Source::Explicit);
-        explicit.or_else(|| self.used.is_some().then_some(Source::DevicesFile))
+    fn fixed_source(&self) -> Option<ScanSource> {
+        let explicit = self.scanner.explicit.is_some().then_some(ScanSource::Explicit);
+        explicit.or_else(|| self.used.is_some().then_some(ScanSource::DevicesFile))
     }
 
     fn list(&self, chain: &Chain<'_>) -> Result<Listing, ScanError> {
@@ -137,7 +137,7 @@ impl<'a> Run<'a> {
             .filter(|candidate| !is_listed(candidate))
             .map(|candidate| candidate.device.no)
             .collect();
-        let survey = self.answer(chain, listing, &left_out, Source::Hints);
+        let survey = self.answer(chain, listing, &left_out, ScanSource::Hints);
         let as_hinted = |candidate: &Candidate| {
             let read = self.read.get(&candidate.device.no).and_then(|read| read.as_ref().ok());
             read.map(|pv| &pv.found.id) == listed.get(&candidate.path)
@@ -158,7 +158,7 @@ impl<'a> Run<'a> {
         chain: &Chain<'_>,
         listing: &Listing,
         left_out: &BTreeSet<DevNo>,
-        source: Source,
+        source: ScanSource,
     ) -> Survey {
         for candidate in &listing.candidates {
             let no = candidate.device.no;
@@ -255,8 +255,8 @@ impl<'a> Run<'a> {
     }
 }
 
-fn left_out_reason(candidate: &Candidate, source: Source) -> Skip {
-    match candidate.holds_other().filter(|_| source != Source::Hints) {
+fn left_out_reason(candidate: &Candidate, source: ScanSource) -> Skip {
+    match candidate.holds_other().filter(|_| source != ScanSource::Hints) {
         Some(kind) => Skip::HoldsOther { kind: kind.to_owned() },
         None => Skip::NotHinted,
     }

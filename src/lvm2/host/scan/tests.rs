@@ -117,7 +117,7 @@ fn groups_are_put_together_by_their_newest_text() {
     bench.pv("sdd", "8:48", 4, Some(text("other", 101, 1, &[4])));
     bench.machine.disk("sde", "8:64", 4);
     let survey = bench.survey();
-    assert_eq!(survey.source, Source::All);
+    assert_eq!(survey.source, ScanSource::All);
     assert_eq!(survey.devices_read, 5);
     let names: Vec<(&str, u32, Vec<String>)> =
         survey.vgs.iter().map(|vg| (vg.name.as_str(), vg.seqno.0, devices(vg))).collect();
@@ -242,13 +242,17 @@ fn udev_spares_reads_until_a_group_is_incomplete() {
     bench.machine.disk("sde", "8:64", 4);
     let scanner = bench.scanner("");
     let survey = scanner.survey(Some(&vg_name("vg"))).unwrap();
-    assert_eq!((survey.source, survey.devices_read), (Source::Udev, 3), "what udev does not know is read");
+    assert_eq!(
+        (survey.source, survey.devices_read),
+        (ScanSource::Udev, 3),
+        "what udev does not know is read"
+    );
     let reason = |device: &str| reasons(&survey).into_iter().find(|(name, _)| name == device).unwrap().1;
     assert_eq!((reason("sdc"), reason("sdd")), ("holds-other".to_owned(), "holds-other".to_owned()));
     let survey = scanner.survey(Some(&vg_name("other"))).unwrap();
-    assert_eq!((survey.source, survey.devices_read), (Source::All, 5), "udev was wrong about sdc");
+    assert_eq!((survey.source, survey.devices_read), (ScanSource::All, 5), "udev was wrong about sdc");
     assert!(survey.vgs.iter().all(FoundVg::is_whole));
-    assert_eq!(scanner.survey(Some(&vg_name("none"))).unwrap().source, Source::All);
+    assert_eq!(scanner.survey(Some(&vg_name("none"))).unwrap().source, ScanSource::All);
 }
 
 #[test]
@@ -260,21 +264,21 @@ fn hints_spare_reads_while_they_hold() {
     let scanner = bench.scanner("");
     let survey = |name: &str| scanner.survey(Some(&vg_name(name))).unwrap();
     bench.hints(&[("sda", 1, "vg"), ("sdb", 2, "other")]);
-    assert_eq!((survey("vg").source, survey("vg").devices_read), (Source::Hints, 1));
+    assert_eq!((survey("vg").source, survey("vg").devices_read), (ScanSource::Hints, 1));
     let all = scanner.survey(None).unwrap();
-    assert_eq!((all.source, all.devices_read), (Source::Hints, 2));
-    assert_eq!(bench.scanner("devices/hints=\"none\"").survey(None).unwrap().source, Source::All);
-    assert_eq!(bench.scanner("devices/filter=\"r|sdc|\"").survey(None).unwrap().source, Source::All);
+    assert_eq!((all.source, all.devices_read), (ScanSource::Hints, 2));
+    assert_eq!(bench.scanner("devices/hints=\"none\"").survey(None).unwrap().source, ScanSource::All);
+    assert_eq!(bench.scanner("devices/filter=\"r|sdc|\"").survey(None).unwrap().source, ScanSource::All);
 
     bench.hints(&[("sda", 9, "vg"), ("sdb", 2, "other")]);
-    assert_eq!(survey("vg").source, Source::All, "another PV is there");
+    assert_eq!(survey("vg").source, ScanSource::All, "another PV is there");
     bench.hints(&[("sdb", 2, "other")]);
-    assert_eq!(survey("vg").source, Source::All, "the group is not in the hints");
+    assert_eq!(survey("vg").source, ScanSource::All, "the group is not in the hints");
     bench.hints(&[("sda", 1, "vg"), ("gone", 3, "vg")]);
-    assert_eq!(survey("vg").source, Source::All, "a hinted device is gone");
+    assert_eq!(survey("vg").source, ScanSource::All, "a hinted device is gone");
     bench.hints(&[("sda", 1, "vg"), ("sdb", 2, "other")]);
     bench.machine.disk("sdd", "8:48", 4);
-    assert_eq!(survey("vg").source, Source::All, "a device is new");
+    assert_eq!(survey("vg").source, ScanSource::All, "a device is new");
 }
 
 #[test]
@@ -286,7 +290,7 @@ fn an_explicit_list_takes_the_place_of_everything_else() {
     assert!(scanner.find_all().unwrap().is_empty());
     let only = scanner.clone().only(vec![bench.path("sda")]);
     assert_eq!(only.find_vg(&vg_name("vg")).unwrap().id, uuid(100));
-    assert_eq!(only.survey(None).unwrap().source, Source::Explicit);
+    assert_eq!(only.survey(None).unwrap().source, ScanSource::Explicit);
     let error = scanner.only(vec![bench.path("none")]).find_all().unwrap_err();
     assert!(matches!(error, ScanError::NoDevice { .. }), "{error}");
 }
@@ -308,7 +312,7 @@ fn the_devices_file_decides_alone_and_checks_names() {
     assert!(unsaid.to_string().contains("devices/use_devicesfile is not set"), "{unsaid}");
     assert_eq!(bench.scanner("devices/use_devicesfile=0").find_all().unwrap().len(), 3);
     let survey = scanner.survey(None).unwrap();
-    assert_eq!(survey.source, Source::DevicesFile);
+    assert_eq!(survey.source, ScanSource::DevicesFile);
     assert_eq!(survey.vgs.iter().map(|vg| vg.name.as_str()).collect::<Vec<_>>(), ["vg"]);
     let expected = [("sdc", "not-in-devices-file"), ("sdb", "other-pv")];
     assert_eq!(reasons(&survey), expected.map(|(device, reason)| (device.to_owned(), reason.to_owned())));

@@ -36,14 +36,14 @@ impl std::fmt::Display for VgRef {
 
 /// One device and what was found on it.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct DeviceRead {
     /// Its name.
     pub device: String,
     /// What was found; `None` if it is no physical volume.
     pub read: Result<Option<PvRead>, DeviceError>,
 }
 
-impl Source {
+impl DeviceRead {
     /// What was found, if it is a physical volume that can be used.
     pub fn pv(&self) -> Option<&PvRead> {
         self.read.as_ref().ok()?.as_ref()
@@ -78,7 +78,7 @@ pub struct Assessment {
 ///
 /// # Errors
 /// If no device has a text of that volume group, or several groups share the name.
-pub fn assess(sources: &[Source], vg: &VgRef) -> Result<Assessment, StoreError> {
+pub fn assess(sources: &[DeviceRead], vg: &VgRef) -> Result<Assessment, StoreError> {
     let mut issues = device_issues(sources);
     let newest = newest(sources, vg, &issues)?;
     let summary = &newest.summary;
@@ -120,8 +120,8 @@ pub fn assess(sources: &[Source], vg: &VgRef) -> Result<Assessment, StoreError> 
     Ok(Assessment { newest, in_use, issues })
 }
 
-fn device_issues(sources: &[Source]) -> Vec<StoreIssue> {
-    let issue = |source: &Source| {
+fn device_issues(sources: &[DeviceRead]) -> Vec<StoreIssue> {
+    let issue = |source: &DeviceRead| {
         let error = source.read.as_ref().err()?;
         Some(StoreIssue::Device { device: source.device.clone(), source: error.clone() })
     };
@@ -129,9 +129,9 @@ fn device_issues(sources: &[Source]) -> Vec<StoreIssue> {
 }
 
 /// The newest text of each group, in the order of the devices.
-fn newest_of_each(sources: &[Source]) -> Vec<&TextCopy> {
+fn newest_of_each(sources: &[DeviceRead]) -> Vec<&TextCopy> {
     let mut groups: Vec<&TextCopy> = Vec::new();
-    for mda in sources.iter().filter_map(Source::pv).flat_map(|pv| &pv.mdas) {
+    for mda in sources.iter().filter_map(DeviceRead::pv).flat_map(|pv| &pv.mdas) {
         let Content::Text(copy) = &mda.content else { continue };
         match groups.iter_mut().find(|known| known.summary.id == copy.summary.id) {
             Some(known) if known.summary.seqno >= copy.summary.seqno => {}
@@ -144,7 +144,7 @@ fn newest_of_each(sources: &[Source]) -> Vec<&TextCopy> {
 
 /// The newest text of the group that is asked for. A group has the name that its newest text gives it: one
 /// that lags behind may still have the name from before a change of it.
-fn newest(sources: &[Source], vg: &VgRef, issues: &[StoreIssue]) -> Result<TextCopy, StoreError> {
+fn newest(sources: &[DeviceRead], vg: &VgRef, issues: &[StoreIssue]) -> Result<TextCopy, StoreError> {
     let mut groups = newest_of_each(sources);
     groups.retain(|copy| vg.is(&copy.summary));
     match groups[..] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::assess::{AreaRef, Assessment, Source, VgRef, assess};
+use super::assess::{AreaRef, Assessment, DeviceRead, VgRef, assess};
 use super::error::{NotCommitted, StoreError};
 use super::issue::StoreIssue;
 use super::read::{MdaRead, PvRead, read_device, read_header};
@@ -18,7 +18,7 @@ use sys::io::block::BlockDev;
 /// group's lock exclusively and [`reload`](Self::reload) (or open) under it.
 pub struct VgStore {
     pub(super) devices: Vec<Box<dyn BlockDev>>,
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<DeviceRead>,
     pub(super) state: Assessment,
     /// The text of a commit whose outcome is unknown.
     pub(super) in_doubt: Option<Arc<[u8]>>,
@@ -128,9 +128,9 @@ impl VgStore {
     }
 }
 
-fn read_all(devices: &[Box<dyn BlockDev>]) -> Vec<Source> {
+fn read_all(devices: &[Box<dyn BlockDev>]) -> Vec<DeviceRead> {
     let mut pool = TextPool::default();
     let mut read =
-        |device: &dyn BlockDev| Source { device: device.name(), read: read_device(device, &mut pool) };
+        |device: &dyn BlockDev| DeviceRead { device: device.name(), read: read_device(device, &mut pool) };
     devices.iter().map(|device| read(device.as_ref())).collect()
 }

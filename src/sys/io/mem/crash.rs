@@ -33,7 +33,7 @@ struct Slot {
 
 /// One block of a pending write: which slot's which version it is. The durable content is version 0.
 #[derive(Clone, Copy)]
-struct Step {
+struct BlockWrite {
     slot: usize,
     version: usize,
     write: usize,
@@ -44,7 +44,7 @@ struct Pending {
     durable: Vec<Image>,
     slots: Vec<Slot>,
     /// In the order of writing.
-    steps: Vec<Step>,
+    steps: Vec<BlockWrite>,
 }
 
 /// The contents that these disks may have if power fails when `at` writes and flushes of their common
@@ -77,7 +77,7 @@ impl Pending {
         let same = disks.windows(2).all(|pair| pair[0].timeline().is(pair[1].timeline()));
         assert!(same, "disks that crash together share a timeline");
         let mut all = Self { durable: Vec::new(), slots: Vec::new(), steps: Vec::new() };
-        let mut steps: Vec<(usize, Step)> = Vec::new();
+        let mut steps: Vec<(usize, BlockWrite)> = Vec::new();
         for (disk, mem) in disks.iter().enumerate() {
             let (durable, written) = settle(mem, at);
             let mut slot_of: BTreeMap<usize, usize> = BTreeMap::new();
@@ -88,7 +88,7 @@ impl Pending {
                 });
                 all.slots[slot].versions.push(block);
                 let version = all.slots[slot].versions.len();
-                steps.push((time, Step { slot, version, write: time }));
+                steps.push((time, BlockWrite { slot, version, write: time }));
             }
             all.durable.push(durable);
         }
@@ -121,7 +121,7 @@ impl Pending {
 
     fn telling_choices(&self, seed: usize) -> Vec<Vec<usize>> {
         let nothing = vec![0; self.slots.len()];
-        let done = |steps: &mut dyn Iterator<Item = &Step>| {
+        let done = |steps: &mut dyn Iterator<Item = &BlockWrite>| {
             let mut choice = nothing.clone();
             steps.for_each(|step| choice[step.slot] = step.version);
             choice

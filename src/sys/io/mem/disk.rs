@@ -55,7 +55,7 @@ pub enum Logged {
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct DiskState {
     pub(super) initial: Image,
     pub(super) current: Image,
     /// Each with its time on the timeline.
@@ -69,7 +69,7 @@ pub(super) struct State {
 pub struct MemDisk {
     name: String,
     timeline: Timeline,
-    state: Mutex<State>,
+    state: Mutex<DiskState>,
 }
 
 impl MemDisk {
@@ -84,7 +84,7 @@ impl MemDisk {
     /// A disk with that content, whose writes and flushes are counted on that timeline.
     pub fn from_image(name: &str, image: Image, timeline: Timeline) -> Self {
         let (initial, current) = (image.clone(), image);
-        let state = State { initial, current, ops: Vec::new(), faults: Faults::default(), reads: 0 };
+        let state = DiskState { initial, current, ops: Vec::new(), faults: Faults::default(), reads: 0 };
         Self { name: name.to_owned(), timeline, state: Mutex::new(state) }
     }
 
@@ -125,13 +125,13 @@ impl MemDisk {
         self.state().ops.iter().map(|(time, op)| (*time, logged(op))).collect()
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, DiskState> {
         // A test that panicked in another thread does not make the content wrong.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl DiskState {
     /// The range as positions in the image, or `kind` if it is not within it.
     fn start_of(&self, offset: u64, length: usize, kind: io::ErrorKind) -> io::Result<usize> {
         usize::try_from(offset)

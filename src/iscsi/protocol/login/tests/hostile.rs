@@ -131,16 +131,16 @@ proptest! {
                 (response.transit, response.more) = (transit, more);
             }
             match login.answer(&response.encode(text)) {
-                Ok(Step::Send(pdu)) => {
+                Ok(LoginStep::Send(pdu)) => {
                     assert!(pdu.data.len() <= 8192);
                     request = pdu;
                     requests += 1;
                 }
-                Ok(Step::Done(session)) => {
+                Ok(LoginStep::Done(session)) => {
                     assert!(!with_chap || session.authenticated.is_some());
                     break;
                 }
-                Ok(Step::Redirect(_)) => panic!("nobody redirects here"),
+                Ok(LoginStep::Redirect(_)) => panic!("nobody redirects here"),
                 Err(error) => {
                     assert!(error.to_string().chars().all(|c| !c.is_control()), "{error:?}");
                     break;

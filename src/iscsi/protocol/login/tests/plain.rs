@@ -90,7 +90,10 @@ fn our_own_long_texts_go_out_in_parts() {
     }
     assert_eq!(parts, 2);
     assert_eq!(text::parse(&text, 999).unwrap().len(), 200);
-    assert!(matches!(login.answer(&reply(&request, stat_sn).encode(Vec::new())).unwrap(), Step::Done(_)));
+    assert!(matches!(
+        login.answer(&reply(&request, stat_sn).encode(Vec::new())).unwrap(),
+        LoginStep::Done(_)
+    ));
 }
 
 #[test]

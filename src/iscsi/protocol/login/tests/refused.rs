@@ -5,7 +5,7 @@ use crate::protocol::chap::{Account, Secret};
 use crate::protocol::status::{Remedy, Status};
 use zeroize::Zeroizing;
 
-fn refused(settings: Settings, status: (u8, u8), text: &str) -> Result<Step, LoginError> {
+fn refused(settings: Settings, status: (u8, u8), text: &str) -> Result<LoginStep, LoginError> {
     let (mut login, first) = Login::start(settings, nonce());
     let mut response = reply(&first, 0);
     // As tgt does: no flags, no numbers.
@@ -61,7 +61,7 @@ fn hints_depend_on_what_was_tried() {
 fn a_target_that_has_moved_says_where_to() {
     for (detail, is_permanent) in [(1, false), (2, true)] {
         match refused(settings(), (1, detail), "TargetAddress=[::1]:3261").unwrap() {
-            Step::Redirect(redirect) => {
+            LoginStep::Redirect(redirect) => {
                 assert_eq!(redirect, Redirect { portal: "[::1]:3261".parse().unwrap(), is_permanent });
             }
             other => panic!("{other:?}"),

@@ -34,7 +34,7 @@ impl<'a> Draft<'a> {
         } else {
             self.promised.extend(lv.thin().map(|thin| thin.pool.clone()));
         }
-        let altered = self.alter(lv);
+        let altered = self.alteration(lv);
         altered.extents = Some(after);
         altered.replace |= after < before;
         self.edits.push(Edit::SetThinExtents { lv: name.clone(), count: after });
@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
                 .hint("give it its last name at once"));
         }
         self.check_new_name(to)?;
-        self.alter(lv).name = Some(to.clone());
+        self.alteration(lv).name = Some(to.clone());
         self.renamed.insert(to.clone(), lv.name.clone());
         self.renames.push(lv.name.clone());
         self.edits.push(Edit::RenameLv { from: name.clone(), to: to.clone() });
@@ -116,7 +116,7 @@ impl<'a> Draft<'a> {
         }));
         self.edits.extend(remove_tags.iter().map(|tag| Edit::DelTag { lv: lv_name(), tag: tag.clone() }));
         self.edits.extend(add_tags.iter().map(|tag| Edit::AddTag { lv: lv_name(), tag: tag.clone() }));
-        self.alter(lv);
+        self.alteration(lv);
         self.words.push(format!("change {name}"));
         self.outcome(lv, "changed".into())
     }
@@ -146,7 +146,7 @@ impl<'a> Draft<'a> {
         let (_, pool) = self.pool(&thin.pool)?;
         let id = self.snap_of(&source, true)?;
         self.change(&thin.pool)?.deletes.push(thin.device_id);
-        let altered = self.alter(lv);
+        let altered = self.alteration(lv);
         altered.rolled_back = Some(id);
         altered.extents = Some(source.extents);
         altered.replace = true;

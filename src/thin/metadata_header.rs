@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base::ids::{LVM_UUID_LEN, LvmUuid};
-use lvm2::format::edit::Stamp;
+use lvm2::format::edit::MetadataHeader;
 
 /// The host's name; empty if the system does not say.
 pub fn host_name() -> String {
@@ -11,7 +11,7 @@ pub fn host_name() -> String {
 }
 
 /// The header of metadata written now, on behalf of that command line.
-pub fn stamp(command_line: &str) -> Stamp {
+pub fn metadata_header(command_line: &str) -> MetadataHeader {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (host, uname) = nix::sys::utsname::uname().map_or_else(
         |_| Default::default(),
@@ -22,7 +22,7 @@ pub fn stamp(command_line: &str) -> Stamp {
         },
     );
     let now = i64::try_from(time).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    Stamp {
+    MetadataHeader {
         description: format!("Write from {command_line}."),
         host,
         uname,

@@ -10,7 +10,7 @@ use crate::protocol::portal::Portal;
 use crate::protocol::status::Remedy;
 
 /// The way to targets.
-pub trait Wire: Send + Sync {
+pub trait Transport: Send + Sync {
     /// Connects to a portal.
     ///
     /// # Errors
@@ -28,7 +28,7 @@ pub trait Wire: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tcp;
 
-impl Wire for Tcp {
+impl Transport for Tcp {
     fn connect(&self, portal: &Portal, limit: &Limit) -> Result<Connection, ConnectionError> {
         Connection::open(portal, limit)
     }
@@ -40,7 +40,7 @@ impl Wire for Tcp {
 
 /// Why a target could not be logged in to.
 #[derive(Debug, Error)]
-pub enum WireError {
+pub enum TransportError {
     /// On the socket.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
@@ -61,7 +61,7 @@ pub enum WireError {
     Name(#[from] NameError),
 }
 
-impl WireError {
+impl TransportError {
     fn login(&self) -> Option<&LoginError> {
         match self {
             Self::Login(error) => Some(error),

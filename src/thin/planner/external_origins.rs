@@ -1,7 +1,7 @@
 //! The real devices of external origins: they come before the first device that stands on them and go after the last.
 
 use super::devices::refuse;
-use super::order::Sequence;
+use super::sequence::Sequence;
 use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
 use base::error_kind::ErrorKind;

@@ -14,7 +14,7 @@ use lvm2::host::lock::VgLock;
 
 /// Why the window could not be opened or closed.
 #[derive(Debug, Error)]
-pub enum FreezeError {
+pub enum SuspendError {
     /// The process that resumes the origins if this one is killed could not be started.
     #[error("could not start the process that guards the suspended volumes")]
     Guard(#[source] std::io::Error),
@@ -79,17 +79,17 @@ pub struct Closed<T> {
 ///
 /// # Errors
 /// If the window could not be opened (nothing is suspended then), did not stay open, or could not be closed.
-pub fn freeze_and<T>(
+pub fn with_suspended<T>(
     kernel: &dyn Kernel,
     host: &dyn Host,
     lock: &VgLock,
     (origins, how): (&[DmName], Suspend),
     work: impl FnOnce() -> T,
-) -> Result<Closed<T>, FreezeError> {
+) -> Result<Closed<T>, SuspendError> {
     if origins.is_empty() {
         return Ok(Closed { outcome: work(), open: None, frozen_already: Vec::new() });
     }
-    let mut guard = host.guard(origins, lock).map_err(FreezeError::Guard)?;
+    let mut guard = host.guard(origins, lock).map_err(SuspendError::Guard)?;
     let start = host.now();
     let mut window = Window { kernel, suspended: Vec::with_capacity(origins.len()), waiting: Vec::new() };
     let mut frozen_already = Vec::new();
@@ -102,7 +102,7 @@ pub fn freeze_and<T>(
                 window.close()?;
                 tracing::debug!(?unneeded, "after a failed suspend");
                 guard.disarm();
-                return Err(FreezeError::Suspend(error));
+                return Err(SuspendError::Suspend(error));
             }
         }
         window.suspended.push(origin);
@@ -114,7 +114,7 @@ pub fn freeze_and<T>(
         && let Err(limit) = guard.hold()
     {
         window.close()?;
-        return Err(FreezeError::TooSlow { limit });
+        return Err(SuspendError::TooSlow { limit });
     }
     let done = window.look().map(|()| work()).and_then(|outcome| window.look().map(|()| outcome));
     window.close()?;
@@ -162,15 +162,15 @@ struct Window<'a> {
 
 impl Window<'_> {
     /// Whether all are suspended, and would go on as they were.
-    fn look(&mut self) -> Result<(), FreezeError> {
+    fn look(&mut self) -> Result<(), SuspendError> {
         let mut first = Ok(());
         for origin in &self.suspended {
-            let device = self.kernel.info(origin).map_err(FreezeError::Suspend)?;
+            let device = self.kernel.info(origin).map_err(SuspendError::Suspend)?;
             let waits = device.as_ref().is_some_and(|device| device.inactive_table);
             let found = match device {
                 Some(device) if device.suspended && !waits => Ok(()),
-                Some(device) if device.suspended => Err(FreezeError::Waiting { device: device.name }),
-                _ => Err(FreezeError::Thawed { device: (*origin).clone() }),
+                Some(device) if device.suspended => Err(SuspendError::Waiting { device: device.name }),
+                _ => Err(SuspendError::Thawed { device: (*origin).clone() }),
             };
             if waits {
                 self.waiting.push(origin);
@@ -181,7 +181,7 @@ impl Window<'_> {
     }
 
     /// Resumes all, the last suspended first; goes on after a failure and reports the first.
-    fn close(&mut self) -> Result<(), FreezeError> {
+    fn close(&mut self) -> Result<(), SuspendError> {
         let mut first = Ok(());
         while let Some(device) = self.suspended.pop() {
             // Nobody waits for udev here: nothing about the device has changed.
@@ -190,7 +190,7 @@ impl Window<'_> {
             match cleared.and_then(|()| self.kernel.resume(device, event)) {
                 Ok(Uevent::Sent | Uevent::NotSent) => {}
                 Err(source) if first.is_ok() => {
-                    first = Err(FreezeError::Resume { device: device.clone(), source })
+                    first = Err(SuspendError::Resume { device: device.clone(), source })
                 }
                 Err(_) => {}
             }

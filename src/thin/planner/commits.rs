@@ -38,7 +38,7 @@ impl Draft<'_> {
         may_use(self.vg(), Use::Change, &self.observed.policy.system_ids)
             .map_err(|no| Refusal::new(ErrorKind::Unsupported, no.to_string()).hint(no.hint))?;
         // First of all: while it is checked, the new texts need not be in memory too.
-        let revert = self.metadata.after_next(&self.observed.fresh.stamp);
+        let revert = self.metadata.after_next(&self.observed.inputs.header);
         let (revert_seqno, revert) = revert.map_err(|error| self.invalid(&error))?;
         let (mut first, mut second) = (self.edits.clone(), Vec::new());
         let mut next = BTreeMap::new();
@@ -80,7 +80,7 @@ impl Draft<'_> {
     }
 
     fn apply(&self, metadata: &Metadata, edits: &[Edit]) -> Result<Metadata, Refusal> {
-        metadata.apply(edits, &self.observed.fresh.stamp).map_err(|error| self.invalid(&error))
+        metadata.apply(edits, &self.observed.inputs.header).map_err(|error| self.invalid(&error))
     }
 
     fn invalid(&self, error: &EditError) -> Refusal {

@@ -11,12 +11,12 @@ use base::units::Bytes;
 use iscsi::host::sysfs::{Lun, Session, Timeouts};
 use iscsi::protocol::interface::message::SessionId;
 use iscsi::protocol::wwid::Wwid;
-use iscsi::session::attach::Ready;
+use iscsi::session::attach::AttachedSession;
 use iscsi::session::luns::Change;
 
 /// A session.
 #[derive(Debug, Serialize)]
-pub struct SessionShown {
+pub struct SessionOutput {
     /// Its number.
     pub session: SessionId,
     /// The target.
@@ -40,12 +40,12 @@ pub struct SessionShown {
     /// Time limits in effect, in seconds.
     pub timeouts: Timeouts,
     /// Its LUNs.
-    pub luns: Vec<LunShown>,
+    pub luns: Vec<LunOutput>,
 }
 
 /// A LUN.
 #[derive(Debug, Serialize)]
-pub struct LunShown {
+pub struct LunOutput {
     /// Its number.
     pub lun: u64,
     /// `host:channel:target:lun`.
@@ -64,7 +64,7 @@ pub struct LunShown {
     pub by_path: Vec<String>,
 }
 
-impl SessionShown {
+impl SessionOutput {
     /// A session with these LUNs.
     pub fn new(session: &Session, is_ours: bool, luns: &[Lun]) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl SessionShown {
             header_digest: session.header_digest,
             data_digest: session.data_digest,
             timeouts: session.timeouts,
-            luns: luns.iter().map(LunShown::new).collect(),
+            luns: luns.iter().map(LunOutput::new).collect(),
         }
     }
 
@@ -88,12 +88,12 @@ impl SessionShown {
     /// # Errors
     /// If they cannot be written.
     pub fn write_luns(&self, out: &mut dyn Write) -> io::Result<()> {
-        let rows: Vec<[String; 6]> = self.luns.iter().map(LunShown::row).collect();
+        let rows: Vec<[String; 6]> = self.luns.iter().map(LunOutput::row).collect();
         output::columns(out, &rows, &[false, false, true, false, false, false])
     }
 }
 
-impl LunShown {
+impl LunOutput {
     fn new(lun: &Lun) -> Self {
         let disk = lun.disk.as_ref();
         Self {
@@ -130,7 +130,7 @@ pub struct Missing {
 }
 
 /// What is missing of a session that stays.
-pub fn missing(ready: &mut Ready) -> Vec<Missing> {
+pub fn missing(ready: &mut AttachedSession) -> Vec<Missing> {
     std::mem::take(&mut ready.missing)
         .into_iter()
         .map(|error| Missing { lun: error.lun(), error: error.into() })
@@ -138,9 +138,9 @@ pub fn missing(ready: &mut Ready) -> Vec<Missing> {
 }
 
 /// The error of a session that stays without all that was asked for.
-pub fn incomplete(session: &SessionShown, missing: &[Missing]) -> Option<CliError> {
+pub fn incomplete(session: &SessionOutput, missing: &[Missing]) -> Option<CliError> {
     let first = missing.first()?;
-    let SessionShown { session, target, portal, .. } = session;
+    let SessionOutput { session, target, portal, .. } = session;
     let message =
         format!("session {session} to {target} at {portal} stays, but not all is there that was asked for");
     let error = CliError { hint: first.error.hint.clone(), ..CliError::new(ErrorKind::Partial, message) };
@@ -148,7 +148,7 @@ pub fn incomplete(session: &SessionShown, missing: &[Missing]) -> Option<CliErro
 }
 
 /// What is to be said of LUNs that have no disk and are not missed.
-pub fn diskless(ready: &Ready) -> Vec<String> {
+pub fn diskless(ready: &AttachedSession) -> Vec<String> {
     let is_missed = |lun: u64| ready.missing.iter().any(|error| error.lun() == Some(lun));
     let told = ready.attached.diskless.iter().filter(|lun| !is_missed(lun.lun));
     let session = &ready.session;

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::errors::CliError;
 use base::error_kind::ErrorKind;
 use iscsi::host::chap_file;
-use iscsi::host::discover::{Asker, DiscoverError, Discovered};
+use iscsi::host::discover::{DiscoverError, Discovered, DiscoveryClient};
 use iscsi::host::initiator::{INITIATOR_FILE, initiator};
 use iscsi::host::limit::Limit;
 use iscsi::protocol::name::IscsiName;
@@ -16,7 +16,7 @@ use iscsi::protocol::portal::Portal;
 
 /// Options of the verbs that ask portals for their targets.
 #[derive(Debug, Args)]
-pub struct AskOptions {
+pub struct DiscoveryOptions {
     /// Ask as this initiator, not as the one in /etc/iscsi/initiatorname.iscsi
     #[arg(long, value_name = "IQN")]
     pub initiator: Option<String>,
@@ -31,7 +31,7 @@ pub struct AskOptions {
     pub timeout: u32,
 }
 
-impl AskOptions {
+impl DiscoveryOptions {
     /// The time limit, from now.
     pub fn limit(&self) -> Limit {
         Limit::new(Duration::from_secs(self.timeout.into()))
@@ -41,7 +41,7 @@ impl AskOptions {
     ///
     /// # Errors
     /// If there is no initiator name, or the CHAP file cannot be used.
-    pub fn asker(&self) -> Result<(Asker, Vec<String>), CliError> {
+    pub fn client(&self) -> Result<(DiscoveryClient, Vec<String>), CliError> {
         let name = match &self.initiator {
             Some(name) => IscsiName::new(name).map_err(|error| CliError::usage(error.to_string()))?,
             None => initiator(Path::new(INITIATOR_FILE)).map_err(|error| {
@@ -50,14 +50,17 @@ impl AskOptions {
             })?,
         };
         let Some(path) = &self.chap_file else {
-            return Ok((Asker { initiator: name, chap: None, may_go_without: false }, Vec::new()));
+            return Ok((DiscoveryClient { initiator: name, chap: None, may_go_without: false }, Vec::new()));
         };
         let credentials = chap_file::read(path).map_err(|error| CliError {
             hint: error.hint(),
             ..CliError::from_error(ErrorKind::Refused, &error)
         })?;
         let may_go_without = credentials.may_discover_without;
-        Ok((Asker { initiator: name, chap: credentials.discovery, may_go_without }, credentials.warnings))
+        Ok((
+            DiscoveryClient { initiator: name, chap: credentials.discovery, may_go_without },
+            credentials.warnings,
+        ))
     }
 }
 

@@ -20,7 +20,7 @@ use lvm2::format::volume_list::Listed;
 const MAX_EXTENTS: u64 = u32::MAX as u64;
 
 /// What a new volume is to be like, apart from where it comes from.
-struct Wanted<'r> {
+struct NewVolumeSpec<'r> {
     name: &'r LvName,
     tags: &'r [String],
     read_only: bool,
@@ -31,10 +31,10 @@ struct Wanted<'r> {
 
 impl Draft<'_> {
     /// Takes one request in, or says why not.
-    pub(super) fn admit(&mut self, request: &Request) -> Result<(), Refusal> {
+    pub(super) fn validate(&mut self, request: &Request) -> Result<(), Refusal> {
         match request {
             Request::Create { pool, name, size, tags, activate, autoactivate } => {
-                let wanted = Wanted {
+                let wanted = NewVolumeSpec {
                     name,
                     tags,
                     read_only: false,
@@ -54,7 +54,7 @@ impl Draft<'_> {
                 autoactivate,
                 freeze,
             } => {
-                let wanted = Wanted {
+                let wanted = NewVolumeSpec {
                     name,
                     tags,
                     read_only: *read_only,
@@ -78,7 +78,12 @@ impl Draft<'_> {
         }
     }
 
-    fn create(&mut self, pool_name: &LvName, size: Sectors, wanted: &Wanted<'_>) -> Result<(), Refusal> {
+    fn create(
+        &mut self,
+        pool_name: &LvName,
+        size: Sectors,
+        wanted: &NewVolumeSpec<'_>,
+    ) -> Result<(), Refusal> {
         let (_, pool) = self.pool(pool_name)?;
         self.check_new_name(wanted.name)?;
         self.check_limit()?;
@@ -103,7 +108,7 @@ impl Draft<'_> {
         })
     }
 
-    fn snapshot(&mut self, origin: &LvName, wanted: &Wanted<'_>, freeze: bool) -> Result<(), Refusal> {
+    fn snapshot(&mut self, origin: &LvName, wanted: &NewVolumeSpec<'_>, freeze: bool) -> Result<(), Refusal> {
         self.check_new_name(wanted.name)?;
         self.check_limit()?;
         let source = self.source(origin, "snapshot")?;
@@ -189,7 +194,7 @@ impl Draft<'_> {
         self.removed.insert(name.clone());
         self.activate.remove(name);
         self.edits.push(match self.observed.policy.record_history {
-            true => Edit::RemoveLvRecorded { lv: name.clone(), time: self.observed.fresh.stamp.time },
+            true => Edit::RemoveLvRecorded { lv: name.clone(), time: self.observed.inputs.header.time },
             false => Edit::RemoveLv(name.clone()),
         });
         self.outcomes.push(Outcome {
@@ -297,11 +302,11 @@ impl Draft<'_> {
         (pool_name, pool): (&LvName, &ThinPool),
         (extents, device_id): (Extents, ThinId),
         origin: Option<(&LvName, &Origin)>,
-        wanted: &Wanted<'_>,
+        wanted: &NewVolumeSpec<'_>,
     ) -> Result<NewThin, Refusal> {
         let id: LvmUuid = self.uuid()?;
         let flags = [(wanted.skip_activation, "ACTIVATION_SKIP"), (!wanted.autoactivate, "NOAUTOACTIVATE")];
-        let stamp = &self.observed.fresh.stamp;
+        let header = &self.observed.inputs.header;
         Ok(NewThin {
             name: wanted.name.clone(),
             id,
@@ -309,8 +314,8 @@ impl Draft<'_> {
             flags: flags.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect(),
             tags: origin
                 .map_or_else(|| wanted.tags.to_vec(), |(_, origin)| complete_tags(wanted.tags, &origin.uuid)),
-            creation_time: stamp.time,
-            creation_host: stamp.host.clone(),
+            creation_time: header.time,
+            creation_host: header.host.clone(),
             extents,
             pool: pool_name.clone(),
             transaction_id: pool.transaction_id,

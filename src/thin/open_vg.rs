@@ -24,7 +24,7 @@ const CLAIMED: &str = "a vgsplit or vgmerge may have been cut short: 'vgreduce -
                        lvm2 2.03.32 or later, drops what is no longer this group's";
 
 /// A volume group, read from its devices.
-pub struct Opened {
+pub struct OpenVg {
     /// Its metadata areas.
     pub store: VgStore,
     /// Its metadata.
@@ -39,7 +39,7 @@ pub struct Opened {
     pub listed: Option<Vec<ListedDevice>>,
 }
 
-impl Opened {
+impl OpenVg {
     /// Finds a volume group and reads it. `listed` are the devices of device-mapper.
     ///
     /// # Errors

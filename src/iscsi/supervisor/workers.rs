@@ -35,7 +35,7 @@ pub type Ended = (SessionId, Task, Outcome);
 pub type Work = dyn Fn(SessionId, Task) -> Outcome + Send + Sync;
 
 #[derive(Default)]
-struct State {
+struct WorkersState {
     queue: VecDeque<Job>,
     /// What is under way, by the number of the thread.
     busy: BTreeMap<u64, (Job, Instant)>,
@@ -45,24 +45,24 @@ struct State {
 }
 
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<WorkersState>,
     news: Condvar,
     work: Box<Work>,
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WorkersState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The threads. They end with the process.
-pub struct Pool {
+pub struct Workers {
     shared: Arc<Shared>,
     results: Sender<Ended>,
 }
 
-impl Pool {
+impl Workers {
     /// Makes the first threads.
     pub fn new(work: Box<Work>, results: Sender<Ended>) -> Self {
         let pool = Self {
@@ -162,7 +162,7 @@ mod tests {
     fn work_is_done_by_threads_that_are_there_already() {
         let (sender, results) = channel();
         let work = |sid: SessionId, _| if sid.0 == 3 { Outcome::Failed } else { Outcome::Done };
-        let pool = Pool::new(Box::new(work), sender);
+        let pool = Workers::new(Box::new(work), sender);
         pool.prepare(4);
         pool.prepare(1);
         assert_eq!(pool.shared.state().threads, 4);
@@ -188,7 +188,7 @@ mod tests {
             }
             Outcome::Done
         };
-        let pool = Pool::new(Box::new(work), sender);
+        let pool = Workers::new(Box::new(work), sender);
         pool.begin(SessionId(1), Task::Recover);
         let mut hanging = Vec::new();
         while hanging.is_empty() {

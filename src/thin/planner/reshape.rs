@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::devices::refuse;
 use super::index::Index;
-use super::order::Sequence;
+use super::sequence::Sequence;
 use crate::plan::Step;
 use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;

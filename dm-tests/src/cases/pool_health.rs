@@ -9,9 +9,9 @@ use crate::ctx::{Conf, Ctx};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
-    Case { name: "pool_guards::metadata_without_room", tier: Tier::Full, limit_s: 240, run: no_room },
-    Case { name: "pool_guards::read_only", tier: Tier::Full, limit_s: 180, run: read_only },
-    Case { name: "pool_guards::needs_check", tier: Tier::Full, limit_s: 240, run: needs_check },
+    Case { name: "pool_health::metadata_without_room", tier: Tier::Full, limit_s: 240, run: no_room },
+    Case { name: "pool_health::read_only", tier: Tier::Full, limit_s: 180, run: read_only },
+    Case { name: "pool_health::needs_check", tier: Tier::Full, limit_s: 240, run: needs_check },
 ];
 
 /// The command fails so and says that, and neither the metadata text nor the pool has changed.

@@ -15,7 +15,7 @@ const NULL: (u64, u64) = (1, 3);
 
 /// A file that is to be replaced or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct ResolvedFile {
     /// The file itself, no link.
     pub path: PathBuf,
     /// The directory it is in.
@@ -24,7 +24,7 @@ pub struct Target {
     pub in_cluster: Option<PathBuf>,
 }
 
-impl Target {
+impl ResolvedFile {
     /// What `path` leads to, links followed, the last one also if it leads to nothing yet. `cluster` is where the
     /// cluster file system is.
     ///

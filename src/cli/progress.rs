@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use thin::ports::Onlooker;
+use thin::ports::ProgressObserver;
 
 /// Work that is done by then is not spoken of.
 const SHORT: Duration = Duration::from_millis(500);
@@ -17,27 +17,27 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// A line on a terminal that says how much is done, and goes when all is.
 #[derive(Debug)]
-pub struct Meter {
-    state: Mutex<State>,
+pub struct ProgressLine {
+    state: Mutex<LineState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct LineState {
     next: Instant,
     shown: bool,
 }
 
-impl Meter {
+impl ProgressLine {
     /// One on standard error, if that is a terminal.
-    pub fn on_terminal() -> Option<Arc<dyn Onlooker>> {
-        let state = State { next: Instant::now() + SHORT, shown: false };
+    pub fn on_terminal() -> Option<Arc<dyn ProgressObserver>> {
+        let state = LineState { next: Instant::now() + SHORT, shown: false };
         io::stderr()
             .is_terminal()
-            .then(|| -> Arc<dyn Onlooker> { Arc::new(Self { state: Mutex::new(state) }) })
+            .then(|| -> Arc<dyn ProgressObserver> { Arc::new(Self { state: Mutex::new(state) }) })
     }
 }
 
-impl Onlooker for Meter {
+impl ProgressObserver for ProgressLine {
     fn progress(&self, done: usize, of: usize) {
         let Ok(mut state) = self.state.lock() else { return };
         if let Some(line) = state.line(done, of, Instant::now()) {
@@ -46,7 +46,7 @@ impl Onlooker for Meter {
     }
 }
 
-impl State {
+impl LineState {
     fn line(&mut self, done: usize, of: usize, now: Instant) -> Option<String> {
         if done >= of {
             return std::mem::take(&mut self.shown).then(|| "\r\x1b[K".to_owned());
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn long_work_is_shown_now_and_then_and_the_line_goes_at_the_end() {
         let start = Instant::now();
-        let mut state = State { next: start + SHORT, shown: false };
+        let mut state = LineState { next: start + SHORT, shown: false };
         let after = |ms| start + Duration::from_millis(ms);
         assert_eq!(state.line(1, 9, after(0)), None);
         assert_eq!(state.line(9, 9, after(10)), None, "short work leaves no trace");

@@ -8,18 +8,18 @@ use super::env::Env;
 use super::error::SessionError;
 use crate::host::registry::{LockName, Phase, Record};
 use crate::host::sysfs::{Endpoint, Session};
-use crate::host::wire::WireError;
+use crate::host::transport::TransportError;
 use crate::protocol::chap::Chap;
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::interface::params::Param;
 use crate::protocol::login::{self, Numbering, SessionKind};
 use crate::protocol::name::{IscsiName, Isid};
 use crate::protocol::portal::{Host, Portal};
-use crate::protocol::settings::{Names, Settings};
+use crate::protocol::settings::{SessionNames, Settings};
 
 /// A session to a target at a portal.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct SessionSpec {
     /// The target.
     pub target: IscsiName,
     /// The portal.
@@ -32,7 +32,7 @@ pub struct Wish {
     pub credentials: Option<PathBuf>,
 }
 
-impl Wish {
+impl SessionSpec {
     /// The wish that a recorded session was made for, with its secrets.
     ///
     /// # Errors
@@ -40,8 +40,8 @@ impl Wish {
     pub fn from_record(env: &Env<'_>, record: &Record) -> Result<Self, SessionError> {
         let chap = record.credentials.as_deref().map(|path| (env.secrets)(path)).transpose()?;
         Ok(Self {
-            target: record.target.parse().map_err(WireError::from)?,
-            portal: record.portal.parse().map_err(WireError::from)?,
+            target: record.target.parse().map_err(TransportError::from)?,
+            portal: record.portal.parse().map_err(TransportError::from)?,
             settings: record.settings,
             chap: chap.and_then(|credentials| credentials.login),
             credentials: record.credentials.clone(),
@@ -99,7 +99,7 @@ impl Wish {
     pub(super) fn parameters(&self, initiator: &str) -> Vec<(Param, String)> {
         let Endpoint { address, port } = endpoint(&self.portal);
         let target = self.target.as_str();
-        self.settings.before_login(&Names { target, initiator, address: &address, port })
+        self.settings.before_login(&SessionNames { target, initiator, address: &address, port })
     }
 
     /// Whether a session of whoever's is what is wanted: the same target by the same portal, not bound to an interface

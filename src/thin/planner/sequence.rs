@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::altered::Reshaping;
 use super::draft::{Draft, PoolChange};
+use super::reshape::Reshaping;
 use crate::making::Making;
 use crate::observed::{Inventory, Observed, PoolState};
 use crate::plan::{Message, Outcome, Plan, PoolExpectation, Purpose, Send, Step};
@@ -22,7 +22,7 @@ use lvm2::format::model::{Lv, Vg};
 /// refused, too.
 pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> Result<Plan, Refusal> {
     let mut draft = Draft::new(metadata, observed);
-    admit_all(&mut draft, requests)?;
+    validate_all(&mut draft, requests)?;
     draft.check_discarded()?;
     let removed: Vec<LvName> = draft.removed.iter().cloned().collect();
     removed.iter().for_each(|name| draft.say_what_stays(name));
@@ -47,7 +47,7 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
 }
 
 /// Takes all requests in, or says of all that are refused why.
-fn admit_all(draft: &mut Draft<'_>, requests: &[Request]) -> Result<(), Refusal> {
+fn validate_all(draft: &mut Draft<'_>, requests: &[Request]) -> Result<(), Refusal> {
     let mut refused = Vec::new();
     for (place, request) in requests.iter().enumerate() {
         let (before, left) = (draft.outcomes.len(), draft.left.len());
@@ -56,7 +56,7 @@ fn admit_all(draft: &mut Draft<'_>, requests: &[Request]) -> Result<(), Refusal>
             Request::DeactivateAll => draft.all_down = Some(place),
             _ => {}
         }
-        refused.extend(draft.admit(request).err().map(|refusal| refusal.of_request(place)));
+        refused.extend(draft.validate(request).err().map(|refusal| refusal.of_request(place)));
         draft.outcomes.iter_mut().skip(before).for_each(|outcome| outcome.request = place);
         draft.left.iter_mut().skip(left).for_each(|left| left.request = place);
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use crate::plan::Commit;
 use crate::ports::{CommitFailure, MetadataStore};
 use base::error_chain::in_words;
-use lvm2::format::edit::Stamp;
+use lvm2::format::edit::MetadataHeader;
 use lvm2::format::metadata::Metadata;
 use lvm2::host::backup::{BackupError, Backups, Copied, description};
 
@@ -14,12 +14,12 @@ use lvm2::host::backup::{BackupError, Backups, Copied, description};
 const GENERATOR: &str = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));
 
 /// Commits to metadata areas and keeps the copies that lvm2 would have kept, also when what comes after a commit fails.
-pub struct Kept<'a> {
+pub struct BackupStore<'a> {
     areas: &'a mut dyn MetadataStore,
     backups: &'a Backups,
     /// What was typed, for the description in a copy.
     command_line: &'a str,
-    stamp: Stamp,
+    header: MetadataHeader,
     before: &'a Metadata,
     /// The last commit of ours.
     last: Option<Commit>,
@@ -28,20 +28,20 @@ pub struct Kept<'a> {
     warnings: Vec<String>,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> BackupStore<'a> {
     /// Keeps copies of what is committed to `areas`, which hold `before` now.
     pub fn new(
         areas: &'a mut dyn MetadataStore,
         backups: &'a Backups,
         command_line: &'a str,
-        stamp: Stamp,
+        header: MetadataHeader,
         before: &'a Metadata,
     ) -> Self {
         Self {
             areas,
             backups,
             command_line,
-            stamp,
+            header,
             before,
             last: None,
             is_copied: false,
@@ -57,8 +57,9 @@ impl<'a> Kept<'a> {
     }
 
     fn copy(&self, metadata: &Metadata, after: bool) -> Vec<u8> {
-        let stamp = Stamp { description: description(self.command_line, after), ..self.stamp.clone() };
-        metadata.to_backup_file(GENERATOR, &stamp)
+        let header =
+            MetadataHeader { description: description(self.command_line, after), ..self.header.clone() };
+        metadata.to_backup_file(GENERATOR, &header)
     }
 
     fn note(&mut self, kept: Result<Copied, BackupError>) {
@@ -66,7 +67,7 @@ impl<'a> Kept<'a> {
     }
 }
 
-impl MetadataStore for Kept<'_> {
+impl MetadataStore for BackupStore<'_> {
     /// 1. The state before goes to the archive, as lvm2 does before it writes. A step in the middle of a change of ours
     ///    does not: nobody would go back to it.
     /// 2. The new state is committed.

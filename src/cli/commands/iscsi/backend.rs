@@ -5,18 +5,18 @@ use std::time::Duration;
 use super::env::Via;
 use crate::errors::CliError;
 use base::error_kind::ErrorKind;
-use iscsi::host::coexist::Way;
+use iscsi::host::coexist::SessionBackend;
 use iscsi::host::iscsiadm;
 use iscsi::host::limit::{Limit, Limits};
 use iscsi::host::netlink::control::ControlError;
 use iscsi::host::sysfs::{self, Session};
-use iscsi::session::attach::{Adopted, LunWish, Ready, adopt, log_in};
+use iscsi::session::attach::{Adopted, AttachedSession, LunSelection, adopt, log_in};
 use iscsi::session::claims::Claims;
 use iscsi::session::env::Env;
 use iscsi::session::error::SessionError;
-use iscsi::session::establish::{How, list};
+use iscsi::session::establish::{SessionOutcome, list};
 use iscsi::session::logout::log_out;
-use iscsi::session::wish::Wish;
+use iscsi::session::spec::SessionSpec;
 
 /// How long it may take to undo a login by iscsiadm whose LUNs cannot be had.
 const UNDO: Duration = Duration::from_secs(30);
@@ -28,31 +28,33 @@ const UNDO: Duration = Duration::from_secs(30);
 pub fn log_in_by(
     via: Via,
     env: &Env<'_>,
-    wish: &Wish,
-    luns: &LunWish,
+    spec: &SessionSpec,
+    luns: &LunSelection,
     limits: &Limits,
-) -> Result<(Ready, Way), CliError> {
+) -> Result<(AttachedSession, SessionBackend), CliError> {
     if via != Via::Iscsiadm {
-        match log_in(env, wish, luns, limits) {
+        match log_in(env, spec, luns, limits) {
             Err(SessionError::Control(ControlError::CreatorBusy { .. })) if via == Via::Auto => {}
-            result => return Ok((result?, Way::Native)),
+            result => return Ok((result?, SessionBackend::Native)),
         }
     }
-    if wish.credentials.is_some() {
+    if spec.credentials.is_some() {
         return Err(CliError::new(
             ErrorKind::Refused,
             "iscsiadm takes secrets as arguments, which everybody can read",
         )
         .hint("set user and secret in the node record with an editor, and leave out the CHAP file here"));
     }
-    let is_there = list(env)?.iter().any(|session| wish.is_met_by(session));
+    let is_there = list(env)?.iter().any(|session| spec.is_met_by(session));
     if !is_there {
         let scan_all = luns.scans_all();
-        iscsiadm::log_in(&wish.target, &wish.portal, &wish.settings, scan_all, &limits.session)?;
+        iscsiadm::log_in(&spec.target, &spec.portal, &spec.settings, scan_all, &limits.session)?;
     }
-    match adopt(env, wish, luns, &limits.whole)? {
-        Adopted::Ready(ready) if is_there => Ok((Ready { how: How::AlreadyThere, ..*ready }, Way::Iscsiadm)),
-        Adopted::Ready(ready) => Ok((*ready, Way::Iscsiadm)),
+    match adopt(env, spec, luns, &limits.whole)? {
+        Adopted::Ready(ready) if is_there => {
+            Ok((AttachedSession { how: SessionOutcome::AlreadyThere, ..*ready }, SessionBackend::Iscsiadm))
+        }
+        Adopted::Ready(ready) => Ok((*ready, SessionBackend::Iscsiadm)),
         Adopted::Unfit { error, .. } if is_there => Err(error.into()),
         Adopted::Unfit { session, error, claims } => {
             let ended = iscsiadm::log_out(session.sid, &Limit::new(UNDO));
@@ -71,7 +73,12 @@ pub fn log_in_by(
 ///
 /// # Errors
 /// If it is in use, not to be ended by that way, or the kernel or iscsiadm do not end it.
-pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> Result<Way, CliError> {
+pub fn log_out_by(
+    via: Via,
+    env: &Env<'_>,
+    session: &Session,
+    limit: &Limit,
+) -> Result<SessionBackend, CliError> {
     let record = env.registry.record(session.sid).filter(|record| record.is_of(session));
     match (record, via) {
         (Some(record), Via::Auto | Via::Native) => {
@@ -85,7 +92,7 @@ pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> 
             {
                 log_out(env, &session, &record)?;
             }
-            Ok(Way::Native)
+            Ok(SessionBackend::Native)
         }
         (Some(_), Via::Iscsiadm) => Err(CliError::new(
             ErrorKind::Refused,
@@ -102,7 +109,7 @@ pub fn log_out_by(via: Via, env: &Env<'_>, session: &Session, limit: &Limit) -> 
             iscsiadm::log_out(session.sid, limit)?;
             drop(claims);
             match sysfs::session(&env.roots, session.sid).filter(|now| now.target == session.target) {
-                None => Ok(Way::Iscsiadm),
+                None => Ok(SessionBackend::Iscsiadm),
                 Some(_) => Err(CliError::new(
                     ErrorKind::Partial,
                     format!("iscsiadm says that session {} is ended, but it is there", session.sid),

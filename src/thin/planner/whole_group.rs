@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::PoolChange;
-use super::order::Sequence;
+use super::sequence::Sequence;
 use crate::plan::{Apart, Left, Planned, Purpose, Step};
 use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;

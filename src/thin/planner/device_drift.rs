@@ -10,7 +10,7 @@ use dm::table::{Table, TargetLine};
 use lvm2::format::model::Lv;
 
 /// How a device differs from what the text says.
-enum Difference {
+enum Drift {
     /// It is shorter, or may be written and must not be: a reload mends it.
     Behind(&'static str),
     /// The same, and a reload could harm whoever has it open.
@@ -44,21 +44,21 @@ impl Mending<'_, '_> {
         let Ok(wanted) = spec.table(number) else { return };
         let writes = spec.read_only && !device.read_only;
         let difference = match difference(live, &wanted, writes, device.open_count) {
-            None if device.inactive_table => Difference::Behind("has a table that was never put in place"),
+            None if device.inactive_table => Drift::Behind("has a table that was never put in place"),
             None => return,
             Some(difference) => difference,
         };
         match difference {
-            Difference::Behind(how) => {
+            Drift::Behind(how) => {
                 self.found.push(format!("the device of volume {} {how}", lv.name));
                 self.sequence.plan.push(Step::ReloadDevice(spec.clone()));
                 self.reloaded.insert(spec.uuid.clone());
             }
-            Difference::BehindInUse(how) => self.left.push(format!(
+            Drift::BehindInUse(how) => self.left.push(format!(
                 "the device of volume {} {how}; it is in use: deactivate and activate it when it is not",
                 lv.name
             )),
-            Difference::Strange => self.left.push(format!(
+            Drift::Strange => self.left.push(format!(
                 "the device of volume {} has another table than the metadata says; 'lvchange --refresh {}/{}' gives \
                  it that one",
                 lv.name,
@@ -73,15 +73,15 @@ fn is_awake(device: &&DeviceInfo) -> bool {
     device.live_table && !device.suspended
 }
 
-fn difference(live: &[TargetLine], wanted: &Table, writes: bool, open: u32) -> Option<Difference> {
-    let ([live], [wanted]) = (live, wanted.0.as_slice()) else { return Some(Difference::Strange) };
+fn difference(live: &[TargetLine], wanted: &Table, writes: bool, open: u32) -> Option<Drift> {
+    let ([live], [wanted]) = (live, wanted.0.as_slice()) else { return Some(Drift::Strange) };
     let is_same = (&live.target, &live.params, live.start) == (&wanted.target, &wanted.params, wanted.start);
     if !is_same {
-        return Some(Difference::Strange);
+        return Some(Drift::Strange);
     }
-    let careful = |how| if open == 0 { Difference::Behind(how) } else { Difference::BehindInUse(how) };
+    let careful = |how| if open == 0 { Drift::Behind(how) } else { Drift::BehindInUse(how) };
     match live.length.cmp(&wanted.length) {
-        std::cmp::Ordering::Less => Some(Difference::Behind("is shorter than the metadata says")),
+        std::cmp::Ordering::Less => Some(Drift::Behind("is shorter than the metadata says")),
         std::cmp::Ordering::Greater => Some(careful("is longer than the metadata says")),
         std::cmp::Ordering::Equal => writes.then(|| careful("may be written, the volume may not")),
     }
