@@ -1,5 +1,8 @@
 //! The `thinvol` command: arguments in, text or JSON and an exit code out. Only this module prints.
 
+// Doc comments of arguments are help for a terminal, where `<volume>` stands for a volume.
+#![allow(rustdoc::invalid_html_tags)]
+
 pub mod args;
 mod ask;
 pub mod commands;

@@ -1,4 +1,4 @@
-//! The checks that need no machine: format, lints, unit tests, licences.
+//! The checks that need no machine: format, lints, documentation, unit tests, licences.
 
 use std::process::Command;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
         scope.spawn(|| Image::get(workspace).map(drop));
         std::thread::sleep(HEAD_START);
         let rest = test(workspace, "cargo test --lib", [inside, of_tests])
-            .and_then(|closing| clippy(workspace).map(|()| closing));
+            .and_then(|closing| clippy(workspace).map(|()| closing))
+            .and_then(|closing| documentation(workspace).map(|()| closing));
         (long.join().unwrap_or_else(|_| Err(anyhow!("a thread of the harness panicked"))), rest)
     });
     println!("{}\n{}", long?, rest?);
@@ -36,6 +37,15 @@ fn clippy(workspace: &Workspace) -> Result<()> {
         let mut clippy = workspace.cargo();
         clippy.args(["clippy", "--locked", "--workspace", "--profile", "guest", "--all-targets"]);
         log.run(clippy.args(["--", "-D", "warnings"]))
+    })
+}
+
+/// The documentation of the source, of private items too: links that lead nowhere are errors.
+fn documentation(workspace: &Workspace) -> Result<()> {
+    step(workspace, "cargo doc", |log| {
+        let mut doc = workspace.cargo();
+        doc.args(["doc", "--locked", "--workspace", "--profile", "guest", "--no-deps"]);
+        log.run(doc.arg("--document-private-items").env("RUSTDOCFLAGS", "-D warnings"))
     })
 }
 

@@ -46,8 +46,8 @@ pub struct AddArgs {
     #[arg(long)]
     pub thinpool: Option<String>,
 
-    /// iscsi: where the target is, <host>[:<port>]
-    #[arg(long)]
+    /// Where the target of a storage of type iscsi is.
+    #[arg(long, help = "iscsi: where the target is, <host>[:<port>]")]
     pub portal: Option<String>,
 
     /// iscsi: the target's name

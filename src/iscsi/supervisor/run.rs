@@ -1,6 +1,6 @@
 //! The supervisor's loop.
 //!
-//! One thread listens and decides; tasks are done by threads that are there already ([`super::pool`]), so that a target
+//! One thread listens and decides; tasks are done by threads that are there already ([`super::workers`]), so that a target
 //! that does not answer holds up nobody else. But for secrets, which are in a file at any rate, nothing is kept that a
 //! restart would miss: the registry says which sessions are ours, sysfs which of them have lost their connections.
 

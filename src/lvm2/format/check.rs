@@ -1,7 +1,7 @@
 //! The rules a volume group must keep: run after each read and before each write.
 //!
 //! Sources: lvm2 `lib/metadata/metadata.c` (`vg_validate`) and `lib/metadata/merge.c` (`check_lv_segments`),
-//! and what lvm2 does not check but breaks volumes, each by itself ([`flaws`]): two thin volumes with one device id.
+//! and what lvm2 does not check but breaks volumes, each by itself ([`flaws()`]): two thin volumes with one device id.
 
 use std::fmt;
 

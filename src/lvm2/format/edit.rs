@@ -69,7 +69,7 @@ pub enum Edit {
         /// The tag.
         tag: String,
     },
-    /// Sets or clears one of [`draft::SETTABLE_FLAGS`].
+    /// Sets or clears one of `draft::SETTABLE_FLAGS`.
     SetLvFlag {
         /// The LV.
         lv: LvName,
@@ -119,7 +119,7 @@ pub struct NewThin {
     pub id: LvmUuid,
     /// Whether it refuses writes.
     pub read_only: bool,
-    /// Words of [`draft::SETTABLE_FLAGS`].
+    /// Words of `draft::SETTABLE_FLAGS`.
     pub flags: Vec<String>,
     /// Tags.
     pub tags: Vec<String>,

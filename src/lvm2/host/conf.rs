@@ -1,7 +1,7 @@
 //! LVM's configuration: `lvm.conf`, `lvmlocal.conf` and an override text, read once into typed settings.
 //!
 //! Keys, types and defaults: lvm2 `lib/config/config_settings.h` and `defaults.h`, with Debian's build options unless
-//! the lvm2 of the host tells others ([`built_in`]). A setting of the wrong type is an error that names file, line and
+//! the lvm2 of the host tells others (`built_in`). A setting of the wrong type is an error that names file, line and
 //! key; lvm2 would silently take its default. Of profiles only what limits a thin pool is read; a host tag that has a
 //! file of its own (`lvm_<tag>.conf`) is an error, for that file could change any setting.
 
@@ -236,7 +236,7 @@ impl LvmConf {
         Self::load_over(system_dir, overrides, None)
     }
 
-    /// The same with the defaults that lvm2 was built with, as [`built_in`] tells them.
+    /// The same with the defaults that lvm2 was built with, as `built_in` tells them.
     ///
     /// # Errors
     /// [`ConfError`].
