@@ -59,6 +59,35 @@ fn targets_are_listed_as_pvesm_lists_them() {
 }
 
 #[test]
+fn a_portal_is_asked_by_one_interface_alone() {
+    let peer = Peer::sound(ScriptedTarget::named(&["iqn.2025-01.test:a"]));
+    let portal = peer.portal().to_string();
+    let by = |name: &str| thinvol(&["iscsi", "discover", &portal, "--interface", name]);
+    assert!(printed(&by("lo")).contains("iqn.2025-01.test:a"));
+    let (code, text) = refused(&by("nowhere"));
+    assert_eq!(code, 3);
+    assert_eq!(
+        text,
+        format!(
+            "error: there is no network interface 'nowhere' to reach portal {portal} by\nhint: 'ip link' lists the \
+             interfaces; without --interface the routes decide\n"
+        )
+    );
+    let (code, text) = refused(&thinvol(&["iscsi", "discover", &closed(), "--interface", "lo"]));
+    assert!(code == 4 && text.contains("cannot be reached by interface lo\n"), "{code} {text}");
+    for wrong in ["a/b", "default", "sixteen-characts"] {
+        let (code, text) = refused(&by(wrong));
+        assert!(code == 2 && text.contains("network interface"), "{code} {text}");
+    }
+    // A link-local portal has its interface in it, or from the option, and not both.
+    let (code, text) = refused(&thinvol(&["iscsi", "discover", "fe80::1%eth0", "--interface", "lo"]));
+    assert!(code == 2 && text.contains("is not reached by interface lo"), "{code} {text}");
+    let (_, text) =
+        refused(&thinvol(&["iscsi", "discover", "fe80::1", "--interface", "lo", "--timeout", "1"]));
+    assert!(text.contains("[fe80::1%lo]:3260"), "{text}");
+}
+
+#[test]
 fn a_portal_without_targets_is_an_empty_list_and_one_that_is_down_an_error() {
     let peer = Peer::sound(ScriptedTarget::named(&[]));
     assert_eq!(printed(&thinvol(&["scan", "iscsi", &peer.portal().to_string()])), "");

@@ -24,7 +24,12 @@ const INITIATOR: &str = "iqn.2025-01.test:initiator";
 
 /// An initiator, with CHAP if there is any.
 fn client(chap: Option<Chap>) -> DiscoveryClient {
-    DiscoveryClient { initiator: INITIATOR.parse().expect("it is a name"), chap, may_go_without: false }
+    DiscoveryClient {
+        initiator: INITIATOR.parse().expect("it is a name"),
+        interface: None,
+        chap,
+        may_go_without: false,
+    }
 }
 
 fn ask(portal: &Portal, chap: Option<Chap>, allowed: Duration) -> Result<Discovered, DiscoverError> {

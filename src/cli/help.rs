@@ -40,8 +40,8 @@ pub(crate) use changing;
 /// What `--json` shows of an iSCSI session.
 macro_rules! iscsi_session {
     () => {
-        "\"session\": number, \"target\", \"portal\", \"connected_to\": text or null, \"state\",
-     \"owner\": \"thinvol\" or \"other\", \"portal_group\": number or null, \"initiator\",
+        "\"session\": number, \"target\", \"portal\", \"interface\": text or null, \"connected_to\": text or null,
+     \"state\", \"owner\": \"thinvol\" or \"other\", \"portal_group\": number or null, \"initiator\",
      \"header_digest\": boolean, \"data_digest\": boolean,
      \"timeouts\": {\"replacement\": number (seconds; -1 is never) or null, \"abort\": number or null,
        \"lun_reset\": number or null, \"target_reset\": number or null, \"ping_interval\": number or null,

@@ -147,7 +147,7 @@ impl Daemon {
     /// Logs in to a target: the session, or the error in full with its hint.
     pub fn log_in(&self, target: &str, chap: Option<Chap>) -> Result<LoggedIn, String> {
         let mut connection =
-            Connection::open(&self.portal(), &Limit::new(PLENTY)).map_err(|error| in_full(&error))?;
+            Connection::open(&self.portal(), None, &Limit::new(PLENTY)).map_err(|error| in_full(&error))?;
         let ended = connection.log_in(Settings {
             initiator: INITIATOR.parse().expect("it is a name"),
             kind: SessionKind::Normal(target.parse().expect("it is a name")),

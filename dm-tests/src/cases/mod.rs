@@ -19,6 +19,7 @@ pub mod host_settings;
 pub mod iscsi_asked;
 pub mod iscsi_chap;
 pub mod iscsi_daemons;
+pub mod iscsi_interfaces;
 pub mod iscsi_killed;
 pub mod iscsi_luns;
 pub mod iscsi_machine;

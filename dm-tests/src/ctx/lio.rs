@@ -118,12 +118,17 @@ impl LioTarget {
 
     /// Adds a portal.
     pub fn add_portal(&self, portal: &str) -> Result<()> {
-        make(&self.group.join("np").join(portal))
+        make(&self.portal_folder(portal))
+    }
+
+    /// Where a portal is configured.
+    pub fn portal_folder(&self, portal: &str) -> PathBuf {
+        self.group.join("np").join(portal)
     }
 
     /// Removes a portal; its connections stay.
     pub fn remove_portal(&self, portal: &str) -> Result<()> {
-        Ok(fs::remove_dir(self.group.join("np").join(portal))?)
+        Ok(fs::remove_dir(self.portal_folder(portal))?)
     }
 
     /// Turns the portal group on or off; off drops all connections.

@@ -32,6 +32,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (21, "dm::status", true),
     (21, "thin::meta", true),
     (20, "iscsi::protocol::name", true),
+    (20, "iscsi::protocol::net_interface", true),
     (20, "iscsi::protocol::text", true),
     (20, "iscsi::protocol::status", true),
     (21, "iscsi::protocol::portal", true),

@@ -28,7 +28,8 @@ const ACTIVATE_HELP: &str = changing!(
   thinvol activate --storage pve/data --tag gold   all with an LVM tag in a pool
   thinvol activate san                             a storage of type iscsi: logs in at all portals of its target",
     "\"storages\"?: (of type iscsi) [{\"storage\", \"target\", \"luns\": number, \"changes\": [text],
-      \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}],
+      \"paths\": [{\"portal\", \"interface\": text or null, \"session\": number or null,
+        \"state\": text or null}],
       \"plan\"?: [text] (with --dry-run)}],\n   "
 );
 
@@ -40,7 +41,8 @@ const DEACTIVATE_HELP: &str = changing!(
   thinvol deactivate --vmid 100                    all volumes of a guest, in all storages
   thinvol deactivate san                           a storage of type iscsi: logs out",
     "\"storages\"?: (of type iscsi) [{\"storage\", \"target\", \"luns\": number, \"changes\": [text],
-      \"paths\": [{\"portal\", \"session\": number or null, \"state\": text or null}],
+      \"paths\": [{\"portal\", \"interface\": text or null, \"session\": number or null,
+        \"state\": text or null}],
       \"plan\"?: [text] (with --dry-run)}],\n   "
 );
 

@@ -184,7 +184,7 @@ fn check_pool(context: &Context, vg: &VgName, pool: &LvName) -> Result<(), CliEr
 }
 
 fn check_portal(id: &StorageId, portal: &Portal) -> Result<(), CliError> {
-    Connection::open(portal, &Limit::new(PORTAL_TIMEOUT)).map(drop).map_err(|error| {
+    Connection::open(portal, None, &Limit::new(PORTAL_TIMEOUT)).map(drop).map_err(|error| {
         CliError::new(ErrorKind::Refused, format!("storage '{id}' is not online"))
             .caused_by(Some(&error))
             .hint(format!("nothing answers at {portal}; --disable 1 adds the storage without asking"))

@@ -172,7 +172,7 @@ impl Answer for Targets {
 }
 
 fn scan_iscsi(context: &Context, portal: &str, ask: &DiscoveryOptions) -> Result<(), CliError> {
-    let portal = discovery_options::portal(portal)?;
+    let portal = discovery_options::portal(portal, ask.interface.as_ref())?;
     let (client, mut warnings) = ask.client()?;
     let answer = discover(&portal, &client, &ask.limit())
         .map_err(|error| discovery_options::failed(&error, &client.initiator))?;

@@ -213,6 +213,8 @@ impl Site<'_> {
         let spec = |portal: &Portal| SessionSpec {
             target: storage.target.clone(),
             portal: portal.clone(),
+            // Sessions by whichever interface serve: storage.cfg has no word for one.
+            interface: None,
             settings: Settings::default(),
             chap: credentials.as_ref().and_then(|read| read.login.clone()),
             credentials: chap_file.clone(),
@@ -285,6 +287,7 @@ impl Site<'_> {
     ) -> Vec<Portal> {
         let client = DiscoveryClient {
             initiator: self.env.initiator.clone(),
+            interface: None,
             chap: credentials.and_then(|read| read.discovery.clone()),
             may_go_without: credentials.is_some_and(|read| read.may_discover_without),
         };

@@ -4,11 +4,13 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use thiserror::Error;
 
 use crate::host::limit::{GivenUp, Limit};
 use crate::protocol::chap::Nonce;
 use crate::protocol::login::{LoggedIn, Login, LoginError, LoginStep, Redirect, Settings};
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::pdu::{DEFAULT_DATA_MAX, FrameError, Framer, Pdu};
 use crate::protocol::portal::Portal;
 use crate::protocol::status::Status;
@@ -33,11 +35,21 @@ pub enum ConnectionError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is no such network interface.
+    #[error("there is no network interface '{interface}' to reach portal {portal} by")]
+    NoInterface {
+        /// The portal.
+        portal: Portal,
+        /// The interface.
+        interface: NetInterface,
+    },
     /// Nothing listens there, or the way is blocked.
-    #[error("portal {portal} cannot be reached")]
+    #[error("portal {portal} cannot be reached{}", by(interface.as_ref()))]
     Unreachable {
         /// The portal.
         portal: Portal,
+        /// The interface it was tried by, if not by any.
+        interface: Option<NetInterface>,
         /// What the system said of the last address that was tried.
         source: io::Error,
     },
@@ -85,6 +97,10 @@ pub enum ConnectionError {
     },
 }
 
+fn by(interface: Option<&NetInterface>) -> String {
+    interface.map_or_else(String::new, |interface| format!(" by interface {interface}"))
+}
+
 impl ConnectionError {
     /// Whether the target says that the fault is its own: the same login may work soon.
     pub fn may_pass_soon(&self) -> bool {
@@ -114,24 +130,34 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects; the addresses of a host name are tried one after another, and share the time that is left.
+    /// Connects, by an interface alone if one is given; the addresses of a host name are tried one after another, and
+    /// share the time that is left.
     ///
     /// # Errors
-    /// If the host cannot be found, or none of its addresses takes the connection within the limit.
-    pub fn open(portal: &Portal, limit: &Limit) -> Result<Self, ConnectionError> {
+    /// If the host cannot be found, there is no such interface, or none of the host's addresses takes the connection
+    /// within the limit.
+    pub fn open(
+        portal: &Portal,
+        interface: Option<&NetInterface>,
+        limit: &Limit,
+    ) -> Result<Self, ConnectionError> {
         let given_up = |source| ConnectionError::GivenUp {
             portal: portal.clone(),
             doing: "it was waited for the connection",
             source,
         };
-        let unreachable = |source| ConnectionError::Unreachable { portal: portal.clone(), source };
+        let unreachable = |source| ConnectionError::Unreachable {
+            portal: portal.clone(),
+            interface: interface.cloned(),
+            source,
+        };
         let addresses = resolve::addresses(portal, limit)?;
         let mut failure = io::Error::new(ErrorKind::NotFound, "the host has no address");
         for (index, peer) in addresses.iter().enumerate() {
             limit.check().map_err(given_up)?;
             let candidates = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
             let share = (limit.left() / candidates).max(Duration::from_millis(1));
-            match dial::dial(*peer, &limit.part(share)) {
+            match dial::dial(*peer, interface, &limit.part(share)) {
                 Ok(stream) => {
                     Self::prepare(&stream).map_err(unreachable)?;
                     let framer = Framer::new(DEFAULT_DATA_MAX);
@@ -140,6 +166,12 @@ impl Connection {
                 }
                 Err(error) => failure = error,
             }
+        }
+        if let Some(interface) = interface
+            && failure.raw_os_error() == Some(Errno::ENODEV as i32)
+        {
+            let (portal, interface) = (portal.clone(), interface.clone());
+            return Err(ConnectionError::NoInterface { portal, interface });
         }
         if failure.kind() == ErrorKind::TimedOut {
             limit.check().map_err(given_up)?;

@@ -10,6 +10,7 @@ use crate::protocol::chap::Chap;
 use crate::protocol::listing::{Listing, ListingError, Next};
 use crate::protocol::login::{LoggedIn, Numbering, RedirectError, Redirections, SessionKind, Settings};
 use crate::protocol::name::{IscsiName, Isid};
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::params::Offer;
 use crate::protocol::pdu::{LogoutResponse, Pdu};
 use crate::protocol::portal::Portal;
@@ -29,6 +30,8 @@ const LOGOUT_PDUS: usize = 8;
 pub struct DiscoveryClient {
     /// Our name.
     pub initiator: IscsiName,
+    /// The network interface to ask by alone.
+    pub interface: Option<NetInterface>,
     /// How to authenticate.
     pub chap: Option<Chap>,
     /// Whether a target that does no authentication for discovery is asked without it: what `chap` holds was given for
@@ -107,7 +110,7 @@ pub fn discover(
 fn ask(portal: &Portal, client: &DiscoveryClient, limit: &Limit) -> Result<Discovered, DiscoverError> {
     let mut way = Redirections::start(portal.clone());
     let (mut connection, session) = loop {
-        let mut connection = Connection::open(way.here(), limit)?;
+        let mut connection = Connection::open(way.here(), client.interface.as_ref(), limit)?;
         match connection.log_in(settings(client))? {
             Ended::LoggedIn(session) => break (connection, session),
             Ended::Redirect(redirect) => {

@@ -10,6 +10,7 @@ use thiserror::Error;
 use crate::host::limit::{GivenUp, Limit};
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::name::IscsiName;
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::portal::Portal;
 use crate::protocol::settings::Settings;
 
@@ -97,12 +98,15 @@ fn meaning(status: i32) -> &'static str {
 pub fn log_in(
     target: &IscsiName,
     portal: &Portal,
+    interface: Option<&NetInterface>,
     settings: &Settings,
     scan_all: bool,
     limit: &Limit,
 ) -> Result<(), IscsiadmError> {
     let portal = portal.to_string();
-    let node = ["-m", "node", "-T", target.as_str(), "-p", &portal];
+    let record = interface.map(|interface| interface_record(interface, limit)).transpose()?;
+    let mut node = vec!["-m", "node", "-T", target.as_str(), "-p", &portal];
+    node.extend(record.iter().flat_map(|record| ["-I", record]));
     run(&node, &["-o", "new"], "make a node record", &[], limit)?;
     let digest = |on: bool| if on { "CRC32C" } else { "None" };
     let values = [
@@ -117,6 +121,17 @@ pub fn log_in(
         run(&node, &["-o", "update", "-n", name, "-v", value], "update a node record", &[], limit)?;
     }
     run(&node, &["--login"], "log in", &[status::SESSION_EXISTS], limit)
+}
+
+/// An interface record of open-iscsi that binds to a network interface, made if need be; its name.
+fn interface_record(interface: &NetInterface, limit: &Limit) -> Result<String, IscsiadmError> {
+    // A name of our own: a record that is called as the interface may be somebody's, and bind to another.
+    let name = format!("thinvol-{interface}");
+    let record = ["-m", "iface", "-I", &name];
+    run(&record, &["-o", "new"], "make an interface record", &[], limit)?;
+    let value = ["-o", "update", "-n", "iface.net_ifacename", "-v", interface.as_str()];
+    run(&record, &value, "bind an interface record", &[], limit)?;
+    Ok(name)
 }
 
 /// Logs out of a session of iscsid's. That there is none any more is fine, in whatever words: whether it is gone is for

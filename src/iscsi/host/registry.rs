@@ -9,7 +9,7 @@
 //! 3. The record is rewritten with the phase `up` when the session works, and with `leaving` before it is taken down.
 //! 4. It is removed when the session is gone.
 //!
-//! Who makes, recovers or removes a session holds the lock of its target and portal meanwhile, and who works on its
+//! Who makes, recovers or removes a session holds the lock of its target, portal and interface meanwhile, and who works on its
 //! LUNs another one: that work waits while the connection is lost, and must not keep it from being replaced. Who
 //! makes or removes a session holds both. A record in phase `starting` or `leaving` whose locks are free belongs to a
 //! process that died. Records are written by who holds the lock of the LUNs.
@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-pub use lock::{Lock, LockName};
+pub use lock::{Lock, LockName, SessionKey};
 pub use record::{Intent, Phase, Record};
 
 use crate::host::limit::GivenUp;

@@ -16,6 +16,7 @@ pub use disks::{DISK, Disk, Lun, lun, luns};
 pub use scsi::ScsiAddress;
 
 use crate::protocol::interface::message::{HostNo, SessionId};
+use crate::protocol::settings::DEFAULT_INTERFACE;
 use sys::io::roots::{Roots, read_attribute};
 
 /// The driver of TCP sessions. Source: Linux `drivers/scsi/iscsi_tcp.c` (`iscsi_sw_tcp_sht.proc_name`).
@@ -100,8 +101,10 @@ pub struct Session {
     pub portal: Option<Endpoint>,
     /// Where it is connected to: another portal after a redirection.
     pub connected_to: Option<Endpoint>,
-    /// The interface record it was made for; `default` unless someone bound it to one.
-    pub interface: String,
+    /// The interface record of open-iscsi's it was made for; `default` unless someone bound it to one.
+    pub interface_record: String,
+    /// The network interface it is bound to, as the kernel was told.
+    pub net_interface: Option<String>,
     /// The initiator's name.
     pub initiator: String,
     /// The process that made it, or [`CREATOR_NOBODY`].
@@ -114,6 +117,16 @@ pub struct Session {
     pub data_digest: bool,
     /// Time limits.
     pub timeouts: Timeouts,
+}
+
+impl Session {
+    /// The network interface it is bound to; where the kernel was not told which, the interface record it was made
+    /// for. `None` if the routes decide.
+    pub fn bound_to(&self) -> Option<&str> {
+        let is_one = |name: &&str| !["", DEFAULT_INTERFACE].contains(name);
+        let record = Some(self.interface_record.as_str()).filter(is_one)?;
+        Some(self.net_interface.as_deref().filter(is_one).unwrap_or(record))
+    }
 }
 
 /// A folder of sysfs whose attributes are read.
@@ -184,7 +197,8 @@ pub fn session(roots: &Roots, sid: SessionId) -> Option<Session> {
         portal_group: own.number("tpgt"),
         portal: connection.endpoint("persistent_address", "persistent_port"),
         connected_to: connection.endpoint("address", "port"),
-        interface: own.text("ifacename").unwrap_or_default(),
+        interface_record: own.text("ifacename").unwrap_or_default(),
+        net_interface: Attributes(roots.sys.join(format!("class/iscsi_host/host{host}"))).text("netdev"),
         initiator: own.text("initiatorname").unwrap_or_default(),
         creator: own.number("creator")?,
         has_connection: connection.0.is_dir(),

@@ -6,16 +6,22 @@ use crate::host::connection::{Connection, ConnectionError, Ended};
 use crate::host::limit::Limit;
 use crate::protocol::login::{LoginError, RedirectError, Settings};
 use crate::protocol::name::NameError;
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::portal::Portal;
 use crate::protocol::status::Remedy;
 
 /// The way to targets.
 pub trait Transport: Send + Sync {
-    /// Connects to a portal.
+    /// Connects to a portal, by an interface alone if one is given.
     ///
     /// # Errors
     /// If it cannot be reached within the limit.
-    fn connect(&self, portal: &Portal, limit: &Limit) -> Result<Connection, ConnectionError>;
+    fn connect(
+        &self,
+        portal: &Portal,
+        interface: Option<&NetInterface>,
+        limit: &Limit,
+    ) -> Result<Connection, ConnectionError>;
 
     /// Logs in. Nothing of the full feature phase is read from the socket.
     ///
@@ -29,14 +35,24 @@ pub trait Transport: Send + Sync {
 pub struct Tcp;
 
 impl Transport for Tcp {
-    fn connect(&self, portal: &Portal, limit: &Limit) -> Result<Connection, ConnectionError> {
-        Connection::open(portal, limit)
+    fn connect(
+        &self,
+        portal: &Portal,
+        interface: Option<&NetInterface>,
+        limit: &Limit,
+    ) -> Result<Connection, ConnectionError> {
+        Connection::open(portal, interface, limit)
     }
 
     fn log_in(&self, connection: &mut Connection, settings: Settings) -> Result<Ended, ConnectionError> {
         connection.log_in(settings)
     }
 }
+
+/// What to do where an interface is not there, or leads nowhere.
+pub(super) const NO_INTERFACE: &str = "'ip link' lists the interfaces; without --interface the routes decide";
+pub(super) const BY_INTERFACE: &str = "check that the interface is up, has an address and a route to the portal, and that \
+     the target's service is running";
 
 /// Why a target could not be logged in to.
 #[derive(Debug, Error)]
@@ -70,11 +86,17 @@ impl TransportError {
         }
     }
 
+    /// Whether there is no such network interface.
+    pub fn names_no_interface(&self) -> bool {
+        matches!(self, Self::Connection(ConnectionError::NoInterface { .. }))
+    }
+
     /// Whether a later try may work without anything being changed.
     pub fn may_pass(&self) -> bool {
         match (self, self.login()) {
             (_, Some(error)) => error.remedy() == Remedy::Retry,
-            (Self::Connection(ConnectionError::Frame { .. }) | Self::Redirect(_) | Self::Name(_), _) => false,
+            (Self::Connection(ConnectionError::Frame { .. } | ConnectionError::NoInterface { .. }), _)
+            | (Self::Redirect(_) | Self::Name(_), _) => false,
             _ => true,
         }
     }
@@ -83,6 +105,10 @@ impl TransportError {
     pub fn hint(&self) -> Option<String> {
         match (self, self.login()) {
             (_, Some(error)) => error.hint(),
+            (Self::Connection(ConnectionError::NoInterface { .. }), _) => Some(NO_INTERFACE.to_owned()),
+            (Self::Connection(ConnectionError::Unreachable { interface: Some(_), .. }), _) => {
+                Some(BY_INTERFACE.to_owned())
+            }
             (
                 Self::Connection(ConnectionError::Unresolved { .. } | ConnectionError::Unreachable { .. }),
                 _,

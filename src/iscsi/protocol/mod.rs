@@ -5,6 +5,7 @@ pub mod interface;
 pub mod listing;
 pub mod login;
 pub mod name;
+pub mod net_interface;
 pub mod params;
 pub mod pdu;
 pub mod portal;

@@ -7,15 +7,13 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use crate::protocol::name::NameError;
+use crate::protocol::net_interface::{NetInterface, is_sound};
 
 /// The port of iSCSI targets. Source: RFC 7143 section 15 (IANA considerations).
 pub const DEFAULT_PORT: u16 = 3260;
 
 /// The longest host name, without the final dot. Source: RFC 1035 section 2.3.4.
 const HOST_NAME_MAX: usize = 253;
-
-/// The longest name of a network interface. Source: Linux `include/uapi/linux/if.h` (`IFNAMSIZ`).
-const INTERFACE_NAME_MAX: usize = 15;
 
 /// The host part of a portal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +80,19 @@ impl Portal {
     pub fn lacks_interface(&self) -> bool {
         matches!(&self.host, Host::V6 { address, scope: None } if address.is_unicast_link_local())
     }
+
+    /// The portal as it is reached by an interface: a link-local address gets it as its scope. `None` if the portal
+    /// names another interface.
+    pub fn by(&self, interface: &NetInterface) -> Option<Self> {
+        match &self.host {
+            Host::V6 { scope: Some(scope), .. } if scope != interface.as_str() => None,
+            Host::V6 { address, .. } if self.lacks_interface() => {
+                let scope = Some(interface.to_string());
+                Some(Self { host: Host::V6 { address: *address, scope }, port: self.port })
+            }
+            _ => Some(self.clone()),
+        }
+    }
 }
 
 fn decimal_port(text: &str) -> Option<u16> {
@@ -94,11 +105,7 @@ fn v6(text: &str) -> Option<Host> {
         None => (text, None),
         Some((address, scope)) => (address, Some(scope)),
     };
-    let sound = |scope: &&str| {
-        (1..=INTERFACE_NAME_MAX).contains(&scope.len())
-            && scope.bytes().all(|byte| byte.is_ascii_graphic() && !b"/%[]:".contains(&byte))
-    };
-    if scope.is_some_and(|scope| !sound(&scope)) {
+    if scope.is_some_and(|scope| !is_sound(scope)) {
         return None;
     }
     Some(Host::V6 { address: address.parse().ok()?, scope: scope.map(str::to_owned) })

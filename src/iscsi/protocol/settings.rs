@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::interface::params::Param;
 use crate::protocol::login::LoggedIn;
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::params::{Digest, Offer};
 
 /// Time limits and checksums of a session. Defaults are those of open-iscsi (`etc/iscsid.conf`).
@@ -59,7 +60,10 @@ impl Settings {
             (Param::InitiatorName, names.initiator.to_owned()),
             (Param::PersistentAddress, names.address.to_owned()),
             (Param::PersistentPort, names.port.to_string()),
-            (Param::InterfaceName, DEFAULT_INTERFACE.to_owned()),
+            (
+                Param::InterfaceName,
+                names.interface.map_or(DEFAULT_INTERFACE, NetInterface::as_str).to_owned(),
+            ),
             (Param::RecoveryTimeout, self.replacement_timeout.to_string()),
             (Param::FastAbort, "1".to_owned()),
             (Param::AbortTimeout, ABORT_TIMEOUT.to_string()),
@@ -82,6 +86,8 @@ pub struct SessionNames<'a> {
     pub address: &'a str,
     /// Its port.
     pub port: u16,
+    /// The network interface that the session is bound to.
+    pub interface: Option<&'a NetInterface>,
 }
 
 /// The parameters that follow from a login.
@@ -118,13 +124,18 @@ mod tests {
         let settings = Settings { replacement_timeout: 15, header_digest: true, ..Settings::default() };
         assert_eq!(settings.offer().header_digest, [Digest::Crc32c]);
         assert_eq!(settings.offer().data_digest, [Digest::None]);
-        let names = SessionNames { target: "iqn.x:t", initiator: "iqn.x:i", address: "::1", port: 3261 };
+        let (target, initiator, address, port) = ("iqn.x:t", "iqn.x:i", "::1", 3261);
+        let names = SessionNames { target, initiator, address, port, interface: None };
         let before = settings.before_login(&names);
+        let eth1 = "eth1".parse().unwrap();
+        let bound = settings.before_login(&SessionNames { interface: Some(&eth1), ..names });
+        assert!(bound.contains(&(Param::InterfaceName, "eth1".to_owned())), "{bound:?}");
         for pair in [
             (Param::RecoveryTimeout, "15"),
             (Param::PersistentAddress, "::1"),
             (Param::PersistentPort, "3261"),
             (Param::TargetName, "iqn.x:t"),
+            (Param::InterfaceName, "default"),
         ] {
             assert!(before.contains(&(pair.0, pair.1.to_owned())), "{pair:?}");
         }

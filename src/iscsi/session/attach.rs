@@ -94,6 +94,7 @@ pub fn log_in(
     luns: &LunSelection,
     limits: &Limits,
 ) -> Result<AttachedSession, SessionError> {
+    let spec = &spec.as_met(env)?;
     let _luns = env.registry.lock(&spec.luns_lock_name(), &limits.session)?;
     let there = {
         // Not longer than the session is made: when its connection is lost later, it must be possible to replace it.

@@ -21,10 +21,11 @@ use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Intent, LockName, Phase, Record};
 use crate::host::sysfs;
 use crate::host::transport::TransportError;
-use crate::protocol::interface::message::{Request, SessionId, Stop};
+use crate::protocol::interface::message::{HostNo, Request, SessionId, Stop};
 use crate::protocol::interface::params::Param;
 use crate::protocol::login::{LoggedIn, Numbering, Redirections};
 use crate::protocol::name::Isid;
+use crate::protocol::portal::Portal;
 use crate::protocol::settings::after_login;
 
 /// The number of the first command of a session: of the login, which the kernel goes on from.
@@ -48,8 +49,12 @@ pub fn build(
     limit: &Limit,
 ) -> Result<(Record, LoggedIn), SessionError> {
     let mut control = (env.open)()?;
-    let mut record = create(env, control.as_mut(), spec, line.peer(), limit)?;
+    let (mut record, host) = create(env, control.as_mut(), spec, line.peer(), limit)?;
     let built = log_in(env, spec, record.sid, line, limit).and_then(|(agreed, socket)| {
+        if let Some(interface) = &spec.interface {
+            let name = interface.to_string();
+            allow_unknown(control.as_mut(), &Request::SetNetInterface { sid: record.sid, host, name })?;
+        }
         start(control.as_mut(), spec, &record, &agreed, &socket, limit)?;
         Ok(agreed)
     });
@@ -72,7 +77,7 @@ fn create(
     spec: &SessionSpec,
     address: SocketAddr,
     limit: &Limit,
-) -> Result<Record, SessionError> {
+) -> Result<(Record, HostNo), SessionError> {
     let _lock = env.registry.lock(&LockName::Create, limit)?;
     super::sweep::unfinished_intent(env, control)?;
     let before = sysfs::sessions(&env.roots)
@@ -81,7 +86,7 @@ fn create(
     env.registry.put_intent(&Intent { boot_id: env.registry.boot_id().to_owned(), before })?;
     let request =
         Request::CreateSession { initial_cmdsn: FIRST_CMD_SN, cmds_max: COMMANDS, queue_depth: QUEUE_DEPTH };
-    let (sid, _) = match control.request(&request) {
+    let (sid, host) = match control.request(&request) {
         Ok(answer) => answer.created(),
         Err(error) => {
             // If it was only the answer that got lost, there is a session nobody has recorded.
@@ -93,7 +98,7 @@ fn create(
     if let Err(error) = env.registry.put(&record).and_then(|()| env.registry.remove_intent()) {
         return Err(undo(env, control, sid, error.into()));
     }
-    Ok(record)
+    Ok((record, host))
 }
 
 /// How often a login is begun anew where the target drops the connection, and the wait before that. A target that takes
@@ -104,6 +109,16 @@ const RETRY_WAIT: Duration = Duration::from_millis(200);
 /// The first wait where the target says that the fault is its own and may pass (status class 3); each further one is
 /// twice as long, so that it has six seconds. Source: RFC 7143 section 11.13.5 (class 3 may be retried).
 const UNAVAILABLE_WAIT: Duration = Duration::from_millis(200);
+
+/// Connects to a portal by the wanted interface.
+pub(super) fn connect(
+    env: &Env<'_>,
+    spec: &SessionSpec,
+    portal: &Portal,
+    limit: &Limit,
+) -> Result<Connection, SessionError> {
+    Ok(env.transport.connect(portal, spec.interface.as_ref(), limit).map_err(TransportError::from)?)
+}
 
 /// Logs in over the socket, following the target where it has moved.
 fn log_in(
@@ -123,7 +138,7 @@ fn log_in(
             Err(ConnectionError::Closed { .. } | ConnectionError::Lost { .. }) if retries > 0 => {
                 retries -= 1;
                 limit.nap(RETRY_WAIT).map_err(given_up)?;
-                line = env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?;
+                line = connect(env, spec, redirections.here(), limit)?;
                 continue;
             }
             Err(error) if error.may_pass_soon() && retries > 0 => {
@@ -135,7 +150,7 @@ fn log_in(
                 }
                 tracing::info!(%error, ?wait, "asked again");
                 limit.rest(wait).map_err(given_up)?;
-                line = env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?;
+                line = connect(env, spec, redirections.here(), limit)?;
                 continue;
             }
             ended => ended.map_err(TransportError::from)?,
@@ -145,7 +160,7 @@ fn log_in(
             Ended::Redirect(redirect) => {
                 redirections.follow(redirect.portal).map_err(TransportError::from)?;
                 tracing::info!(from = %line.portal(), to = %redirections.here(), "the target has moved");
-                line = env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?;
+                line = connect(env, spec, redirections.here(), limit)?;
             }
         }
     }
@@ -185,14 +200,20 @@ pub fn set(
     parameters: impl IntoIterator<Item = (Param, String)>,
 ) -> Result<(), ControlError> {
     for (param, value) in parameters {
-        match control.request(&Request::SetParam { sid, param, value }) {
-            Err(error) if error.errno() == Some(nix::errno::Errno::ENOSYS) => {
-                tracing::debug!(?param, "the kernel has no such parameter");
-            }
-            other => drop(other?),
-        }
+        allow_unknown(control, &Request::SetParam { sid, param, value })?;
     }
     Ok(())
+}
+
+/// Has a parameter set, unless the kernel does not know it.
+fn allow_unknown(control: &mut dyn Control, request: &Request) -> Result<(), ControlError> {
+    match control.request(request) {
+        Err(error) if error.errno() == Some(nix::errno::Errno::ENOSYS) => {
+            tracing::debug!(?request, "the kernel has no such parameter");
+            Ok(())
+        }
+        other => other.map(drop),
+    }
 }
 
 /// Takes down what a failed step has left; the result says both failures if that fails, too.

@@ -181,6 +181,7 @@ impl SessionError {
             Self::Control(_) => ErrorKind::Unsupported,
             Self::Registry(RegistryError::Locked { .. }) => ErrorKind::Busy,
             Self::Registry(_) | Self::Io { .. } | Self::WrongLun { .. } => ErrorKind::Refused,
+            Self::Transport(error) if error.names_no_interface() => ErrorKind::NotFound,
             Self::Transport(error) if error.may_pass() => ErrorKind::Busy,
             Self::Transport(_) | Self::ChapFile(_) => ErrorKind::Refused,
             Self::GivenUp { .. }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::build::build;
+use super::build::{build, connect};
 use super::env::Env;
 use super::error::SessionError;
 use super::recover::recover;
@@ -13,7 +13,6 @@ use super::sweep::{abandoned, sweep};
 use crate::host::limit::Limit;
 use crate::host::registry::Record;
 use crate::host::sysfs::{self, Endpoint, Session, SessionState};
-use crate::host::transport::TransportError;
 use crate::protocol::interface::message::SessionId;
 
 /// How there came to be a session.
@@ -55,11 +54,13 @@ pub fn establish(env: &Env<'_>, spec: &SessionSpec, limit: &Limit) -> Result<Est
     if let Some(session) = list(env)?.into_iter().find(|session| spec.is_met_by(session)) {
         return found(env, session, limit);
     }
-    let line = env.transport.connect(&spec.portal, limit).map_err(TransportError::from)?;
+    let line = connect(env, spec, &spec.portal, limit)?;
     // The portal may have been given by another name than the session was made with.
     let peer = Endpoint { address: line.peer().ip().to_string(), port: line.peer().port() };
     let same = |session: &Session| {
-        session.target == spec.target.as_str() && session.connected_to.as_ref() == Some(&peer)
+        session.target == spec.target.as_str()
+            && session.connected_to.as_ref() == Some(&peer)
+            && spec.may_be_by_interface_of(session)
     };
     if let Some(session) = list(env)?.into_iter().find(same) {
         return found(env, session, limit);

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 use super::await_event::await_pdu;
-use super::build::{bind, set};
+use super::build::{bind, connect, set};
 use super::env::Env;
 use super::error::SessionError;
 use super::spec::SessionSpec;
@@ -28,7 +28,6 @@ use crate::protocol::interface::message::{Request, SessionId, Stop};
 use crate::protocol::login::{self, LoggedIn, Login, LoginStep, Numbering, Redirections};
 use crate::protocol::name::Isid;
 use crate::protocol::pdu::opcode;
-use crate::protocol::portal::Portal;
 use crate::protocol::settings::after_login;
 
 /// Recovers a session of ours; `wait` is what is left of the time the target wants to have before. Only for who holds
@@ -67,11 +66,11 @@ fn reconnect(
 ) -> Result<LoggedIn, SessionError> {
     let sid = record.sid;
     let mut redirections = Redirections::start(spec.portal.clone());
-    let mut line = Some(reach(env, record, &spec.portal, limit)?);
+    let mut line = Some(reach(env, record, spec, limit)?);
     loop {
         let line = match line.take() {
             Some(line) => line,
-            None => env.transport.connect(redirections.here(), limit).map_err(TransportError::from)?,
+            None => connect(env, spec, redirections.here(), limit)?,
         };
         bind(control, sid, &line.into_stream())?;
         set(control, sid, spec.parameters(&record.initiator))?;
@@ -93,14 +92,19 @@ fn reconnect(
 
 /// Connects to the portal: where it was before, if it has a name. To look the name up may mean to read files, and those
 /// may lie on the disk that has lost its connection; so that comes second.
-fn reach(env: &Env<'_>, record: &Record, portal: &Portal, limit: &Limit) -> Result<Connection, SessionError> {
+fn reach(
+    env: &Env<'_>,
+    record: &Record,
+    spec: &SessionSpec,
+    limit: &Limit,
+) -> Result<Connection, SessionError> {
     if let Some(before) = record.address.as_ref().and_then(|address| address.parse().ok()) {
-        match env.transport.connect(&before, &limit.part(limit.left() / 2)) {
+        match connect(env, spec, &before, &limit.part(limit.left() / 2)) {
             Ok(line) => return Ok(line),
-            Err(error) => tracing::info!(%error, %portal, "the portal is not where it was"),
+            Err(error) => tracing::info!(%error, portal = %spec.portal, "the portal is not where it was"),
         }
     }
-    Ok(env.transport.connect(portal, limit).map_err(TransportError::from)?)
+    connect(env, spec, &spec.portal, limit)
 }
 
 /// The login, each PDU sent and received by the kernel.

@@ -6,14 +6,15 @@ use std::path::PathBuf;
 
 use super::env::Env;
 use super::error::SessionError;
-use crate::host::registry::{LockName, Phase, Record};
-use crate::host::sysfs::{Endpoint, Session};
+use crate::host::registry::{LockName, Phase, Record, SessionKey};
+use crate::host::sysfs::{self, Endpoint, Session};
 use crate::host::transport::TransportError;
 use crate::protocol::chap::Chap;
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::interface::params::Param;
 use crate::protocol::login::{self, Numbering, SessionKind};
 use crate::protocol::name::{IscsiName, Isid};
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::portal::{Host, Portal};
 use crate::protocol::settings::{SessionNames, Settings};
 
@@ -24,6 +25,9 @@ pub struct SessionSpec {
     pub target: IscsiName,
     /// The portal.
     pub portal: Portal,
+    /// The network interface its connections are bound to; without one any session to the target at the portal is what
+    /// is wanted, and a new one is bound to none.
+    pub interface: Option<NetInterface>,
     /// Time limits and checksums.
     pub settings: Settings,
     /// How to authenticate.
@@ -42,20 +46,27 @@ impl SessionSpec {
         Ok(Self {
             target: record.target.parse().map_err(TransportError::from)?,
             portal: record.portal.parse().map_err(TransportError::from)?,
+            interface: record.interface.clone(),
             settings: record.settings,
             chap: chap.and_then(|credentials| credentials.login),
             credentials: record.credentials.clone(),
         })
     }
 
+    /// What tells the session from others.
+    pub fn key(&self) -> SessionKey {
+        let (target, portal) = (self.target.to_string(), self.portal.to_string());
+        SessionKey { target, portal, interface: self.interface.clone() }
+    }
+
     /// The lock that guards the session.
     pub fn lock_name(&self) -> LockName {
-        LockName::Session { target: self.target.to_string(), portal: self.portal.to_string() }
+        LockName::Session(self.key())
     }
 
     /// The lock that guards the work on its LUNs.
     pub fn luns_lock_name(&self) -> LockName {
-        LockName::Luns { target: self.target.to_string(), portal: self.portal.to_string() }
+        LockName::Luns(self.key())
     }
 
     /// The record of the session while it is made; its portal has this address.
@@ -66,6 +77,7 @@ impl SessionSpec {
             phase: Phase::Starting,
             target: self.target.to_string(),
             portal: self.portal.to_string(),
+            interface: self.interface.clone(),
             initiator: env.initiator.to_string(),
             credentials: self.credentials.clone(),
             settings: self.settings,
@@ -98,17 +110,39 @@ impl SessionSpec {
     /// The kernel's parameters that are known before the login.
     pub(super) fn parameters(&self, initiator: &str) -> Vec<(Param, String)> {
         let Endpoint { address, port } = endpoint(&self.portal);
-        let target = self.target.as_str();
-        self.settings.before_login(&SessionNames { target, initiator, address: &address, port })
+        let (target, interface) = (self.target.as_str(), self.interface.as_ref());
+        self.settings.before_login(&SessionNames { target, initiator, address: &address, port, interface })
     }
 
-    /// Whether a session of whoever's is what is wanted: the same target by the same portal, not bound to an interface
-    /// of its own.
+    /// The same for the interface of a session of ours that is what is wanted, if there is one: it has the locks of
+    /// that interface.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub(super) fn as_met(&self, env: &Env<'_>) -> Result<Self, SessionError> {
+        let here = self.key();
+        let of_ours = env.registry.records()?.into_iter().filter(|record| {
+            self.interface.is_none()
+                && (&record.target, &record.portal) == (&here.target, &here.portal)
+                && sysfs::session(&env.roots, record.sid).is_some_and(|session| record.is_of(&session))
+        });
+        let first = of_ours.map(|record| record.interface).min();
+        let interface = first.unwrap_or_else(|| self.interface.clone());
+        Ok(Self { interface, ..self.clone() })
+    }
+
+    /// Whether a session of whoever's is what is wanted: the same target by the same portal, and by the interface if
+    /// one is wanted.
     pub fn is_met_by(&self, session: &Session) -> bool {
-        let any_interface =
-            ["", crate::protocol::settings::DEFAULT_INTERFACE].contains(&session.interface.as_str());
         let here = endpoint(&self.portal);
-        session.target == self.target.as_str() && any_interface && session.portal.as_ref() == Some(&here)
+        session.target == self.target.as_str()
+            && session.portal.as_ref() == Some(&here)
+            && self.may_be_by_interface_of(session)
+    }
+
+    /// Whether a session is by the wanted interface, or none is wanted.
+    pub(super) fn may_be_by_interface_of(&self, session: &Session) -> bool {
+        self.interface.as_ref().is_none_or(|wanted| session.bound_to() == Some(wanted.as_str()))
     }
 }
 

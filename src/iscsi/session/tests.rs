@@ -1,12 +1,13 @@
 //! Sessions over doubles of the kernel and the network: every request fails once, and every process dies at each.
 
+mod interfaces;
 mod kernel;
 mod unavailable;
 mod used;
 
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -28,6 +29,7 @@ use crate::host::sysfs::{self, Disk, SessionState};
 use crate::host::transport::Transport;
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::login::{self, LoggedIn};
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::params::{Digest, Parameters};
 use crate::protocol::portal::Portal;
 use crate::protocol::settings::Settings;
@@ -43,11 +45,19 @@ const PORTAL: &str = "10.0.0.1:3260";
 struct FakeTransport {
     listener: TcpListener,
     refuses: bool,
+    /// By which interfaces it was asked to connect.
+    interfaces: Mutex<Vec<Option<NetInterface>>>,
 }
 
 impl Transport for FakeTransport {
-    fn connect(&self, _: &Portal, limit: &Limit) -> Result<Connection, ConnectionError> {
-        Connection::open(&self.listener.local_addr().unwrap().to_string().parse().unwrap(), limit)
+    fn connect(
+        &self,
+        _: &Portal,
+        interface: Option<&NetInterface>,
+        limit: &Limit,
+    ) -> Result<Connection, ConnectionError> {
+        self.interfaces.lock().unwrap().push(interface.cloned());
+        Connection::open(&self.listener.local_addr().unwrap().to_string().parse().unwrap(), None, limit)
     }
 
     fn log_in(&self, line: &mut Connection, settings: login::Settings) -> Result<Ended, ConnectionError> {
@@ -100,7 +110,12 @@ impl Machine {
         let open = Box::new(move || -> Result<Box<dyn Control>, ControlError> {
             Ok(Box::new(FakeControl(Arc::clone(&shared))))
         });
-        Self { folder, kernel, transport: FakeTransport { listener, refuses: false }, open }
+        Self {
+            folder,
+            kernel,
+            transport: FakeTransport { listener, refuses: false, interfaces: Mutex::default() },
+            open,
+        }
     }
 
     fn env(&self) -> Env<'_> {
@@ -118,8 +133,12 @@ impl Machine {
     }
 
     fn log_in(&self) -> Result<SessionOutcome, SessionError> {
+        self.log_in_as(&spec())
+    }
+
+    fn log_in_as(&self, spec: &SessionSpec) -> Result<SessionOutcome, SessionError> {
         let luns = LunSelection { wanted: None, wwid: None };
-        log_in(&self.env(), &spec(), &luns, &Limits::from(&Limit::new(Duration::from_secs(60))))
+        log_in(&self.env(), spec, &luns, &Limits::from(&Limit::new(Duration::from_secs(60))))
             .map(|ready| ready.how)
     }
 
@@ -153,6 +172,7 @@ fn spec() -> SessionSpec {
     SessionSpec {
         target: IQN.parse().unwrap(),
         portal: PORTAL.parse().unwrap(),
+        interface: None,
         settings: Settings::default(),
         chap: None,
         credentials: None,

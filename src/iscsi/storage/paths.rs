@@ -12,6 +12,8 @@ use crate::session::spec::endpoint;
 pub struct TargetPath {
     /// The portal.
     pub portal: String,
+    /// The network interface the session is bound to.
+    pub interface: Option<String>,
     /// The session there.
     pub session: Option<SessionId>,
     /// The state of that.
@@ -26,22 +28,24 @@ impl TargetPath {
 
     /// What is wrong with it; `None` if it is up.
     pub fn trouble(&self) -> Option<String> {
+        let portal = &self.portal;
+        let by = self.interface.as_ref().map(|name| format!(" by {name}")).unwrap_or_default();
         match (self.session, self.state) {
             (_, Some(SessionState::LoggedIn)) => None,
             (Some(session), Some(SessionState::Failed)) => {
-                Some(format!("{} (session {session}) has lost its connection", self.portal))
+                Some(format!("{portal}{by} (session {session}) has lost its connection"))
             }
             (Some(session), Some(SessionState::Free)) => {
-                Some(format!("{} (session {session}) has no connection, and its I/O fails", self.portal))
+                Some(format!("{portal}{by} (session {session}) has no connection, and its I/O fails"))
             }
-            _ => Some(format!("{} has no session", self.portal)),
+            _ => Some(format!("{portal} has no session")),
         }
     }
 }
 
 /// The paths to a target with these sessions that is known to be at these portals. A session belongs to the portal it
 /// was made for, or else to the one it is connected to: portals may be given by name. Sessions at other portals are
-/// paths, too.
+/// paths, too, and so is each further one at the same portal, by another interface.
 pub fn paths(sessions: &[Session], known: &[Portal]) -> Vec<TargetPath> {
     let mut left: Vec<&Session> = sessions.iter().collect();
     let mut found = Vec::new();
@@ -60,6 +64,7 @@ pub fn paths(sessions: &[Session], known: &[Portal]) -> Vec<TargetPath> {
 fn path(portal: String, session: Option<&Session>) -> TargetPath {
     TargetPath {
         portal,
+        interface: session.and_then(Session::bound_to).map(str::to_owned),
         session: session.map(|session| session.sid),
         state: session.map(|session| session.state),
     }
@@ -82,7 +87,8 @@ mod tests {
             portal_group: Some(1),
             portal: endpoint(portal),
             connected_to: endpoint(connected_to),
-            interface: "default".into(),
+            interface_record: "default".into(),
+            net_interface: None,
             initiator: "iqn.2025-01.test:i".into(),
             creator: -1,
             has_connection: true,

@@ -48,7 +48,8 @@ pub fn log_in_by(
     let is_there = list(env)?.iter().any(|session| spec.is_met_by(session));
     if !is_there {
         let scan_all = luns.scans_all();
-        iscsiadm::log_in(&spec.target, &spec.portal, &spec.settings, scan_all, &limits.session)?;
+        let (portal, interface) = (&spec.portal, spec.interface.as_ref());
+        iscsiadm::log_in(&spec.target, portal, interface, &spec.settings, scan_all, &limits.session)?;
     }
     match adopt(env, spec, luns, &limits.whole)? {
         Adopted::Ready(ready) if is_there => {

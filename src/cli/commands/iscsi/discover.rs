@@ -19,6 +19,7 @@ const HELP: &str = "\
 Examples:
   thinvol iscsi discover 10.0.0.1
   thinvol iscsi discover 10.0.0.1 10.0.1.1 --timeout 5
+  thinvol iscsi discover 10.0.0.1 --interface eth1                    by this network interface alone
   thinvol iscsi discover '[fe80::1%eth0]:3260' --initiator iqn.2025-01.com.example:host1
   thinvol iscsi discover san.example.com --chap-file /etc/thinvol/san.chap --json
 
@@ -98,7 +99,7 @@ impl DiscoverArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let mut portals: Vec<Portal> = Vec::new();
         for text in &self.portals {
-            let portal = discovery_options::portal(text)?;
+            let portal = discovery_options::portal(text, self.ask.interface.as_ref())?;
             if !portals.contains(&portal) {
                 portals.push(portal);
             }

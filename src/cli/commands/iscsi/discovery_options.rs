@@ -12,6 +12,7 @@ use iscsi::host::discover::{DiscoverError, Discovered, DiscoveryClient};
 use iscsi::host::initiator::{INITIATOR_FILE, initiator};
 use iscsi::host::limit::Limit;
 use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::net_interface::NetInterface;
 use iscsi::protocol::portal::Portal;
 
 /// Options of the verbs that ask portals for their targets.
@@ -20,6 +21,10 @@ pub struct DiscoveryOptions {
     /// Ask as this initiator, not as the one in /etc/iscsi/initiatorname.iscsi
     #[arg(long, value_name = "IQN")]
     pub initiator: Option<String>,
+
+    /// Ask by this network interface alone, whatever the routes say
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<NetInterface>,
 
     /// A file with CHAP users and secrets, readable by its owner only
     #[arg(long, value_name = "FILE")]
@@ -49,30 +54,37 @@ impl DiscoveryOptions {
                     .hint("give a name with --initiator; open-iscsi makes that file when it is installed")
             })?,
         };
+        let interface = self.interface.clone();
         let Some(path) = &self.chap_file else {
-            return Ok((DiscoveryClient { initiator: name, chap: None, may_go_without: false }, Vec::new()));
+            let client = DiscoveryClient { initiator: name, interface, chap: None, may_go_without: false };
+            return Ok((client, Vec::new()));
         };
         let credentials = chap_file::read(path).map_err(|error| CliError {
             hint: error.hint(),
             ..CliError::from_error(ErrorKind::Refused, &error)
         })?;
         let may_go_without = credentials.may_discover_without;
-        Ok((
-            DiscoveryClient { initiator: name, chap: credentials.discovery, may_go_without },
-            credentials.warnings,
-        ))
+        let client =
+            DiscoveryClient { initiator: name, interface, chap: credentials.discovery, may_go_without };
+        Ok((client, credentials.warnings))
     }
 }
 
-/// Reads a portal as it is typed.
+/// Reads a portal as it is typed, to be reached by an interface alone if one is given.
 ///
 /// # Errors
-/// If it is none.
-pub fn portal(text: &str) -> Result<Portal, CliError> {
+/// If it is none, or names another interface.
+pub fn portal(text: &str, interface: Option<&NetInterface>) -> Result<Portal, CliError> {
     let portal = Portal::new(text).map_err(|error| {
         CliError::usage(error.to_string())
             .hint("write '10.0.0.1', 'san.example.com:3261' or '[fd00::1]:3260'")
     })?;
+    if let Some(interface) = interface {
+        return portal.by(interface).ok_or_else(|| {
+            CliError::usage(format!("portal '{portal}' is not reached by interface {interface}"))
+                .hint("leave out the interface in the portal, or --interface")
+        });
+    }
     if portal.lacks_interface() {
         let message =
             format!("portal '{portal}' is link-local, and the interface it is reached by is missing");

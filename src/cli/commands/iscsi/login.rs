@@ -19,7 +19,10 @@ use base::error_kind::ErrorKind;
 use iscsi::host::chap_file;
 use iscsi::host::coexist::{SessionBackend, iscsid, why_native};
 use iscsi::host::limit::Limits;
+use iscsi::host::registry::SessionKey;
 use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::net_interface::NetInterface;
+use iscsi::protocol::portal::Portal;
 use iscsi::protocol::settings::Settings;
 use iscsi::protocol::wwid::Wwid;
 use iscsi::session::attach::{AttachedSession, LunSelection};
@@ -36,6 +39,7 @@ const HELP: &str = concat!(
 Examples:
   thinvol iscsi login --portal 10.0.0.1 --target iqn.2025-01.test:a
   thinvol iscsi login --portal 10.0.0.1 --portal 10.0.1.1 --target iqn.2025-01.test:a --lun 3
+  thinvol iscsi login --portal 10.0.0.1 --target iqn.2025-01.test:a --interface eth0 --interface eth1
   thinvol iscsi login --portal san:3261 --target iqn.2025-01.test:a --lun 0 --wwid naa.60014051234567890123456789012345
   thinvol iscsi login --portal '[fd00::1]' --target iqn.2025-01.test:a --no-scan --replacement-timeout 15
 
@@ -46,7 +50,7 @@ JSON:
     missing_of_session!(),
     iscsi_session!(),
     "}],
-   \"failed\": [{\"target\", \"portal\", \"error\": {\"message\", \"causes\": [text], \"hint\": text or null,
+   \"failed\": [{\"target\", \"portal\", \"interface\": text or null, \"error\": {\"message\", \"causes\": [text], \"hint\": text or null,
      \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
    \"notes\": [text], \"warnings\": [text]}
 
@@ -67,6 +71,11 @@ pub struct LoginArgs {
     /// The names of the targets, each of which is logged in to at each portal
     #[arg(long = "target", required = true, value_name = "IQN")]
     pub targets: Vec<String>,
+
+    /// Bind the connections to this network interface, whatever the routes say: each interface gives a session of its
+    /// own at each portal. Without this option the routes decide, and a session by whichever interface serves
+    #[arg(long = "interface", value_name = "NAME")]
+    pub interfaces: Vec<NetInterface>,
 
     /// Attach this LUN, not all
     #[arg(long = "lun", value_name = "N")]
@@ -135,13 +144,15 @@ struct LoginResult {
 struct Failed {
     target: String,
     portal: String,
+    interface: Option<NetInterface>,
     error: CliError,
 }
 
 impl Answer for LoggedIn {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for one in &self.sessions {
-            let SessionOutput { session, target, portal, .. } = &one.session;
+            let SessionOutput { session, target, .. } = &one.session;
+            let portal = one.session.way();
             let did = match one.how {
                 SessionOutcome::LoggedIn => "logged in to",
                 SessionOutcome::AlreadyThere => "already logged in to",
@@ -202,6 +213,7 @@ impl LoginArgs {
                 Err(error) => answer.failed.push(Failed {
                     target: spec.target.to_string(),
                     portal: spec.portal.to_string(),
+                    interface: spec.interface.clone(),
                     error,
                 }),
             }
@@ -233,19 +245,35 @@ impl LoginArgs {
             warnings.extend(read.warnings);
             read.login
         });
-        let mut wishes = Vec::new();
+        let mut wishes: Vec<SessionSpec> = Vec::new();
         for target in &self.targets {
-            for portal in &self.portals {
-                let target: IscsiName = target.parse().map_err(usage)?;
-                let portal = discovery_options::portal(portal)?;
-                let (chap, credentials) = (chap.clone(), credentials.clone());
-                let spec = SessionSpec { target, portal, settings, chap, credentials };
-                if !wishes.iter().any(|other: &SessionSpec| other.lock_name() == spec.lock_name()) {
-                    wishes.push(spec);
-                }
+            let target: IscsiName = target.parse().map_err(usage)?;
+            for (portal, interface) in self.ways()? {
+                let (target, chap, credentials) = (target.clone(), chap.clone(), credentials.clone());
+                wishes.push(SessionSpec { target, portal, interface, settings, chap, credentials });
             }
         }
+        let mut seen: Vec<SessionKey> = Vec::new();
+        wishes.retain(|spec| {
+            let is_new = !seen.contains(&spec.key());
+            seen.extend(is_new.then(|| spec.key()));
+            is_new
+        });
         Ok(wishes)
+    }
+
+    /// Each portal by each interface, or by whichever.
+    fn ways(&self) -> Result<Vec<(Portal, Option<NetInterface>)>, CliError> {
+        let mut ways = Vec::new();
+        for text in &self.portals {
+            if self.interfaces.is_empty() {
+                ways.push((discovery_options::portal(text, None)?, None));
+            }
+            for interface in &self.interfaces {
+                ways.push((discovery_options::portal(text, Some(interface))?, Some(interface.clone())));
+            }
+        }
+        Ok(ways)
     }
 
     fn lun_wish(&self) -> Result<LunSelection, CliError> {
@@ -306,7 +334,10 @@ fn one(mut ready: AttachedSession, via: SessionBackend) -> LoginResult {
 impl Failed {
     fn named(self) -> CliError {
         let code = self.error.code;
-        self.error.within(code, format!("cannot log in to {} at {}", self.target, self.portal))
+        let Self { target, portal, .. } = &self;
+        let by = self.interface.as_ref().map(|name| format!(" by {name}")).unwrap_or_default();
+        let message = format!("cannot log in to {target} at {portal}{by}");
+        self.error.within(code, message)
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::backend::log_out_by;
 use super::env::{TimeLimit, Via, env};
+use super::session_output::way;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::Answer;
@@ -15,6 +16,7 @@ use iscsi::host::coexist::SessionBackend;
 use iscsi::host::sysfs::Session;
 use iscsi::protocol::interface::message::SessionId;
 use iscsi::protocol::name::IscsiName;
+use iscsi::protocol::net_interface::NetInterface;
 use iscsi::protocol::portal::Portal;
 use iscsi::session::establish::list;
 use iscsi::session::parallel::in_parallel;
@@ -26,10 +28,11 @@ const HELP: &str = "\
 Examples:
   thinvol iscsi logout --target iqn.2025-01.test:a
   thinvol iscsi logout --target iqn.2025-01.test:a --portal 10.0.0.1
+  thinvol iscsi logout --target iqn.2025-01.test:a --interface eth1
   thinvol iscsi logout --all                all sessions of thinvol's, none of others
 
 JSON:
-  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"via\": \"native\" or \"iscsiadm\"}],
+  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"interface\": text or null, \"via\": \"native\" or \"iscsiadm\"}],
    \"notes\": [text]}";
 
 /// What `thinvol iscsi logout` takes.
@@ -44,8 +47,12 @@ pub struct LogoutArgs {
     #[arg(long = "portal", value_name = "PORTAL")]
     pub portals: Vec<String>,
 
+    /// Only sessions that are bound to these network interfaces
+    #[arg(long = "interface", value_name = "NAME")]
+    pub interfaces: Vec<NetInterface>,
+
     /// All sessions of thinvol's
-    #[arg(long, conflicts_with_all = ["targets", "portals"])]
+    #[arg(long, conflicts_with_all = ["targets", "portals", "interfaces"])]
     pub all: bool,
 
     /// Who ends the sessions
@@ -68,13 +75,15 @@ struct LogoutResult {
     session: SessionId,
     target: String,
     portal: String,
+    interface: Option<String>,
     via: SessionBackend,
 }
 
 impl Answer for LoggedOut {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         self.sessions.iter().try_for_each(|one| {
-            writeln!(out, "logged out of {} at {} (session {})", one.target, one.portal, one.session)
+            let way = way(&one.portal, one.interface.as_deref());
+            writeln!(out, "logged out of {} at {way} (session {})", one.target, one.session)
         })
     }
 
@@ -104,8 +113,11 @@ impl LogoutArgs {
         let is_meant = |session: &Session| {
             let is_target = targets.iter().any(|target| target.as_str() == session.target);
             let is_here = |portal| session.portal.as_ref() == Some(&endpoint(portal));
+            let is_by = |name: &NetInterface| session.bound_to() == Some(name.as_str());
             (self.all && own(session).is_some())
-                || (is_target && (portals.is_empty() || portals.iter().any(is_here)))
+                || (is_target
+                    && (portals.is_empty() || portals.iter().any(is_here))
+                    && (self.interfaces.is_empty() || self.interfaces.iter().any(is_by)))
         };
         let sessions: Vec<Session> = list(&env)?.into_iter().filter(is_meant).collect();
         let limit = self.limit.start();
@@ -130,6 +142,7 @@ impl LogoutArgs {
                     session: session.sid,
                     target: session.target.clone(),
                     portal: session.portal.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    interface: session.bound_to().map(str::to_owned),
                     via,
                 }),
                 Err(error) => failures.push(error),

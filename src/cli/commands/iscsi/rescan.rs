@@ -70,7 +70,7 @@ struct RescanResult {
 impl Answer for Rescanned {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for RescanResult { changes, session, .. } in &self.sessions {
-            writeln!(out, "session {} {} {}", session.session, session.target, session.portal)?;
+            writeln!(out, "session {} {} {}", session.session, session.target, session.way())?;
             for change in changes {
                 writeln!(out, "  {}", session_output::change(change))?;
             }

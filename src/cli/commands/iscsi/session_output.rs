@@ -23,6 +23,8 @@ pub struct SessionOutput {
     pub target: String,
     /// The portal that was asked for, as iscsiadm shows it.
     pub portal: String,
+    /// The network interface it is bound to.
+    pub interface: Option<String>,
     /// The portal it is connected to.
     pub connected_to: Option<String>,
     /// Its state.
@@ -71,6 +73,7 @@ impl SessionOutput {
             session: session.sid,
             target: session.target.clone(),
             portal: session.portal.as_ref().map(ToString::to_string).unwrap_or_default(),
+            interface: session.bound_to().map(str::to_owned),
             connected_to: session.connected_to.as_ref().map(ToString::to_string),
             state: session.state.as_str(),
             owner: if is_ours { "thinvol" } else { "other" },
@@ -81,6 +84,11 @@ impl SessionOutput {
             timeouts: session.timeouts,
             luns: luns.iter().map(LunOutput::new).collect(),
         }
+    }
+
+    /// Its portal, and the interface it is bound to.
+    pub fn way(&self) -> String {
+        way(&self.portal, self.interface.as_deref())
     }
 
     /// Its LUNs, one a line.
@@ -120,6 +128,11 @@ impl LunOutput {
     }
 }
 
+/// A portal, and the interface by which it is reached if it is by one alone.
+pub fn way(portal: &str, interface: Option<&str>) -> String {
+    interface.map_or_else(|| portal.to_owned(), |name| format!("{portal} by {name}"))
+}
+
 /// Something of a session that was asked for and is missing, or keeps it from being taken down.
 #[derive(Debug, Serialize)]
 pub struct Missing {
@@ -140,9 +153,10 @@ pub fn missing(ready: &mut AttachedSession) -> Vec<Missing> {
 /// The error of a session that stays without all that was asked for.
 pub fn incomplete(session: &SessionOutput, missing: &[Missing]) -> Option<CliError> {
     let first = missing.first()?;
-    let SessionOutput { session, target, portal, .. } = session;
+    let way = session.way();
+    let SessionOutput { session, target, .. } = session;
     let message =
-        format!("session {session} to {target} at {portal} stays, but not all is there that was asked for");
+        format!("session {session} to {target} at {way} stays, but not all is there that was asked for");
     let error = CliError { hint: first.error.hint.clone(), ..CliError::new(ErrorKind::Partial, message) };
     Some(missing.iter().fold(error, |error, missing| error.along_with(missing.error.clone())))
 }

@@ -52,7 +52,7 @@ impl Answer for Sessions {
                 "session {} {} {} {} ({}), replacement timeout {}",
                 session.session,
                 session.target,
-                session.portal,
+                session.way(),
                 session.state,
                 session.owner,
                 session.timeouts.replacement.map_or_else(

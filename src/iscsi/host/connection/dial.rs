@@ -1,5 +1,6 @@
 //! Making a TCP connection, within a limit that may end before it was thought to.
 
+use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -8,20 +9,25 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, getsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, connect, getsockopt, setsockopt,
+    socket, sockopt,
 };
 
 use super::LOOK;
 use crate::host::limit::Limit;
+use crate::protocol::net_interface::NetInterface;
 
-/// Connects to an address.
+/// Connects to an address, by an interface alone if one is given.
 ///
 /// # Errors
-/// What the system says; that the time is over where the limit is, or the work was called off.
-pub fn dial(peer: SocketAddr, limit: &Limit) -> io::Result<TcpStream> {
+/// What the system says, which is ENODEV where there is no such interface; that the time is over where the limit is, or the work was called off.
+pub fn dial(peer: SocketAddr, interface: Option<&NetInterface>, limit: &Limit) -> io::Result<TcpStream> {
     let family = if peer.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
+    if let Some(interface) = interface {
+        setsockopt(&socket, sockopt::BindToDevice, &OsString::from(interface.as_str()))?;
+    }
     match connect(socket.as_raw_fd(), &SockaddrStorage::from(peer)) {
         Ok(()) => {}
         Err(Errno::EINPROGRESS | Errno::EINTR) => until_connected(&socket, limit)?,
@@ -62,9 +68,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let peer = listener.local_addr().unwrap();
         let plenty = Limit::new(Duration::from_secs(60));
-        assert_eq!(dial(peer, &plenty).unwrap().peer_addr().unwrap(), peer);
+        assert_eq!(dial(peer, None, &plenty).unwrap().peer_addr().unwrap(), peer);
         drop(listener);
-        assert_eq!(dial(peer, &plenty).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        assert_eq!(dial(peer, None, &plenty).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     }
 
     #[test]
@@ -79,12 +85,12 @@ mod tests {
         let peer = SocketAddr::from(*peer.as_sockaddr_in().unwrap());
         let mut kept = Vec::new();
         let short = Limit::new(Duration::from_millis(300));
-        while let Ok(stream) = dial(peer, &short) {
+        while let Ok(stream) = dial(peer, None, &short) {
             kept.push(stream);
         }
         let limit = Limit::new(Duration::from_secs(3600));
         std::thread::scope(|scope| {
-            let dialled = scope.spawn(|| dial(peer, &limit));
+            let dialled = scope.spawn(|| dial(peer, None, &limit));
             limit.end_in(Duration::from_millis(20));
             assert_eq!(dialled.join().unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
         });

@@ -5,6 +5,7 @@ use std::io;
 use super::DiscoverError;
 use crate::host::connection::ConnectionError;
 use crate::host::limit::GivenUp;
+use crate::host::transport::{BY_INTERFACE, NO_INTERFACE};
 use crate::protocol::login::LoginError;
 use crate::protocol::name::IscsiName;
 use crate::protocol::pdu::FrameError;
@@ -15,7 +16,9 @@ impl DiscoverError {
     /// What sort of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Connection(ConnectionError::Unresolved { .. }) => ErrorKind::NotFound,
+            Self::Connection(ConnectionError::Unresolved { .. } | ConnectionError::NoInterface { .. }) => {
+                ErrorKind::NotFound
+            }
             Self::Connection(ConnectionError::Login { source, .. }) => match source.remedy() {
                 Remedy::LookElsewhere => ErrorKind::NotFound,
                 Remedy::Retry => ErrorKind::Busy,
@@ -47,6 +50,12 @@ impl DiscoverError {
 fn connection(error: &ConnectionError, initiator: &IscsiName) -> Option<String> {
     let hint = match error {
         ConnectionError::Unresolved { .. } => "check the name, or give an address",
+        ConnectionError::NoInterface { .. } => NO_INTERFACE,
+        ConnectionError::Unreachable { interface: Some(_), source, .. }
+            if source.kind() != io::ErrorKind::ConnectionRefused =>
+        {
+            BY_INTERFACE
+        }
         ConnectionError::Unreachable { source, .. } => match source.kind() {
             io::ErrorKind::ConnectionRefused => {
                 "the host is there and nothing listens on that port: check the port, and whether the target's service \

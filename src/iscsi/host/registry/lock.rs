@@ -11,32 +11,49 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::{Registry, RegistryError, failed};
 use crate::host::limit::Limit;
+use crate::protocol::net_interface::NetInterface;
 use base::bytes::crc;
 use sys::io::lock_holders;
 
 /// How often a lock that is held is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// What sessions of thinvol's are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionKey {
+    /// The target's name.
+    pub target: String,
+    /// The portal that was asked for.
+    pub portal: String,
+    /// The network interface it is bound to.
+    pub interface: Option<NetInterface>,
+}
+
+impl SessionKey {
+    fn sum(&self) -> u32 {
+        let mut text = format!("{}\n{}", self.target, self.portal);
+        text.extend(self.interface.iter().flat_map(|interface| ["\n", interface.as_str()]));
+        crc::lvm(text.as_bytes())
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.target, self.portal)?;
+        self.interface.iter().try_for_each(|interface| write!(f, " by interface {interface}"))
+    }
+}
+
 /// What a lock guards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockName {
     /// The making of sessions: one at a time, until its record is written.
     Create,
-    /// The work on the LUNs of one target at one portal. It may wait for a connection that is lost, so whoever replaces
+    /// The work on the LUNs of a session. It may wait for a connection that is lost, so whoever replaces
     /// that does not need this lock. Who needs both takes this one first.
-    Luns {
-        /// The target's name.
-        target: String,
-        /// The portal.
-        portal: String,
-    },
-    /// The session to one target at one portal, and its connection.
-    Session {
-        /// The target's name.
-        target: String,
-        /// The portal.
-        portal: String,
-    },
+    Luns(SessionKey),
+    /// A session and its connection.
+    Session(SessionKey),
     /// The supervisor: there is one.
     Supervisor,
 }
@@ -44,12 +61,11 @@ pub enum LockName {
 impl LockName {
     /// Names are too long for file names, so a checksum stands for them. Two that share one wait for each other.
     fn file(&self) -> String {
-        let sum = |target: &str, portal: &str| crc::lvm(format!("{target}\n{portal}").as_bytes());
         match self {
             Self::Create => "create.lock".into(),
             Self::Supervisor => "supervisor.lock".into(),
-            Self::Luns { target, portal } => format!("luns-{:08x}.lock", sum(target, portal)),
-            Self::Session { target, portal } => format!("session-{:08x}.lock", sum(target, portal)),
+            Self::Luns(key) => format!("luns-{:08x}.lock", key.sum()),
+            Self::Session(key) => format!("session-{:08x}.lock", key.sum()),
         }
     }
 }
@@ -59,8 +75,8 @@ impl fmt::Display for LockName {
         match self {
             Self::Create => f.write_str("the making of iSCSI sessions"),
             Self::Supervisor => f.write_str("the supervision of iSCSI sessions"),
-            Self::Luns { target, portal } => write!(f, "the list of LUNs of {target} at {portal}"),
-            Self::Session { target, portal } => write!(f, "the session to {target} at {portal}"),
+            Self::Luns(key) => write!(f, "the list of LUNs of {key}"),
+            Self::Session(key) => write!(f, "the session to {key}"),
         }
     }
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::LockName;
+use super::{LockName, SessionKey};
 use crate::host::sysfs::{CREATOR_NOBODY, Session};
 use crate::protocol::interface::message::SessionId;
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::settings::Settings;
 use crate::protocol::wwid::Wwid;
 
@@ -36,6 +37,9 @@ pub struct Record {
     pub target: String,
     /// The portal that was asked for.
     pub portal: String,
+    /// The network interface its connections are bound to.
+    #[serde(default)]
+    pub interface: Option<NetInterface>,
     /// The initiator's name.
     pub initiator: String,
     /// The file with the names and secrets for CHAP.
@@ -55,14 +59,19 @@ pub struct Record {
 }
 
 impl Record {
+    fn key(&self) -> SessionKey {
+        let (target, portal) = (self.target.clone(), self.portal.clone());
+        SessionKey { target, portal, interface: self.interface.clone() }
+    }
+
     /// The lock that guards the session.
     pub fn lock_name(&self) -> LockName {
-        LockName::Session { target: self.target.clone(), portal: self.portal.clone() }
+        LockName::Session(self.key())
     }
 
     /// The lock that guards the work on its LUNs.
     pub fn luns_lock_name(&self) -> LockName {
-        LockName::Luns { target: self.target.clone(), portal: self.portal.clone() }
+        LockName::Luns(self.key())
     }
 
     /// Whether this is the record of that session: made from nobody's address, and for the same target, unless it has

@@ -39,6 +39,10 @@ impl fmt::Display for HostNo {
 /// The connection of every session: sessions have one.
 const CID: u32 = 0;
 
+/// The parameter of a host that names its network interface. Source: Linux `include/scsi/iscsi_if.h`
+/// (`enum iscsi_host_param`).
+const HOST_PARAM_NETDEV_NAME: u32 = 2;
+
 const NETLINK_HEADER_LEN: usize = 16;
 const UEVENT_LEN: usize = 56;
 const PREFIX_LEN: usize = NETLINK_HEADER_LEN + UEVENT_LEN;
@@ -88,6 +92,15 @@ pub enum Request {
         /// Its value, as text.
         value: String,
     },
+    /// Record the network interface of the session's host. It binds nothing: that is the socket's matter.
+    SetNetInterface {
+        /// The session.
+        sid: SessionId,
+        /// Its host.
+        host: HostNo,
+        /// The interface's name.
+        name: String,
+    },
     /// Enter the full feature phase.
     StartConn(SessionId),
     /// Stop the connection.
@@ -115,6 +128,7 @@ impl Request {
             Self::StartConn(_) => 17,
             Self::StopConn(..) => 18,
             Self::SendPdu { .. } => 19,
+            Self::SetNetInterface { .. } => 26,
             Self::UnbindSession(_) => 27,
         }
     }
@@ -128,6 +142,7 @@ impl Request {
             Self::DestroyConn(_) => "destroy the connection",
             Self::BindConn { .. } => "bind the socket to the connection",
             Self::SetParam { .. } => "set a parameter",
+            Self::SetNetInterface { .. } => "record the network interface",
             Self::StartConn(_) => "start the connection",
             Self::StopConn(..) => "stop the connection",
             Self::SendPdu { .. } => "send a PDU",
@@ -147,6 +162,7 @@ impl Request {
             | Self::UnbindSession(sid)
             | Self::BindConn { sid, .. }
             | Self::SetParam { sid, .. }
+            | Self::SetNetInterface { sid, .. }
             | Self::SendPdu { sid, .. } => Some(*sid),
         }
     }
@@ -175,6 +191,13 @@ impl Request {
                 payload.push(0);
                 argument.u32(8, param.number());
                 argument.length(12, payload.len());
+            }
+            Self::SetNetInterface { host, name, .. } => {
+                payload.extend_from_slice(name.as_bytes());
+                payload.push(0);
+                argument.u32(0, host.0);
+                argument.u32(4, HOST_PARAM_NETDEV_NAME);
+                argument.length(8, payload.len());
             }
             Self::StopConn(_, how) => argument.u32(16, *how as u32),
             Self::SendPdu { pdu, .. } => {

@@ -161,6 +161,7 @@ impl FakeKernel {
         fs::create_dir_all(&folder).unwrap();
         symlink(&folder, self.sys.join(format!("class/iscsi_session/session{sid}"))).unwrap();
         symlink(self.sys.join(format!("devices/host{sid}/session{sid}")), folder.join("device")).unwrap();
+        fs::create_dir_all(self.sys.join(format!("class/iscsi_host/host{sid}"))).unwrap();
         let host = self.sys.join(format!("class/scsi_host/host{sid}"));
         fs::create_dir_all(&host).unwrap();
         fs::write(host.join("proc_name"), "iscsi_tcp\n").unwrap();
@@ -180,7 +181,9 @@ impl FakeKernel {
                 fs::remove_file(link.path()).unwrap();
             }
         }
-        fs::remove_dir_all(self.sys.join(format!("class/scsi_host/host{sid}"))).unwrap();
+        for class in ["scsi_host", "iscsi_host"] {
+            fs::remove_dir_all(self.sys.join(format!("class/{class}/host{sid}"))).unwrap();
+        }
     }
 
     fn carry_out(&self, request: &Request) -> Result<Answer, Errno> {
@@ -196,6 +199,9 @@ impl FakeKernel {
         let conn = *state.sessions.get(&sid).ok_or(Errno::EINVAL)?;
         let set = |state: &mut KernelState, conn| state.sessions.insert(sid, conn);
         match (request, conn) {
+            (Request::SetNetInterface { host, name, .. }, _) => {
+                fs::write(self.sys.join(format!("class/iscsi_host/host{host}/netdev")), name).unwrap();
+            }
             (Request::DestroySession(_), None) => {
                 state.sessions.remove(&sid);
                 self.remove_session(sid);

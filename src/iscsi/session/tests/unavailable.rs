@@ -8,6 +8,7 @@ use crate::host::connection::{Connection, ConnectionError, Ended};
 use crate::host::limit::{Limit, Limits};
 use crate::host::transport::Transport;
 use crate::protocol::login::{Context, LoginError, Settings};
+use crate::protocol::net_interface::NetInterface;
 use crate::protocol::pdu::Stage;
 use crate::protocol::portal::Portal;
 use crate::protocol::status::Status;
@@ -25,8 +26,13 @@ struct Refusing<'a> {
 }
 
 impl Transport for Refusing<'_> {
-    fn connect(&self, portal: &Portal, limit: &Limit) -> Result<Connection, ConnectionError> {
-        self.transport.connect(portal, limit)
+    fn connect(
+        &self,
+        portal: &Portal,
+        interface: Option<&NetInterface>,
+        limit: &Limit,
+    ) -> Result<Connection, ConnectionError> {
+        self.transport.connect(portal, interface, limit)
     }
 
     fn log_in(&self, line: &mut Connection, settings: Settings) -> Result<Ended, ConnectionError> {
