@@ -116,18 +116,26 @@ mod tests {
         parse(&text).map_err(|source| ChapFileError::Parse { path: path.to_owned(), source })
     }
 
+    /// A folder, the file in it that is read, and nothing known of it yet.
+    fn prepared() -> (tempfile::TempDir, PathBuf, Secrets) {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let path = folder.path().join("chap");
+        (folder, path, Secrets::with(read).expect("there is a thread"))
+    }
+
+    fn write(path: &Path, user: &str) {
+        let text = format!("user = {user}\nsecret = secretsecret1\n");
+        std::fs::write(path, text).expect("the folder is there");
+    }
+
     fn user(credentials: &Credentials) -> String {
         format!("{:?}", credentials.login)
     }
 
     #[test]
     fn what_was_read_once_needs_no_file_any_more() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("chap");
-        let write =
-            |user: &str| std::fs::write(&path, format!("user = {user}\nsecret = secretsecret1\n")).unwrap();
-        let secrets = Secrets::with(read).unwrap();
-        write("alice");
+        let (folder, path, secrets) = prepared();
+        write(&path, "alice");
         secrets.refresh(&path);
         while locked(&secrets.state).kept.is_empty() {
             std::thread::yield_now();
@@ -144,14 +152,10 @@ mod tests {
 
     #[test]
     fn new_secrets_are_taken_when_the_old_ones_were_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("chap");
-        let write =
-            |user: &str| std::fs::write(&path, format!("user = {user}\nsecret = secretsecret1\n")).unwrap();
-        let secrets = Secrets::with(read).unwrap();
-        write("alice");
+        let (_folder, path, secrets) = prepared();
+        write(&path, "alice");
         assert!(user(&secrets.get(&path).unwrap()).contains("alice"));
-        write("bob");
+        write(&path, "bob");
         secrets.refresh(&path);
         assert!(user(&secrets.get(&path).unwrap()).contains("alice"), "it was read a short while ago");
         secrets.read_again(&path);
