@@ -79,6 +79,7 @@ fn always() -> Vec<Case> {
         cases::refusals::CASES,
         cases::pool_health::CASES,
         cases::storage_cfg::CASES,
+        cases::proxmox::CASES,
         cases::access::CASES,
         cases::activation::CASES,
         cases::stacks::CASES,

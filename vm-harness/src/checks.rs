@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 
 use crate::deny;
 use crate::image::Image;
+use crate::perl;
 use crate::progress::step;
 use crate::workspace::Workspace;
 
@@ -18,17 +19,21 @@ const HEAD_START: Duration = Duration::from_secs(2);
 pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     step(workspace, "cargo fmt --check", |log| log.run(workspace.cargo().args(["fmt", "--check"])))?;
     let [outside, inside, of_tests] = workspace.all_tests();
-    let (long, rest) = std::thread::scope(|scope| {
+    let panicked = || Err(anyhow!("a thread of the harness panicked"));
+    let (long, rest, plugins) = std::thread::scope(|scope| {
         let long = scope.spawn(|| test(workspace, "cargo test", [outside]));
+        // It waits more than it works.
+        let plugins = scope.spawn(|| perl::run(workspace));
         // What goes wrong with it is said when it is needed.
         scope.spawn(|| Image::get(workspace).map(drop));
         std::thread::sleep(HEAD_START);
         let rest = test(workspace, "cargo test --lib", [inside, of_tests])
             .and_then(|closing| clippy(workspace).map(|()| closing))
             .and_then(|closing| documentation(workspace).map(|()| closing));
-        (long.join().unwrap_or_else(|_| Err(anyhow!("a thread of the harness panicked"))), rest)
+        let [long, plugins] = [long, plugins].map(|thread| thread.join().unwrap_or_else(|_| panicked()));
+        (long, rest, plugins)
     });
-    println!("{}\n{}", long?, rest?);
+    println!("{}\n{}\n{}", long?, rest?, plugins?);
     deny::run(workspace)
 }
 

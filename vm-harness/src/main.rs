@@ -16,6 +16,7 @@ mod kernel;
 mod on_host;
 mod packages;
 mod payload;
+mod perl;
 mod progress;
 mod qemu;
 mod rootfs;
