@@ -34,6 +34,7 @@ pub const WANTED: &[&str] = &[
     "dpkg",
     "e2fsprogs",
     "fio",
+    "init-system-helpers",
     "lvm2",
     "open-iscsi",
     "perl",

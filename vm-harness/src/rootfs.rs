@@ -1,5 +1,6 @@
 //! Unpacks packages into a folder that becomes the guest's root. No package script runs: the little that they
-//! would have done is done here, so that neither chroot nor a foreign program is needed.
+//! would have done is done here, so that neither chroot nor a foreign program is needed. dpkg's list of what is installed
+//! is written, so that packages can be installed in the guest.
 
 use std::fs;
 use std::io::Write;
@@ -17,13 +18,20 @@ use crate::progress::Log;
 /// Unpacks `files` into `root` and configures it.
 pub fn build(root: &Path, files: &[PathBuf], log: &Log) -> Result<()> {
     merge_usr(root)?;
+    let mut kept = Vec::new();
     for file in files {
         let name = apt::package_name(file)?;
         if !packages::is_unwanted(name) {
             unpack(root, file, log).with_context(|| format!("cannot unpack {}", file.display()))?;
+            kept.push(file);
         }
     }
     configure(root)?;
+    let installed = kept.into_iter().map(|file| installed(file)).collect::<Result<String>>()?;
+    for folder in ["info", "parts", "triggers", "updates"] {
+        fs::create_dir_all(root.join("var/lib/dpkg").join(folder))?;
+    }
+    fs::write(root.join("var/lib/dpkg/status"), installed)?;
     log.run(Command::new("/sbin/ldconfig").arg("-r").arg(root))
 }
 
@@ -59,6 +67,17 @@ fn unpack(root: &Path, file: &Path, log: &Log) -> Result<()> {
         bail!("dpkg-deb: {archive}, tar: {status}");
     }
     Ok(())
+}
+
+/// What dpkg writes down of a package that is installed.
+fn installed(file: &Path) -> Result<String> {
+    let output =
+        Command::new("dpkg-deb").arg("--field").arg(file).output().context("cannot start dpkg-deb")?;
+    if !output.status.success() {
+        bail!("dpkg-deb --field {}: {}", file.display(), output.status);
+    }
+    let fields = String::from_utf8_lossy(&output.stdout);
+    Ok(format!("{}\nStatus: install ok installed\n\n", fields.trim_end()))
 }
 
 /// What the scripts of base-passwd, base-files, gawk, udev and open-iscsi would have done.
