@@ -45,7 +45,8 @@ pub const WANTED: &[&str] = &[
     "xfsprogs",
 ];
 
-/// Dependencies that the guest can do without: nothing in it configures packages or makes initramfs images. A name that ends in `*` stands for all names that start so.
+/// Dependencies that the guest can do without: nothing in it configures packages or makes initramfs images. A name
+/// that ends in `*` stands for all names that start so.
 pub const UNWANTED: &[&str] = &[
     "adduser",
     "cdebconf*",

@@ -1,6 +1,6 @@
 //! Unpacks packages into a folder that becomes the guest's root. No package script runs: the little that they
-//! would have done is done here, so that neither chroot nor a foreign program is needed. dpkg's list of what is installed
-//! is written, so that packages can be installed in the guest.
+//! would have done is done here, so that neither chroot nor a foreign program is needed. dpkg's list of what is
+//! installed is written, so that packages can be installed in the guest.
 
 use std::fs;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! What Proxmox VE's programs ask of its storage plugins, with thinvol's plugins in their places: the recorded orders of
-//! calls, played by Perl over stand-ins for Proxmox VE's classes (`dm-tests/proxmox`).
+//! What Proxmox VE's programs ask of its storage plugins, with thinvol's plugins in their places: the recorded orders
+//! of calls, played by Perl over stand-ins for Proxmox VE's classes (`dm-tests/proxmox`).
 
 use anyhow::{Context, Result, ensure};
 
