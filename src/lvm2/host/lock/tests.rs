@@ -164,7 +164,13 @@ fn a_waiting_writer_holds_off_new_readers() {
     thread::scope(|scope| {
         let writer = scope.spawn(|| locks(dir.path(), PATIENCE).vg_for_write(&vg("vg")).unwrap());
         let start = Instant::now();
-        while !dir.path().join("V_vg:aux").exists() {
+        // It is there before it is locked.
+        let place = dir.path().join("V_vg:aux");
+        let is_locked = || match File::open(&place) {
+            Ok(file) => Flock::lock(file, FlockArg::LockSharedNonblock).is_err(),
+            Err(_) => false,
+        };
+        while !is_locked() {
             assert!(start.elapsed() < PATIENCE, "the writer never queued");
             thread::yield_now();
         }
