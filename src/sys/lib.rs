@@ -2,6 +2,8 @@
 #![allow(unsafe_code)]
 
 pub mod blkdev;
+#[cfg(any(test, feature = "testing"))]
+pub mod calls;
 pub mod dm;
 pub mod guard;
 pub mod io;

@@ -40,9 +40,15 @@ const DM_CONTROL: &str = "/dev/mapper/control";
 /// How much of a metadata device is looked at to tell a new one. Source: lvm2 `lib/activate/dev_manager.c`.
 const BLANK_BYTES: usize = 64;
 
-/// How long suspended volumes wait for another one that is slow to suspend. Below the 30 s after which the disk drivers
-/// of most guests give up on a request.
+/// How long suspended volumes wait for another one that is slow to suspend. Below the 30 s after which the disk
+/// drivers of most guests give up on a request.
 const FREEZE_LIMIT: Duration = Duration::from_secs(20);
+
+/// After so long the disk drivers of most guests give up on a request. Source: Linux `drivers/scsi/sd.h`
+/// (`SD_TIMEOUT`).
+const GUESTS_GIVE_UP: Duration = Duration::from_secs(30);
+
+const _: () = assert!(FREEZE_LIMIT.as_secs() < GUESTS_GIVE_UP.as_secs());
 
 /// sysfs counts what is read ahead in KiB.
 const SECTORS_OF_KIB: u64 = 2;
@@ -52,6 +58,9 @@ const SECTORS_OF_KIB: u64 = 2;
 pub struct LinuxHost {
     state_dir: PathBuf,
     check: CheckPolicy,
+    /// How device-mapper is controlled.
+    control: &'static str,
+    freeze_limit: Duration,
     start: Instant,
     progress_observer: Option<Arc<dyn ProgressObserver>>,
 }
@@ -59,7 +68,14 @@ pub struct LinuxHost {
 impl LinuxHost {
     /// A host that keeps its marks in `state_dir`.
     pub fn new(state_dir: &Path, check: CheckPolicy) -> Self {
-        Self { state_dir: state_dir.to_owned(), check, start: Instant::now(), progress_observer: None }
+        Self {
+            state_dir: state_dir.to_owned(),
+            check,
+            control: DM_CONTROL,
+            freeze_limit: FREEZE_LIMIT,
+            start: Instant::now(),
+            progress_observer: None,
+        }
     }
 
     /// The same with somebody who is told how far a plan has come.
@@ -219,7 +235,8 @@ impl Host for LinuxHost {
         let lock = lock.copy()?;
         let lock = lock.as_ref().map(AsFd::as_fd);
         Ok(Box::new(Watcher {
-            guard: ResumeGuard::arm(DM_CONTROL, &endangered, FREEZE_LIMIT, lock)?,
+            guard: ResumeGuard::arm(self.control, &endangered, self.freeze_limit, lock)?,
+            limit: self.freeze_limit,
             _memory: memory,
         }))
     }
@@ -305,6 +322,7 @@ fn errno_of(error: &io::Error) -> Errno {
 /// The guard, and this process's memory kept in RAM as long as it is needed.
 struct Watcher {
     guard: ResumeGuard,
+    limit: Duration,
     _memory: MemoryLocked,
 }
 
@@ -314,7 +332,7 @@ impl Guard for Watcher {
     }
 
     fn hold(&mut self) -> Result<(), Duration> {
-        if self.guard.hold() { Ok(()) } else { Err(FREEZE_LIMIT) }
+        if self.guard.hold() { Ok(()) } else { Err(self.limit) }
     }
 
     fn disarm(self: Box<Self>) {

@@ -5,6 +5,7 @@ mod kernel;
 mod unavailable;
 mod used;
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -160,11 +161,11 @@ impl Machine {
     }
 }
 
-/// A disk is in use as long as there is a file that says so.
+/// A disk is in use as long as there is a file that says so. What is claimed is its node, where it has one.
 fn claim(roots: &Roots, disk: &Disk) -> Claim {
     match roots.dev.join(format!("{}.used", disk.name)).exists() {
         true => Claim::InUse(vec![Holder::Swap]),
-        false => Claim::Ours(None),
+        false => Claim::Ours(File::open(roots.dev.join(&disk.name)).ok()),
     }
 }
 

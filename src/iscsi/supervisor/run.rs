@@ -30,6 +30,7 @@ use crate::session::env::Env;
 use crate::session::error::SessionError;
 use crate::session::sweep::sweep;
 use crate::watch::{Outcome, Task, Watch};
+use sys::memory::Protected;
 
 /// How often sysfs is looked at, whatever is heard: events can be lost.
 const LOOK: Duration = Duration::from_secs(2);
@@ -81,6 +82,8 @@ pub struct Supervisor {
     pool: Workers,
     results: Receiver<Ended>,
     secrets: Arc<Secrets>,
+    /// Its own memory may be on a disk that it has to bring back.
+    _protected: Protected,
     _lock: Lock,
 }
 
@@ -90,6 +93,7 @@ impl Supervisor {
     /// # Errors
     /// If there is one already, or the kernel cannot be listened to.
     pub fn start(mut env: Env<'static>, kernel: Netlink) -> Result<Self, SupervisorError> {
+        let protected = Protected::new(&env.roots.proc);
         let limit = Limit::new(PROBE_WAIT);
         let lock = env.registry.lock(&LockName::Supervisor, &limit).map_err(|error| match error {
             RegistryError::Locked { holders, .. } => SupervisorError::Running { holders },
@@ -123,6 +127,7 @@ impl Supervisor {
             pool,
             results,
             secrets,
+            _protected: protected,
             _lock: lock,
         })
     }

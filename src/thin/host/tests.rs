@@ -1,5 +1,9 @@
+use nix::libc;
+
 use super::*;
-use base::ids::{LvmUuid, ThinId, TransactionId};
+use base::ids::{LvmUuid, ThinId, TransactionId, VgName};
+use lvm2::host::lock::Locks;
+use sys::calls::{Becomes, Seen, judged, seen};
 
 fn host(dir: &Path, program: &str) -> LinuxHost {
     let executable = Some(PathBuf::from(program));
@@ -78,4 +82,64 @@ fn a_mark_that_cannot_be_removed_stops_the_change() {
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
     assert!(host(&file, "true").mark_dirty(&pool(7), None).is_err());
+}
+
+/// Two origins' devices, guarded by a process that cannot resume any, for `limit` at most: what is done with the guard,
+/// and the calls that lock memory, none of which is carried out, as names of what is locked.
+fn guarded(limit: Duration, work: impl FnOnce(&mut dyn Guard) + Send) -> Vec<&'static str> {
+    let calls = std::sync::Mutex::new(Vec::new());
+    let judge = |call: &Seen| {
+        calls.lock().unwrap().push(match (call.number, i32::try_from(call.args[0]).unwrap_or_default()) {
+            (libc::SYS_munlockall, _) => "unlocked",
+            (_, libc::MCL_CURRENT) => "the guard's",
+            (_, what) if what == libc::MCL_CURRENT | libc::MCL_FUTURE => "ours",
+            _ => "something else",
+        });
+        Becomes::Skipped
+    };
+    judged(&[libc::SYS_mlockall, libc::SYS_munlockall], judge, || {
+        let dir = tempfile::tempdir().unwrap();
+        let host = LinuxHost { control: "/dev/null", freeze_limit: limit, ..host(dir.path(), "true") };
+        let lock = Locks::new(dir.path(), Duration::ZERO).vg_for_write(&VgName::new("pve").unwrap()).unwrap();
+        let devices = ["a", "b"].map(|name| DmName::new(name).unwrap());
+        let mut guard = host.guard(&devices, &lock).unwrap();
+        work(guard.as_mut());
+        guard.disarm();
+    });
+    calls.into_inner().unwrap()
+}
+
+#[test]
+fn memory_is_locked_as_long_as_a_window_is_guarded() {
+    let locked = guarded(Duration::from_secs(3600), |guard| {
+        guard.start_clock();
+        assert_eq!(guard.hold(), Ok(()), "its time is not over");
+    });
+    assert_eq!(locked, ["ours", "the guard's", "unlocked"]);
+}
+
+#[test]
+fn the_time_to_suspend_all_is_counted_from_the_first_and_told_when_it_is_over() {
+    let limit = Duration::from_millis(20);
+    let pause = || std::thread::sleep(25 * limit);
+    guarded(limit, |guard| {
+        pause();
+        assert_eq!(guard.hold(), Ok(()), "nothing is suspended yet");
+    });
+    guarded(limit, |guard| {
+        guard.start_clock();
+        pause();
+        assert_eq!(guard.hold(), Err(limit));
+    });
+    assert_eq!(host(Path::new("/nonexistent"), "true").freeze_limit, FREEZE_LIMIT);
+}
+
+/// What was zeroed is to be so after a power failure, too: nothing but the system call shows that.
+#[test]
+fn a_device_that_is_held_alone_is_synced_by_the_kernel() {
+    let held = Held(tempfile::tempfile().unwrap());
+    let (done, calls) = seen(&[libc::SYS_fsync], || held.sync());
+    assert_eq!((done, calls.len()), (Ok(()), 1));
+    let failed = judged(&[libc::SYS_fsync], |_| Becomes::Failed(Errno::EIO), || held.sync());
+    assert_eq!(failed, Err(Errno::EIO));
 }

@@ -9,7 +9,6 @@ use base::error_kind::ErrorKind;
 use iscsi::host::netlink::socket::{Listen, Netlink};
 use iscsi::session::error::SessionError;
 use iscsi::supervisor::run::{Supervisor, SupervisorError};
-use sys::memory::{MemoryLocked, protect_from_memory_pressure};
 
 const HELP: &str = "\
 Examples:
@@ -32,9 +31,6 @@ impl SuperviseArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let env = env(context)?;
         let kernel = Netlink::open(Listen::Events).map_err(SessionError::from)?;
-        // Its own memory may be on a disk that it has to bring back.
-        let _locked = MemoryLocked::new();
-        protect_from_memory_pressure();
         let supervisor = Supervisor::start(env, kernel)?;
         Ok(supervisor.run()?)
     }

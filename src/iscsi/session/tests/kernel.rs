@@ -111,7 +111,8 @@ impl FakeKernel {
         fs::remove_dir_all(self.lun_folder(sid, number)).unwrap();
     }
 
-    fn lun_folder(&self, sid: u32, number: u64) -> PathBuf {
+    /// Where sysfs has the device of a LUN.
+    pub fn lun_folder(&self, sid: u32, number: u64) -> PathBuf {
         self.sys.join(format!("devices/host{sid}/session{sid}/target{sid}:0:0/{sid}:0:0:{number}"))
     }
 

@@ -15,6 +15,7 @@ use crate::session::luns::LunSet;
 use crate::session::settle::WhyDiskless;
 use crate::session::sweep::sweep;
 use base::error_kind::ErrorKind;
+use sys::calls::{Becomes, Seen, judged};
 
 const TWO: [FakeLun; 2] = [
     FakeLun { number: 0, disk: Some("sda"), qualifier: 0 },
@@ -187,4 +188,29 @@ fn a_logout_that_died_is_not_finished_while_a_disk_is_in_use() {
         machine.log_out().unwrap();
         machine.assert_clean("nobody uses a disk");
     }
+}
+
+/// What the page cache holds of a disk is written back while its device is there. Only the system call shows that.
+#[test]
+fn a_logout_writes_back_what_was_written_before_the_devices_go() {
+    let machine = Machine::with_luns(&TWO);
+    machine.log_in_with(Some(LunSet::All), LONG).unwrap();
+    let dev = machine.folder.path().join("dev");
+    std::fs::create_dir_all(&dev).unwrap();
+    let nodes = ["sda", "sdb"].map(|disk| dev.join(disk));
+    nodes.iter().for_each(|node| std::fs::write(node, "").unwrap());
+    let written = std::sync::Mutex::new(Vec::new());
+    let judge = |call: &Seen| {
+        let whole = |lun: u64| {
+            let asked = std::fs::read_to_string(machine.kernel.lun_folder(1, lun).join("delete"));
+            asked.is_ok_and(|asked| asked.is_empty())
+        };
+        assert!(whole(0) && whole(1), "a device is gone already");
+        let node = std::fs::read_link(format!("/proc/self/fd/{}", call.args[0])).unwrap();
+        written.lock().unwrap().push(node);
+        Becomes::Done
+    };
+    judged(&[libc::SYS_fsync, libc::SYS_fdatasync], judge, || machine.log_out().unwrap());
+    assert_eq!(written.into_inner().unwrap(), nodes);
+    machine.assert_clean("after the logout");
 }

@@ -1,7 +1,10 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use nix::errno::Errno;
+
 use super::{Access, CHUNK_BYTES, DirectFile};
+use crate::calls::{Becomes, judged, seen};
 use crate::io::block::BlockDev;
 
 fn file_with(content: &[u8]) -> tempfile::NamedTempFile {
@@ -58,6 +61,23 @@ fn a_path_that_changed_its_meaning_is_not_written() {
     std::fs::write(&path, [0; 1024]).unwrap();
     assert_eq!(disk.write_at(0, &[1]).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(std::fs::read(&path).unwrap(), [0; 1024]);
+}
+
+/// Nothing that can be read tells whether a flush was made: only the system call does.
+#[test]
+fn a_flush_asks_the_kernel_and_its_failure_is_told() {
+    const FLUSHES: [libc::c_long; 2] = [libc::SYS_fsync, libc::SYS_fdatasync];
+    let file = file_with(&[0; 1024]);
+    let disk = DirectFile::open(file.path(), Access::ReadWrite).unwrap();
+    let flush = || disk.flush().map_err(|error| error.raw_os_error());
+    assert_eq!(seen(&FLUSHES, flush), (Ok(()), Vec::new()), "nothing was written");
+    disk.write_at(0, &[1]).unwrap();
+    let (done, calls) = seen(&FLUSHES, flush);
+    assert_eq!((done, calls.len()), (Ok(()), 1));
+    let flushed = std::fs::read_link(format!("/proc/self/fd/{}", calls[0].args[0])).unwrap();
+    assert_eq!(flushed, file.path());
+    let failed = judged(&FLUSHES, |_| Becomes::Failed(Errno::EIO), flush);
+    assert_eq!(failed, Err(Some(libc::EIO)));
 }
 
 #[test]
