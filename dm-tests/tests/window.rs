@@ -13,7 +13,10 @@ use dm_tests::world::asks::{Start, activate, create, snapshot};
 use dm_tests::world::state::told;
 use dm_tests::world::text::POOL;
 use dm_tests::world::{World, device, lv, tpool};
+use lvm2::host::lock::VgLock;
+use sys::signals::SignalsHeldOff;
 use thin::request::Request;
+use thin::session::Session;
 use thin::suspended_window::{SuspendError, with_suspended};
 
 fn used() -> World {
@@ -38,6 +41,17 @@ fn leave_longer_table(world: &World, name: &str) {
 
 fn waits(world: &World, name: &str) -> bool {
     kernel(world).info(&device(name)).expect("the kernel answers").expect("it is there").inactive_table
+}
+
+/// Opens a window by itself, as the executor does: with signals held off.
+fn frozen(
+    session: &Session<'_>,
+    lock: &VgLock,
+    devices: &[DmName],
+    work: impl FnOnce(),
+) -> Result<(), SuspendError> {
+    let _signals = SignalsHeldOff::new().expect("the system holds signals off");
+    with_suspended(session.kernel, session.host, lock, (devices, Suspend::Flush), work).map(|_| ())
 }
 
 #[test]
@@ -89,8 +103,7 @@ fn a_failed_suspend_leaves_a_waiting_table_where_it_is() {
             };
             kernel(&world).inject(fault);
             let devices = [device("a")];
-            Ok(with_suspended(session.kernel, session.host, lock, (&devices, Suspend::Flush), || ())
-                .map(|_| ()))
+            Ok(frozen(session, lock, &devices, || ()))
         });
         assert!(matches!(outcome.unwrap(), Err(SuspendError::Suspend(_))));
         assert_eq!(length(&world, "a"), before);
@@ -105,7 +118,7 @@ fn a_table_that_comes_to_wait_in_the_window_is_dropped() {
     let outcome = world.process(|session, lock| {
         let devices = [device("a")];
         let work = || leave_longer_table(&world, "a");
-        Ok(with_suspended(session.kernel, session.host, lock, (&devices, Suspend::Flush), work).map(|_| ()))
+        Ok(frozen(session, lock, &devices, work))
     });
     assert!(matches!(outcome.unwrap(), Err(SuspendError::Waiting { .. })));
     assert_eq!(length(&world, "a"), before);
@@ -126,8 +139,7 @@ fn an_origin_that_goes_on_meanwhile_is_an_error() {
                 worked.set(true);
                 kernel(&world).resume(&device("a"), UdevEvent(0)).unwrap();
             };
-            Ok(with_suspended(session.kernel, session.host, lock, (&devices, Suspend::Flush), work)
-                .map(|_| ()))
+            Ok(frozen(session, lock, &devices, work))
         });
         assert!(
             matches!(outcome.unwrap(), Err(SuspendError::Thawed { device: thawed }) if thawed == device("a"))
@@ -394,4 +406,34 @@ fn a_pool_is_not_started_over_parts_of_it_that_were_left_active() {
     assert!(!tmeta.read_only && world.exists(&device("a")));
     dm_tests::world::rest::devices_match(&world).unwrap();
     assert_eq!(kernel(&world).violations(), []);
+}
+
+/// A lock file that somebody deleted is no lock: another may have one of the same name.
+#[test]
+fn a_plan_is_not_run_without_its_lock() {
+    let world = used();
+    let before = world.metadata().to_disk();
+    let error = world.process(|session, lock| {
+        let plan = session.plan(&[create("n", true)])?;
+        kernel(&world).clear_log();
+        std::fs::remove_file(lock.path()).expect("it is there");
+        session.execute(&plan, lock)
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(kernel(&world).log(), [], "something was done before it was noticed");
+    assert_eq!(world.metadata().to_disk(), before);
+    // Nor by a lock of another group, nor by one that is given back.
+    let error = world.process(|session, lock| {
+        let mut plan = session.plan(&[create("n", true)])?;
+        plan.vg = base::ids::VgName::new("other").expect("a name");
+        session.execute(&plan, lock)
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
+    let error = world.process(|session, lock| {
+        let plan = session.plan(&[create("n", true)])?;
+        lock.release();
+        session.execute(&plan, lock)
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
+    assert_eq!(world.metadata().to_disk(), before);
 }

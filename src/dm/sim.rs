@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
-use crate::name::DmName;
+use crate::name::{DmName, DmUuid};
 use base::ids::{DevNo, ThinId};
 use base::units::Sectors;
 
@@ -219,6 +219,19 @@ impl SimKernel {
     /// anything is suspended. For the doubles of those ports.
     pub fn waits_for(&self, what: &str) {
         self.lock().waits_for(what);
+    }
+
+    /// Records what a double of another port saw that no caller may do.
+    pub fn violated(&self, device: &DmName, what: &'static str) {
+        self.lock().trace.violations.push(Violation::Other { device: device.clone(), what });
+    }
+
+    /// What a bystander knows of a device: its uuid, and the kinds of the targets in its tables.
+    pub fn known_of(&self, name: &DmName) -> Option<(DmUuid, Vec<String>)> {
+        let world = self.lock();
+        let device = world.find(name).and_then(|minor| world.device(minor)).ok()?;
+        let rows = device.tables().flat_map(|table| &table.rows);
+        Some((device.uuid.clone()?, rows.map(|row| report::kind(&row.target).to_owned()).collect()))
     }
 
     /// What the caller did that no caller may do, and the devices that are suspended now.

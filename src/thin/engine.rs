@@ -35,7 +35,6 @@ use lvm2::host::conf::{HostIds, LvmConf, built_in, tag_file};
 use lvm2::host::lock::{LockError, LockMode, VgLock, VgReadLock};
 use lvm2::host::scan::Scanner;
 use sys::io::direct::Access;
-use sys::signals::SignalsHeldOff;
 
 pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
@@ -248,7 +247,6 @@ impl Engine {
         let (mut recovered, mut failed_apart) = (Vec::new(), Vec::new());
         let (result, copies) = self.with_session(&mut opened, |session| {
             let scope = Scope::of(&session.metadata.vg, &requests);
-            let _signals = hold_signals_off()?;
             if session.writable {
                 let repair = session.recover(&scope, &lock)?;
                 recovered = repair.found;
@@ -327,10 +325,8 @@ impl Engine {
             return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
         }
         warnings.extend(self.without_udev());
-        let (result, copies) = self.with_session(&mut opened, |session| {
-            let _signals = hold_signals_off()?;
-            session.recover(&Scope::all(true), &lock)
-        });
+        let (result, copies) =
+            self.with_session(&mut opened, |session| session.recover(&Scope::all(true), &lock));
         warnings.extend(copies);
         let repair = result.map_err(|error: EngineError| error.after(&[], &warnings))?;
         if let Some(error) = untouched(&repair) {
@@ -480,10 +476,4 @@ fn untouched(repair: &Repair) -> Option<EngineError> {
     let said = |left: &&String| !left.starts_with(&first.message);
     let left: Vec<String> = repair.left.iter().filter(said).cloned().collect();
     Some(EngineError::from(first).after(&[], &left))
-}
-
-/// From here to the end of its scope signals wait: a plan is not interrupted.
-fn hold_signals_off() -> Result<SignalsHeldOff, EngineError> {
-    SignalsHeldOff::new()
-        .map_err(|errno| EngineError::new(ErrorKind::Refused, format!("signals cannot be held off: {errno}")))
 }

@@ -27,6 +27,7 @@ use lvm2::format::edit::MetadataHeader;
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::Lv;
 use lvm2::host::lock::VgLock;
+use sys::signals::SignalsHeldOff;
 
 /// What the kernel answers to a release if no metadata snapshot is held.
 /// Source: Linux `drivers/md/dm-thin-metadata.c` (`__release_metadata_snap`).
@@ -204,7 +205,7 @@ impl Session<'_> {
         may_pass
     }
 
-    /// Runs a plan.
+    /// Runs a plan. Signals wait meanwhile: it is not interrupted.
     ///
     /// # Errors
     /// The step that failed, and whether anything is left undone.
@@ -215,6 +216,9 @@ impl Session<'_> {
             return Err(EngineError::new(ErrorKind::Busy, message)
                 .with_hint("somebody removed the lock file: try again"));
         }
+        let _signals = SignalsHeldOff::new().map_err(|errno| {
+            EngineError::new(ErrorKind::Refused, format!("signals cannot be held off: {errno}"))
+        })?;
         let mut ports =
             Ports { kernel: self.kernel, store: &mut *self.store, udev: self.udev, host: self.host };
         let executed = execute(plan, &mut ports, lock).map_err(|error| failed(error, &plan.vg))?;

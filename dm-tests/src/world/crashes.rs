@@ -134,6 +134,8 @@ impl Explorer {
     /// Adds every state that a crash at these points can leave.
     fn add(&mut self, machine: &Machine, points: Vec<Point>, (before, forgot): (&str, bool), depth: usize) {
         let mut crashed: BTreeMap<usize, Images> = BTreeMap::new();
+        // What was found suspended has no guard any more.
+        let before_it = points.first().map(|point| point.kernel.suspended()).unwrap_or_default();
         for point in points {
             self.count.points += 1;
             let how = |what: &str| format!("{before}{what} after {}", point.after);
@@ -142,7 +144,7 @@ impl Explorer {
             let killed = |how: String| Node {
                 kernel: point.kernel.clone(),
                 images: Rc::clone(&live),
-                host: HostState { armed: Vec::new(), ..point.host.clone() },
+                host: HostState { armed: Vec::new(), counts: false, ..point.host.clone() },
                 uuids: point.uuids,
                 how,
                 depth,
@@ -150,6 +152,10 @@ impl Explorer {
             };
             let guarded = killed(how("killed"));
             resume_all(&guarded.kernel, &point.host.armed);
+            let stays = guarded.kernel.suspended();
+            if let Some(device) = stays.iter().find(|device| !before_it.contains(device)) {
+                self.failures.push(format!("{}: {device} stays suspended", guarded.how));
+            }
             self.push(guarded, disks);
             if !point.kernel.suspended().is_empty() {
                 self.push(killed(how("killed, and its guard,")), disks);

@@ -30,6 +30,8 @@ pub struct HostState {
     pub reading: BTreeSet<PoolId>,
     /// Devices that the guard process would resume; nothing if there is none.
     pub armed: Vec<DmName>,
+    /// Whether the guard process counts the time.
+    pub counts: bool,
     /// Whether the time to suspend all origins is over before all are.
     pub is_slow: bool,
     /// A device that the guard of a dead process resumes when all are suspended.
@@ -90,9 +92,12 @@ struct SimGuard {
 }
 
 impl Guard for SimGuard {
-    fn start_clock(&mut self) {}
+    fn start_clock(&mut self) {
+        self.state.borrow_mut().counts = true;
+    }
 
     fn hold(&mut self) -> Result<(), Duration> {
+        self.state.borrow_mut().counts = false;
         if let Some(thawed) = self.state.borrow_mut().thaws.take() {
             resume_all(&self.kernel, &[thawed]);
         }
@@ -105,13 +110,16 @@ impl Guard for SimGuard {
     }
 
     fn disarm(self: Box<Self>) {
-        self.state.borrow_mut().armed.clear();
+        let mut state = self.state.borrow_mut();
+        state.armed.clear();
+        state.counts = false;
     }
 }
 
 impl Drop for SimGuard {
     fn drop(&mut self) {
         let armed = std::mem::take(&mut self.state.borrow_mut().armed);
+        self.state.borrow_mut().counts = false;
         resume_all(&self.kernel, &armed);
     }
 }

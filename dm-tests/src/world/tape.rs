@@ -12,6 +12,7 @@ use dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend
 use dm::name::{DmName, DmUuid};
 use dm::sim::SimKernel;
 use dm::table::{Table, TargetLine};
+use nix::sys::signal::{SigSet, Signal};
 use sys::io::block::BlockDev;
 use sys::io::mem::disk::MemDisk;
 use sys::io::mem::image::Image;
@@ -87,6 +88,49 @@ impl Tape {
         &self.machine.kernel
     }
 
+    /// The rules of a suspended window, which begins here or grows: no signal may end it, a guard process stands by,
+    /// and counts the time from the first device of several on.
+    fn look_at_suspend(&self, name: &DmName) {
+        let held_off = SigSet::thread_get_mask().is_ok_and(|mask| mask.contains(Signal::SIGTERM));
+        let host = self.machine.host.state();
+        let broken = [
+            (!held_off, "is suspended, and a signal can end the process"),
+            (!host.armed.contains(name), "is suspended, and no guard stands by"),
+            (
+                !self.kernel().suspended().is_empty() && !host.counts,
+                "is suspended, and nobody counts the time",
+            ),
+        ];
+        for (_, what) in broken.iter().filter(|(broken, _)| *broken) {
+            self.kernel().violated(name, what);
+        }
+    }
+
+    /// What udev's rules are told of a device: of a layer of a pool, to make nothing of it; of a thin volume, that it
+    /// is one. Source: lvm2 `libdm/libdevmapper.h` (`DM_UDEV_*`); the numbers seen on the wire.
+    fn look_at_flags(&self, name: &DmName, udev: UdevEvent) {
+        const LAYER: u32 = 0x6e;
+        const VOLUME: u32 = 0x60;
+        /// A pool without volumes yet: its target is in the device that users see.
+        const NEW_POOL: u32 = 0x6c;
+        let Some((uuid, targets)) = self.kernel().known_of(name) else { return };
+        let of_lv = uuid.as_str().strip_prefix("LVM-").unwrap_or_default();
+        // The ids of the group and of the volume are 32 characters each.
+        let is_layer = of_lv.len() > 64;
+        let is_thin = targets.iter().any(|target| target == "thin");
+        let wrong = match udev.0 >> 16 {
+            // Without a table nobody hears of it.
+            _ if targets.is_empty() => false,
+            LAYER => !is_layer && is_thin,
+            VOLUME => is_layer,
+            NEW_POOL => !of_lv.ends_with("-tpool") || name.as_str().ends_with("-tpool"),
+            _ => is_layer || is_thin,
+        };
+        if wrong {
+            self.kernel().violated(name, "is shown to udev as another kind of device than it is");
+        }
+    }
+
     /// The disks, recorded.
     pub fn disks(self: &Rc<Self>) -> Vec<Box<dyn BlockDev>> {
         let disk = |disk: &Arc<MemDisk>| -> Box<dyn BlockDev> {
@@ -123,22 +167,29 @@ impl Kernel for Tape {
     }
 
     fn suspend(&self, name: &DmName, how: Suspend) -> Result<(), DmError> {
+        self.look_at_suspend(name);
         self.did(self.kernel().suspend(name, how))
     }
 
     fn resume(&self, name: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.look_at_flags(name, udev);
         self.did(self.kernel().resume(name, udev))
     }
 
     fn remove(&self, name: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.look_at_flags(name, udev);
         self.did(self.kernel().remove(name, udev))
     }
 
     fn rename(&self, name: &DmName, new: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.look_at_flags(name, udev);
         self.did(self.kernel().rename(name, new, udev))
     }
 
     fn message(&self, name: &DmName, message: &str) -> Result<(), DmError> {
+        if self.machine.host.state().counts {
+            self.kernel().violated(name, "is told something while the guard may resume its volumes");
+        }
         if let Some(thawed) = &*self.thaw.borrow() {
             // One that cannot be resumed has not gone on.
             let _ = self.kernel().resume(thawed, UdevEvent(0));

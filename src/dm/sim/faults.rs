@@ -108,6 +108,13 @@ pub enum Violation {
         /// The device.
         device: DmName,
     },
+    /// What only the doubles of other ports can tell.
+    Other {
+        /// The device.
+        device: DmName,
+        /// What was done to it.
+        what: &'static str,
+    },
 }
 
 impl fmt::Display for Violation {
@@ -126,6 +133,7 @@ impl fmt::Display for Violation {
                 write!(f, "waits for {what} while suspended: {}", names.join(", "))
             }
             Self::LeftSuspended { device } => write!(f, "{device} is suspended"),
+            Self::Other { device, what } => write!(f, "{device} {what}"),
         }
     }
 }

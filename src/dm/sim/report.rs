@@ -140,14 +140,19 @@ fn rows(device: &Device) -> impl Iterator<Item = &Row> {
     device.live.iter().flat_map(|live| &live.rows)
 }
 
-fn line(row: &Row, params: String) -> TargetLine {
-    let target = match &row.target {
+/// What the kernel calls a kind of target.
+pub(super) fn kind(target: &DmTarget) -> &str {
+    match target {
         DmTarget::Linear(_) => "linear",
         DmTarget::Striped(_) => "striped",
         DmTarget::ThinPool(_) => "thin-pool",
         DmTarget::Thin(_) => "thin",
         DmTarget::Other { kind, .. } => kind,
-    };
+    }
+}
+
+fn line(row: &Row, params: String) -> TargetLine {
+    let target = kind(&row.target);
     TargetLine {
         start: Sectors::new(row.start),
         length: Sectors::new(row.length),
