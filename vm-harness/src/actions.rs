@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::accel::{self, Accel};
 use crate::args::Action;
 use crate::cases::{self, CaseSelection};
-use crate::cuts;
+use crate::cuts::{self, Unflushed};
 use crate::guest::{self, Setup};
 use crate::image::Image;
 use crate::payload::{Contents, Payload};
@@ -41,9 +41,11 @@ pub fn run(action: Action) -> Result<ExitCode> {
             argv.extend(arguments.iter().map(String::as_str));
             run_script(&workspace, &setup, accel, Script { argv: &argv, limit_s: BENCH_LIMIT_S })
         }
-        Action::Cuts { cuts } => {
+        Action::Cuts { cuts, kept, seed } => {
             let (setup, accel) = prepare(&workspace, Contents::Cases, 1)?;
-            cuts::run(&workspace, &setup, accel, cuts)?;
+            let unflushed =
+                if kept { Unflushed::Kept } else { Unflushed::Drawn(seed.unwrap_or_else(cuts::seed)) };
+            cuts::run(&workspace, &setup, accel, (cuts, unflushed))?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Shell => {
@@ -99,7 +101,9 @@ fn test(
     let (score, results) = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
     record.keep(&cases, &results)?;
     if wish.long && wish.filters.is_empty() {
-        cuts::run(workspace, &setup, accel, cuts::MANY)?;
+        for unflushed in [Unflushed::Drawn(cuts::seed()), Unflushed::Kept] {
+            cuts::run(workspace, &setup, accel, (cuts::MANY / 2, unflushed))?;
+        }
     }
     if wish.filters.is_empty() {
         demo_of_what_ships(workspace)?;

@@ -48,6 +48,13 @@ pub enum Action {
         /// How often
         #[arg(default_value_t = crate::cuts::MANY)]
         cuts: u32,
+        /// Keep what was not flushed, as a disk whose cache outlives the machine does; lvm2, which does not flush,
+        /// works in the pool, too
+        #[arg(long)]
+        kept: bool,
+        /// What is drawn from: which unflushed sectors a cut leaves [default: another one each time]
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Open a root shell in the machine, with thinvol, lvm2 and the pool pve/data ready
     Shell,

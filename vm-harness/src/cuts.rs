@@ -1,10 +1,16 @@
 //! Cuts the power of a machine at work, boots it again on the same disk, and has it checked what was reported.
+//!
+//! The disk has a write cache, which a cut empties: what the guest has not flushed by then is there or not, sector by
+//! sector.
 
 use std::fs;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use vm_harness::lossy::LossyDisk;
+use vm_harness::nbd::Server;
 use vm_harness::power::{Journal, WORKING, reported};
 use vm_harness::protocol::{Order, Report};
 
@@ -25,26 +31,68 @@ const CHECK_LIMIT_S: u64 = 600;
 const SHORTEST_MS: u64 = 1500;
 const SPREAD_MS: u64 = 12_000;
 
+/// What becomes of what the guest has written and not flushed when the power goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unflushed {
+    /// It is there or not, as drawn from this.
+    Drawn(u64),
+    /// It is there: the cache of the disk outlives the machine.
+    Kept,
+}
+
+/// A seed that was not used before, most likely.
+pub fn seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
 /// Boots `cuts` and one times; what the last cut left is checked, too.
 ///
 /// # Errors
 /// What was reported and is not so, or a machine that does not come up.
-pub fn run(workspace: &Workspace, setup: &Setup, accel: Accel, cuts: u32) -> Result<()> {
+pub fn run(
+    workspace: &Workspace,
+    setup: &Setup,
+    accel: Accel,
+    (cuts, unflushed): (u32, Unflushed),
+) -> Result<()> {
     let folder = workspace.run_folder()?;
-    let disk = folder.path().join("outlives.disk");
-    fs::File::create(&disk)?.set_len(DISK_BYTES)?;
+    let open = || {
+        fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(folder.path().join("disk"))
+    };
+    let disk = Arc::new(LossyDisk::new(open()?, DISK_BYTES)?);
+    let server = Server::start(Arc::clone(&disk), &std::env::temp_dir().join(socket_name()))?;
+    match unflushed {
+        Unflushed::Drawn(seed) => eprintln!("  cuts take what is not flushed, drawn from --seed {seed}"),
+        Unflushed::Kept => eprintln!("  cuts leave what is not flushed"),
+    }
     let shared = format!("power-{}.json", std::process::id());
     let journal_file = workspace.shared_out().join(&shared);
     let mut journal = Journal::default();
     let mut reports = 0;
     for cut in 0..=cuts {
+        journal.with_lvm2 = unflushed == Unflushed::Kept;
         fs::File::create(&journal_file)?.write_all(serde_json::to_string(&journal)?.as_bytes())?;
-        let mut guest = Guest::boot_with_disk(workspace, setup, accel, &disk)?;
+        let mut guest = Guest::boot_with_disk(workspace, setup, accel, server.path())?;
         let argv = ["dm-tests", "power", &format!("/out/{shared}")].map(str::to_owned).to_vec();
         guest.order(&Order::Exec { argv, limit_s: CHECK_LIMIT_S })?;
-        let printed = work(&mut guest, cut, cut == cuts)?;
+        let printed = work(&mut guest, cut, cut == cuts).with_context(|| format!("{unflushed:?}"))?;
         // The power goes here: nothing is synced, no process is told.
         drop(guest);
+        match unflushed {
+            Unflushed::Drawn(seed) => {
+                let left = disk.cut(seed.wrapping_add(u64::from(cut)))?;
+                eprintln!(
+                    "        of what was not flushed {} sectors are there, {} are not",
+                    left.kept, left.lost
+                );
+            }
+            Unflushed::Kept => disk.flush()?,
+        }
         journal = reported(cut + 1, &printed);
         reports += journal.there.len() + journal.gone.len();
         if cut > 0 {
@@ -52,8 +100,15 @@ pub fn run(workspace: &Workspace, setup: &Setup, accel: Accel, cuts: u32) -> Res
         }
     }
     fs::remove_file(&journal_file)?;
-    println!("power cuts: {cuts}, after which {reports} reported changes were so");
+    println!("power cuts ({unflushed:?}): {cuts}, after which {reports} reported changes were so");
     Ok(())
+}
+
+/// A name that no other run has.
+fn socket_name() -> String {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    format!("thinvol-disk-{}-{number}", std::process::id())
 }
 
 /// What the guest prints until its time is up; the last one only checks.

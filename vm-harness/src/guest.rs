@@ -68,7 +68,7 @@ impl Guest {
         Self::start(workspace, setup, (tier, accel), None, limit)
     }
 
-    /// Boots a guest of the full tier with one more disk, which it may write to.
+    /// Boots a guest of the full tier with one more disk, shown on that socket, which it may write to.
     pub fn boot_with_disk(workspace: &Workspace, setup: &Setup, accel: Accel, disk: &Path) -> Result<Self> {
         Self::start(workspace, setup, (Tier::Full, accel), Some(disk), BOOT_LIMIT)
     }

@@ -2,6 +2,8 @@
 
 pub mod agent;
 pub mod child;
+pub mod lossy;
+pub mod nbd;
 pub mod power;
 pub mod protocol;
 pub mod score;

@@ -19,6 +19,9 @@ pub struct Journal {
     pub there: Vec<String>,
     /// Volumes of the last round that are gone.
     pub gone: Vec<String>,
+    /// Whether lvm2 works, too.
+    #[serde(default)]
+    pub with_lvm2: bool,
 }
 
 /// Reads what a round printed: lines `There <volume>`, `Gone <volume>` and, from when a command is begun until it has
@@ -35,7 +38,7 @@ pub fn reported(cuts: u32, printed: &str) -> Journal {
         let names = fates.iter().filter(|(_, fate)| **fate == wanted);
         names.map(|(name, _)| (*name).to_owned()).collect()
     };
-    Journal { cuts, there: of("There"), gone: of("Gone") }
+    Journal { cuts, there: of("There"), gone: of("Gone"), with_lvm2: false }
 }
 
 #[cfg(test)]
@@ -45,7 +48,7 @@ mod tests {
     #[test]
     fn the_last_whole_word_about_a_volume_counts() {
         let printed = "working\nUnknown a\nThere a\nUnknown b\nThere b\nUnknown b\nGone c\nThere d";
-        let journal = Journal { cuts: 3, there: vec!["a".into()], gone: vec!["c".into()] };
+        let journal = Journal { cuts: 3, there: vec!["a".into()], gone: vec!["c".into()], with_lvm2: false };
         assert_eq!(reported(3, printed), journal);
     }
 }

@@ -34,14 +34,14 @@ pub struct Machine<'a> {
     pub source: &'a Path,
     /// The folder seen as /out.
     pub out: &'a Path,
-    /// One more disk, kept in a file: what the guest was told is written is there when QEMU is killed.
+    /// One more disk, shown on this socket by the network block device protocol: a flush by the guest is one there.
     pub disk: Option<&'a Path>,
     /// The console.
     pub console: Console<'a>,
 }
 
 impl Machine<'_> {
-    /// The command that runs the machine. It opens no port and no socket, so any number may run at once.
+    /// The command that runs the machine. It listens nowhere, so any number may run at once.
     pub fn command(&self) -> Command {
         // setpriv: a guest must not outlive a harness that was killed.
         let mut qemu = Command::new("setpriv");
@@ -68,7 +68,8 @@ impl Machine<'_> {
             qemu.args(["-virtfs", &share("src", self.source, ",readonly=on")]);
         }
         if let Some(disk) = self.disk {
-            qemu.arg("-drive").arg(join("if=virtio,format=raw,cache=writeback,file=", disk));
+            let nbd = "if=virtio,format=raw,cache=writeback,file.driver=nbd,file.server.type=unix,file.server.path=";
+            qemu.arg("-drive").arg(join(nbd, disk));
         }
         qemu.args(["-virtfs", &share("payload", self.payload, ",readonly=on")]);
         qemu.args(["-virtfs", &share("out", self.out, "")]);
