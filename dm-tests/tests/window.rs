@@ -19,6 +19,9 @@ use thin::request::Request;
 use thin::session::Session;
 use thin::suspended_window::{SuspendError, with_suspended};
 
+#[path = "window/beneath.rs"]
+mod beneath;
+
 fn used() -> World {
     Start::Used.world(1)
 }

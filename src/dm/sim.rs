@@ -146,6 +146,13 @@ impl SimKernel {
         World::minor_of(dev).and_then(|minor| world.device(minor).ok().map(|device| device.name.clone()))
     }
 
+    /// The size of the device with that number, as its live table makes it.
+    pub fn size_of(&self, dev: DevNo) -> Option<Sectors> {
+        let world = self.lock();
+        let table = World::minor_of(dev).and_then(|minor| world.table(minor).ok())?;
+        Some(Sectors::new(table.iter().map(|line| line.length.get()).sum()))
+    }
+
     /// Flushes a device, as `fsync` does: commits the metadata of the pools below it.
     ///
     /// # Errors

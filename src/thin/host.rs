@@ -250,6 +250,11 @@ impl Host for LinuxHost {
         Holders { names: found.iter().map(ToString::to_string).collect(), stay: found.iter().any(stays) }
     }
 
+    fn size(&self, dev: DevNo) -> Option<Sectors> {
+        // In units of 512 bytes, whatever the device's own are.
+        read_attribute(Path::new(&format!("/sys/dev/block/{dev}/size")))?.parse().ok().map(Sectors::new)
+    }
+
     fn read_ahead(&self, dev: DevNo) -> Option<Sectors> {
         // A partition reads ahead as its disk does.
         let bdi = ["bdi", "../bdi"].map(|bdi| format!("/sys/dev/block/{dev}/{bdi}/read_ahead_kb"));

@@ -18,6 +18,7 @@ use lvm2::format::model::{Lv, PoolMessage, ThinPool, Vg};
 
 mod beneath;
 mod inside;
+mod tables;
 
 /// Why the world could not be looked at.
 #[derive(Debug, Error)]
@@ -174,14 +175,18 @@ impl Observer<'_> {
             listed.iter().filter_map(|device| Some((device.uuid.as_ref()?, device))).collect();
         let externals = external_origins(self.vg);
         for lv in self.vg.lvs.iter().filter(|lv| scope.all || scope.lvs.contains(&lv.name)) {
-            let real = externals.contains(&lv.name).then_some(&Layer::Real);
-            for layer in layers(lv).iter().chain(real) {
-                self.look_at(&by_uuid, &DmUuid::of_lv(&self.vg.id, &lv.id, *layer), &mut observed)?;
-            }
-            let plain = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Plain);
-            let waits = observed.device(&plain).is_some_and(|device| device.inactive_table);
-            if lv.thin().is_some() && (waits || scope.all_tables || scope.tables.contains(&lv.name)) {
-                self.table(lv, &mut observed)?;
+            // It may have been an external origin and not be one any more.
+            let real = (lv.is_visible() && lv.thin().is_none()).then_some(&Layer::Real);
+            let mut has_layer = false;
+            for layer in real.into_iter().chain(layers(lv)) {
+                let uuid = DmUuid::of_lv(&self.vg.id, &lv.id, *layer);
+                self.look_at(&by_uuid, &uuid, &mut observed)?;
+                let Some(device) = observed.device(&uuid) else { continue };
+                let matters = scope.all_tables || scope.tables.contains(&lv.name) || has_layer;
+                if device.inactive_table || matters {
+                    self.table(uuid, &mut observed)?;
+                }
+                has_layer |= *layer == Layer::Real && !externals.contains(&lv.name);
             }
         }
         for (lv, pool) in self.vg.pools().filter(|(lv, _)| scope.covers(&lv.name)) {
@@ -216,21 +221,6 @@ impl Observer<'_> {
         Ok(())
     }
 
-    /// The table of an active volume. One that is suspended has more to mend first.
-    fn table(&self, lv: &Lv, observed: &mut Observed) -> Result<(), ObserveError> {
-        let uuid = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Plain);
-        let Some(device) = observed.device(&uuid).filter(|device| device.live_table) else { return Ok(()) };
-        match self.kernel.table(&device.name) {
-            Ok(table) => {
-                observed.tables.insert(uuid, table);
-                Ok(())
-            }
-            // Gone since it was looked at.
-            Err(error) if error.errno == Errno::ENXIO => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
     fn pool(
         &self,
         lv: &Lv,
@@ -249,7 +239,7 @@ impl Observer<'_> {
                 // It may have a name of before a rename.
                 let name = info.name.lvm_parts();
                 let layered = name.is_ok_and(|name| name.layer.as_deref() == Some("tpool"));
-                observed.devices.insert(uuid, info);
+                observed.devices.insert(uuid.clone(), info);
                 if layered {
                     PoolState::Active(status)
                 } else {
@@ -266,7 +256,10 @@ impl Observer<'_> {
                 }
             }
         };
-        let tpool = DmUuid::of_lv(&self.vg.id, &lv.id, Layer::Tpool);
+        if scope.all_tables || self.may_differ(pool, &state, &uuid, (by_uuid, observed)) {
+            self.tables_of_pool(pool, &uuid, by_uuid, observed)?;
+        }
+        let tpool = uuid;
         let inventory = if observed.device(&tpool).is_some_and(|device| device.suspended) {
             // A message would wait for the metadata device, in the kernel, for ever.
             Inventory::Unknown("it is suspended".into())

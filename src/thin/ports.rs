@@ -236,6 +236,9 @@ pub trait Host {
     /// Who keeps a device open.
     fn holders(&self, dev: DevNo) -> Holders;
 
+    /// The size of a block device; `None` if it cannot be told.
+    fn size(&self, dev: DevNo) -> Option<Sectors>;
+
     /// What a disk reads ahead; `None` if it cannot be told.
     fn read_ahead(&self, dev: DevNo) -> Option<Sectors>;
 

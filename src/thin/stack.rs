@@ -19,7 +19,7 @@ mod read_ahead;
 mod show;
 mod table;
 
-pub use pool::{Part, PoolStack};
+pub use pool::{Part, PoolStack, part_length};
 pub use read_ahead::ReadAhead;
 
 /// A device that a table stands on.

@@ -63,7 +63,13 @@ fn kept(ctx: &Ctx) -> Result<()> {
     ensure!(!left.contains("base") && !left.contains("disk"), "{left}");
     ctx.thinvol_ok(&format!("free {vg}/vm-101-disk-0"))?;
     ctx.oracle(vg)?;
-    ctx.thinvol_ok(&format!("activate {volume}"))?;
+    ctx.thinvol_ok(&format!("activate {volume} {base}"))?;
     ensure!(sum(ctx, vg, "vm-100-disk-0")? == before);
+    ctx.agreed(vg)?;
+    // The last that reads from it goes: it stands on its own extents again, as one that never was an external origin.
+    ctx.thinvol_ok(&format!("free {vg}/snap_vm-100-disk-0_s1 {vg}/vm-102-disk-0 {volume}"))?;
+    let left = ctx.shell("dmsetup ls")?;
+    ensure!(left.contains("base") && !left.contains("-real"), "{left}");
+    ensure!(sum(ctx, vg, "base")? == before);
     ctx.agreed(vg)
 }

@@ -10,6 +10,7 @@ use crate::ctx::Ctx;
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "left_behind::waiting_table", tier: Tier::Full, limit_s: 400, run: waiting_table },
+    Case { name: "left_behind::longer_parts", tier: Tier::Full, limit_s: 500, run: longer_parts },
     Case { name: "left_behind::suspended_layers", tier: Tier::Full, limit_s: 500, run: suspended_layers },
     Case { name: "left_behind::old_names", tier: Tier::Full, limit_s: 500, run: old_names },
     Case { name: "left_behind::frozen_already", tier: Tier::Full, limit_s: 400, run: frozen_already },
@@ -32,6 +33,47 @@ fn waiting_table(ctx: &Ctx) -> Result<()> {
     ensure!(ran.status == 0 && ran.stdout.contains("never put in place"), "{ran:?}");
     ensure!(size()?.trim() == "32768", "the device is longer than its volume");
     ensure!(!waits()?.contains("INACTIVE") && waits()?.contains("State:             ACTIVE"), "{}", waits()?);
+    ctx.agreed(vg)
+}
+
+/// A killed extension of a pool's metadata leaves it longer than the text says; the next resume of the pool would use it.
+/// One that was resumed so is given the place by lvm2, as thinvol says.
+fn longer_parts(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    ctx.shell(&format!(
+        "lvcreate -qq --yes -Wn -L 16M -n thick {vg}; lvcreate -qq -V 16M -T {vg}/data -n {DISK}; udevadm settle"
+    ))?;
+    // One extent more, where nothing lies.
+    let place = 2048 + 400 * 8192;
+    let lengthen = |name: &str| {
+        ctx.shell(&format!(
+            "set -- $(dmsetup table {name}); (dmsetup table {name}; echo $2 8192 linear $4 {place}) | dmsetup load {name}; \
+             dmsetup resume {name}"
+        ))
+    };
+    let size = |name: &str| ctx.shell(&format!("blockdev --getsz /dev/mapper/{name}"));
+    let (metadata, thick) = (format!("{vg}-data_tmeta"), format!("{vg}-thick"));
+    let whole = size(&metadata)?;
+    lengthen(&metadata)?;
+    lengthen(&thick)?;
+    let ran = ctx.thinvol(&format!("alloc {vg}/data 101 vm-101-disk-0 4M"))?;
+    ensure!(ran.status == 0 && ran.stdout.contains("is longer than the metadata says"), "{ran:?}");
+    ensure!(size(&metadata)? == whole);
+    let ran = ctx.thinvol(&format!("recover {vg}"))?;
+    ensure!(ran.status == 0 && ran.stdout.contains("pve/thick is longer than the metadata says"), "{ran:?}");
+    ensure!(size(&thick)?.trim() == "32768");
+    ctx.agreed(vg)?;
+    // What the kernel uses by now cannot be taken from it.
+    lengthen(&metadata)?;
+    ctx.shell(&format!("dmsetup suspend {vg}-data-tpool; dmsetup resume {vg}-data-tpool"))?;
+    for arguments in [format!("recover {vg}"), format!("alloc {vg}/data 102 vm-102-disk-0 4M")] {
+        let ran = ctx.thinvol(&arguments)?;
+        ensure!(ran.status == 6 && ran.stderr.contains("KiB of metadata in pool pve/data"), "{ran:?}");
+    }
+    let said = ctx.thinvol(&format!("alloc {vg}/data 102 vm-102-disk-0 4M"))?.stderr;
+    let command = said.split('\'').find(|part| part.starts_with("lvextend")).map(str::to_owned);
+    ctx.shell(&command.unwrap_or_default())?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 102 vm-102-disk-0 4M"))?;
     ctx.agreed(vg)
 }
 

@@ -247,6 +247,10 @@ impl Host for SimHost {
         Holders { names, stay: self.state.borrow().lets_go.is_none() }
     }
 
+    fn size(&self, dev: DevNo) -> Option<Sectors> {
+        self.kernel.size_of(dev)
+    }
+
     fn read_ahead(&self, _: DevNo) -> Option<Sectors> {
         None
     }

@@ -1,88 +1,100 @@
 //! Devices that do not show what the text says of their volume: what a crash, ours or lvm2's, leaves between a commit
-//! and the device's new table.
+//! and the device's new table, or between the new table and the commit.
 
+use super::compare::{Drift, difference};
 use super::repair::Mending;
 use crate::plan::Step;
-use crate::stack::{DevRef, DeviceSpec};
+use crate::stack::{DevRef, DeviceSpec, Role};
 use dm::kernel::DeviceInfo;
 use dm::name::{DmUuid, Layer};
-use dm::table::{Table, TargetLine};
 use lvm2::format::model::Lv;
 
-/// How a device differs from what the text says.
-enum Drift {
-    /// It is shorter, or may be written and must not be: a reload mends it.
-    Behind(&'static str),
-    /// The same, and a reload could harm whoever has it open.
-    BehindInUse(&'static str),
-    /// In a way no crash of ours leaves.
-    Strange,
+/// What is done with a device that differs from what the text says.
+enum Answer {
+    /// A reload mends it.
+    Reload(&'static str),
+    /// A reload would mend it, and could harm whoever has it open.
+    Wait(&'static str),
+    /// No crash of ours leaves it.
+    Tell,
 }
 
 impl Mending<'_, '_> {
-    /// Gives the devices of thin volumes the table that the text wants.
+    /// Gives the devices of volumes the table that the text wants, each after what it stands on. What a running pool
+    /// lies on is not among them.
     pub(super) fn mismatched(&mut self) {
         let draft = self.sequence.draft;
-        for lv in draft.vg().lvs.iter().filter(|lv| lv.thin().is_some()) {
-            let uuid = DmUuid::of_lv(&draft.vg().id, &lv.id, Layer::Plain);
-            let Some(device) = draft.observed.device(&uuid).filter(is_awake) else { continue };
+        let stacks = draft.stacks();
+        let is_on_disks = |lv: &&Lv| lv.thin().is_none() && lv.thin_pool().is_none();
+        let real =
+            |lv: &Lv| stacks.is_external_origin(&lv.name).then(|| stacks.real(lv)).and_then(Result::ok);
+        for lv in draft.vg().lvs.iter().filter(is_on_disks) {
+            for layer in [Layer::Real, Layer::Plain] {
+                let uuid = DmUuid::of_lv(&draft.vg().id, &lv.id, layer);
+                let is_seen = draft.observed.tables.contains_key(&uuid);
+                // What thinvol does not activate it does not mend.
+                let spec = match layer {
+                    _ if !is_seen => None,
+                    Layer::Real => real(lv),
+                    _ if lv.is_visible() => stacks.volume(lv).ok(),
+                    _ => stacks.hidden(lv).ok(),
+                };
+                spec.into_iter().for_each(|spec| self.compare(lv, &spec));
+            }
+        }
+        for lv in draft.vg().lvs.iter().filter(|lv| !is_on_disks(lv)) {
+            let layer = if lv.thin_pool().is_some() { Layer::Pool } else { Layer::Plain };
+            let uuid = DmUuid::of_lv(&draft.vg().id, &lv.id, layer);
             if !draft.observed.tables.contains_key(&uuid) {
                 continue;
             }
-            // What thinvol does not activate it does not mend.
-            let Ok(spec) = draft.stacks().volume(lv) else { continue };
-            if self.name_now(device) == spec.name {
-                self.reload(lv, &spec, device);
-            }
+            let spec = match lv.thin_pool() {
+                Some(pool) => stacks.pool(lv, pool).map(|stack| stack.pool),
+                None => stacks.volume(lv),
+            };
+            spec.into_iter().for_each(|spec| self.compare(lv, &spec));
         }
     }
 
-    fn reload(&mut self, lv: &Lv, spec: &DeviceSpec, device: &DeviceInfo) {
+    fn compare(&mut self, lv: &Lv, spec: &DeviceSpec) {
         let observed = self.sequence.draft.observed;
+        let is_mended = self.reloaded.contains(&spec.uuid);
+        let awake = observed.device(&spec.uuid).filter(is_awake);
+        let Some(device) = awake.filter(|_| !is_mended) else { return };
         let Some(live) = observed.tables.get(&spec.uuid) else { return };
-        let number = |dev: &DevRef| observed.numbers.get(dev).copied().ok_or(());
-        let Ok(wanted) = spec.table(number) else { return };
-        let writes = spec.read_only && !device.read_only;
-        let difference = match difference(live, &wanted, writes, device.open_count) {
-            None if device.inactive_table => Drift::Behind("has a table that was never put in place"),
+        let wanted = spec.table(|dev: &DevRef| observed.numbers.get(dev).copied().ok_or(()));
+        let Some(wanted) = wanted.ok().filter(|_| self.name_now(device) == spec.name) else { return };
+        let careful = |how| if device.open_count == 0 { Answer::Reload(how) } else { Answer::Wait(how) };
+        let answer = match difference(live, &wanted.0) {
+            Some(Drift::Shorter) => Answer::Reload("is shorter than the metadata says"),
+            Some(Drift::Longer) => careful("is longer than the metadata says"),
+            Some(Drift::Other) => Answer::Tell,
+            None if spec.read_only && !device.read_only => careful("may be written, the volume may not"),
+            None if device.inactive_table => Answer::Reload("has a table that was never put in place"),
             None => return,
-            Some(difference) => difference,
         };
-        match difference {
-            Drift::Behind(how) => {
-                self.found.push(format!("the device of volume {} {how}", lv.name));
+        let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);
+        match answer {
+            Answer::Reload(how) => {
+                self.found.push(format!("the device of volume {shown} {how}"));
                 self.sequence.plan.push(Step::ReloadDevice(spec.clone()));
                 self.reloaded.insert(spec.uuid.clone());
             }
-            Drift::BehindInUse(how) => self.left.push(format!(
-                "the device of volume {} {how}; it is in use: deactivate and activate it when it is not",
-                lv.name
+            Answer::Wait(how) if spec.role == Role::Visible => self.left.push(format!(
+                "the device of volume {shown} {how}; it is in use: deactivate and activate it when it is not"
             )),
-            Drift::Strange => self.left.push(format!(
-                "the device of volume {} has another table than the metadata says; 'lvchange --refresh {}/{}' gives \
-                 it that one",
-                lv.name,
-                self.sequence.draft.vg().name,
-                lv.name
-            )),
+            Answer::Wait(_) | Answer::Tell => {
+                let whose =
+                    if lv.is_visible() { shown.clone() } else { "the volume that it is part of".to_owned() };
+                self.left.push(format!(
+                    "the device of volume {shown} has another table than the metadata says; 'lvchange --refresh' of \
+                     {whose} gives it that one"
+                ));
+            }
         }
     }
 }
 
 fn is_awake(device: &&DeviceInfo) -> bool {
     device.live_table && !device.suspended
-}
-
-fn difference(live: &[TargetLine], wanted: &Table, writes: bool, open: u32) -> Option<Drift> {
-    let ([live], [wanted]) = (live, wanted.0.as_slice()) else { return Some(Drift::Strange) };
-    let is_same = (&live.target, &live.params, live.start) == (&wanted.target, &wanted.params, wanted.start);
-    if !is_same {
-        return Some(Drift::Strange);
-    }
-    let careful = |how| if open == 0 { Drift::Behind(how) } else { Drift::BehindInUse(how) };
-    match live.length.cmp(&wanted.length) {
-        std::cmp::Ordering::Less => Some(Drift::Behind("is shorter than the metadata says")),
-        std::cmp::Ordering::Greater => Some(careful("is longer than the metadata says")),
-        std::cmp::Ordering::Equal => writes.then(|| careful("may be written, the volume may not")),
-    }
 }

@@ -248,7 +248,7 @@ pub(super) fn refuse(error: &StackError) -> Refusal {
         .hint("use lvm2's own commands for this volume; a pool that they have started can be used here, too"),
         StackError::Merging { vg, origin, .. } => {
             Refusal::new(ErrorKind::Unsupported, error.to_string()).hint(format!(
-                "lvm2 finishes the merge: deactivate {vg}/{origin}, then 'lvchange --activate y {vg}/{origin}'"
+                "lvm2 finishes the merge: 'thinvol deactivate {vg}/{origin}', then 'lvchange --activate y {vg}/{origin}'"
             ))
         }
         StackError::Overflow { .. } | StackError::Dangling { .. } => {

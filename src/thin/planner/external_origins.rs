@@ -1,13 +1,62 @@
 //! The real devices of external origins: they come before the first device that stands on them and go after the last.
 
 use super::devices::refuse;
+use super::draft::Draft;
+use super::repair::Mending;
 use super::sequence::Sequence;
+use crate::plan::Step;
 use crate::refusal::Refusal;
-use crate::stack::DeviceSpec;
+use crate::stack::{DevRef, DeviceSpec};
 use base::error_kind::ErrorKind;
 use base::ids::LvName;
+use dm::kernel::DeviceInfo;
 use dm::name::{DmUuid, Layer};
 use lvm2::format::model::Lv;
+
+impl Draft<'_> {
+    /// Whether the batch removes all that read from an external origin what they do not hold.
+    fn is_let_go(&self, origin: &LvName) -> bool {
+        let reads = |external: Option<&LvName>| external == Some(origin);
+        let stays = |lv: &&Lv| lv.thin().is_some_and(|thin| reads(thin.external_origin.as_ref()));
+        let new = self.pools.values().flat_map(|change| &change.new);
+        self.vg().lvs.iter().filter(stays).all(|lv| self.removed.contains(&lv.name))
+            && !new.into_iter().any(|new| reads(new.thin.external_origin.as_ref()))
+    }
+}
+
+impl Mending<'_, '_> {
+    /// The layer that an external origin had goes with the last volume that reads from it. A command that was killed
+    /// leaves it, and with it the origin's visible device, if that is active, on it.
+    pub(super) fn old_layers(&mut self) {
+        let draft = self.sequence.draft;
+        let (observed, stacks) = (draft.observed, draft.stacks());
+        for lv in draft.vg().lvs.iter().filter(|lv| lv.is_visible() && !stacks.is_external_origin(&lv.name)) {
+            let uuid = |layer| DmUuid::of_lv(&draft.vg().id, &lv.id, layer);
+            let is_awake = |device: &&DeviceInfo| device.live_table && !device.suspended;
+            let Some(layer) = observed.device(&uuid(Layer::Real)).filter(is_awake) else { continue };
+            let (Ok(real), Ok((over, direct))) = (stacks.real(lv), stacks.on_old_layer(lv)) else { continue };
+            let shown = format!("{}/{}", draft.vg().name, lv.name);
+            let visible = observed.device(&uuid(Layer::Plain));
+            let over = over.table(|dev: &DevRef| observed.numbers.get(dev).copied().ok_or(()));
+            let stands = visible.is_some()
+                && observed.tables.get(&direct.uuid) == over.ok().map(|table| table.0).as_ref();
+            match visible {
+                Some(device) if stands && is_awake(&device) && layer.open_count <= 1 => {
+                    let name = self.name_now(device);
+                    self.sequence.plan.push(Step::ReloadDevice(DeviceSpec { name, ..direct.clone() }));
+                    self.reloaded.insert(direct.uuid);
+                }
+                None if layer.open_count == 0 => {}
+                _ => continue,
+            }
+            self.found.push(format!(
+                "volume {shown} has the layer of an external origin, which it is not any more"
+            ));
+            let name = self.name_now(layer);
+            self.sequence.plan.push(Step::RemoveDevice(DeviceSpec { name, ..real }));
+        }
+    }
+}
 
 impl Sequence<'_, '_> {
     /// Makes what the device of a volume stands on, besides its pool, exist.
@@ -52,13 +101,25 @@ impl Sequence<'_, '_> {
         Ok(())
     }
 
-    /// Takes down the real devices that nothing stands on any more.
+    /// Takes down the real devices that nothing stands on any more. A volume that is no external origin any more, and
+    /// active, is put on its own extents first.
     pub(super) fn leave_idle_grounds(&mut self) -> Result<(), Refusal> {
-        let idle: Vec<LvName> =
-            self.grounds.iter().filter(|(_, users)| **users == 0).map(|(name, _)| name.clone()).collect();
-        for name in idle {
-            let (_, real) = self.real_of(&name)?;
-            self.take_down(&real);
+        let draft = self.draft;
+        let grounds: Vec<(LvName, u32)> =
+            self.grounds.iter().map(|(name, users)| (name.clone(), *users)).collect();
+        for (name, users) in grounds {
+            let (lv, real) = self.real_of(&name)?;
+            let plain = DmUuid::of_lv(&draft.vg().id, &lv.id, Layer::Plain);
+            let visible = draft.observed.device(&plain).filter(|device| !self.freed.contains(&device.name));
+            match (users, visible) {
+                (0, _) => self.take_down(&real),
+                (1, Some(device)) if draft.is_let_go(&name) => {
+                    let (_, direct) = draft.stacks().on_old_layer(lv).map_err(|error| refuse(&error))?;
+                    self.plan.push(Step::ReloadDevice(DeviceSpec { name: device.name.clone(), ..direct }));
+                    self.take_down(&real);
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

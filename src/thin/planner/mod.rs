@@ -1,6 +1,8 @@
 //! The planner: `(metadata, what was observed, requests) -> plan`, pure.
 
+mod beneath;
 mod commits;
+mod compare;
 mod complete;
 mod device_drift;
 mod devices;
@@ -9,10 +11,12 @@ mod external_origins;
 mod index;
 mod modify;
 mod names;
+mod pending;
 mod pools;
 mod repair;
 mod reshape;
 mod sequence;
+mod strangers;
 mod suspended_devices;
 mod tags;
 mod validate;

@@ -27,6 +27,9 @@ impl Sequence<'_, '_> {
             return Err(Refusal::rule(format!("the last transaction of pool {shown} is not finished"))
                 .hint("it can be finished once the volume group can be changed again"));
         }
+        if purpose >= Purpose::Change {
+            self.draft.check_beneath(lv, pool, self.state(name)?)?;
+        }
         let new_volumes = self.draft.pools.contains_key(name);
         let (stack, _) = if new_volumes && pool.transaction_id.0 == 0 {
             (self.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error))?, false)
@@ -78,6 +81,7 @@ impl Sequence<'_, '_> {
     pub(super) fn take_over(&mut self, lv: &Lv, pool: &ThinPool, purpose: Purpose) -> Result<(), Refusal> {
         let shown = format!("{}/{}", self.draft.vg().name, lv.name);
         let expect = self.expectation(&lv.name, pool.transaction_id, purpose);
+        self.draft.check_beneath(lv, pool, self.state(&lv.name)?)?;
         match self.state(&lv.name)? {
             PoolState::ActiveNew(status) => {
                 check_pool(&shown, status, &expect)?;

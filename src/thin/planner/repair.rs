@@ -1,26 +1,23 @@
 //! What a crash, ours or lvm2's, left pending, and the plan that finishes or clears it.
 //! The states and the argument for each answer are in docs/transactions.md.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::devices::refuse;
 use super::draft::Draft;
 use super::sequence::Sequence;
-use crate::making::Making;
-use crate::meta::DeviceDetails;
+use super::strangers::Matches;
 use crate::observed::{Inventory, Observed, PoolReadError, PoolSeen, PoolState};
-use crate::plan::{Commit, Message, Plan, Purpose, Send, Step};
-use crate::pool_health::{check_pool, transactions_differ};
+use crate::plan::{Commit, Plan, Step};
+use crate::pool_health::transactions_differ;
 use crate::refusal::Refusal;
-use crate::stack::{DeviceSpec, PoolStack};
+use crate::stack::DeviceSpec;
 use base::error_kind::ErrorKind;
-use base::ids::{LvName, ThinId, TransactionId, VgName};
-use dm::kernel::Suspend;
-use dm::name::{DmName, DmUuid, Layer};
+use base::ids::ThinId;
+use dm::name::DmUuid;
 use lvm2::format::check::{Use, may_use};
 use lvm2::format::edit::Edit;
 use lvm2::format::metadata::Metadata;
-use lvm2::format::model::{Lv, PoolMessage, ThinPool};
+use lvm2::format::model::{Lv, ThinPool};
 
 /// What is pending in a volume group.
 #[derive(Clone, Debug)]
@@ -48,10 +45,13 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
         refused: Vec::new(),
         edits: Vec::new(),
         reloaded: BTreeSet::new(),
+        realigned: BTreeSet::new(),
     };
     mending.names();
+    mending.beneath_pools();
     mending.suspended();
     mending.half_made();
+    mending.old_layers();
     mending.mismatched();
     mending.outdated_tags();
     let mut clean = Vec::new();
@@ -73,17 +73,6 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     Ok(Repair { plan, found, left, refused })
 }
 
-/// Whether, after a repair, the devices of a pool match the text, when that is news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Matches {
-    /// They do.
-    Wholly,
-    /// Volumes have none, or some belong to no volume.
-    WithStrangers,
-    /// They were not looked through, or the pool must not be touched.
-    Unknown,
-}
-
 /// A repair under construction.
 pub(super) struct Mending<'d, 'a> {
     pub sequence: Sequence<'d, 'a>,
@@ -93,6 +82,8 @@ pub(super) struct Mending<'d, 'a> {
     pub edits: Vec<Edit>,
     /// Devices that get the table the text wants, so that none waits in them any more.
     pub reloaded: BTreeSet<DmUuid>,
+    /// Suspended devices that must not go on with the tables that they have.
+    pub realigned: BTreeSet<DmUuid>,
 }
 
 impl Mending<'_, '_> {
@@ -150,6 +141,7 @@ impl Mending<'_, '_> {
     /// Mends one pool.
     fn pool(&mut self, lv: &Lv, pool: &ThinPool, seen: &PoolSeen) -> Result<Matches, Refusal> {
         let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);
+        self.sequence.draft.check_not_grown(lv, pool, &seen.state)?;
         if pool.transaction_id.0 == 0 && pool.messages.is_empty() {
             return Ok(Matches::Unknown);
         }
@@ -211,213 +203,6 @@ impl Mending<'_, '_> {
         Ok(Matches::Unknown)
     }
 
-    /// The messages of a pending transaction, to be sent again. A device that exists already is taken for the one that
-    /// was to be created only if it is as young as the transaction.
-    fn replay(
-        &mut self,
-        lv: &Lv,
-        pool: &ThinPool,
-        devices: Option<&BTreeMap<ThinId, DeviceDetails>>,
-    ) -> Result<Vec<(Option<DmName>, Message)>, Refusal> {
-        let draft = self.sequence.draft;
-        let before = TransactionId(pool.transaction_id.0.saturating_sub(1));
-        let mut sends = Vec::new();
-        for message in &pool.messages {
-            match message {
-                PoolMessage::Delete(id) => sends.push((None, Message::Delete(*id))),
-                PoolMessage::Create(name) => {
-                    let (_, thin) = draft.thin(name)?;
-                    let there = devices.and_then(|devices| devices.get(&thin.device_id));
-                    if there.is_some_and(|details| details.transaction_id < before) {
-                        return Err(stranger(&lv.name, name, thin.device_id));
-                    }
-                    sends.push(match &thin.origin {
-                        None => (None, Message::CreateThin(thin.device_id)),
-                        Some(origin) => {
-                            let (origin_lv, origin) = draft.thin(origin)?;
-                            let uuid = DmUuid::of_lv(&draft.vg().id, &origin_lv.id, Layer::Plain);
-                            let active = draft.observed.device(&uuid);
-                            if active.is_some_and(|device| device.inactive_table)
-                                && !self.reloaded.contains(&uuid)
-                            {
-                                return Err(waiting(&draft.vg().name, &origin_lv.name));
-                            }
-                            let active = active.map(|device| self.name_now(device));
-                            (active, Message::CreateSnap { id: thin.device_id, origin: origin.device_id })
-                        }
-                    });
-                }
-            }
-        }
-        Ok(sends)
-    }
-
-    /// Deletions in the text of a transaction that is stepped. lvm2 adds its own to messages that were left, takes the
-    /// step for proof that all were carried out, and forgets them; the device is older than that, and no volume has it.
-    fn unsent(
-        &mut self,
-        shown: &str,
-        pool: &ThinPool,
-        seen: &PoolSeen,
-        known: &BTreeSet<ThinId>,
-        kernel: TransactionId,
-    ) -> Vec<(Option<DmName>, Message)> {
-        let devices = seen.inventory.devices();
-        let is_there = |id: &ThinId| {
-            let details = devices.and_then(|devices| devices.get(id));
-            details.is_some_and(|details| details.transaction_id < kernel) && !seen.strangers.contains_key(id)
-        };
-        let deletes = pool.messages.iter().filter_map(|message| match message {
-            PoolMessage::Delete(id) => Some(*id).filter(|id| !known.contains(id) && is_there(id)),
-            PoolMessage::Create(_) => None,
-        });
-        let deletes: Vec<ThinId> = deletes.collect();
-        self.found.extend(
-            deletes
-                .iter()
-                .map(|id| format!("pool {shown}: the message to delete thin device {id} was never sent")),
-        );
-        deletes.into_iter().map(|id| (None, Message::Delete(id))).collect()
-    }
-
-    /// Volumes of a pool that have no device in it.
-    fn missing(&self, lv: &Lv, devices: &BTreeMap<ThinId, DeviceDetails>) -> Vec<LvName> {
-        let thins = self.sequence.draft.vg().thins_of(&lv.name);
-        let missing = thins.filter(|(_, thin)| !devices.contains_key(&thin.device_id));
-        missing.map(|(volume, _)| volume.name.clone()).collect()
-    }
-
-    /// Devices that a change of ours made and the text never heard of: the record of the change names them, and they
-    /// are as young as the kernel's transaction, for a committed one steps the kernel's id, so that everything it made
-    /// is older. No change activates what the text does not name: a device that is active was made by hand. Whatever is
-    /// not ours for certain may be somebody's data, and is only told.
-    fn orphans(
-        &mut self,
-        shown: &str,
-        seen: &PoolSeen,
-        known: &BTreeSet<ThinId>,
-        kernel: TransactionId,
-    ) -> Vec<ThinId> {
-        let making = seen.making.as_ref().filter(|making| making.at == kernel && kernel.0 > 0);
-        let is_ours = |id: &ThinId| making.is_some_and(|making| making.ids.contains(id));
-        let mut orphans = Vec::new();
-        for (id, details) in
-            seen.inventory.devices().into_iter().flatten().filter(|(id, _)| !known.contains(id))
-        {
-            if let Some(name) = seen.strangers.get(id) {
-                self.left.push(format!(
-                    "pool {shown}: thin device {id} belongs to no volume and is active as {name}: it was made by hand"
-                ));
-            } else if details.transaction_id == kernel && is_ours(id) {
-                self.found
-                    .push(format!("pool {shown}: thin device {id} was made by a change that never finished"));
-                orphans.push(*id);
-            } else {
-                self.left.push(format!(
-                    "pool {shown}: thin device {id} ({} chunks) belongs to no volume, and no record says that thinvol \
-                     made it; 'dmsetup message' to the pool ('delete {id}') deletes it, if nobody wants it",
-                    details.mapped_blocks
-                ));
-            }
-        }
-        orphans
-    }
-
-    /// The steps that need the kernel: messages again, orphans away, the transaction stepped.
-    fn talk(
-        &mut self,
-        lv: &Lv,
-        pool: &ThinPool,
-        seen: &PoolSeen,
-        (kernel, text): (TransactionId, TransactionId),
-        sends: Vec<(Option<DmName>, Message)>,
-        (orphans, making): (&[ThinId], Option<Making>),
-    ) -> Result<(), Refusal> {
-        let stack = self.running_stack(lv, pool, seen, kernel)?;
-        let tpool = stack.tpool.name;
-        // "Exists" counts as done only where the device was seen to be as young as the transaction.
-        let seen_inside = seen.inventory.devices().is_some();
-        let send = |message: Message| {
-            let replay = seen_inside || matches!(message, Message::Delete(_));
-            Send { tpool: tpool.clone(), message, replay }
-        };
-        let plan = &mut self.sequence.plan;
-        plan.push(Step::MarkDirty { pool: self.sequence.draft.vg().pool_id(lv), making });
-        plan.push(Step::PointOfNoReturn);
-        let mut origins: Vec<DmName> = sends.iter().filter_map(|(origin, _)| origin.clone()).collect();
-        origins.sort();
-        origins.dedup();
-        let replayed: Vec<Send> = sends.into_iter().map(|(_, message)| send(message)).collect();
-        match (origins.is_empty(), replayed.is_empty()) {
-            (_, true) => {}
-            (true, false) => plan.push(Step::Send { sends: replayed }),
-            (false, false) => {
-                plan.push(Step::Freeze { origins, how: Suspend::FlushAndFreeze, sends: replayed })
-            }
-        }
-        if !orphans.is_empty() {
-            plan.push(Step::Send { sends: orphans.iter().map(|id| send(Message::Delete(*id))).collect() });
-        }
-        let expect = self.sequence.expectation(&lv.name, text, Purpose::Change);
-        let plan = &mut self.sequence.plan;
-        if kernel != text {
-            plan.push(Step::SetTransaction { tpool: tpool.clone(), from: kernel, to: text });
-        }
-        // The commit behind a message may have failed without a word.
-        plan.push(Step::ExpectPool { tpool, expect });
-        Ok(())
-    }
-
-    /// The pool's stack, started if it does not run; the kernel's side is expected where it was found.
-    fn running_stack(
-        &mut self,
-        lv: &Lv,
-        pool: &ThinPool,
-        seen: &PoolSeen,
-        kernel: TransactionId,
-    ) -> Result<PoolStack, Refusal> {
-        let stack = self.sequence.draft.stacks().pool(lv, pool).map_err(|error| refuse(&error))?;
-        let expect = self.sequence.expectation(&lv.name, kernel, Purpose::Change);
-        match &seen.state {
-            PoolState::Active(status) => {
-                let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);
-                check_pool(&shown, status, &expect)?;
-            }
-            PoolState::ActiveNew(_) => {
-                let old = self.sequence.draft.stacks().new_pool(lv, pool).map_err(|error| refuse(&error))?;
-                self.sequence.take_down(&old.tpool);
-                self.sequence.start_stack(&lv.name, &stack, expect)?;
-            }
-            PoolState::Inactive(_) | PoolState::Unreadable(_) => {
-                self.sequence.start_stack(&lv.name, &stack, expect)?;
-            }
-        }
-        self.sequence.running.insert(lv.name.clone());
-        Ok(stack)
-    }
-
-    /// Whether, with this repair done, the pool holds the text's devices and no others; what is missing is said.
-    fn matches(
-        &mut self,
-        shown: &str,
-        lv: &Lv,
-        devices: &BTreeMap<ThinId, DeviceDetails>,
-        known: &BTreeSet<ThinId>,
-        orphans: &[ThinId],
-        pending: bool,
-    ) -> Matches {
-        let vg = self.sequence.draft.vg();
-        let missing = if pending { Vec::new() } else { self.missing(lv, devices) };
-        for name in &missing {
-            self.left.push(format!(
-                "volume {}/{name} has nothing behind it in pool {shown}: its removal was cut short; free it",
-                vg.name
-            ));
-        }
-        let strangers = devices.keys().any(|id| !(known.contains(id) || orphans.contains(id)));
-        if missing.is_empty() && !strangers { Matches::Wholly } else { Matches::WithStrangers }
-    }
-
     /// One commit for all texts that change, or for metadata areas that lag behind.
     fn commit(&mut self, metadata: &Metadata, observed: &Observed) -> Result<(), Refusal> {
         self.found.extend(observed.lagging.iter().cloned());
@@ -439,21 +224,4 @@ impl Mending<'_, '_> {
         self.sequence.plan.push(Step::Commit(Commit::new(mended, changes.collect())));
         Ok(())
     }
-}
-
-/// A device that a snapshot would make go on with another table.
-pub(super) fn waiting(vg: &VgName, name: &LvName) -> Refusal {
-    Refusal::rule(format!(
-        "a table waits in the device of {vg}/{name}, which is not the one the metadata says: a snapshot would put it \
-         in place"
-    ))
-    .hint(format!("'lvchange --refresh {vg}/{name}' puts the right one in place"))
-}
-
-fn stranger(pool: &LvName, name: &LvName, id: ThinId) -> Refusal {
-    Refusal::new(
-        ErrorKind::Corrupt,
-        format!("volume {name} was to be created as thin device {id} of pool {pool}, which another device already is"),
-    )
-    .hint("remove the volume with lvremove; the device's data is not touched before that")
 }

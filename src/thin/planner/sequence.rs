@@ -174,9 +174,9 @@ impl<'d, 'a> Sequence<'d, 'a> {
                 if let Some(spec) = &removal.device {
                     self.take_down(spec);
                     self.release(name)?;
-                    if let Some(ground) = self.ground_of(self.draft.before(&removal.name)?) {
-                        self.step_off(&ground, 1)?;
-                    }
+                }
+                if let Some(ground) = self.ground_of(self.draft.before(&removal.name)?) {
+                    self.step_off(&ground, u32::from(removal.device.is_some()))?;
                 }
             }
         }

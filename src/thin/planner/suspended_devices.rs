@@ -35,7 +35,7 @@ impl Mending<'_, '_> {
             }
             let wanted = device.uuid.as_ref().and_then(|uuid| self.spec_of(uuid));
             let step = match wanted {
-                Some(spec) if device.inactive_table => {
+                Some(spec) if device.inactive_table || self.realigned.contains(&spec.uuid) => {
                     Step::ReloadDevice(DeviceSpec { name: name.clone(), ..spec })
                 }
                 None if device.inactive_table && !self.is_merging(device) => {

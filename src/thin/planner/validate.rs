@@ -164,7 +164,7 @@ impl Draft<'_> {
             )));
         }
         if device.is_some_and(|device| device.inactive_table) {
-            return Err(super::repair::waiting(&self.vg().name, origin));
+            return Err(super::pending::waiting(&self.vg().name, origin));
         }
         Ok(Origin {
             pool: thin.pool.clone(),

@@ -121,7 +121,7 @@ impl Sequence<'_, '_> {
             return;
         }
         for lv in draft.vg().lvs.iter().filter(|lv| lv.is_metadata_spare()) {
-            let Ok(spec) = draft.stacks().spare(lv) else { continue };
+            let Ok(spec) = draft.stacks().hidden(lv) else { continue };
             let unused = draft.observed.device(&spec.uuid).filter(|device| device.open_count == 0);
             if let Some(device) = unused {
                 self.take_down(&DeviceSpec { name: device.name.clone(), ..spec });

@@ -24,6 +24,15 @@ impl Stacks<'_> {
         self.spec(lv, Layer::Real, self.mapped(lv)?, Role::Internal)
     }
 
+    /// The visible device of a volume that was an external origin and is none any more, as long as it stands on that
+    /// layer; and as it is to be, on its own extents.
+    ///
+    /// # Errors
+    /// If it is made of anything but linear and striped segments.
+    pub fn on_old_layer(&self, lv: &Lv) -> Result<(DeviceSpec, DeviceSpec), StackError> {
+        Ok((self.visible(lv, vec![self.over_real(lv)?])?, self.visible(lv, self.mapped(lv)?)?))
+    }
+
     /// What the table of a thin volume names as its external origin.
     pub(super) fn external(
         &self,

@@ -4,7 +4,7 @@ use super::{DevRef, DeviceSpec, Role, StackError, Stacks, TargetSpec};
 use base::ids::LvName;
 use base::units::{Chunks, Sectors};
 use dm::name::{DmName, Layer};
-use lvm2::format::model::{Lv, Mirror, Segment, SegmentKind, ThinPool};
+use lvm2::format::model::{Lv, Mirror, Segment, SegmentKind, ThinPool, Vg};
 
 /// The devices of a thin pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,13 @@ const CROPPED_METADATA_MAX: Sectors = Sectors::new(33_161_216);
 /// What the text may say of a mirror and its copies while nothing is under way with them.
 const QUIET_WORDS: [&str; 4] = ["READ", "WRITE", "VISIBLE", "NOAUTOACTIVATE"];
 
+/// The length of the device of a pool's data or metadata, whatever it is made of; `None` if it overflows.
+pub fn part_length(vg: &Vg, pool: &ThinPool, part: &Lv) -> Option<Sectors> {
+    let whole = part.extents()?.to_sectors(vg.extent_size)?;
+    let is_cropped = part.name == pool.metadata && pool.crop_metadata == Some(true);
+    Some(if is_cropped { whole.min(CROPPED_METADATA_MAX) } else { whole })
+}
+
 impl Stacks<'_> {
     /// The devices of a thin pool in use.
     ///
@@ -75,11 +82,12 @@ impl Stacks<'_> {
         Ok(PoolStack { parts, tmeta, tpool, pool: pool_device })
     }
 
-    /// The device of the spare for pools' metadata. lvm2 makes it only while it repairs a pool.
+    /// The device of a hidden volume: a leg of a mirror, or the spare for pools' metadata, which lvm2 makes only while
+    /// it repairs a pool.
     ///
     /// # Errors
-    /// If the spare is made of anything but physical extents.
-    pub fn spare(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
+    /// If it is made of anything but physical extents.
+    pub fn hidden(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
         self.spec(lv, Layer::Plain, self.mapped(lv)?, Role::Internal)
     }
 
