@@ -12,7 +12,9 @@ pub const CASES: &[Case] =
 
 /// Tables but for the numbers of devices, names, uuids, modes and openers, as `dmsetup` shows them.
 fn layers(ctx: &Ctx) -> Result<String> {
-    ctx.shell("dmsetup table | sed 's/ [0-9]*:[0-9]*//g' | sort; dmsetup info -c --noheadings -o name,uuid,attr,open | sort",
+    ctx.shell(
+        "dmsetup table | sed 's/ [0-9]*:[0-9]*//g' | sort; \
+         dmsetup info -c --noheadings -o name,uuid,attr,open | sort",
     )
 }
 

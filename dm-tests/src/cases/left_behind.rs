@@ -36,8 +36,8 @@ fn waiting_table(ctx: &Ctx) -> Result<()> {
     ctx.agreed(vg)
 }
 
-/// A killed extension of a pool's metadata leaves it longer than the text says; the next resume of the pool would use it.
-/// One that was resumed so is given the place by lvm2, as thinvol says.
+/// A killed extension of a pool's metadata leaves it longer than the text says; the next resume of the pool would use
+/// it. One that was resumed so is given the place by lvm2, as thinvol says.
 fn longer_parts(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.shell(&format!(
@@ -47,8 +47,8 @@ fn longer_parts(ctx: &Ctx) -> Result<()> {
     let place = 2048 + 400 * 8192;
     let lengthen = |name: &str| {
         ctx.shell(&format!(
-            "set -- $(dmsetup table {name}); (dmsetup table {name}; echo $2 8192 linear $4 {place}) | dmsetup load {name}; \
-             dmsetup resume {name}"
+            "set -- $(dmsetup table {name}); (dmsetup table {name}; echo $2 8192 linear $4 {place}) | \
+             dmsetup load {name}; dmsetup resume {name}"
         ))
     };
     let size = |name: &str| ctx.shell(&format!("blockdev --getsz /dev/mapper/{name}"));

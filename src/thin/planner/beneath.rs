@@ -1,8 +1,8 @@
-//! What a running pool lies on, against the text. lvm2 makes a pool's data and metadata longer before it commits the text
-//! that says so. Killed in between, it leaves them so, and the next resume of the pool's target makes the kernel use
-//! what is nobody's, or another volume's by then.
+//! What a running pool lies on, against the text. lvm2 makes a pool's data and metadata longer before it commits the
+//! text that says so. Killed in between, it leaves them so, and the next resume of the pool's target makes the kernel
+//! use what is nobody's, or another volume's by then.
 
-use super::compare::{Difference, difference};
+use super::compare::{Drift, difference};
 use super::draft::Draft;
 use super::repair::Mending;
 use crate::observed::PoolState;
@@ -76,11 +76,16 @@ impl Draft<'_> {
                 Some(place) => {
                     let size = used - given.get();
                     let option = if what == "data" { "-L" } else { "--poolmetadatasize" };
-                    format!("'lvextend {option} +{size}s {shown} {place}' gives it that very place; do it before anything else")
+                    format!(
+                        "'lvextend {option} +{size}s {shown} {place}' gives it that very place; do it before \
+                         anything else"
+                    )
                 }
-                None => "that place is not free any more: keep the pool active, for it cannot be started again, and copy \
-                         what its volumes hold"
-                    .to_owned(),
+                None => {
+                    "that place is not free any more: keep the pool active, for it cannot be started again, \
+                         and copy what its volumes hold"
+                        .to_owned()
+                }
             };
             return Err(Refusal::new(ErrorKind::Corrupt, message).hint(hint));
         }
@@ -156,13 +161,13 @@ impl<'a> Mending<'_, 'a> {
             let how = match difference {
                 _ if !part.top.targets.iter().all(is_simple) => None,
                 None => Some("has a table that was never put in place"),
-                Some(Difference::Shorter) => Some("is shorter than the metadata says"),
-                Some(Difference::Longer) => Some("is longer than the metadata says"),
-                Some(Difference::Other) => None,
+                Some(Drift::Shorter) => Some("is shorter than the metadata says"),
+                Some(Drift::Longer) => Some("is longer than the metadata says"),
+                Some(Drift::Other) => None,
             };
             match how {
                 Some(how) => {
-                    grown |= difference == Some(Difference::Shorter);
+                    grown |= difference == Some(Drift::Shorter);
                     self.found.push(format!("device {} {how}: an extension was cut short", device.name));
                     self.realign(&part.top, device);
                 }
@@ -175,17 +180,20 @@ impl<'a> Mending<'_, 'a> {
         }
         let Some((device, difference)) = self.differs(&stack.tpool).or_else(|| {
             let device = self.sequence.draft.observed.device(&stack.tpool.uuid)?;
-            grown.then_some((device, Some(Difference::Shorter)))
+            grown.then_some((device, Some(Drift::Shorter)))
         }) else {
             return;
         };
         match difference {
-            None | Some(Difference::Shorter) => {
-                let how = if difference.is_none() { "has a table that was never put in place" } else { "is shorter than the metadata says" };
+            None | Some(Drift::Shorter) => {
+                let how = match difference {
+                    None => "has a table that was never put in place",
+                    Some(_) => "is shorter than the metadata says",
+                };
                 self.found.push(format!("device {} {how}: a change of the pool was cut short", device.name));
                 self.realign(&stack.tpool, device);
             }
-            Some(Difference::Longer | Difference::Other) => self.left.push(format!(
+            Some(Drift::Longer | Drift::Other) => self.left.push(format!(
                 "device {} has another table than the metadata says; 'lvchange --refresh {shown}' gives it that one",
                 device.name
             )),
@@ -193,7 +201,7 @@ impl<'a> Mending<'_, 'a> {
     }
 
     /// How a device differs from what it is to be: in its live table, or by one that waits.
-    fn differs(&self, spec: &DeviceSpec) -> Option<(&'a DeviceInfo, Option<Difference>)> {
+    fn differs(&self, spec: &DeviceSpec) -> Option<(&'a DeviceInfo, Option<Drift>)> {
         let observed = self.sequence.draft.observed;
         let device = observed.device(&spec.uuid).filter(|device| device.live_table)?;
         let wanted = spec.table(|dev: &DevRef| observed.numbers.get(dev).copied().ok_or(())).ok()?;

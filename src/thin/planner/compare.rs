@@ -4,7 +4,7 @@ use dm::table::{PoolParams, TargetLine};
 
 /// How a table differs from the one that is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Difference {
+pub(super) enum Drift {
     /// It ends before the wanted one, and is the same up to there.
     Shorter,
     /// It goes on where the wanted one ends, and is the same up to there.
@@ -14,12 +14,12 @@ pub(super) enum Difference {
 }
 
 /// How a live table differs from the wanted one; nothing if it does not.
-pub(super) fn difference(live: &[TargetLine], wanted: &[TargetLine]) -> Option<Difference> {
+pub(super) fn difference(live: &[TargetLine], wanted: &[TargetLine]) -> Option<Drift> {
     match (is_start_of(live, wanted), is_start_of(wanted, live)) {
         (true, true) => None,
-        (true, false) => Some(Difference::Shorter),
-        (false, true) => Some(Difference::Longer),
-        (false, false) => Some(Difference::Other),
+        (true, false) => Some(Drift::Shorter),
+        (false, true) => Some(Drift::Longer),
+        (false, false) => Some(Drift::Other),
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn tables_differ_in_length_or_otherwise() {
-        use Difference::{Longer, Other, Shorter};
+        use Drift::{Longer, Other, Shorter};
         let two = "0 8 linear 7:0 0; 8 8 linear 7:0 64";
         let pool = "0 64 thin-pool 254:0 254:1 128 0 0";
         for (live, wanted, is) in [

@@ -246,11 +246,11 @@ pub(super) fn refuse(error: &StackError) -> Refusal {
             error.to_string(),
         )
         .hint("use lvm2's own commands for this volume; a pool that they have started can be used here, too"),
-        StackError::Merging { vg, origin, .. } => {
-            Refusal::new(ErrorKind::Unsupported, error.to_string()).hint(format!(
-                "lvm2 finishes the merge: 'thinvol deactivate {vg}/{origin}', then 'lvchange --activate y {vg}/{origin}'"
-            ))
-        }
+        StackError::Merging { vg, origin, .. } => Refusal::new(ErrorKind::Unsupported, error.to_string())
+            .hint(format!(
+                "lvm2 finishes the merge: 'thinvol deactivate {vg}/{origin}', then 'lvchange --activate y \
+                 {vg}/{origin}'"
+            )),
         StackError::Overflow { .. } | StackError::Dangling { .. } => {
             Refusal::new(ErrorKind::Corrupt, error.to_string())
         }

@@ -1,4 +1,5 @@
-//! The devices that a pool holds against the volumes that the text names: some that no volume has, volumes that have none.
+//! The devices that a pool holds against the volumes that the text names: some belong to no volume, some volumes have
+//! none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
