@@ -27,7 +27,11 @@ const HELP: &str = configuring!(
   thinvol add --dry-run lvmthin local-lvm --vgname pve --thinpool data"
 );
 
-/// What `thinvol add` takes.
+/// Add a storage to the configuration
+///
+/// Adds a section to storage.cfg, as 'pvesm add' does. The volume group and the thin pool have to be there,
+/// and a portal has to answer, unless the storage is switched off or not for this node. All other bytes of
+/// the file stay what they are. Silent unless something is wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AddArgs {

@@ -24,7 +24,10 @@ const HELP: &str = changing!(
   thinvol alloc --dry-run pve/data 100 '' 1.5T         what would be done"
 );
 
-/// What `thinvol alloc` takes.
+/// Create a volume
+///
+/// Creates an empty thin volume and activates it. It does not come up by itself at boot. The size is
+/// rounded up to whole extents of the volume group (4 MiB unless made otherwise), and a note says so.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AllocArgs {

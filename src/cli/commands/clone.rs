@@ -26,7 +26,11 @@ const HELP: &str = changing!(
   thinvol clone --dry-run pve/vm-100-disk-0 103              what would be done"
 );
 
-/// What `thinvol clone` takes.
+/// Create volumes with the content of a volume or snapshot
+///
+/// Creates writable thin volumes, one for each guest, that share their content with a volume or snapshot of
+/// the same pool until either is written to, and activates them. What they were cloned from is recorded and
+/// may be removed later without harm. Thousands are one transaction like one.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct CloneArgs {

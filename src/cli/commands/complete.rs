@@ -14,8 +14,7 @@ use lvm2::format::model::{Lv, Vg};
 use thin::engine::Engine;
 use thin::lineage::{Lineage, Relation, SnapName};
 
-/// Prints the storages, volumes or snapshots that the last word could become, one a line; nothing where something else
-/// is expected, or where they cannot be found at once.
+/// Print what a word could become
 #[derive(Debug, Args)]
 pub struct CompleteArgs {
     /// The words of the command line so far, without the program's name; the last is the one to be completed

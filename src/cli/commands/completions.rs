@@ -15,7 +15,10 @@ Examples:
   thinvol completions zsh > /usr/local/share/zsh/site-functions/_thinvol
   source <(thinvol completions bash)";
 
-/// Prints a completion script for a shell on standard output.
+/// Print a completion script for a shell
+///
+/// Prints a completion script for a shell. Those for bash, fish and zsh also complete the names of storages,
+/// volumes and snapshots; those that only root can see, for root.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct CompletionsArgs {

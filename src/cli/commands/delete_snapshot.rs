@@ -21,7 +21,11 @@ const HELP: &str = changing!(
   thinvol delete-snapshot --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
 
-/// What `thinvol delete-snapshot` takes.
+/// Remove snapshots
+///
+/// Removes snapshots. A snapshot is found by what is recorded of it (LVM tags, or LVM's origin field
+/// for those made by lvm2 and Proxmox VE), never by its name alone. A snapshot that does not exist is
+/// an error.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct DeleteSnapshotArgs {

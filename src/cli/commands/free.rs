@@ -31,7 +31,17 @@ const HELP: &str = changing!(
   thinvol free --dry-run pve/vm-100-disk-0             what would be done"
 );
 
-/// What `thinvol free` takes.
+/// Remove volumes
+///
+/// Removes thin volumes and frees the space only they use. Clones of a removed volume stay whole; so do
+/// its snapshots, unless they are asked to go, too (--with-snapshots), or the volume is named by a storage
+/// id, as in Proxmox VE, and they are not asked to stay (--keep-snapshots). On a terminal it is asked before
+/// snapshots go that nobody named; one volume under two names is refused. Which snapshots are its own is
+/// recorded, not read from names. A
+/// template that volumes were cloned from is refused, and they are named. A volume in use is refused,
+/// and who uses it is named. A volume that does not exist is noted and counts as removed. The chunks go
+/// back to the pool, which zeroes them before it gives them to another volume, unless it was told not
+/// to; with --discard the disks below hear of it, too.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct FreeArgs {

@@ -22,7 +22,10 @@ Examples:
 JSON:
   {\"path\"}";
 
-/// What `thinvol path` takes.
+/// Print the device path of a volume
+///
+/// Prints the path a volume's device has when it is active. Whether a volume exists is not checked; a
+/// snapshot is looked up by what is recorded of it.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct PathArgs {

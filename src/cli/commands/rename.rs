@@ -23,7 +23,11 @@ const HELP: &str = changing!(
   thinvol rename --dry-run pve/vm-100-disk-0 vm-100-old  what would be done"
 );
 
-/// What `thinvol rename` takes.
+/// Give a volume another name
+///
+/// Gives a thin volume another name, in use or not. Its snapshots, whose LVs are named after it, follow
+/// in the same transaction; snapshots and clones go on being its own. If the names say that another
+/// guest gets the volume, the tag by which Proxmox VE marks the owner ('pve-vm-<VMID>') changes, too.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RenameArgs {

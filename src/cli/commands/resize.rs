@@ -24,7 +24,12 @@ const HELP: &str = changing!(
   thinvol resize --dry-run pve/vm-100-disk-0 64G         what would be done"
 );
 
-/// What `thinvol resize` takes.
+/// Give a volume another size
+///
+/// Gives a thin volume another size, rounded up to whole extents. A volume in use is grown under its
+/// user. One that has the size already is left as it is, and that is no error. Becoming smaller has to
+/// be asked for twice and is refused while anybody uses the volume; the file system on it is not looked
+/// at. Snapshots have the size their volume had.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct ResizeArgs {

@@ -17,7 +17,10 @@ const HELP: &str = configuring!(
   thinvol set local-lvm --disable 0 --digest \"$(sha1sum < /etc/pve/storage.cfg | cut -d' ' -f1)\""
 );
 
-/// What `thinvol set` takes.
+/// Change properties of a storage
+///
+/// Changes a section of storage.cfg, as 'pvesm set' does, and no other byte of the file. What a storage is
+/// made of cannot be changed. Silent unless something is wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SetArgs {

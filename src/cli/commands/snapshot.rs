@@ -24,7 +24,14 @@ const HELP: &str = changing!(
   thinvol snapshot --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
 
-/// What `thinvol snapshot` takes.
+/// Take snapshots, all at one instant
+///
+/// Takes snapshots of thin volumes, active or not. All origins of one volume group are frozen together,
+/// so that their snapshots show one instant, and it is said for how long. So is a file system that is
+/// mounted on a volume itself; one on a partition of it, or on an encrypted volume or a volume group in
+/// it, is not: 'fsfreeze' holds it still. The snapshot's LV is named 'snap_<volume>_<snapshot>', stays
+/// inactive, is found by its recorded lineage (LVM tags), and is skipped by lvm2's activation unless
+/// told otherwise.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SnapshotArgs {

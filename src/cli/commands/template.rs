@@ -23,7 +23,11 @@ const HELP: &str = changing!(
   thinvol template --dry-run pve/vm-9000-disk-0          what would be done"
 );
 
-/// What `thinvol template` takes.
+/// Turn volumes into templates
+///
+/// Turns volumes 'vm-<VMID>-…' into templates 'base-<VMID>-…': read-only, inactive, and skipped by
+/// lvm2's activation unless told otherwise. A volume in use or with snapshots is refused, and they are
+/// named.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct TemplateArgs {

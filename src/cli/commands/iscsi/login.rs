@@ -60,7 +60,12 @@ already: the exit code is 5 then, and 'missing' says what is wrong. A LUN that i
 has no driver, is warned of; it is missing only if it was asked for by its number."
 );
 
-/// What `thinvol iscsi login` takes.
+/// Log in to targets and attach their LUNs
+///
+/// Logs in to each target at each portal, all at the same time and within one time limit, and waits for the block
+/// devices of the LUNs. A session that is there already is used as it is; one of thinvol's that has lost its
+/// connection gets a new one. What fails leaves no session behind, unless somebody
+/// uses a disk of it by then.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct LoginArgs {

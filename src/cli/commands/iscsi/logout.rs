@@ -35,7 +35,10 @@ JSON:
   {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"interface\": text or null, \"via\": \"native\" or \"iscsiadm\"}],
    \"notes\": [text]}";
 
-/// What `thinvol iscsi logout` takes.
+/// Log out of targets
+///
+/// Removes the devices of a target's LUNs and ends its sessions. A device in use is refused, and who uses it is
+/// named. A session without a connection is ended at once. Sessions of iscsid are ended by iscsiadm.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct LogoutArgs {

@@ -37,7 +37,10 @@ JSON:
    \"warnings\": [text]}"
 );
 
-/// What `thinvol iscsi rescan` takes.
+/// Look for new, resized, removed and replaced LUNs
+///
+/// Asks the targets of the sessions which LUNs they show. New ones get devices, sizes are read again, devices of
+/// LUNs that are gone or are others now are removed unless they are in use, which is told.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RescanArgs {

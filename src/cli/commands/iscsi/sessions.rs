@@ -29,7 +29,9 @@ JSON:
    \"notes\": [text]}"
 );
 
-/// What `thinvol iscsi sessions` takes.
+/// Show sessions and their LUNs
+///
+/// Shows all iSCSI sessions over TCP with their states, owners, time limits and devices.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SessionsArgs {

@@ -18,7 +18,11 @@ Examples:
 
 What it does goes to standard error; there is no answer in JSON.";
 
-/// What `thinvol iscsi supervise` takes.
+/// Look after sessions, until a signal comes
+///
+/// Gives sessions of thinvol's that lose their connections new ones, with waits that grow from none to five
+/// seconds, and does what targets ask for: to be logged out of and in again, to look for changed LUNs. I/O waits
+/// meanwhile, at most for the replacement timeout. Sessions outlive the supervisor; one that starts again goes on.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SuperviseArgs {}
