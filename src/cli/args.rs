@@ -15,10 +15,10 @@ Creates, snapshots, clones and removes thin volumes in LVM2 thin pools by talkin
 and records the result in LVM2's own metadata: stock lvm2 sees, activates and removes the same volumes.
 
 A <STORAGE> is the id of a storage of type lvmthin in storage.cfg, or '<vg>/<pool>'; a <VOLUME> is \
-'<storage id>:<name>', or '<vg>/<lv>' (or '/dev/<vg>/<lv>'); a snapshot is '<volume>@<snapshot>'. What was \
-named by its storage id is shown by it, and used only if the storage is there for this node. \
-Several volumes in one command are one transaction; of several volume groups, each \
-is one transaction, in the order of their names.";
+'<storage id>:<name>', or '<vg>/<lv>' (or '/dev/<vg>/<lv>'); a snapshot is '<volume>@<snapshot>'. A volume \
+named by a storage id is shown by that id, and used only if the storage is for this node. \
+Several volumes in one command are changed in one transaction for each volume group, in the order of the \
+groups' names.";
 
 const AFTER: &str = "\
 Exit codes:
@@ -31,8 +31,8 @@ Exit codes:
   6  metadata is corrupt
   7  not supported
   101  a fault in thinvol itself; 'thinvol recover' finishes what it had begun
-  128 + n  ended by signal n, 130 by Ctrl-C, 143 by SIGTERM: what had begun was carried through first, or
-     nothing was changed; a discard or zeroing is ended by it with 5 instead
+  128 + n  ended by signal n, 130 by Ctrl-C, 143 by SIGTERM: the transaction was completed first, or
+     nothing was changed; a signal during a discard or zeroing ends it with 5 instead
 
 Errors go to standard error as 'error: …', 'caused by: …' and 'hint: …'; with --json as an object. Warnings and
 notes go to standard error; with --json they are in the answer instead.
@@ -41,7 +41,7 @@ JSON of errors:
   {\"error\": {\"message\", \"causes\": [text], \"hint\": text or null, \"code\": number (the exit code),
      \"lines\"?: [{\"line\": number, \"message\", \"causes\": [text], \"hint\": text or null,
        \"code\": number}] (of a batch, if several are wrong),
-     \"recovered\"?: [text] (mended before it went wrong), \"warnings\"?: [text]}}
+     \"recovered\"?: [text] (repaired before the error), \"warnings\"?: [text]}}
 
 JSON of --version:
   {\"name\", \"version\", \"udev\": boolean, \"target\", \"lvm2_at_least\",
@@ -50,14 +50,14 @@ JSON of --version:
    \"storage_types\": [{\"type\", \"properties\": [text], \"content\": [text], \"formats\": [text],
      \"shared\": boolean, \"features\": [text]}]}
 
-Forms of JSON are written as a type with remarks in parentheses: text, number, boolean, object, [form] (a list),
-{text: form} (any keys), {\"key\": form, \"other\"?: form} (these keys; one with a question mark may be missing;
-without a form it is a text), a text in quotes (exactly that); 'or' stands between choices. Each document, of
-errors too, also has \"json_version\": 1, which goes up when a key goes or means something else; keys may come
-at any time.
+A JSON form is a type with remarks in parentheses: text, number, boolean, object, [form] (a list),
+{text: form} (any keys), {\"key\": form, \"other\"?: form} (these keys; one with a question mark may be
+missing, one without a form is a text), a text in quotes (exactly that text); 'or' stands between
+choices. Each document, also of an error, has \"json_version\": 1, which is raised when a key is
+removed or changes its meaning; keys may be added at any time.
 
 Environment:
-  TZ              the time zone of moments, as for other programs (default: the machine's)
+  TZ              the time zone of times shown, as for other programs (default: the machine's)
   LVM_SYSTEM_DIR  where lvm.conf is (default /etc/lvm), as for lvm2
   NO_COLOR        if set and not empty: no colours, not even on a terminal";
 
@@ -91,11 +91,11 @@ pub struct Global {
     #[arg(long, global = true, display_order = 99, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Say more: -v steps, -vv details, -vvv everything
+    /// Log more: -v steps, -vv details, -vvv everything
     #[arg(short, long, global = true, action = ArgAction::Count, display_order = 101)]
     pub verbose: u8,
 
-    /// Say nothing of what was done, no notes, no progress: only answers, warnings and errors
+    /// No reports of what was done, no notes, no progress: only answers, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 102)]
     pub quiet: bool,
 }

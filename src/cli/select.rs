@@ -1,4 +1,4 @@
-//! Volumes that are meant without being named: all of a guest, with a tag, with such a name.
+//! Volumes selected by what they are: all of a guest, with a tag, with a name that matches.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use config::storage::StorageKind;
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::{Lineage, Relation};
 
-/// Which volumes a verb is about if they are not named.
+/// Which volumes a command works on if none are named.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Selection {
     /// What they are like.
     #[command(flatten)]
     pub filter: Filter,
 
-    /// Look for them in this storage, an id or <vg>/<pool>, not in all of type lvmthin that are for this node; may be
+    /// Look only in this storage, an id or <vg>/<pool>, instead of all of type lvmthin that are for this node; may be
     /// given several times
     #[arg(long = "storage", value_name = "STORAGE", requires = "filter")]
     pub storages: Vec<String>,

@@ -46,12 +46,12 @@ const DEACTIVATE_HELP: &str = changing!(
       \"plan\"?: [text] (with --dry-run)}],\n   "
 );
 
-/// Make the devices of volumes, pools or volume groups appear
+/// Activate volumes, pools or volume groups
 ///
-/// Makes the devices of volumes appear, with the pools they need. A volume or snapshot that is named is
-/// activated even if it is marked to be skipped; with a whole volume group such volumes are left alone.
-/// Of a storage of type iscsi, logs in to its target at all portals the target lists, and attaches all LUNs;
-/// one path that works is enough.
+/// Creates the devices of volumes, and starts the pools they need. A volume or snapshot that is named is
+/// activated even if it has the activation skip flag; with a whole volume group such volumes are left out. For a
+/// storage of type iscsi, logs in to its target at all portals that the target lists, and attaches all LUNs; one
+/// path that works is enough.
 #[derive(Debug, Args)]
 #[command(after_long_help = ACTIVATE_HELP)]
 pub struct ActivateArgs {
@@ -72,9 +72,9 @@ pub struct ActivateArgs {
     pub change: ChangeOptions,
 }
 
-/// Make the devices of volumes, pools or volume groups go
+/// Deactivate volumes, pools or volume groups
 ///
-/// Makes the devices of volumes go. A volume in use is refused, and who uses it is named. Of a storage of type
+/// Removes the devices of volumes. A volume in use is refused, and its users are named. For a storage of type
 /// iscsi, logs out of its target, unless one of its disks is in use.
 #[derive(Debug, Args)]
 #[command(after_long_help = DEACTIVATE_HELP)]

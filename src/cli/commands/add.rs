@@ -29,9 +29,9 @@ const HELP: &str = configuring!(
 
 /// Add a storage to the configuration
 ///
-/// Adds a section to storage.cfg, as 'pvesm add' does. The volume group and the thin pool have to be there,
-/// and a portal has to answer, unless the storage is switched off or not for this node. All other bytes of
-/// the file stay what they are. Silent unless something is wrong.
+/// Adds a section to storage.cfg, as 'pvesm add' does. The volume group and the thin pool must exist, and a
+/// portal must answer, unless the storage is disabled or not for this node. No other byte of the file changes.
+/// Prints nothing unless something is wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AddArgs {

@@ -26,8 +26,8 @@ const HELP: &str = changing!(
 
 /// Create a volume
 ///
-/// Creates an empty thin volume and activates it. It does not come up by itself at boot. The size is
-/// rounded up to whole extents of the volume group (4 MiB unless made otherwise), and a note says so.
+/// Creates an empty thin volume and activates it. It is not activated at boot by itself. The size is rounded up
+/// to whole extents of the volume group (usually 4 MiB), and a note says so.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AllocArgs {
@@ -44,7 +44,7 @@ pub struct AllocArgs {
     /// Its size: a number of KiB, or with a unit K, M, G, T, P or E (powers of 1024; 'iB' may follow)
     pub size: String,
 
-    /// The format of the volume; there is one
+    /// The format of the volume: only raw
     #[arg(long, default_value = "raw", hide_default_value = true)]
     pub format: String,
 
@@ -52,8 +52,8 @@ pub struct AllocArgs {
     #[arg(long, conflicts_with = "zero")]
     pub inactive: bool,
 
-    /// Overwrite all of the volume with zeros, which takes its whole size of the pool, and time. Only of use where the
-    /// pool does not zero new chunks: everywhere else a new volume reads as zeros, and costs nothing
+    /// Overwrite the whole volume with zeros. This takes its full size from the pool, and time. It is of use only where
+    /// the pool does not zero new chunks: elsewhere a new volume reads as zeros anyway
     #[arg(long)]
     pub zero: bool,
 

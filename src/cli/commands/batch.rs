@@ -62,22 +62,22 @@ renamed, snapshotted and rolled back once each in one batch, but not changed and
 
 /// Carry out many requests as one transaction
 ///
-/// Carries out many requests as one transaction: all of a volume group or none, in the order given,
-/// with at most two metadata commits however many they are. Any legal LV name may be created. Snapshots
-/// of all volumes of a batch show one instant. A volume to remove must exist; its snapshots go with it if
-/// it is named by a storage id, as with 'thinvol free'.
+/// Carries out many requests as one transaction: all requests for a volume group or none, in the order given,
+/// with at most two metadata commits. Volumes may have any legal LV name. The snapshots of a batch all show one
+/// instant. A volume to be removed must exist; its snapshots go with it if it is named by a storage id, as with
+/// 'thinvol free'.
 ///
-/// If lines are wrong or refused, all of them are told, with their numbers, and nothing is changed. With
-/// --keep-going the others are carried out, one transaction for each volume group, and the exit code is 5;
-/// a line about the same volume as an earlier one that is left out is left out, too. A failure while a
-/// transaction is made takes all of it back.
+/// If lines are wrong or refused, all of them are reported with their numbers, and nothing is changed. With
+/// --keep-going the other lines are carried out, one transaction for each volume group, and the exit code is 5. A
+/// line about the same volume as an earlier line that was left out is left out, too. If a transaction fails half
+/// way, all of it is undone.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct BatchArgs {
     /// The file with the requests, '-' for standard input
     pub file: PathBuf,
 
-    /// Leave out the lines that are refused, and carry out the others
+    /// Leave out refused lines and carry out the others
     #[arg(long)]
     pub keep_going: bool,
 

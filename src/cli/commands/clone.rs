@@ -26,11 +26,11 @@ const HELP: &str = changing!(
   thinvol clone --dry-run pve/vm-100-disk-0 103              what would be done"
 );
 
-/// Create volumes with the content of a volume or snapshot
+/// Clone a volume or snapshot
 ///
-/// Creates writable thin volumes, one for each guest, that share their content with a volume or snapshot of
-/// the same pool until either is written to, and activates them. What they were cloned from is recorded and
-/// may be removed later without harm. Thousands are one transaction like one.
+/// Creates writable thin volumes, one for each guest, and activates them. They share their content with a volume
+/// or snapshot of the same pool until one of them is written to. Their origin is recorded, and can be removed
+/// later without harm. Any number of clones is one transaction.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct CloneArgs {

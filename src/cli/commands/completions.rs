@@ -17,8 +17,8 @@ Examples:
 
 /// Print a completion script for a shell
 ///
-/// Prints a completion script for a shell. Those for bash, fish and zsh also complete the names of storages,
-/// volumes and snapshots; those that only root can see, for root.
+/// Prints a completion script for a shell. The scripts for bash, fish and zsh also complete the names of
+/// storages, volumes and snapshots; names that only root can read are completed for root.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct CompletionsArgs {

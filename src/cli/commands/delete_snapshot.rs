@@ -23,9 +23,8 @@ const HELP: &str = changing!(
 
 /// Remove snapshots
 ///
-/// Removes snapshots. A snapshot is found by what is recorded of it (LVM tags, or LVM's origin field
-/// for those made by lvm2 and Proxmox VE), never by its name alone. A snapshot that does not exist is
-/// an error.
+/// Removes snapshots. A snapshot is found by its recorded lineage (LVM tags, or LVM's origin field if lvm2 or
+/// Proxmox VE made it), never by its name alone. A snapshot that does not exist is an error.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct DeleteSnapshotArgs {

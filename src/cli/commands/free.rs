@@ -33,15 +33,15 @@ const HELP: &str = changing!(
 
 /// Remove volumes
 ///
-/// Removes thin volumes and frees the space only they use. Clones of a removed volume stay whole; so do
-/// its snapshots, unless they are asked to go, too (--with-snapshots), or the volume is named by a storage
-/// id, as in Proxmox VE, and they are not asked to stay (--keep-snapshots). On a terminal it is asked before
-/// snapshots go that nobody named; one volume under two names is refused. Which snapshots are its own is
-/// recorded, not read from names. A
-/// template that volumes were cloned from is refused, and they are named. A volume in use is refused,
-/// and who uses it is named. A volume that does not exist is noted and counts as removed. The chunks go
-/// back to the pool, which zeroes them before it gives them to another volume, unless it was told not
-/// to; with --discard the disks below hear of it, too.
+/// Removes thin volumes and frees the space that only they use. Clones of a removed volume stay complete. Its
+/// snapshots go with it if --with-snapshots says so; also, as in Proxmox VE, if the volume is named by a storage
+/// id, unless --keep-snapshots is given. On a terminal, thinvol asks before it removes snapshots that were not
+/// named. A volume named twice in different ways is refused.
+///
+/// Which snapshots belong to a volume is recorded, not read from names. A template with clones is refused, and
+/// the clones are named. A volume in use is refused, and its users are named. A volume that does not exist gets a
+/// note and counts as removed. Freed chunks go back to the pool, which zeroes them before another volume gets
+/// them, unless the pool is set not to; --discard also passes them down to the disks.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct FreeArgs {
@@ -58,23 +58,22 @@ pub struct FreeArgs {
     #[arg(long, visible_alias = "snapshots", conflicts_with = "keep_snapshots")]
     pub with_snapshots: bool,
 
-    /// Keep the volumes' snapshots, which stay whole
+    /// Keep the volumes' snapshots; they stay complete
     #[arg(long)]
     pub keep_snapshots: bool,
 
-    /// Do not ask. Only on a terminal, and only if something goes that no option and no name asks for, is there a
-    /// question
+    /// Do not ask. There is a question only on a terminal, and only if snapshots go that no option and no name asks for
     #[arg(long, short = 'y')]
     pub yes: bool,
 
-    /// Remove templates that volumes were cloned from; the clones stay whole
+    /// Remove templates that volumes were cloned from; the clones stay complete
     #[arg(long)]
     pub force: bool,
 
-    /// Discard all that goes first, so that the disks below are told. It is a step of the plan, after all checks: it
-    /// takes time, during which the volume group is locked, and is not taken back if a later step fails or a signal
-    /// stops it; the exit code is 5 then, and what was emptied is named. What a volume shares with one that stays, and
-    /// an end of it that is no whole chunk of the pool, the disks do not hear of
+    /// Discard the volumes before they are removed, so that the disks below get their space back. This is a step of the
+    /// plan, after all checks. It takes time, during which the volume group is locked, and cannot be undone if a later
+    /// step fails or a signal stops it: the exit code is then 5, and the emptied volumes are named. Chunks that a volume
+    /// shares with one that stays, and an incomplete last chunk, are not discarded
     #[arg(long)]
     pub discard: bool,
 

@@ -50,10 +50,10 @@ JSON:
 
 Features are what Proxmox VE does with a volume: snapshot, clone, template, copy, sparseinit, rename.";
 
-/// Show all about a volume or pool
+/// Show details of a volume or pool
 ///
-/// Shows all about a volume, a snapshot or a thin pool: sizes, state, where it came from and what was
-/// made from it: its snapshots, the oldest first, with size and time, and its clones.
+/// Shows the details of a volume, a snapshot or a thin pool: sizes, state, what it was made from, and what was
+/// made from it: its clones, and its snapshots from the oldest on with size and time.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct InfoArgs {

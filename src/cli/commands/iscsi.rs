@@ -16,10 +16,10 @@ use clap::{Args, Subcommand};
 use crate::context::Context;
 use crate::errors::CliError;
 
-/// Find iSCSI targets, log in to and out of them, attach their LUNs
+/// Discover iSCSI targets, log in and out, attach LUNs
 ///
-/// Makes, shows, recovers and ends sessions to iSCSI targets by the kernel's own interface, beside iscsid and
-/// without needing it.
+/// Makes, shows, recovers and ends sessions to iSCSI targets through the kernel's own interface. iscsid is not
+/// needed, and may run beside it.
 #[derive(Debug, Args)]
 pub struct IscsiArgs {
     /// What to do.

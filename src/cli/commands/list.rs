@@ -50,11 +50,11 @@ const IMAGES: &str = Content::Images.word();
 
 /// List the volumes of a storage
 ///
-/// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. Of a storage named by
-/// its id those of guests are listed, as Proxmox VE does; of a pool named as <vg>/<pool> volumes with other
-/// names follow without a VMID. Snapshots are left out, except with --snapshots, and with --tree, which shows
-/// which volume was made from which, and when a snapshot was taken. Of a storage of type iscsi the LUNs of its
-/// target are listed, each once.
+/// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. For a storage named by its
+/// id, only volumes of guests are listed, as in Proxmox VE; for a pool named as <vg>/<pool>, volumes with other
+/// names follow without a VMID. Snapshots are left out without --snapshots. --tree shows which volume was made
+/// from which, and when each snapshot was taken. For a storage of type iscsi, the LUNs of its target are listed,
+/// each once.
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
 pub struct ListArgs {

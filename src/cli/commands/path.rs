@@ -24,8 +24,8 @@ JSON:
 
 /// Print the device path of a volume
 ///
-/// Prints the path a volume's device has when it is active. Whether a volume exists is not checked; a
-/// snapshot is looked up by what is recorded of it.
+/// Prints the path that a volume's device has when it is active. Whether the volume exists is not checked. A
+/// snapshot is found by its recorded lineage.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct PathArgs {

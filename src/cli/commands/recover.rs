@@ -24,11 +24,10 @@ JSON:
    \"volume_groups\": [{\"vg\", \"recovered\": [text], \"plan\"?: object (with --dry-run)}],
    \"warnings\": [text]}";
 
-/// Finish or clear what a crash left behind
+/// Finish or undo what a crash left behind
 ///
-/// Finishes or clears what a crashed thinvol or lvm2 left behind: pending pool messages, thin devices
-/// no volume knows, devices left suspended. Every changing command does this first for its volume
-/// group; a boot unit does it once.
+/// Finishes or undoes what a crashed thinvol or lvm2 left behind: pending pool messages, orphaned thin devices,
+/// suspended devices. Every command that changes a volume group does this first; a boot unit does it once.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RecoverArgs {

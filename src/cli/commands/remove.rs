@@ -13,10 +13,10 @@ const HELP: &str = configuring!(
   thinvol remove --dry-run local-lvm                   what would go"
 );
 
-/// Take a storage out of the configuration
+/// Remove a storage from the configuration
 ///
-/// Takes a section out of storage.cfg, as 'pvesm remove' does. Volumes, pools and sessions stay; access
-/// rules of Proxmox VE for the storage stay, too. Silent unless something is wrong.
+/// Removes a section from storage.cfg, as 'pvesm remove' does. Volumes, pools and sessions stay, and so do
+/// Proxmox VE's access rules for the storage. Prints nothing unless something is wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RemoveArgs {

@@ -23,11 +23,11 @@ const HELP: &str = changing!(
   thinvol rename --dry-run pve/vm-100-disk-0 vm-100-old  what would be done"
 );
 
-/// Give a volume another name
+/// Rename a volume
 ///
-/// Gives a thin volume another name, in use or not. Its snapshots, whose LVs are named after it, follow
-/// in the same transaction; snapshots and clones go on being its own. If the names say that another
-/// guest gets the volume, the tag by which Proxmox VE marks the owner ('pve-vm-<VMID>') changes, too.
+/// Renames a thin volume, in use or not. Its snapshots, whose LVs are named after it, are renamed in the same
+/// transaction; snapshots and clones still belong to it. If the new name gives the volume to another guest, the
+/// tag by which Proxmox VE marks the owner ('pve-vm-<VMID>') changes as well.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RenameArgs {

@@ -24,26 +24,26 @@ const HELP: &str = changing!(
   thinvol resize --dry-run pve/vm-100-disk-0 64G         what would be done"
 );
 
-/// Give a volume another size
+/// Resize a volume
 ///
-/// Gives a thin volume another size, rounded up to whole extents. A volume in use is grown under its
-/// user. One that has the size already is left as it is, and that is no error. Becoming smaller has to
-/// be asked for twice and is refused while anybody uses the volume; the file system on it is not looked
-/// at. Snapshots have the size their volume had.
+/// Sets the size of a thin volume, rounded up to whole extents. A volume can grow while it is in use. A volume
+/// that already has the size is left as it is, without an error. Shrinking needs two options and is refused while
+/// the volume is in use; thinvol does not look at the file system on it. Each snapshot keeps the size that its
+/// volume had.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct ResizeArgs {
     /// The volume
     pub volume: String,
 
-    /// Its new size, or with a '+' how much more: a number of KiB, or with a unit K, M, G, T, P or E
+    /// Its new size, or with a '+' the growth: a number of KiB, or with a unit K, M, G, T, P or E
     pub size: String,
 
-    /// Let the volume become smaller. What lies beyond the new end is lost
+    /// Allow the volume to become smaller. Data beyond the new end is lost
     #[arg(long, requires = "accept_data_loss")]
     pub shrink: bool,
 
-    /// Say so a second time
+    /// Confirm --shrink
     #[arg(long, requires = "shrink")]
     pub accept_data_loss: bool,
 

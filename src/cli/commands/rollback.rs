@@ -27,13 +27,13 @@ const HELP: &str = changing!(
   thinvol rollback --dry-run pve/vm-100-disk-0@x                       what would be done"
 );
 
-/// Make volumes what snapshots of them hold
+/// Roll volumes back to snapshots
 ///
-/// Makes thin volumes what snapshots of them hold, all of a volume group in one transaction. What the
-/// volumes hold now is lost, unless another snapshot holds it: it is said since when, and on a terminal it is asked
-/// first. Any snapshot will do; newer ones stay. A
-/// volume keeps its name, uuid, flags and tags, and gets the size it had. It may be active; one in use
-/// is refused, and who uses it is named.
+/// Gives thin volumes the content of their snapshots; all volumes of a volume group in one transaction. The
+/// present content is lost, unless another snapshot holds it: thinvol says since when, and asks
+/// first on a terminal. A volume can go back to any of its snapshots; newer snapshots stay. It keeps its name,
+/// uuid, flags and tags, and gets the size of the snapshot. It may be active; a volume in use is refused, and its
+/// users are named.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RollbackArgs {

@@ -42,7 +42,7 @@ JSON:
 
 'thinvol iscsi discover' asks several portals and shows more.";
 
-/// List what there is: volume groups, the thin pools of one, the targets of an iSCSI portal
+/// List volume groups, the thin pools of one, or the targets of an iSCSI portal
 #[derive(Debug, Args)]
 pub struct ScanArgs {
     /// What to list.

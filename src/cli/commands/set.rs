@@ -19,8 +19,8 @@ const HELP: &str = configuring!(
 
 /// Change properties of a storage
 ///
-/// Changes a section of storage.cfg, as 'pvesm set' does, and no other byte of the file. What a storage is
-/// made of cannot be changed. Silent unless something is wrong.
+/// Changes a section of storage.cfg, as 'pvesm set' does, and no other byte of the file. The volume group, pool,
+/// portal and target of a storage cannot be changed. Prints nothing unless something is wrong.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SetArgs {

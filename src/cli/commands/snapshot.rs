@@ -26,11 +26,11 @@ const HELP: &str = changing!(
 
 /// Take snapshots, all at one instant
 ///
-/// Takes snapshots of thin volumes, active or not. All origins of one volume group are frozen together,
-/// so that their snapshots show one instant, and it is said for how long. So is a file system that is
-/// mounted on a volume itself; one on a partition of it, or on an encrypted volume or a volume group in
-/// it, is not: 'fsfreeze' holds it still. The snapshot's LV is named 'snap_<volume>_<snapshot>', stays
-/// inactive, is found by its recorded lineage (LVM tags), and is skipped by lvm2's activation unless
+/// Takes snapshots of thin volumes, active or not. All origins in one volume group are suspended together, so
+/// that their snapshots show one instant, and thinvol reports for how long. A file system mounted from a volume
+/// itself is frozen for that time. One on a partition of the volume, or in an encrypted volume or a volume group
+/// on it, is not: freeze it with 'fsfreeze'. The snapshot's LV is named 'snap_<volume>_<snapshot>'. It stays
+/// inactive, is found by its recorded lineage (LVM tags), and lvm2 skips it when it activates volumes, unless
 /// told otherwise.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]

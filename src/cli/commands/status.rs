@@ -46,12 +46,11 @@ fn help() -> String {
 
 /// Show how full storages are
 ///
-/// Shows for each storage whether it is active and how full it is, in KiB, in the columns of 'pvesm
-/// status': all storages of the configuration, or, if there are none, all thin pools. A storage that is
-/// switched off or not for this node is 'disabled', one of a type that thinvol does not handle 'unknown'.
-/// One of type iscsi is active if a path to its target is up; paths that are down are warned about.
-/// Pools that are out of space, read-only or in need of a check are warned about. Of an inactive pool
-/// nothing is known: its numbers are 0, in JSON null.
+/// Shows for each storage whether it is active and how full it is, in KiB, in the columns of 'pvesm status': all
+/// storages of the configuration, or all thin pools if there are none. A storage that is switched off or not for
+/// this node is 'disabled'; one of a type that thinvol does not handle is 'unknown'. A storage of type iscsi is
+/// active if a path to its target is up; paths that are down are warned about. Pools that are full, read-only or
+/// need a check are warned about. The numbers of an inactive pool are not known: they are 0, in JSON null.
 #[derive(Debug, Args)]
 #[command(after_long_help = help())]
 pub struct StatusArgs {

@@ -25,9 +25,9 @@ const HELP: &str = changing!(
 
 /// Turn volumes into templates
 ///
-/// Turns volumes 'vm-<VMID>-…' into templates 'base-<VMID>-…': read-only, inactive, and skipped by
-/// lvm2's activation unless told otherwise. A volume in use or with snapshots is refused, and they are
-/// named.
+/// Turns volumes 'vm-<VMID>-…' into templates 'base-<VMID>-…': read-only and inactive; lvm2 skips them when it
+/// activates volumes, unless told otherwise. A volume in use is refused and its users are named; a volume with
+/// snapshots is refused and they are named.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct TemplateArgs {

@@ -34,11 +34,11 @@ JSON:
 
 If only some portals answer, the exit code is 5. The form of a CHAP file is in docs/iscsi.md.";
 
-/// Ask portals which targets there are
+/// Discover the targets of portals
 ///
-/// Asks portals for the targets they offer to this initiator, all at the same time and within one time limit. Lists
-/// each target with all its portals and their portal group tags. A portal that does not answer is an error that
-/// says why; what the others answered is printed.
+/// Asks portals for the targets they offer to this initiator, all at the same time and within one time limit.
+/// Lists each target with all its portals and their portal group tags. A portal that does not answer is an error
+/// that says why; the answers of the others are printed.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct DiscoverArgs {

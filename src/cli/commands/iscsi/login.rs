@@ -63,9 +63,8 @@ has no driver, is warned of; it is missing only if it was asked for by its numbe
 /// Log in to targets and attach their LUNs
 ///
 /// Logs in to each target at each portal, all at the same time and within one time limit, and waits for the block
-/// devices of the LUNs. A session that is there already is used as it is; one of thinvol's that has lost its
-/// connection gets a new one. What fails leaves no session behind, unless somebody
-/// uses a disk of it by then.
+/// devices of the LUNs. An existing session is used as it is; a session of thinvol's that has lost its connection is
+/// reconnected. A login that fails leaves no session behind, unless one of its disks is already in use.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct LoginArgs {

@@ -37,7 +37,7 @@ JSON:
 
 /// Log out of targets
 ///
-/// Removes the devices of a target's LUNs and ends its sessions. A device in use is refused, and who uses it is
+/// Removes the devices of a target's LUNs and ends its sessions. A device in use is refused, and its users are
 /// named. A session without a connection is ended at once. Sessions of iscsid are ended by iscsiadm.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]

@@ -39,8 +39,8 @@ JSON:
 
 /// Look for new, resized, removed and replaced LUNs
 ///
-/// Asks the targets of the sessions which LUNs they show. New ones get devices, sizes are read again, devices of
-/// LUNs that are gone or are others now are removed unless they are in use, which is told.
+/// Asks the targets of the sessions for their LUNs. New LUNs get devices, and sizes are read again. The device of
+/// a LUN that is gone, or has become another disk, is removed; if it is in use it stays, with a warning.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct RescanArgs {

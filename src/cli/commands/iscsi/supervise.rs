@@ -18,11 +18,12 @@ Examples:
 
 What it does goes to standard error; there is no answer in JSON.";
 
-/// Look after sessions, until a signal comes
+/// Keep sessions connected until a signal comes
 ///
-/// Gives sessions of thinvol's that lose their connections new ones, with waits that grow from none to five
-/// seconds, and does what targets ask for: to be logged out of and in again, to look for changed LUNs. I/O waits
-/// meanwhile, at most for the replacement timeout. Sessions outlive the supervisor; one that starts again goes on.
+/// Reconnects thinvol's sessions that lose their connections, with waits that grow from none to five seconds, and
+/// does what targets ask for: to log out and in again, to look for changed LUNs. I/O waits meanwhile, at most for
+/// the replacement timeout. Sessions live longer than the supervisor; when it is started again, it goes on with
+/// them.
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct SuperviseArgs {}
