@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sys::io::events::{BlockEvents, pauses};
 
-/// The longest wait for news. Whoever waits looks at the device itself after it: news can be lost.
+/// The longest wait for news. The waiting process then looks at the device itself: events can be lost.
 const LONGEST: Duration = Duration::from_millis(100);
 
 /// A subscription to what udev says of block devices.

@@ -62,7 +62,7 @@ echo "$(grep -c '^successfully created' /tmp/clones) clones, $(($(vgs --noheadin
 [ "$(lvs --noheadings -o lv_name -S origin=base-9000-disk-0 pve | wc -l)" = 1000 ] || fail "lvm2 does not see a thousand clones"
 vgck pve
 
-say "many requests, of which some are wrong: all wrong lines are told, and nothing is changed, or the others are carried out"
+say "many requests, some of them wrong: every wrong line is reported and nothing is changed; --keep-going carries out the others"
 cat >/tmp/requests <<'REQUESTS'
 {"request": "create", "pool": "pve/data", "name": "vm-300-disk-0", "size": "1G", "activate": false}
 {"request": "resize", "volume": "pve/vm-999-disk-0", "size": "+8G"}

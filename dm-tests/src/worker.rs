@@ -81,7 +81,7 @@ pub struct Worker {
     pub vg: String,
     /// What it works with.
     pub tool: Tool,
-    /// What became of it.
+    /// The outcomes.
     pub diary: Diary,
     /// The number its volumes are of.
     owner: u32,
@@ -208,7 +208,7 @@ impl Worker {
         format!("{}/{volume}", self.vg)
     }
 
-    /// From here on nobody knows of the volume, until its command has ended.
+    /// From here on the state of the volume is unknown, until its command has ended.
     fn begin(&mut self, name: &str) {
         if self.aloud {
             println!("{:?} {name}", Fate::Unknown);

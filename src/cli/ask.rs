@@ -1,5 +1,5 @@
-//! Questions before something goes that nobody named. They are asked where somebody sits: on a terminal, of a command
-//! that answers in text. Scripts are never asked, and nothing is locked meanwhile.
+//! Confirmation before volumes are removed that were not named. There is a question only on a terminal and only if the
+//! answer is text, never in scripts; nothing is locked meanwhile.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -14,7 +14,7 @@ use base::error_kind::ErrorKind;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Whether there is somebody to ask.
+/// Whether a question can be asked and answered.
 pub fn is_possible() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
@@ -24,7 +24,7 @@ pub fn is_possible() -> bool {
 /// # Errors
 /// If the answer is not yes, or does not come.
 pub fn confirm(what: &[String]) -> Result<(), CliError> {
-    // Who cannot read the question does not say yes.
+    // If the question cannot be written, the answer is not yes.
     let mut err = io::stderr();
     for line in what {
         let _ = writeln!(err, "{}", plain::within_line(line));
@@ -35,7 +35,7 @@ pub fn confirm(what: &[String]) -> Result<(), CliError> {
     let mut ready = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
     let mut answer = String::new();
     if poll(&mut ready, limit).is_ok_and(|ready| ready == 1) {
-        // What cannot be read is no yes, either.
+        // An answer that cannot be read is not yes.
         let _ = stdin.lock().read_line(&mut answer);
     }
     if is_yes(&answer) {

@@ -127,7 +127,7 @@ impl CliError {
         Self { causes: BadLine::told(&lines), lines, ..Self::new(code, message) }
     }
 
-    /// Its message and its causes in one line, for who tells of it as a part of something.
+    /// Its message and its causes in one line, to be a part of another message.
     pub fn one_line(&self) -> String {
         std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect::<Vec<_>>().join(": ")
     }

@@ -183,7 +183,7 @@ impl Resolver {
         find: fn(&'a Self, &StorageId) -> Result<&'a storage::Storage, CliError>,
     ) -> Result<Option<Address>, CliError> {
         let Ok(id) = StorageId::new(text.split_once(':').map_or(text, |(id, _)| id)) else { return Ok(None) };
-        // Whatever else is wrong with the storage is told by who takes the text for something else.
+        // Other errors of the storage are reported where the text is read as something else.
         let is_iscsi = |storage: &storage::Storage| matches!(storage.kind, StorageKind::Iscsi { .. });
         if !self.config()?.storage(&id).is_ok_and(is_iscsi) {
             return Ok(None);

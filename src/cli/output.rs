@@ -29,12 +29,12 @@ pub trait Answer: Serialize {
         &[]
     }
 
-    /// Whether it tells of something that was done: then a failure to tell it must not look as if nothing was.
+    /// Whether it reports a change: then a failure to print it must not look as if nothing was changed.
     fn tells_of_changes(&self) -> bool {
         false
     }
 
-    /// Whether the text tells of a change that was made, and no more: an answer that nobody asked for.
+    /// Whether the text only reports a change, so that `--quiet` leaves it out.
     fn is_report(&self) -> bool {
         self.tells_of_changes()
     }

@@ -20,7 +20,7 @@ pub fn lines(text: &[u8]) -> String {
 }
 
 /// A JSON document: what JSON itself lets stand in its texts and a terminal does not is written as `\u` and four
-/// digits. Outside of texts there is none of it.
+/// digits. Outside of strings there are no such characters.
 pub fn json(document: &str) -> Cow<'_, str> {
     if !document.chars().any(|c| is_unsafe(c) && c != '\n') {
         return Cow::Borrowed(document);

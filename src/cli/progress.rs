@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use thin::ports::ProgressObserver;
 
-/// Work that is done by then is not spoken of.
+/// Shorter work shows no progress.
 const SHORT: Duration = Duration::from_millis(500);
 
 /// How often the line changes.
@@ -58,7 +58,7 @@ impl LineState {
     }
 }
 
-/// Writes to standard error, unless whoever reads it has stopped it: nobody is waited for while a lock is held.
+/// Writes to standard error, unless the terminal is stopped: the writer must not block while a lock is held.
 fn show(line: &str) {
     let stderr = io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];

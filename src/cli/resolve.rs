@@ -81,7 +81,7 @@ impl Resolver {
     /// The storage of an id.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is no such storage.
     pub fn configured(&self, id: &StorageId) -> Result<&storage::Storage, CliError> {
         let config = self.config()?;
         let issues = config.issues_of(id.as_str()).map(|issue| (issue.line, issue.to_string()));
@@ -213,7 +213,7 @@ impl Resolver {
     /// has the same name.
     ///
     /// # Errors
-    /// If the text is none of them.
+    /// If the text is neither.
     pub fn target(&self, text: &str) -> Result<NamedObject, CliError> {
         if text.contains('@') {
             return self.snapshot(text).map(NamedObject::Snapshot);

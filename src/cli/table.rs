@@ -1,4 +1,4 @@
-//! Tables of answers: each column is told once, and text, JSON and help follow from it.
+//! Tables of answers: each column is defined once, and text, JSON and help follow from it.
 
 use std::cmp::Ordering;
 use std::fmt::Write as _;
@@ -195,7 +195,7 @@ impl TableOptions {
     /// asks for others, `units` is how it shows sizes then.
     ///
     /// # Errors
-    /// If a column is asked for that is none.
+    /// If a requested column does not exist.
     pub fn table<R>(
         &self,
         of: &'static [Column<R>],

@@ -1,5 +1,5 @@
-//! Changing verbs: wishes sorted by volume group, resolved against what is there, carried out one
-//! transaction each.
+//! Commands that change something: what is asked for is sorted by volume group, resolved against the metadata, and
+//! carried out in one transaction for each group.
 
 pub mod lines;
 
@@ -20,14 +20,14 @@ use lvm2::format::model::Vg;
 use thin::engine::{Engine, Report};
 use thin::request::Request;
 
-/// One request and how to speak of it.
+/// One request, with its name for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelledRequest {
     /// The request.
     pub request: Request,
     /// What the user called it.
     pub display_name: String,
-    /// What to say when it is done; nothing if it is a part of something.
+    /// The message when it is done; empty if it is a part of another request.
     pub done_message: String,
 }
 
@@ -103,9 +103,9 @@ impl Answer for Changes {
     }
 }
 
-/// Resolves wishes and carries them out, one transaction for each volume group in the order of their names.
+/// Resolves what is asked for and carries it out, one transaction for each volume group in the order of their names.
 ///
-/// Wishes are resolved under the lock of the volume group, against the metadata the change is made to. Where
+/// Names are resolved under the lock of the volume group, against the metadata the change is made to. Where
 /// several volume groups are concerned all are planned before the first is changed, so that a refusal comes
 /// before any change.
 ///
@@ -213,7 +213,7 @@ impl ChangeSet {
 }
 
 impl Changes {
-    /// Adds what became of the requests for a volume group; `lines` are those they came from, one for each, or none.
+    /// Adds the outcome of the requests for a volume group; `lines` are those they came from, one for each, or none.
     fn take(&mut self, vg: &VgName, ask: ChangeSet, lines: &[usize], report: Report) -> Result<(), CliError> {
         self.notes.extend(ask.notes);
         self.warnings.extend(report.warnings);
@@ -263,7 +263,7 @@ impl Changes {
     }
 }
 
-/// Sorts wishes by volume group, keeping the order within each.
+/// Sorts what is asked for by volume group, keeping the order within each.
 pub fn by_vg<T>(wishes: impl IntoIterator<Item = (VgName, T)>) -> BTreeMap<VgName, Vec<T>> {
     let mut sorted: BTreeMap<VgName, Vec<T>> = BTreeMap::new();
     for (vg, wish) in wishes {

@@ -49,7 +49,7 @@ pub enum LookupError {
         id: String,
         /// The file.
         file: String,
-        /// A line that looks like its header and is none, if there is one.
+        /// A line inside of another section that looks like its header, if there is one.
         hidden: Option<Hidden>,
     },
     /// Several sections have it.
@@ -78,7 +78,7 @@ pub enum LookupError {
     },
 }
 
-/// A line that looks like the header of a section and lies in another one.
+/// A line inside of a section that looks like the header of another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hidden {
     /// The line, from 1.
@@ -111,7 +111,7 @@ fn listed(lines: &[usize]) -> String {
 pub struct Section {
     /// Where it is and what stands in it.
     pub raw: RawSection,
-    /// The storage, or why it is none.
+    /// The storage, or why the section cannot be used.
     pub storage: Result<Storage, String>,
 }
 

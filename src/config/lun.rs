@@ -26,7 +26,7 @@ impl LunVolname {
     /// Reads a volume's name.
     ///
     /// # Errors
-    /// If it is none, in Proxmox VE's words.
+    /// If the text is not such a name, in Proxmox VE's words.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let wrong = || NameError::LunVolname(text.to_owned());
         let mut parts = text.splitn(4, '.');

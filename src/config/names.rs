@@ -147,7 +147,7 @@ impl VolumeId {
     /// Reads a volume id. Source: pve-storage `PVE/Storage/Plugin.pm` (`parse_volume_id`).
     ///
     /// # Errors
-    /// If it is none.
+    /// If the text is not such a name.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         let parts = text.split_once(':').filter(|(_, volname)| {
             !volname.is_empty()

@@ -167,7 +167,7 @@ impl Type {
         self.properties().iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
     }
 
-    /// What it is for if nothing is said.
+    /// What it is for by default.
     pub const fn default_content(self) -> &'static [Content] {
         match self {
             Self::Lvmthin => &[Content::Images, Content::Rootdir],
@@ -285,7 +285,7 @@ fn bandwidths(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What a list of contents comes to.
+/// The result of reading a list of contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
     /// What the storage is for.

@@ -77,7 +77,7 @@ impl Storage {
     }
 }
 
-/// What reading a section came to: the storage or why it is none, and what is to say about it.
+/// The result of reading a section: the storage or why it cannot be used, and warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reading {
     pub storage: Result<Storage, String>,
@@ -105,7 +105,7 @@ pub(super) fn read(section: &RawSection) -> Reading {
     Reading { storage, said }
 }
 
-/// The properties that count, by key; what does not count is said.
+/// The valid properties, by key; the others get a warning.
 fn properties(
     kind: Type,
     section: &RawSection,

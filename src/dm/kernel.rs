@@ -155,7 +155,7 @@ pub trait Kernel {
     /// Creates a device without a table, with a minor number of the caller's or the lowest free one.
     ///
     /// # Errors
-    /// EBUSY if the name, the uuid or the number is taken, EINVAL if the number is none.
+    /// EBUSY if the name, the uuid or the number is taken, EINVAL if there can be no such number.
     fn create(&self, name: &DmName, uuid: &DmUuid, minor: Option<u32>) -> Result<DevNo, DmError>;
 
     /// Loads a table into the inactive slot.

@@ -26,7 +26,7 @@ pub use cookie::Cookies;
 pub use detect::{Missing, Places, missing};
 pub use nodes::Nodes;
 
-/// What udev's rules are told of a device: 16 bits. Source: lvm2 `libdm/libdevmapper.h` (`DM_UDEV_*`).
+/// The flags for udev's rules about a device: 16 bits. Source: lvm2 `libdm/libdevmapper.h` (`DM_UDEV_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UdevFlags(u16);
 
@@ -39,7 +39,7 @@ impl UdevFlags {
     pub const DISABLE_OTHER_RULES: Self = Self(0x08);
     /// libdevmapper leaves the nodes to udev.
     pub const DISABLE_LIBRARY_FALLBACK: Self = Self(0x20);
-    /// The event comes from whoever manages the device, not from a trigger.
+    /// The event comes from the manager of the device, not from a trigger.
     pub const PRIMARY_SOURCE: Self = Self(0x40);
 
     /// The bits.

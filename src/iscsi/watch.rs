@@ -1,6 +1,6 @@
 //! What a supervisor does next: decided from what it hears and sees.
 //!
-//! Time is what has passed since the supervisor started; whoever calls looks at the clock and draws the lots.
+//! Time is what has passed since the supervisor started; the caller reads the clock and draws random numbers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

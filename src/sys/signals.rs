@@ -22,7 +22,7 @@ pub struct SignalsHeldOff {
 const STOPPING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// Takes a signal that asks to stop and that is held off and waits, if there is one: it is not delivered later. One
-/// that this process was started to ignore (`nohup`) is none.
+/// that this process was started to ignore (`nohup`) does not count.
 pub fn take_stop() -> Option<Signal> {
     let held_off = SigSet::thread_get_mask().ok()?;
     let waiting = pending_set()?;

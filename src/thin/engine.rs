@@ -43,7 +43,7 @@ pub use crate::view::{Depth, PoolView, View, VolumeView, view};
 /// How long a check of pool metadata may take. Pools of many terabytes take minutes.
 const CHECK_LIMIT: Duration = Duration::from_secs(3600);
 
-/// How to go about it.
+/// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How long to wait for a lock.
@@ -52,7 +52,7 @@ pub struct Options {
     pub udev_sync: bool,
     /// Whether to plan only.
     pub dry_run: bool,
-    /// Whoever is told how far a plan has come.
+    /// Is told the progress of a plan.
     pub progress_observer: Option<Arc<dyn ProgressObserver>>,
     /// What was asked for, for the header of the metadata.
     pub command_line: String,
@@ -81,7 +81,7 @@ pub struct Report {
     pub ioctls: BTreeMap<Verb, u64>,
 }
 
-/// What became of one request.
+/// The outcome of one request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Done {
     /// Its place among the requests.

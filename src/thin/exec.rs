@@ -139,8 +139,8 @@ fn refused(errno: Errno) -> bool {
     [EBUSY, EEXIST, EINVAL, ENODATA, ENXIO, EOPNOTSUPP].contains(&errno)
 }
 
-/// Whether a step that failed may have taken effect in a way that cannot be taken back: a commit of which nobody knows
-/// what became, or a deletion that was not refused but failed.
+/// Whether a step that failed may have taken effect in a way that cannot be taken back: a commit whose
+/// outcome is unknown, or a deletion that failed without being refused.
 fn may_have_decided(step: &Step, cause: &StepError) -> bool {
     match (step, cause) {
         (_, StepError::Commit(failure)) => !failure.nothing_changed,

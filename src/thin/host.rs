@@ -153,9 +153,9 @@ fn failure(path: &Path, source: io::Error) -> MarkFailure {
 }
 
 impl Host for LinuxHost {
-    /// 1. The mark goes: whoever finds none looks into the pool.
-    /// 2. The new record is written aside and takes the place of an old one as a whole. Recovery repeats the one it
-    ///    works by, so that none is missing at any time.
+    /// 1. The mark is removed: without it, the next change lists the pool's devices.
+    /// 2. The new record is written to another file and replaces the old one at once. Recovery writes the record that
+    ///    it follows again, so that there is one at all times.
     fn mark_dirty(&self, pool: &PoolId, making: Option<&Making>) -> Result<(), MarkFailure> {
         unset(&self.mark(CLEAN, pool))?;
         let path = self.mark(MAKING, pool);

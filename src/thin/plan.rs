@@ -103,7 +103,7 @@ pub enum Step {
     },
     /// Remove a device.
     RemoveDevice(DeviceSpec),
-    /// Give a device another name. Whoever has it open keeps it.
+    /// Give a device another name. Open handles stay valid.
     RenameDevice {
         /// The name it has.
         from: DmName,
@@ -231,7 +231,7 @@ pub struct Planned {
     pub undo: Vec<Step>,
 }
 
-/// What a request comes to.
+/// The outcome of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// The place of the request that it is of.
@@ -256,7 +256,7 @@ pub struct Plan {
     pub numbers: BTreeMap<DevRef, DevNo>,
     /// The steps.
     pub steps: Vec<Planned>,
-    /// What each request comes to, in order of the requests.
+    /// The outcome of each request, in order of the requests.
     pub outcomes: Vec<Outcome>,
     /// What the user should know before or after.
     pub warnings: Vec<String>,

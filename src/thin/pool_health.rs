@@ -42,8 +42,8 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
 }
 
 /// Checks the transaction of a pool for what it is wanted for. LVM leaves the id of a pool that has none of its volumes
-/// at 0, and the pool to whoever uses it (Docker, say): it comes up whatever the kernel's id is, but takes no volume
-/// then. Source: lvm2 `lib/metadata/thin_manip.c` (`check_new_thin_pool`).
+/// at 0, and the pool to another program (such as Docker): it is activated whatever the kernel's id is, but takes no
+/// volume then. Source: lvm2 `lib/metadata/thin_manip.c` (`check_new_thin_pool`).
 ///
 /// # Errors
 /// A refusal that says which of the two is ahead, or that the pool is somebody else's.

@@ -189,8 +189,8 @@ pub trait Host {
     /// what was.
     ///
     /// # Errors
-    /// If a mark could not be removed: the change must not go on. A record that cannot be written is none: what a crash
-    /// leaves is then reported, not deleted.
+    /// If a mark could not be removed: the change must not go on. If the record cannot be written, the change goes on,
+    /// and what a crash leaves is reported, not deleted.
     fn mark_dirty(&self, pool: &PoolId, making: Option<&Making>) -> Result<(), MarkFailure>;
 
     /// Remembers that a pool's devices match the text, until the next boot. Nothing is being made in it any more.
@@ -254,7 +254,7 @@ pub trait Host {
     /// The kernel's: EBUSY if somebody has.
     fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno>;
 
-    /// A signal that has arrived while signals are held off, and that asks to stop. It is taken: whoever asks must
+    /// A signal that has arrived while signals are held off, and that asks to stop. It is consumed: the caller must
     /// stop.
     fn stop_asked(&self) -> Option<Signal> {
         None
@@ -266,22 +266,21 @@ pub trait Host {
     /// Sleeps.
     fn pause(&self, time: Duration);
 
-    /// Tells whoever watches that so many of the plan's pieces of work are done; at the end, `done` is `of`. Never
-    /// called while anything is suspended.
+    /// Reports that `done` of the plan's `of` pieces of work are done. Never called while anything is suspended.
     fn progress(&self, _done: usize, _of: usize) {}
 }
 
 /// Who keeps a device open, as far as can be seen.
 #[derive(Clone, Debug, Default)]
 pub struct Holders {
-    /// They, in words.
+    /// Their names, as an error shows them.
     pub names: Vec<String>,
-    /// Whether another than udev is among them: it stays until somebody ends it.
+    /// Whether a holder other than udev is among them, which does not go away by itself.
     pub stay: bool,
 }
 
-/// Whoever is told how far a plan has come. It must not wait for anybody: a volume group is locked meanwhile.
+/// Is told the progress of a plan. It must return at once: a volume group is locked meanwhile.
 pub trait ProgressObserver: std::fmt::Debug + std::marker::Send + Sync {
-    /// So many pieces of work are done; at the end, `done` is `of`.
+    /// `done` of `of` pieces of work are done.
     fn progress(&self, done: usize, of: usize);
 }

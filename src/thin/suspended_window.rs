@@ -63,17 +63,17 @@ pub struct Closed<T> {
     pub frozen_already: Vec<DmName>,
 }
 
-/// Suspends all origins in this way, does `work`, and resumes them, whatever happens in between.
+/// Suspends all origins, does `work`, and resumes them, whatever happens in between.
 ///
-/// Inside the window there is nothing but `work` and looks at the origins: no lock, no udev wait, no file or log I/O.
+/// In the window only `work` is done and the origins are checked: no lock, no udev wait, no file or log I/O.
 /// 1. The guard process exists before the first suspend, so that SIGKILL at any later instant still leads to a resume.
-///    It keeps the lock open until then: the next process finds nothing suspended that a guard is about to resume.
+///    It keeps the lock until then, so that the next process never finds devices that a guard is about to resume.
 /// 2. `Window`'s drop resumes on every way out, panics included.
-/// 3. A suspend flushes, and a flush can hang. From the first suspended origin on the guard counts the time: when it is
-///    up before the last one is suspended, it resumes them, though this process hangs in the kernel. Before `work` it
-///    is asked to hold still, and says whether it came to that.
-/// 4. Before and after `work` the origins are looked at: each is suspended, and no table waits in it. What was made of
-///    one that went on in between is of no one instant, and an error.
+/// 3. A suspend flushes, and a flush can hang. From the first suspended origin on the guard counts the time: if the
+///    last one is not suspended in time, it resumes them all, even while this process hangs in the kernel. Before
+///    `work` it is asked to stop counting, and answers whether it has resumed.
+/// 4. Before and after `work` the origins are looked at: each is suspended, and no table waits in it. If an
+///    origin ran in between, its snapshot does not show one instant: an error.
 /// 5. `work` is not timed: it is messages to the pool, and a pool that hangs in one hangs for all its volumes.
 /// 6. The guard is told to stop only after all are resumed.
 ///

@@ -1,15 +1,15 @@
-//! All of a volume at once: discarded before it goes, zeroed when it is new.
+//! Discarding a whole volume before it is removed, zeroing a whole new one.
 //!
-//! Removing a thin volume gives its chunks back to the pool; the disks below hear nothing of it. A discard of the whole
-//! volume tells them, if the pool passes discards down. dm-thin passes a chunk down only when the last volume that
-//! shares it discards it, and forgets in silence about the parts of a discard that are no whole chunk (Linux
-//! `drivers/md/dm-thin.c`, `passdown_double_checking_shared_status`, `get_bio_block_range`): so everything that goes
-//! is discarded before anything is deleted, in pieces of whole chunks.
+//! Removing a thin volume gives its chunks back to the pool, but does not discard them on the disks below. A discard of
+//! the whole volume does, if the pool passes discards down. dm-thin passes a chunk down only when the last volume that
+//! shares it discards it, and silently ignores the parts of a discard that are less than a chunk (Linux
+//! `drivers/md/dm-thin.c`, `passdown_double_checking_shared_status`, `get_bio_block_range`): so all volumes to
+//! be removed are discarded before the first is deleted, in pieces of whole chunks.
 //!
-//! A new volume is zeroed where its pool does not zero chunks, and whoever allocated it must not see what others left
-//! in them. A volume is never zeroed before it goes: dm-thin writes to what was written before the last snapshot by
-//! giving the volume a new chunk (`break_sharing`), even when the snapshot is gone, so that the old one would be freed
-//! as it is. Who wants that the disks forget wants a discard.
+//! A new volume is zeroed if its pool does not zero chunks, so that its user does not see what earlier volumes left in
+//! them. A volume is never zeroed before it is removed: for a write to a chunk from before the last snapshot, dm-thin
+//! allocates a new chunk (`break_sharing`), even when the snapshot is gone, and the old chunk would be freed with its
+//! content. A discard is the way to erase it.
 
 use std::fmt;
 

@@ -31,7 +31,7 @@ impl CaseSelection<'_> {
     }
 }
 
-/// The cases that are asked for: of the declared ones those that are wished for, and what `more` takes of all.
+/// The cases that are asked for: of the declared ones those that are selected, and what `more` takes of all.
 pub fn list(
     payload: &Payload,
     wish: CaseSelection<'_>,

@@ -1,4 +1,5 @@
-//! Batches: bad lines are told all at once and change nothing, or are left out; a thousand clones are one transaction.
+//! Batches: bad lines are reported all at once and change nothing, or are left out; a thousand clones are one
+//! transaction.
 
 use std::fmt::Write;
 

@@ -46,7 +46,7 @@ fn kept(ctx: &Ctx) -> Result<()> {
     ctx.thinvol_ok(&format!("rollback {volume}@s1"))?;
     ensure!(sum(ctx, vg, "vm-100-disk-0")? == before);
     ctx.agreed(vg)?;
-    // The layers are lvm2's, whoever makes them.
+    // The layers are the same as lvm2's.
     let all = format!("{volume} {vg}/vm-101-disk-0 {vg}/vm-102-disk-0 {base}");
     let stop = format!("udevadm settle; vgchange -qq -an {vg}");
     ctx.shell(&stop)?;

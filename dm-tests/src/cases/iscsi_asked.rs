@@ -59,7 +59,7 @@ fn asked(ctx: &Ctx) -> Result<()> {
         ensure!(target.sessions()?.len() == 1, "{:?}", target.sessions()?);
     }
 
-    // What only announces something, and what nobody knows, changes nothing.
+    // Mere announcements, and unknown events, change nothing.
     for event in [2, 3, 250] {
         relay.async_message(event, [0, 2, 2], &[])?;
     }

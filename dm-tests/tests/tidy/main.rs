@@ -5,6 +5,7 @@ mod code;
 mod layers;
 mod map;
 mod paths;
+mod prose;
 mod rules;
 mod tree;
 
@@ -130,6 +131,15 @@ fn the_repository_speaks_of_the_project_alone() {
     fails(rules::foreign_words, "src/a.rs", concat!("// as is", "sue 3 says"));
     fails(rules::foreign_words, "x.toml", concat!("deb.deb", "ian.org"));
     holds(rules::foreign_words);
+}
+
+#[test]
+fn sentences_are_plain() {
+    fails(prose::riddles, "src/a.rs", "/// A commit of which nobody\n/// knows what it did.");
+    fails(prose::riddles, "README.md", "a crash: what became of it");
+    fails(prose::riddles, "src/a.rs", "/// What `thinvol alloc` takes.");
+    accepts(prose::riddles, "src/a.rs", "/// A commit whose outcome is unknown.");
+    holds(prose::riddles);
 }
 
 #[test]

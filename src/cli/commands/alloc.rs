@@ -172,7 +172,7 @@ pub fn size(text: &str, default: Unit) -> Result<Sectors, CliError> {
     Ok(bytes.to_sectors_ceil())
 }
 
-/// What to say of a number without unit that is less than 1 MiB in KiB: whoever writes 32 may mean GiB.
+/// The warning about a number without unit that is less than 1 MiB in KiB: 32 may have meant GiB.
 pub fn small_bare_size(text: &str, size: Sectors) -> Option<String> {
     let number = text.strip_prefix('+').unwrap_or(text);
     let is_bare = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');

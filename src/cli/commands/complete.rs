@@ -50,7 +50,7 @@ impl CompleteArgs {
         behind.map(String::as_str).or_else(joined).map(Path::new)
     }
 
-    /// Prints what is possible. Nothing is said of what goes wrong: somebody is typing.
+    /// Prints what is possible. Errors are not shown, for a user is typing.
     pub fn run(&self, context: &Context) {
         let Some((word, before)) = self.words.split_last() else { return };
         let Some(expected) = expected(&Cli::command(), before) else { return };

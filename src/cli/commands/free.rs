@@ -72,8 +72,8 @@ pub struct FreeArgs {
 
     /// Discard the volumes before they are removed, so that the disks below get their space back. This is a step of the
     /// plan, after all checks. It takes time, during which the volume group is locked, and cannot be undone if a later
-    /// step fails or a signal stops it: the exit code is then 5, and the emptied volumes are named. Chunks that a volume
-    /// shares with one that stays, and an incomplete last chunk, are not discarded
+    /// step fails or a signal stops it: the exit code is then 5, and the emptied volumes are named. Chunks that a
+    /// volume shares with one that stays, and an incomplete last chunk, are not discarded
     #[arg(long)]
     pub discard: bool,
 
@@ -168,7 +168,7 @@ fn discard_first(ask: &mut ChangeSet) {
     ask.wanted.splice(0..0, discards);
 }
 
-/// Each volume once. One that is named in two ways is refused: what becomes of its snapshots depends on how it is
+/// Each volume once. One that is named in two ways is refused: whether its snapshots go depends on how it is
 /// named.
 ///
 /// # Errors
@@ -243,8 +243,8 @@ pub fn with_snapshots(volume: &Volume, asked: Option<bool>) -> bool {
     asked.unwrap_or(volume.storage.is_some())
 }
 
-/// The requests to remove a volume that exists, and its snapshots if they are to go. `stays` tells of a clone whether
-/// it is to stay.
+/// The requests to remove a volume that exists, and its snapshots if they are to go. `stays` says whether a clone
+/// is to stay.
 ///
 /// # Errors
 /// If it is a template of clones that stay, unless that is forced.

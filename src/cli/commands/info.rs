@@ -119,7 +119,7 @@ struct PoolFacts {
     transaction_id: u64,
     volumes: usize,
     virtual_size: u64,
-    /// Nobody knows if dmeventd does not answer.
+    /// Unknown if dmeventd does not answer.
     monitored: Option<bool>,
     kernel: Option<PoolStatus>,
     configured: Option<Configured>,

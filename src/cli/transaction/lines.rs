@@ -1,4 +1,4 @@
-//! Requests that come as lines: those that are refused are told all at once, and left out if the user says so.
+//! Requests as lines of a file: all refused lines are reported at once, or left out with `--keep-going`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,7 +12,7 @@ use lvm2::format::model::Vg;
 use thin::engine::Report;
 use thin::request::Request;
 
-/// How often what is left is tried again after lines were left out: others may have built on them.
+/// How often the remaining lines are tried again after lines were left out: others may depend on them.
 const ROUNDS: usize = 16;
 
 /// A request by the number of its line.
@@ -55,7 +55,7 @@ pub struct Resolved {
     pub bad: BTreeMap<usize, CliError>,
 }
 
-/// How to go about it.
+/// What to do about errors, and whether to change anything.
 #[derive(Clone, Copy, Debug)]
 struct Mode {
     dry_run: bool,
@@ -206,7 +206,7 @@ impl<P: Port, R> Batch<'_, P, R> {
     }
 
     /// Leaves out what is about the same LVs as an earlier line that is left out. Names may mean other LVs without that
-    /// line, and whoever wrote "snapshot, then remove" wants no removal without the snapshot.
+    /// line, and "snapshot, then remove" must not remove without the snapshot.
     fn leave_out_what_follows<T>(&mut self, lines: &[Line<T>]) {
         let mut numbers = self.unread.clone();
         numbers.extend(lines.iter().map(|line| line.number));

@@ -39,7 +39,7 @@ pub fn replace(path: &Path, dir: &Path, text: &[u8]) -> Result<(), FileError> {
     let written = write(&temporary, path, text)
         .and_then(|()| fs::rename(&temporary, path).map_err(io_error("move the new content over", path)));
     if written.is_err() {
-        // The error is told; a temporary file that stays behind is removed by the next change.
+        // The first error is reported; the next change removes a temporary file that stays behind.
         let _ = fs::remove_file(&temporary);
     }
     written?;

@@ -54,7 +54,8 @@ impl ResolvedFile {
     }
 }
 
-/// Refuses what cannot be read as a configuration: a FIFO would be waited for, a directory or a device is none.
+/// Refuses what cannot be read as a configuration: reading a FIFO could block, and a directory or a device holds no
+/// configuration.
 ///
 /// # Errors
 /// If it is such a thing.

@@ -23,7 +23,7 @@ const EVENTS_MAX: u32 = 30_000;
 const RECORDS: &str = "/run";
 /// How long a udev is waited for that has no room for its records.
 const PATIENCE_WITHOUT_ROOM: Duration = Duration::from_secs(2);
-/// Less room than this is none: a record takes a page.
+/// Less free space than this is treated as none: a record takes a page.
 const ROOM_MIN: u64 = 16 << 10;
 
 /// Whether there is no room for another small file. What cannot be told counts as room.

@@ -84,7 +84,7 @@ impl<K: Kernel> UdevSync for Nodes<'_, K> {
 
     fn wait(&self, _: Duration) -> Result<(), UdevError> {
         let touched = self.touched.take();
-        // All are tried; the first error is told.
+        // All are tried; the first error is reported.
         let tried = touched.iter().map(|(name, flags)| self.bring_in_line(name, *flags));
         let errors: Vec<UdevError> = tried.filter_map(Result::err).collect();
         errors.into_iter().next().map_or(Ok(()), Err)
@@ -118,7 +118,7 @@ fn is_device(path: &Path, number: DevNo) -> bool {
     })
 }
 
-/// Makes `link` point to `target`, in one step for whoever looks meanwhile.
+/// Makes `link` point to `target`, in one step for every observer.
 fn make_link(target: &Path, link: &Path) -> io::Result<()> {
     if fs::read_link(link).is_ok_and(|now| now == target) {
         return Ok(());

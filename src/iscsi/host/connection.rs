@@ -254,7 +254,7 @@ impl Connection {
     /// Reads a PDU, and not a byte more.
     ///
     /// # Errors
-    /// If what comes is none, the connection is lost or the limit is over.
+    /// If the bytes are not a PDU, the connection is lost or the limit is over.
     pub fn receive(&mut self) -> Result<Pdu, ConnectionError> {
         let mut buffer = vec![0; self.framer.wants().min(READ_SIZE)];
         loop {

@@ -179,7 +179,7 @@ fn list(connection: &mut Connection, session: &LoggedIn) -> Result<Vec<u8>, Disc
     }
 }
 
-/// Ends the session in good order. A target that does not answer is told, and has told us all we want.
+/// Ends the session with a logout. A target that does not answer is only logged: the list is complete.
 fn log_out(connection: &mut Connection, logout: &Pdu) {
     let ended = (|| {
         connection.set_limit(Limit::new(LOGOUT_WAIT));

@@ -3,14 +3,14 @@
 //! The kernel keeps a session when the process that made it ends, however it ends. The record says whose it is, what
 //! it was made for, and how far that got. `/run` is empty after a boot, as is the kernel's list of sessions.
 //!
-//! A record is written before what it tells of is done, so that whoever finds a process dead knows what may be there:
+//! A record is written before the action it describes, so that the next process knows what a dead one may have left:
 //! 1. Under the lock `create`, the intent to make a session, with the sessions that were there before.
 //! 2. The session is made; its record is written with the phase `starting`; the intent is removed; the lock is left.
 //! 3. The record is rewritten with the phase `up` when the session works, and with `leaving` before it is taken down.
 //! 4. It is removed when the session is gone.
 //!
-//! Who makes, recovers or removes a session holds the lock of its target, portal and interface meanwhile, and who works on its
-//! LUNs another one: that work waits while the connection is lost, and must not keep it from being replaced. Who
+//! Who makes, recovers or removes a session holds the lock of its target, portal and interface meanwhile, and who works
+//! on its LUNs another one: that work waits while the connection is lost, and must not keep it from being replaced. Who
 //! makes or removes a session holds both. A record in phase `starting` or `leaving` whose locks are free belongs to a
 //! process that died. Records are written by who holds the lock of the LUNs.
 
@@ -103,7 +103,7 @@ impl Registry {
         &self.boot_id
     }
 
-    /// The records of this boot, by session. Files that hold something else are told of and left alone.
+    /// The records of this boot, by session. Files with other content are logged and left alone.
     ///
     /// # Errors
     /// If the folder cannot be read.
@@ -138,7 +138,7 @@ impl Registry {
         self.write(&record_name(record.sid), record)
     }
 
-    /// Removes the record of a session; that there is none is fine.
+    /// Removes the record of a session, if there is one.
     ///
     /// # Errors
     /// If it cannot be removed.
@@ -146,7 +146,7 @@ impl Registry {
         self.unlink(&record_name(sid))
     }
 
-    /// The intent of whoever makes a session, or died doing so. Only for who holds the lock `create`.
+    /// The intent of a process that makes a session, or died doing so. Only for holders of the lock `create`.
     ///
     /// # Errors
     /// If it cannot be read.

@@ -72,7 +72,7 @@ pub enum TransportError {
         /// What is known of it.
         why: String,
     },
-    /// A name that was recorded is none.
+    /// A recorded name is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
 }

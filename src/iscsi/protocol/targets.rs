@@ -32,14 +32,14 @@ pub struct SendTargetsAnswer {
     pub left_out: Vec<String>,
 }
 
-/// How many things left out are told one by one.
+/// How many things left out are listed one by one.
 const MAX_LEFT_OUT: usize = 100;
 
 #[derive(Debug)]
 struct Reader<'a> {
     asked: &'a Portal,
     found: BTreeMap<IscsiName, Vec<TargetAddress>>,
-    /// The target whose addresses come; none after a name that is none.
+    /// The target whose addresses follow; none after a name that is not valid.
     current: Option<IscsiName>,
     left_out: Vec<String>,
 }

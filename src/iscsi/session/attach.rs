@@ -56,7 +56,7 @@ impl AttachedSession {
     }
 }
 
-/// What became of another program's new session.
+/// The outcome of adopting another program's new session.
 #[derive(Debug)]
 pub enum Adopted {
     /// It is used.

@@ -1,4 +1,4 @@
-//! Waiting for what the kernel tells of one session.
+//! Waiting for events of one session.
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,8 @@
 //!
 //! The order, and why:
 //! 1. Connect. Most failures are here, and the kernel has not been asked for anything yet.
-//! 2. Create the session. Its number gives the ISID, so that whoever adopts the session is the same initiator port.
+//! 2. Create the session. Its number gives the ISID, so that a process that adopts the session is the same initiator
+//!    port.
 //! 3. Log in over the socket itself. A login that fails leaves only the bare session to be removed.
 //! 4. Create the connection, bind the socket, set the parameters: the kernel takes them for a bound connection only.
 //! 5. Start. From here on the session works, and its target's devices may be looked for.

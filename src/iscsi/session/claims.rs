@@ -1,4 +1,4 @@
-//! The disks of a session, claimed: whoever ends a session has them.
+//! Claims on the disks of a session, which are needed to end it.
 //!
 //! The kernel would let a session go under a mounted file system, a volume group that came up by itself, or a multipath
 //! device. So a session that has disks is ended by nobody who has not claimed all of them; the claims are kept until it

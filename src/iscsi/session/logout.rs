@@ -3,7 +3,7 @@
 //! The order, and why:
 //! 1. Claim every disk of the session. The kernel would let a session go under a mounted file system; from here until
 //!    the devices are gone nobody can begin to use them. One that is in use ends the logout: nothing was changed.
-//! 2. Record that the session is being taken down: whoever finds this process dead goes on.
+//! 2. Record that the session is being taken down: if this process dies, the next one goes on.
 //! 3. While the target answers: write back what the page cache holds, remove the devices, wait until they are gone, and
 //!    say goodbye to the target. What fails here is passed over: the session goes all the same.
 //!    A session without a connection skips this: removing devices whose target is silent waits for the replacement

@@ -13,7 +13,7 @@ use crate::host::sysfs::{self, Lun, Session};
 /// module may have to be loaded first.
 const DRIVER_WAIT: Duration = Duration::from_secs(10);
 
-/// How often it is looked for a driver: nobody tells that there is none.
+/// How often to look for a driver: there is no event for a missing one.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// A LUN of type disk that has no disk to be used.

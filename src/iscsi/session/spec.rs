@@ -37,10 +37,10 @@ pub struct SessionSpec {
 }
 
 impl SessionSpec {
-    /// The wish that a recorded session was made for, with its secrets.
+    /// The specification that a recorded session was made for, with its secrets.
     ///
     /// # Errors
-    /// If the record holds names that are none, or the secrets cannot be had.
+    /// If the record holds names that are not valid, or the secrets cannot be read.
     pub fn from_record(env: &Env<'_>, record: &Record) -> Result<Self, SessionError> {
         let chap = record.credentials.as_deref().map(|path| (env.secrets)(path)).transpose()?;
         Ok(Self {

@@ -9,7 +9,7 @@ use crate::host::registry::{Phase, Record};
 use crate::host::sysfs::{self, Session};
 use crate::protocol::interface::message::SessionId;
 
-/// What became of a session that was left half done.
+/// The outcome for a session that was left half done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Swept {
     /// The session.

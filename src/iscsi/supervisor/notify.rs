@@ -38,7 +38,7 @@ impl Notifier {
         self.watchdog.map(|limit| limit / 2)
     }
 
-    /// Says something: lines of `NAME=value`. Nobody is told of a failure: the service manager notices silence.
+    /// Says something: lines of `NAME=value`. Failures are ignored: the service manager notices silence.
     pub fn say(&self, state: &str) {
         if let Some((socket, address)) = &self.to
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)

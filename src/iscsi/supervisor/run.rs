@@ -1,8 +1,8 @@
 //! The supervisor's loop.
 //!
-//! One thread listens and decides; tasks are done by threads that are there already ([`super::workers`]), so that a target
-//! that does not answer holds up nobody else. But for secrets, which are in a file at any rate, nothing is kept that a
-//! restart would miss: the registry says which sessions are ours, sysfs which of them have lost their connections.
+//! One thread listens and decides; tasks are done by threads that are there already ([`super::workers`]), so that a
+//! target that does not answer delays no other session. A restart loses nothing: the registry says which sessions are
+//! ours, sysfs which of them have lost their connections, and secrets are read from their files again.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -138,7 +138,7 @@ impl Supervisor {
     /// # Errors
     /// If the kernel cannot be listened to any more.
     pub fn run(mut self) -> Result<(), SupervisorError> {
-        // Each one is told of in the log. What cannot be removed is no reason to leave the others alone.
+        // Each one is logged. What cannot be removed is no reason to leave the others alone.
         if let Err(error) = sweep(&self.env) {
             tracing::warn!(%error, "not all that was left half done could be cleared away");
         }

@@ -8,7 +8,7 @@
 //! 4. all devices.
 //!
 //! 2 and 3 only spare reads: when they leave a group incomplete, in doubt or unfound, the next one is asked. No lock is
-//! taken: whoever changes a group reads it again under its lock.
+//! taken: a change reads the group again under its lock.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

@@ -57,9 +57,9 @@ impl Roots {
         self.run.join("udev/data").is_dir()
     }
 
-    /// udev's record of a device; `None` if there is none yet. One that is left of another disk, which had the number
-    /// before, is none: udev removes it some time after the disk has gone. The kernel never gives a sequence number
-    /// twice. Source: Linux `block/genhd.c` (`disk->diskseq`), 5.15 and later.
+    /// udev's record of a device; `None` if there is none yet. A record of an earlier disk with the same number does
+    /// not count: udev removes it some time after the disk has gone. The kernel never gives a sequence number twice.
+    /// Source: Linux `block/genhd.c` (`disk->diskseq`), 5.15 and later.
     pub fn udev_record(&self, no: DevNo) -> Option<UdevRecord> {
         let text = read_small(&self.run.join("udev/data").join(format!("b{no}")))?;
         let record = UdevRecord::parse(&text);

@@ -45,7 +45,7 @@ pub enum StepError {
     /// The state directory could not be written.
     #[error(transparent)]
     Mark(#[from] MarkFailure),
-    /// A table stands on a device whose number nobody knows.
+    /// A table stands on a device whose number is unknown.
     #[error("device {0} does not exist, but a table stands on it")]
     Unknown(String),
 }

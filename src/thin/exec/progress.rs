@@ -16,7 +16,7 @@ impl Progress {
         Self { done: 0, of: plan.steps.iter().map(|planned| pieces(&planned.step)).sum::<usize>() + 1 }
     }
 
-    /// The pieces of a step that are not counted before it is done: within a suspended window nobody is told anything.
+    /// The pieces of a step that are not counted before it is done: nothing is reported within a suspended window.
     pub(super) fn left_of(step: &Step) -> usize {
         match step {
             Step::Send { .. } | Step::Wipe(_) | Step::Apart(_) => 0,

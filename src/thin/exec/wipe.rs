@@ -52,7 +52,7 @@ const NOT_BEGUN: [Errno; 4] = [Errno::EOPNOTSUPP, Errno::EBADF, Errno::EPERM, Er
 
 impl Run<'_, '_> {
     /// Works through a volume. What is lost of it is noted as soon as the first piece is given to the kernel: of one
-    /// that fails nobody knows how much was done.
+    /// that fails it is unknown how much was done.
     pub(super) fn wipe(&mut self, wipe: &Wipe) -> Result<(), StepError> {
         let dev = self.number(&DevRef::Device(wipe.device.clone()))?;
         let device = self.hold_alone(wipe, dev)?;

@@ -13,7 +13,7 @@ use lvm2::format::model::Lv;
 enum Answer {
     /// A reload mends it.
     Reload(&'static str),
-    /// A reload would mend it, and could harm whoever has it open.
+    /// A reload would mend it, and could harm the program that has it open.
     Wait(&'static str),
     /// No crash of ours leaves it.
     Tell,

@@ -124,7 +124,7 @@ pub(super) struct Draft<'a> {
     pub all_down: Option<usize>,
     /// What is asked for and not even tried.
     pub left: Vec<Left>,
-    /// What each request comes to.
+    /// The outcome of each request.
     pub outcomes: Vec<Outcome>,
     /// What the user should know.
     pub warnings: Vec<String>,

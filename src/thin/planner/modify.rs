@@ -94,7 +94,7 @@ impl<'a> Draft<'a> {
             self.check_no_external_user(lv, "change")?;
         }
         if *read_only == Some(true) && lv.is_writable() {
-            // Whoever has it open goes on writing.
+            // A program that has it open could go on writing.
             self.unused_device(lv)?;
         }
         let flags = [

@@ -188,8 +188,8 @@ impl Mending<'_, '_> {
             .map_or(Matches::Unknown, |devices| self.matches(&shown, lv, devices, &known, &orphans, pending)))
     }
 
-    /// A pool that cannot be read or has failed: nothing can be mended; messages in its text are said. Nothing is wrong
-    /// with one that only cannot be looked into while it is stopped.
+    /// A pool that cannot be read or has failed: nothing can be repaired; messages in its text are reported. A pool
+    /// that merely cannot be read while it is stopped is not at fault.
     fn out_of_order(&mut self, shown: &str, pool: &ThinPool, state: &PoolState) -> Result<Matches, Refusal> {
         let why = match state {
             PoolState::Unreadable(PoolReadError::OutOfReach(_)) if pool.messages.is_empty() => {

@@ -1,5 +1,5 @@
-//! Devices that a crash left suspended go on, from below: what a resumed device stands on must answer, or the resume
-//! waits in the kernel, with the lock held.
+//! Resumes the devices that a crash left suspended, lower ones first: the devices below a resumed device must answer,
+//! or the resume waits in the kernel with the lock held.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ impl Mending<'_, '_> {
         merging.any(|lv| device.uuid == Some(DmUuid::of_lv(&draft.vg().id, &lv.id, Layer::Plain)))
     }
 
-    /// Resumes suspended devices: with the table the text wants where another one is waiting. One that would go on with
-    /// a table of which nobody knows whether it counts, or stands on one that stays suspended, is left.
+    /// Resumes suspended devices, with the table from the text if another one is waiting. A device is left suspended if
+    /// it has a waiting table that may or may not be the right one, or stands on a device that stays suspended.
     pub(super) fn suspended(&mut self) {
         let observed = self.sequence.draft.observed;
         let mut awake = BTreeSet::new();

@@ -1,4 +1,5 @@
-//! A whole volume group: what can be activated is, what hinders one volume hinders no other; what stays is said.
+//! A whole volume group: everything that can be activated is; a problem of one volume does not stop the others and is
+//! reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,7 +24,7 @@ impl Stacks<'_> {
         self.spec(lv, Layer::Real, self.mapped(lv)?, Role::Internal)
     }
 
-    /// The visible device of a volume that was an external origin and is none any more, as long as it stands on that
+    /// The visible device of a volume that was an external origin before, as long as it stands on that
     /// layer; and as it is to be, on its own extents.
     ///
     /// # Errors

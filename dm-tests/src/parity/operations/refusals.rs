@@ -27,7 +27,7 @@ pub const REFUSALS: &[Op] = &[
         &["alloc twin 400 vm-400-disk-0 8M"],
     ),
     refused("alloc under another guest's name", &["false"], &["alloc twin 400 vm-401-disk-0 8M"]),
-    refused("alloc under a name that is none of a guest", &["false"], &["alloc twin 400 disk 8M"]),
+    refused("alloc under a name that is not a guest's", &["false"], &["alloc twin 400 disk 8M"]),
     refused(
         "alloc of nothing",
         &["lvcreate -aly -V 0k --name vm-400-disk-9 --thinpool {vg}/data"],

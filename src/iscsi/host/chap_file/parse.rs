@@ -26,10 +26,10 @@ pub enum ParseError {
     /// Bytes that are no text.
     #[error("line {0} is not UTF-8")]
     Encoding(usize),
-    /// A line that is none of those there are.
+    /// A line of an unknown form.
     #[error("line {0} is neither 'key = value' nor '[discovery]'")]
     Line(usize),
-    /// A key nobody knows.
+    /// An unknown key.
     #[error(
         "line {line} has an unknown key '{key}'; there are user, secret, target-user, target-secret, algorithms"
     )]

@@ -20,7 +20,8 @@ use crate::protocol::net_interface::NetInterface;
 /// Connects to an address, by an interface alone if one is given.
 ///
 /// # Errors
-/// What the system says, which is ENODEV where there is no such interface; that the time is over where the limit is, or the work was called off.
+/// What the system says, which is ENODEV where there is no such interface; that the time is over where the limit is, or
+/// the work was called off.
 pub fn dial(peer: SocketAddr, interface: Option<&NetInterface>, limit: &Limit) -> io::Result<TcpStream> {
     let family = if peer.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

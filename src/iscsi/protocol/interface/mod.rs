@@ -1,4 +1,4 @@
-//! What is said over the kernel's iSCSI interface, in bytes.
+//! Messages of the kernel's iSCSI interface, as bytes.
 
 pub mod message;
 pub mod params;

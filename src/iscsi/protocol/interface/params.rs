@@ -1,6 +1,6 @@
 //! Parameters of sessions and connections. Source: Linux `include/scsi/iscsi_if.h` (`enum iscsi_param`).
 //!
-//! User names and secrets are not among them: the kernel keeps those only to show them to whoever asks.
+//! User names and secrets are not among them: the kernel keeps those only to show them on request.
 
 /// A parameter, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -134,7 +134,7 @@ fn settings(answer: &[u8]) -> String {
     KEYS.iter().filter_map(line).collect()
 }
 
-/// Whoever reads it meanwhile sees all of it or nothing.
+/// A reader meanwhile sees all of it or nothing.
 fn keep(path: &Path, text: &str) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

@@ -1,6 +1,7 @@
 //! The block devices of this machine, as sysfs, `/proc/devices`, udev's database and `/dev` show them.
 //!
-//! Nothing here opens a device. All places are under [`sys::io::roots::Roots`], so that tests show a machine of their own.
+//! Nothing here opens a device. All places are under [`sys::io::roots::Roots`], so that tests show a machine of their
+//! own.
 
 pub mod identity;
 pub mod multipath;

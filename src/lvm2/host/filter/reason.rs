@@ -55,13 +55,13 @@ pub enum Skip {
     #[error("it has no node in /dev")]
     NoNode,
     /// It is an LV, and `devices/scan_lvs` is off.
-    #[error("it is an LV: what is inside belongs to whoever uses the LV")]
+    #[error("it is an LV: its content belongs to the user of the LV")]
     Lv,
     /// It is a part of an LV that nobody is to use by itself.
     #[error("it is an internal part of an LV")]
     InternalLv,
     /// A partition or a loop device on an LV: most likely inside a guest's disk.
-    #[error("it stands on the LV '{lv}': what is inside belongs to whoever uses the LV")]
+    #[error("it stands on the LV '{lv}': its content belongs to the user of the LV")]
     OnLv {
         /// The LV's device-mapper name.
         lv: String,

@@ -17,7 +17,7 @@ pub(super) struct Moved {
     pv: LvmUuid,
     /// The line of its entry, from 1.
     line: usize,
-    /// Where it is; on several devices nobody knows which is meant, and none is used.
+    /// Where it is. If there are several, none is used.
     devices: Vec<(DevNo, PathBuf)>,
 }
 

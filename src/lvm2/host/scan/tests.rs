@@ -353,7 +353,7 @@ fn a_pv_that_the_devices_file_has_under_another_name_is_looked_for() {
     assert_eq!(auto.warnings.len(), 3, "{:?}", auto.warnings);
     assert!(auto.warnings[2].contains("line 3") && auto.warnings[2].contains("sdc"), "{:?}", auto.warnings);
     assert_eq!(names(&survey("all")), ["four", "one", "three", "two"]);
-    // Two of one PV: nobody knows which is meant.
+    // Two of one PV: none of them is used.
     bench.pv("sdf", "8:80", 3, Some(text("three", 102, 4, &[3])));
     let both = survey("auto");
     assert_eq!(names(&both), ["one", "two"]);

@@ -55,8 +55,8 @@ impl VgStore {
         Ok(Committed { written: written.len(), failed })
     }
 
-    /// Finds out what became of a commit that ended with [`CommitError::Unknown`], and settles it: what is
-    /// read is written again and flushed, so that it stays. The caller still holds the lock.
+    /// Finds out whether a commit that ended with [`CommitError::Unknown`] took effect, and makes the answer durable:
+    /// the text that is read is written again and flushed. The caller still holds the lock.
     ///
     /// # Errors
     /// If devices fail still; then nothing is settled, and the question may be asked again.

@@ -65,8 +65,8 @@ pub enum NotCommitted {
         #[source]
         issue: Box<StoreIssue>,
     },
-    /// What became of an earlier commit is not known.
-    #[error("it is not known what became of the last commit to volume group {0}; read it again")]
+    /// Whether an earlier commit took effect is unknown.
+    #[error("it is not known whether the last commit to volume group {0} took effect; read it again")]
     InDoubt(VgName),
     /// No metadata area is in use.
     #[error("volume group {0} has no metadata area in use on the devices given")]
@@ -125,7 +125,7 @@ pub enum CommitError {
     },
 }
 
-/// What became of a commit that ended with [`CommitError::Unknown`].
+/// The outcome of a commit that ended with [`CommitError::Unknown`].
 #[derive(Clone, Debug)]
 pub enum Resolution {
     /// The new text is in force after all.
@@ -134,7 +134,7 @@ pub enum Resolution {
     NotCommitted,
 }
 
-/// Why it still cannot be told what became of a commit.
+/// Why it is still unknown whether a commit took effect.
 #[derive(Clone, Debug, Error)]
 pub enum ResolveError {
     /// Nothing was in doubt.

@@ -15,7 +15,7 @@ pub enum Operation {
     Flush,
 }
 
-/// What became of a write that is reported as failed.
+/// The outcome of a write that is reported as failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing was written.
