@@ -50,7 +50,8 @@ JSON:
     missing_of_session!(),
     iscsi_session!(),
     "}],
-   \"failed\": [{\"target\", \"portal\", \"interface\": text or null, \"error\": {\"message\", \"causes\": [text], \"hint\": text or null,
+   \"failed\": [{\"target\", \"portal\", \"interface\": text or null, \"error\": {\"message\", \
+     \"causes\": [text], \"hint\": text or null,
      \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
    \"notes\": [text], \"warnings\": [text]}
 

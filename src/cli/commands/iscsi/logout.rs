@@ -32,7 +32,8 @@ Examples:
   thinvol iscsi logout --all                all sessions of thinvol's, none of others
 
 JSON:
-  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"interface\": text or null, \"via\": \"native\" or \"iscsiadm\"}],
+  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"interface\": text or null, \
+     \"via\": \"native\" or \"iscsiadm\"}],
    \"notes\": [text]}";
 
 /// Log out of targets

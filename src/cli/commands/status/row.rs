@@ -147,7 +147,8 @@ pub const COLUMNS: &[Column<Row>] = &[
     Column {
         name: "paths",
         title: "Paths",
-        form: "[{\"portal\", \"interface\": text or null, \"session\": number or null, \"state\": text or null}] or null \
+        form: "[{\"portal\", \"interface\": text or null, \"session\": number or null, \"state\": text or null}] \
+               or null \
                (of type iscsi)",
         about: "the paths to a target; -o shows how many of how many are up",
         cell: |row| match &row.paths {

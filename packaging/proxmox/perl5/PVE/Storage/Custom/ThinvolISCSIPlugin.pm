@@ -116,7 +116,7 @@ sub host_and_port {
     die "unable to parse portal '$portal'\n";
 }
 
-# Logs in, and says what became of it. A storage that is only being added is not in the configuration yet: then its
+# Logs in and reports the outcome. A storage that is only being added is not in the configuration yet: then its
 # portal alone has to do; the next look brings the others.
 sub log_in {
     my ($storeid, $scfg) = @_;
