@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::accel::{self, Accel};
 use crate::args::Action;
@@ -65,10 +65,14 @@ pub fn run(action: Action) -> Result<ExitCode> {
     }
 }
 
-/// What `jobs` guests at the same time are made from.
+/// What `jobs` guests at the same time are made from. The image mostly waits for downloads, so both are built at once.
 fn prepare(workspace: &Workspace, contents: Contents, jobs: usize) -> Result<(Setup, Accel)> {
-    let image = Image::get(workspace)?;
-    let payload = Payload::build(workspace, contents)?;
+    let (image, payload) = std::thread::scope(|scope| {
+        let image = scope.spawn(|| Image::get(workspace));
+        let payload = Payload::build(workspace, contents);
+        (image.join().unwrap_or_else(|_| Err(anyhow!("a thread of the harness panicked"))), payload)
+    });
+    let (image, payload) = (image?, payload?);
     let setup = Setup { processors: (processors() / jobs).max(1), image, payload };
     let accel = accel::choose(workspace, &setup)?;
     Ok((setup, accel))

@@ -1,4 +1,4 @@
-//! Steps: each has a name, a log, a line on the terminal while it runs and one when it has ended.
+//! Steps: each has a name, a log, a line that shows its progress while it runs, and one when it has ended.
 
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
@@ -13,6 +13,12 @@ use crate::workspace::Workspace;
 
 /// Lines of the log that a failed step shows.
 const TAIL_LINES: usize = 40;
+
+/// How often the line on a terminal is written anew.
+const ON_TERMINAL: Duration = Duration::from_millis(500);
+
+/// How often a line is written where there is no terminal.
+const IN_A_LOG: Duration = Duration::from_secs(30);
 
 /// The log of one step.
 pub struct Log {
@@ -65,7 +71,7 @@ pub fn step<T>(workspace: &Workspace, name: &str, work: impl FnOnce(&Log) -> Res
     let slug: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let log = Log { path: workspace.logs().join(format!("{slug}-{}.log", std::process::id())) };
     let started = Instant::now();
-    let ticker = Ticker::start(name);
+    let ticker = Ticker::start(name, &log);
     let result = work(&log);
     ticker.stop();
     let seconds = started.elapsed().as_secs_f32();
@@ -82,34 +88,64 @@ pub fn step<T>(workspace: &Workspace, name: &str, work: impl FnOnce(&Log) -> Res
     result.with_context(|| format!("step failed: {name}"))
 }
 
-/// The line that counts seconds while a step runs, on a terminal only.
+/// The crate that cargo compiles last, by the log, and how many it has begun with; none before the first.
+fn crates(log: &str) -> Option<(usize, &str)> {
+    let names = log.lines().filter_map(|line| {
+        let verbs = ["Compiling ", "Checking ", "Documenting "];
+        let rest = verbs.iter().find_map(|verb| line.trim_start().strip_prefix(verb))?;
+        rest.split(' ').next()
+    });
+    let names: Vec<&str> = names.collect();
+    names.last().map(|last| (names.len(), *last))
+}
+
+/// How far a step has come.
+fn state(name: &str, log: &Path, elapsed: Duration) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let at = crates(&String::from_utf8_lossy(&text)).map(|(count, last)| format!(", crate {count}: {last}"));
+    format!("  ...   {name} ({} s{})", elapsed.as_secs(), at.unwrap_or_default())
+}
+
+/// Shows how far a step has come while it runs: on a terminal in one line, elsewhere in a line now and then.
 struct Ticker {
     stop: std::sync::mpsc::Sender<()>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: std::thread::JoinHandle<()>,
 }
 
 impl Ticker {
-    fn start(name: &str) -> Self {
+    fn start(name: &str, log: &Log) -> Self {
         let (stop, stopped) = channel();
-        let terminal = std::io::stderr().is_terminal();
-        let name = name.to_owned();
-        let thread = terminal.then(|| {
-            std::thread::spawn(move || {
-                let started = Instant::now();
-                while stopped.recv_timeout(Duration::from_millis(500)) == Err(RecvTimeoutError::Timeout) {
-                    eprint!("\r\x1b[K  ...   {name} ({} s)", started.elapsed().as_secs());
-                }
+        let is_terminal = std::io::stderr().is_terminal();
+        let (name, log) = (name.to_owned(), log.path().to_owned());
+        let thread = std::thread::spawn(move || {
+            let started = Instant::now();
+            let pause = if is_terminal { ON_TERMINAL } else { IN_A_LOG };
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                let state = state(&name, &log, started.elapsed());
+                if is_terminal { eprint!("\r\x1b[K{state}") } else { eprintln!("{state}") }
+            }
+            if is_terminal {
                 eprint!("\r\x1b[K");
-            })
+            }
         });
         Ticker { stop, thread }
     }
 
     fn stop(self) {
         drop(self.stop);
-        if let Some(thread) = self.thread {
-            // A ticker that panicked has nothing to say.
-            let _ = thread.join();
-        }
+        // A ticker that panicked has nothing to show.
+        let _ = self.thread.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::crates;
+
+    #[test]
+    fn the_crates_of_a_log_are_counted() {
+        assert_eq!(crates("+ \"cargo\" \"build\"\n    Updating index\n"), None);
+        let log = "   Compiling libc v0.2.1\n  Downloaded x\n   Compiling nix v0.31.3 (/a)\n    Finished\n";
+        assert_eq!(crates(log), Some((2, "nix")));
     }
 }
