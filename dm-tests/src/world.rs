@@ -40,6 +40,7 @@ pub mod host;
 pub mod lvm2;
 pub mod machine;
 pub mod reader;
+pub mod recovered;
 pub mod rest;
 pub mod script;
 pub mod state;

@@ -9,6 +9,7 @@ use dm_tests::world::changes::{
 };
 use dm_tests::world::crashes::{Count, explore};
 use dm_tests::world::drawn;
+use sys::io::mem::crash::seed;
 
 /// Explores the changes on `pvs` physical volumes; recovery is crashed `depth` times in a row.
 fn all(what: &str, changes: &[Change], pvs: usize, depth: usize) {
@@ -27,7 +28,7 @@ fn all(what: &str, changes: &[Change], pvs: usize, depth: usize) {
         }
     }
     println!("crashes of {} changes ({what}): {sum}", changes.len());
-    assert!(bad.is_empty(), "{}", bad.join("\n"));
+    assert!(bad.is_empty(), "with THINVOL_IMAGE_SEED={}: {}", seed(), bad.join("\n"));
 }
 
 #[test]

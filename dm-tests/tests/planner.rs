@@ -10,10 +10,10 @@ use dm::name::DmName;
 use dm_tests::world::asks::{
     SIZE, Start, activate, activate_anyway, clone, create_in, deactivate, remove, rename, roll_back, snapshot,
 };
-use dm_tests::world::rest::at_rest;
+use dm_tests::world::rest::{at_rest, no_layer_alone};
 use dm_tests::world::state::told;
 use dm_tests::world::text::{POOL, POOL_2};
-use dm_tests::world::{World, lv};
+use dm_tests::world::{World, device, lv};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::{PoolMessage, Vg};
 use proptest::prelude::{
@@ -291,6 +291,7 @@ fn change(world: &World, requests: &[Request]) -> Result<bool, TestCaseError> {
     prop_assert!(count(Verb::Suspend) <= count(Verb::Resume));
     prop_assert_eq!(world.machine.kernel.suspended(), Vec::new());
     let vg_after = at_rest(world).map_err(TestCaseError::fail)?;
+    no_layer_alone(world).map_err(TestCaseError::fail)?;
     let commits = u32::try_from(plan.commits()).expect("two at most");
     prop_assert_eq!(vg_after.seqno.0 - vg.seqno.0, commits);
     prop_assert_eq!(names_after(&vg_after, &[]), names_after(vg, requests));
@@ -324,4 +325,17 @@ fn random_requests_are_often_granted() {
         }
     }
     assert!(granted > 20 && refused > 30, "{granted} granted, {refused} refused");
+}
+
+/// Its first volume gives a pool its layers; whoever asks for the pool's own device in the same change gets it on them.
+#[test]
+fn a_pool_is_activated_with_its_first_volume() {
+    for start in [Start::Fresh, Start::FreshRunning] {
+        let world = start.world(1);
+        world.run(&[create_in(POOL, "a", SIZE, false), activate(POOL)]).unwrap();
+        assert!(world.exists(&device(POOL)), "{start:?}");
+        no_layer_alone(&world).unwrap();
+        world.run(&[Request::DeactivateAll]).unwrap();
+        assert!(world.machine.kernel.list().unwrap().is_empty());
+    }
 }

@@ -31,7 +31,7 @@ mod targets;
 mod tests;
 
 pub use faults::{Call, Fault, FaultKind, Violation, When};
-pub use metadata::{SimMapping, SimThinDevice};
+pub use metadata::{SimMapping, SimPoolDump, SimThinDevice};
 
 use devices::{World, dm_dev};
 
@@ -280,6 +280,21 @@ impl SimKernel {
             Some((ThinId::new(u64::from(*id)).ok()?, (device.into(), device.mapped())))
         });
         Ok(known.collect())
+    }
+
+    /// All that the metadata holds that starts at `sector` of `disk`. `None` if no pool was ever made there.
+    pub fn pool_dump(&self, disk: DevNo, sector: Sectors) -> Option<SimPoolDump> {
+        let world = self.lock();
+        let store = world.stores.get(&(disk, sector.get()))?;
+        let committed = &store.committed;
+        let devices = committed.devices.iter().map(|(id, device)| (*id, device.into(), device.mapped()));
+        Some(SimPoolDump {
+            transaction_id: committed.superblock.transaction_id,
+            time: committed.superblock.time,
+            chunk_size: store.chunk_size,
+            data_blocks: committed.superblock.data_blocks,
+            devices: devices.collect(),
+        })
     }
 
     /// The transaction id, and the thin devices, of the pool whose metadata starts at `sector` of `disk`,

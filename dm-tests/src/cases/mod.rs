@@ -39,6 +39,7 @@ pub mod parity;
 pub mod pool_health;
 pub mod proxmox;
 pub mod random_scripts;
+pub mod recovered_states;
 pub mod recovery;
 pub mod refusals;
 pub mod replay;

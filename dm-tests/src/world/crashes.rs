@@ -6,17 +6,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use base::ids::{LvName, ThinId};
+use ::lvm2::format::model::Lv;
+use base::ids::{LvName, LvmUuid, ThinId};
+use dm::kernel::Verb;
 use dm::sim::{Crash, SimKernel};
-use sys::io::mem::crash::crash_images;
+use sys::io::mem::crash::{crash_images, is_sampled, seed};
 use sys::io::mem::disk::MemDisk;
 use sys::io::mem::image::Image;
+use thin::planner::Repair;
 use thin::request::Request;
 
 use super::asks::{SIZE, create_in};
 use super::host::{HostState, resume_all};
 use super::machine::Machine;
-use super::rest::{Contents, Expect, at_rest, at_rest_but, contents, devices_match, unharmed, volumes};
+use super::recovered::Recovered;
+use super::rest::{
+    Contents, Expect, active, at_rest, at_rest_but, contents, devices_match, no_layer_alone, unharmed,
+    volumes,
+};
 use super::state::told;
 use super::tape::Point;
 use super::{World, lvm2, state};
@@ -28,6 +35,8 @@ pub struct Count {
     pub points: usize,
     /// Combinations of an instant and a content of the disks.
     pub images: usize,
+    /// Instants of those at which the disks could hold more than all were shown of: samples were drawn.
+    pub sampled: usize,
     /// Distinct states among them; each was recovered, changed, and given to lvm2.
     pub states: usize,
     /// States that became the old one.
@@ -40,6 +49,7 @@ impl std::ops::AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.points += other.points;
         self.images += other.images;
+        self.sampled += other.sampled;
         self.states += other.states;
         self.old += other.old;
         self.new += other.new;
@@ -48,8 +58,12 @@ impl std::ops::AddAssign for Count {
 
 impl std::fmt::Display for Count {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { points, images, states, old, new } = self;
-        write!(f, "{points} points, {images} images, {states} distinct states ({old} old, {new} new)")
+        let Self { points, images, sampled, states, old, new } = self;
+        write!(f, "{points} points, {images} images, {states} distinct states ({old} old, {new} new)")?;
+        if *sampled > 0 {
+            write!(f, "; images of {sampled} points were drawn (THINVOL_IMAGE_SEED={})", seed())?;
+        }
+        Ok(())
     }
 }
 
@@ -70,6 +84,8 @@ struct Node {
 struct Explorer {
     old: Expect,
     new: Expect,
+    /// The volumes that are active all the time, and those that are at some time.
+    active: [BTreeSet<LvmUuid>; 2],
     /// How often in a row recovery is crashed, too.
     limit: usize,
     seen: HashSet<u64>,
@@ -78,6 +94,8 @@ struct Explorer {
     /// What the volumes hold in states that were looked into.
     read: RefCell<HashMap<u64, Contents>>,
     queue: Vec<Node>,
+    /// Where recovery led to, each text and pool once.
+    recovered: BTreeMap<String, Recovered>,
     count: Count,
     failures: Vec<String>,
 }
@@ -87,6 +105,18 @@ struct Explorer {
 /// # Errors
 /// The states, and how they came about, that are not as they must be.
 pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Count, Vec<String>> {
+    explored(world, requests, depth).map(|explorer| explorer.count)
+}
+
+/// The distinct states that recovery leads to from wherever the change crashes, and that the whole change leads to.
+///
+/// # Errors
+/// As [`explore`].
+pub fn recovered(world: &World, requests: &[Request]) -> Result<Vec<Recovered>, Vec<String>> {
+    explored(world, requests, 0).map(|explorer| explorer.recovered.into_values().collect())
+}
+
+fn explored(world: &World, requests: &[Request], depth: usize) -> Result<Explorer, Vec<String>> {
     let one = |why: String| vec![why];
     let run = |world: &World| world.run(requests).map_err(|error| vec![told(&error)]);
     let old = Expect::of(world).map_err(one)?;
@@ -94,15 +124,19 @@ pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Coun
     whole.record = true;
     run(&whole)?;
     let new = Expect::of(&whole).map_err(one)?;
-    devices_match(&whole).map_err(one)?;
+    devices_match(&whole).and_then(|()| no_layer_alone(&whole)).map_err(one)?;
+    let (before, after) = (active(world).map_err(one)?, active(&whole).map_err(one)?);
+    let kept = &(&before & &after) - &taken_down(world, &whole);
     let mut explorer = Explorer {
         old,
         new,
+        active: [kept, &before | &after],
         limit: depth,
         seen: HashSet::new(),
         rested: HashMap::new(),
         read: RefCell::default(),
         queue: Vec::new(),
+        recovered: BTreeMap::new(),
         count: Count::default(),
         failures: Vec::new(),
     };
@@ -110,11 +144,22 @@ pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Coun
     while let Some(node) = explorer.queue.pop() {
         explorer.visit(node);
     }
-    if explorer.failures.is_empty() { Ok(explorer.count) } else { Err(explorer.failures) }
+    if explorer.failures.is_empty() { Ok(explorer) } else { Err(explorer.failures) }
 }
 
-/// Contents of disks, each different from the others, and how many there were in all.
-type Images = (usize, Vec<(u64, Rc<Vec<Image>>)>);
+/// The volumes whose devices the whole change takes down, if only to make them anew: nobody uses those.
+fn taken_down(world: &World, whole: &World) -> BTreeSet<LvmUuid> {
+    let log = whole.machine.kernel.log();
+    let removed = |lv: &&Lv| {
+        let name = super::device(lv.name.as_str());
+        log.iter().any(|call| call.verb == Verb::Remove && call.device == name.as_str())
+    };
+    let [old, new] = [world, whole].map(|world| world.metadata().vg);
+    old.lvs.iter().chain(&new.lvs).filter(removed).map(|lv| lv.id).collect()
+}
+
+/// Contents of disks, each different from the others, how many there were in all, and whether there are more.
+type Images = (usize, Vec<(u64, Rc<Vec<Image>>)>, bool);
 
 fn images_after_crash(disks: &[Arc<MemDisk>], at: usize) -> Images {
     let disks: Vec<&MemDisk> = disks.iter().map(Arc::as_ref).collect();
@@ -127,7 +172,7 @@ fn images_after_crash(disks: &[Arc<MemDisk>], at: usize) -> Images {
             distinct.entry(state::disks(&images)).or_insert_with(|| Rc::new(images));
         }
     }
-    (total, distinct.into_iter().collect())
+    (total, distinct.into_iter().collect(), is_sampled(&disks, at))
 }
 
 impl Explorer {
@@ -160,8 +205,9 @@ impl Explorer {
             if !point.kernel.suspended().is_empty() {
                 self.push(killed(how("killed, and its guard,")), disks);
             }
-            let (total, images) =
+            let (total, images, sampled) =
                 crashed.entry(point.at).or_insert_with(|| images_after_crash(&machine.disks, point.at));
+            self.count.sampled += usize::from(*sampled);
             for (crash, what) in [(Crash::LoseUncommitted, "power lost"), (Crash::KeepUncommitted, "reset")] {
                 self.count.images += *total;
                 let kernel = point.kernel.clone();
@@ -259,23 +305,35 @@ impl Explorer {
         self.add(&fork.machine, points, (&format!("{how}, then recovery "), forgot), depth + 1);
         unharmed(&fork)?;
         let strangers = rests(&fork, forgot)?;
-        let is_told =
-            |id: &ThinId| repair.left.iter().any(|left| left.contains(&format!("thin device {id} (")));
-        if repair.left.len() != strangers.len() || !strangers.iter().all(is_told) {
-            return Err(format!("recovery leaves {:?} and {strangers:?} in the pools", repair.left));
-        }
+        all_told(&repair, &strangers)?;
+        self.same_active(&fork, forgot)?;
         let key = key_of(&fork);
         if let Some(known) = self.rested.get(&key) {
             return Ok(known.clone());
         }
         devices_match(&fork)?;
         let expect = self.which(&fork)?;
+        let state = Recovered::of(&fork, how);
+        self.recovered.entry(state.key()).or_insert(state);
         let again = fork.recover().map_err(|error| format!("second recovery: {}", told(&error)))?;
         if let Some(found) = again.found.first() {
             return Err(format!("a second recovery finds something: {found}"));
         }
         self.rested.insert(key, expect.clone());
         Ok(expect)
+    }
+
+    /// Recovery neither starts a volume nor stops one. What the killed change had got to of those that it was to start
+    /// or stop is as it may be; a machine that stopped has none.
+    fn same_active(&self, world: &World, forgot: bool) -> Result<(), String> {
+        let [both, either] = &self.active;
+        let nothing = BTreeSet::new();
+        let (least, most) = if forgot { (&nothing, &nothing) } else { (both, either) };
+        let now = active(world)?;
+        if least.is_subset(&now) && now.is_subset(most) {
+            return Ok(());
+        }
+        Err(format!("active are {now:?}, not at least {least:?} and at most {most:?}"))
     }
 
     /// Any change, too, mends its pools first.
@@ -299,7 +357,7 @@ impl Explorer {
     fn lvm2(&self, world: &World, expect: &Expect) -> Result<(), String> {
         let fork = world.fork();
         lvm2::creates(&fork)?;
-        unharmed(&fork)?;
+        at_rest_but(&fork)?;
         let after = self.expect_of(&fork)?;
         if after.clone().without(&lvm2::MADE) != *expect {
             return Err("another state than after recovery".into());
@@ -307,7 +365,9 @@ impl Explorer {
         if after.contents[&super::lv(lvm2::MADE[0])].iter().any(|value| *value != 0) {
             return Err("a new volume of lvm2 holds data".into());
         }
-        fork.recover().map_err(|error| format!("recovery after it: {}", told(&error)))?;
+        let repair = fork.recover().map_err(|error| format!("recovery after it: {}", told(&error)))?;
+        // What lvm2 leaves of the killed change, nobody can tell from somebody's data: it is told, each time.
+        all_told(&repair, &at_rest_but(&fork)?.1)?;
         if self.expect_of(&fork)? == after { Ok(()) } else { Err("recovery after it changes volumes".into()) }
     }
 }
@@ -315,6 +375,15 @@ impl Explorer {
 /// Checks that the world is at rest; returns the devices that belong to no volume, where there may be any.
 fn rests(world: &World, forgot: bool) -> Result<BTreeSet<ThinId>, String> {
     if forgot { Ok(at_rest_but(world)?.1) } else { at_rest(world).map(|_| BTreeSet::new()) }
+}
+
+/// Checks that recovery tells of each thin device that belongs to no volume, and of nothing else.
+fn all_told(repair: &Repair, strangers: &BTreeSet<ThinId>) -> Result<(), String> {
+    let is_told = |id: &ThinId| repair.left.iter().any(|left| left.contains(&format!("thin device {id} (")));
+    if repair.left.len() == strangers.len() && strangers.iter().all(is_told) {
+        return Ok(());
+    }
+    Err(format!("recovery leaves {:?} and {strangers:?} in the pools", repair.left))
 }
 
 fn key_of(world: &World) -> u64 {

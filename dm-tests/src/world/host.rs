@@ -238,6 +238,7 @@ impl Host for SimHost {
     }
 
     fn guard(&self, devices: &[DmName], _: &VgLock) -> io::Result<Box<dyn Guard>> {
+        self.kernel.waits_for("a new process");
         self.state.borrow_mut().armed = devices.to_vec();
         Ok(Box::new(SimGuard { kernel: Rc::clone(&self.kernel), state: Rc::clone(&self.state) }))
     }

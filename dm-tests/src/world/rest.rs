@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::ids::{LvName, ThinId};
+use base::ids::{LvName, LvmUuid, ThinId};
 use dm::kernel::Kernel as _;
+use dm::name::{DmUuid, Layer};
 use lvm2::format::model::{Lv, Vg};
 use thin::request::Request;
 use thin::stack::{DevRef, Stacks};
@@ -116,6 +117,41 @@ pub fn devices_match(world: &World) -> Result<(), String> {
         let should = (spec.name.as_str(), table.0, spec.read_only, false);
         if is != should {
             return Err(format!("the device of {} is {is:?} instead of {should:?}", lv.name));
+        }
+    }
+    Ok(())
+}
+
+/// The thin volumes that have a device, by their uuids: a name may change.
+///
+/// # Errors
+/// If the kernel does not answer.
+pub fn active(world: &World) -> Result<BTreeSet<LvmUuid>, String> {
+    let vg = world.metadata().vg;
+    let mut active = BTreeSet::new();
+    for lv in vg.lvs.iter().filter(|lv| lv.thin().is_some()) {
+        let uuid = DmUuid::of_lv(&vg.id, &lv.id, Layer::Plain);
+        if world.machine.kernel.info_by_uuid(&uuid).map_err(|error| error.to_string())?.is_some() {
+            active.insert(lv.id);
+        }
+    }
+    Ok(active)
+}
+
+/// Checks that no layer of a pool is there that nothing stands on: whoever takes the last volume down takes them, too.
+///
+/// # Errors
+/// The first that is.
+pub fn no_layer_alone(world: &World) -> Result<(), String> {
+    let kernel = &world.machine.kernel;
+    for listed in kernel.list().map_err(|error| error.to_string())? {
+        let uuid = listed.uuid.as_ref().map(|uuid| uuid.as_str()).unwrap_or_default();
+        let is_layer = ["-tdata", "-tmeta", "-tpool", "-real"].iter().any(|layer| uuid.ends_with(layer));
+        // A pool that never held a volume is shown by its layer itself.
+        let is_shown = uuid.ends_with("-tpool") && !listed.name.as_str().ends_with("-tpool");
+        let openers = kernel.info(&listed.name).map_err(|error| error.to_string())?;
+        if is_layer && !is_shown && openers.is_some_and(|device| device.open_count == 0) {
+            return Err(format!("{} is left, and nothing stands on it", listed.name));
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 //! flush.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct Tape {
     pub swallow: Cell<usize>,
     /// A device that somebody else resumes with each message.
     pub thaw: RefCell<Option<DmName>>,
+    /// What this process has suspended.
+    asleep: RefCell<BTreeSet<DmName>>,
 }
 
 impl Tape {
@@ -56,6 +59,7 @@ impl Tape {
             points: on.then(RefCell::default),
             swallow: Cell::new(0),
             thaw: RefCell::default(),
+            asleep: RefCell::default(),
         };
         tape.mark(|| "the beginning".into());
         Rc::new(tape)
@@ -106,6 +110,13 @@ impl Tape {
         }
     }
 
+    /// Within the window nothing happens but messages, looks at its devices and resumes: no read, no other ioctl.
+    fn look_at_window(&self, what: &'static str) {
+        for device in self.asleep.borrow().iter() {
+            self.kernel().violated(device, what);
+        }
+    }
+
     /// What udev's rules are told of a device: of a layer of a pool, to make nothing of it; of a thin volume, that it
     /// is one. Source: lvm2 `libdm/libdevmapper.h` (`DM_UDEV_*`); the numbers seen on the wire.
     fn look_at_flags(&self, name: &DmName, udev: UdevEvent) {
@@ -147,18 +158,22 @@ impl Kernel for Tape {
     }
 
     fn info_by_uuid(&self, uuid: &DmUuid) -> Result<Option<DeviceInfo>, DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.kernel().info_by_uuid(uuid)
     }
 
     fn list(&self) -> Result<Vec<ListedDevice>, DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.kernel().list()
     }
 
     fn create(&self, name: &DmName, uuid: &DmUuid, minor: Option<u32>) -> Result<DevNo, DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.did(self.kernel().create(name, uuid, minor))
     }
 
     fn load(&self, name: &DmName, table: &Table, read_only: bool) -> Result<(), DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.did(self.kernel().load(name, table, read_only))
     }
 
@@ -168,20 +183,28 @@ impl Kernel for Tape {
 
     fn suspend(&self, name: &DmName, how: Suspend) -> Result<(), DmError> {
         self.look_at_suspend(name);
-        self.did(self.kernel().suspend(name, how))
+        let done = self.kernel().suspend(name, how);
+        if done.is_ok() {
+            self.asleep.borrow_mut().insert(name.clone());
+        }
+        self.did(done)
     }
 
     fn resume(&self, name: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
         self.look_at_flags(name, udev);
-        self.did(self.kernel().resume(name, udev))
+        let done = self.kernel().resume(name, udev);
+        self.asleep.borrow_mut().remove(name);
+        self.did(done)
     }
 
     fn remove(&self, name: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.look_at_flags(name, udev);
         self.did(self.kernel().remove(name, udev))
     }
 
     fn rename(&self, name: &DmName, new: &DmName, udev: UdevEvent) -> Result<Uevent, DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.look_at_flags(name, udev);
         self.did(self.kernel().rename(name, new, udev))
     }
@@ -203,14 +226,17 @@ impl Kernel for Tape {
     }
 
     fn table(&self, name: &DmName) -> Result<Vec<TargetLine>, DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.kernel().table(name)
     }
 
     fn status(&self, name: &DmName, flush: StatusFlush) -> Result<(DeviceInfo, Vec<TargetLine>), DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.kernel().status(name, flush)
     }
 
     fn deps(&self, name: &DmName) -> Result<Vec<DevNo>, DmError> {
+        self.look_at_window("is suspended, and its process does something else");
         self.kernel().deps(name)
     }
 }
@@ -235,6 +261,7 @@ impl BlockDev for TapedDisk {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.tape.look_at_window("is suspended, and its process reads metadata");
         self.disk.read_at(offset, buf)
     }
 

@@ -63,6 +63,21 @@ pub struct SimMapping {
     pub time: u32,
 }
 
+/// All that a pool's metadata holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimPoolDump {
+    /// The pool's transaction id.
+    pub transaction_id: u64,
+    /// The pool's time.
+    pub time: u32,
+    /// Sectors of a chunk.
+    pub chunk_size: u64,
+    /// Chunks of the data device.
+    pub data_blocks: u64,
+    /// The thin devices by their ids, with what they map.
+    pub devices: Vec<(u32, SimThinDevice, Vec<SimMapping>)>,
+}
+
 impl ThinDevice {
     /// Its mappings in order.
     pub(super) fn mapped(&self) -> Vec<SimMapping> {

@@ -286,10 +286,13 @@ impl Sequence<'_, '_> {
         let lv = self.draft.before(name)?;
         match (lv.thin_pool(), lv.thin()) {
             (Some(pool), _) => {
-                let (stack, new) = self.draft.pool_stack(lv, pool)?;
+                let (_, is_new) = self.draft.pool_stack(lv, pool)?;
                 self.start_pool(name, Purpose::Activation)?;
-                if !new {
-                    self.bring_up(stack.pool)?;
+                // Its first volume gives it its layers, and a device of its own; one that ran before has got it.
+                let gets_layers = self.draft.pools.contains_key(name)
+                    && !matches!(self.state(name)?, PoolState::ActiveNew(_));
+                if !is_new || gets_layers {
+                    self.bring_up(self.stack_at_end(lv, pool)?.pool)?;
                 }
                 self.hold(name)
             }

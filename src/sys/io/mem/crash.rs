@@ -6,10 +6,11 @@
 //! [`EXHAUSTIVE`]. Beyond that, the telling ones are: each write as a whole there or not, in every
 //! combination of up to [`WHOLE_WRITES`] writes; all blocks up to each one, and from each one on, in the
 //! order of writing; each block alone, and each block alone missing; and [`SAMPLES`] combinations drawn by a
-//! generator with a fixed seed.
+//! generator, with another [`seed`] in each run of the tests.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::disk::{MemDisk, Op};
 use super::image::Image;
@@ -22,6 +23,21 @@ pub const WHOLE_WRITES: usize = 8;
 
 /// How many combinations are drawn where there are too many blocks.
 pub const SAMPLES: usize = 200;
+
+/// What samples are drawn from in this run: what the environment variable `THINVOL_IMAGE_SEED` says, or another number
+/// each time. A test that fails says which.
+///
+/// # Panics
+/// If the variable is no number.
+pub fn seed() -> u64 {
+    static SEED: OnceLock<u64> = OnceLock::new();
+    *SEED.get_or_init(|| match std::env::var("THINVOL_IMAGE_SEED") {
+        Ok(given) => given.parse().expect("THINVOL_IMAGE_SEED is a number"),
+        Err(_) => {
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::from(time.subsec_nanos()))
+        }
+    })
+}
 
 /// A block that may have any of several contents.
 struct Slot {
@@ -57,6 +73,11 @@ pub fn crash_images(disks: &[&MemDisk], at: usize) -> impl Iterator<Item = Vec<I
     let pending = Pending::of(disks, at);
     let choices = pending.choices(at);
     choices.into_iter().map(move |choice| pending.image(&choice))
+}
+
+/// Whether [`crash_images`] shows only some of the combinations there are.
+pub fn is_sampled(disks: &[&MemDisk], at: usize) -> bool {
+    Pending::of(disks, at).combinations().is_none()
 }
 
 impl MemDisk {
@@ -97,14 +118,18 @@ impl Pending {
         all
     }
 
-    /// The combinations to show: of each slot the version that is there.
-    fn choices(&self, seed: usize) -> Vec<Vec<usize>> {
-        let count = self.slots.iter().try_fold(1_usize, |product, slot| {
+    /// How many combinations there are, if not too many.
+    fn combinations(&self) -> Option<usize> {
+        self.slots.iter().try_fold(1_usize, |product, slot| {
             product.checked_mul(slot.versions.len() + 1).filter(|product| *product <= EXHAUSTIVE)
-        });
-        match count {
+        })
+    }
+
+    /// The combinations to show: of each slot the version that is there.
+    fn choices(&self, at: usize) -> Vec<Vec<usize>> {
+        match self.combinations() {
             Some(count) => (0..count).map(|number| self.digits(number)).collect(),
-            None => self.telling_choices(seed),
+            None => self.telling_choices(at),
         }
     }
 
@@ -119,7 +144,7 @@ impl Pending {
         self.slots.iter().map(digit).collect()
     }
 
-    fn telling_choices(&self, seed: usize) -> Vec<Vec<usize>> {
+    fn telling_choices(&self, at: usize) -> Vec<Vec<usize>> {
         let nothing = vec![0; self.slots.len()];
         let done = |steps: &mut dyn Iterator<Item = &BlockWrite>| {
             let mut choice = nothing.clone();
@@ -147,7 +172,7 @@ impl Pending {
             missing[step.slot] = step.version - 1;
             choices.push(missing);
         }
-        let mut random = XorShift::new(seed);
+        let mut random = XorShift::new(at);
         for _ in 0..SAMPLES {
             choices.push(self.slots.iter().map(|slot| random.below(slot.versions.len() + 1)).collect());
         }
@@ -194,12 +219,13 @@ fn settle(disk: &MemDisk, at: usize) -> (Image, Vec<Written>) {
     (durable, pending)
 }
 
-/// Marsaglia's xorshift: enough to pick samples, the same ones each time.
+/// Marsaglia's xorshift: enough to pick samples, the same ones for a seed and an instant.
 struct XorShift(u64);
 
 impl XorShift {
-    fn new(seed: usize) -> Self {
-        Self(u64::try_from(seed).unwrap_or(0).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    fn new(at: usize) -> Self {
+        let mixed = u64::try_from(at).unwrap_or(0).wrapping_add(seed()).wrapping_add(1);
+        Self(mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     fn below(&mut self, bound: usize) -> usize {
