@@ -28,6 +28,7 @@ impl Case {
             tier: self.tier,
             limit_s: self.limit_s,
             long: registry::is_long(self.name),
+            sampled: false,
             must: selftest::must(self.name),
         }
     }

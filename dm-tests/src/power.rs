@@ -19,7 +19,7 @@ const WORK: Duration = Duration::from_secs(120);
 
 /// A volume that nobody writes to after the first boot, and what is written to it then.
 const STEADY: &str = "vm-109-steady";
-const CONTENT: &str = "/src/Cargo.lock";
+const CONTENT: &str = "/bin/bash";
 
 /// Checks what an earlier run left, of which `journal` (a file) tells, then works until the power is cut.
 ///

@@ -1,5 +1,6 @@
 //! What each verb of the command line does.
 
+use std::io::Write as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use crate::rotation::Record;
 use crate::script::Script;
 use crate::tier::Pool;
 use crate::workspace::Workspace;
-use crate::{checks, on_host, script};
+use crate::{checks, on_host, script, transcript};
 
 /// The main job, told as a story. If it takes longer it hangs.
 const DEMO: Script<'static> = Script { argv: &["/src/vm-harness/demo.sh"], limit_s: 1200 };
@@ -121,12 +122,19 @@ fn test(
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The cases run a program that is quick to build; the one that is shipped does the main job once.
+/// The cases run a program that is quick to build; the one that is shipped does the main job once, and prints what the
+/// README shows of it.
 fn demo_of_what_ships(workspace: &Workspace) -> Result<()> {
     let (setup, accel) = prepare(workspace, Contents::Shipped, 1)?;
     step(workspace, "demo with the program as it is shipped", |log| {
-        match script::run(workspace, &setup, accel, DEMO, &mut log.file()?)? {
-            0 => Ok(()),
+        let mut printed = Vec::new();
+        let code = script::run(workspace, &setup, accel, DEMO, &mut printed)?;
+        log.file()?.write_all(&printed)?;
+        match code {
+            0 => {
+                let readme = std::fs::read_to_string(workspace.root.join("README.md"))?;
+                transcript::check(&readme, &String::from_utf8_lossy(&printed))
+            }
             code => bail!("the demo ended with status {code}"),
         }
     })

@@ -46,8 +46,12 @@ pub fn list(
     }
     let cases: Vec<CaseInfo> = serde_json::from_slice(&output.stdout).context("dm-tests list is not JSON")?;
     let added = more(&cases);
-    let is_wanted = |case: &CaseInfo| wish.wants(case) || added.contains(case);
-    let mut wanted: Vec<CaseInfo> = cases.into_iter().filter(is_wanted).collect();
+    let wanted =
+        cases.into_iter().filter_map(|case| match added.iter().find(|added| added.name == case.name) {
+            Some(added) => Some(added.clone()),
+            None => wish.wants(&case).then_some(case),
+        });
+    let mut wanted: Vec<CaseInfo> = wanted.collect();
     for case in &mut wanted {
         case.limit_s = case.limit_s.saturating_mul(patience());
     }
@@ -73,8 +77,14 @@ mod tests {
 
     #[test]
     fn long_cases_run_where_they_are_named_or_all_are_wanted() {
-        let case =
-            |name: &str, long| CaseInfo { name: name.into(), tier: Tier::Full, limit_s: 1, long, must: None };
+        let case = |name: &str, long| CaseInfo {
+            name: name.into(),
+            tier: Tier::Full,
+            limit_s: 1,
+            long,
+            sampled: false,
+            must: None,
+        };
         let (short, long) = (case("a::short", false), case("a::thousands", true));
         let words = ["thousands".to_owned()];
         for (wish, wanted) in [

@@ -21,9 +21,11 @@ const MAX_OUTPUT: usize = 256 << 10;
 pub fn run_case(program: &Path, case: &CaseInfo, folder: &Path) -> Result<CaseResult> {
     std::fs::create_dir_all(folder)?;
     let started = Instant::now();
-    let first = run(program, &["run", &case.name], folder, Duration::from_secs(case.limit_s))?;
+    let limit = Duration::from_secs(case.limit_s);
+    let samples: &[_] = if case.sampled { &[(SAMPLES, SAMPLES_OF_A_TURN)] } else { &[] };
+    let first = run(program, &["run", &case.name], folder, limit, samples)?;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let second = run(program, &["clean"], folder, CLEAN_LIMIT)?;
+    let second = run(program, &["clean"], folder, CLEAN_LIMIT, &[])?;
     let _ = std::fs::remove_dir_all(folder);
     let mut output = first.output;
     let mut outcome = match first.status {
@@ -41,6 +43,12 @@ pub fn run_case(program: &Path, case: &CaseInfo, folder: &Path) -> Result<CaseRe
     }
     Ok(CaseResult { name: case.name.clone(), outcome, ms, output, clean })
 }
+
+/// At how many places cases kill that otherwise kill at all.
+const SAMPLES: &str = "THINVOL_KILLS";
+
+/// What it says of a case in its turn.
+const SAMPLES_OF_A_TURN: &str = "3";
 
 struct Ended {
     /// None: killed at the time limit.
@@ -61,13 +69,20 @@ fn outcome_of(status: ExitStatus, output: &str) -> Outcome {
 
 /// Runs a program. Its output goes to a file: a daemon that a case starts would keep
 /// a pipe open for ever.
-fn run(program: &Path, arguments: &[&str], folder: &Path, limit: Duration) -> Result<Ended> {
+fn run(
+    program: &Path,
+    arguments: &[&str],
+    folder: &Path,
+    limit: Duration,
+    variables: &[(&str, &str)],
+) -> Result<Ended> {
     let path = folder.with_extension("output");
     let file = File::create(&path)?;
     let mut child = Command::new(program)
         .args(arguments)
         .env("THINVOL_CASE_DIR", folder)
         .env("RUST_BACKTRACE", "0")
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)

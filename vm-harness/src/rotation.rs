@@ -17,8 +17,11 @@ use crate::workspace::Workspace;
 /// What a share may take of one machine's time, as far as that is known.
 const SHARE_MS: u64 = 600_000;
 
-/// A case that has not run here is taken to need such a part of its time limit.
-const GUESSED_PART: u64 = 4;
+/// A case that has not run here is taken to need such a part of its time limit, which is generous.
+const GUESSED_PART: u64 = 12;
+
+/// But no longer than this: what tries all of something tries samples of it in its turn.
+const LONGEST_GUESS_MS: u64 = 180_000;
 
 /// How a long case ran last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,11 +74,12 @@ impl Record {
         if taken.is_empty() {
             taken.extend(order.first().map(|case| (*case).clone()));
         }
+        taken.iter_mut().for_each(|case| case.sampled = true);
         taken
     }
 
     fn expected_ms(&self, case: &CaseInfo) -> u64 {
-        let guess = case.limit_s.saturating_mul(1000) / GUESSED_PART;
+        let guess = (case.limit_s.saturating_mul(1000) / GUESSED_PART).min(LONGEST_GUESS_MS);
         self.runs.get(&case.name).map_or(guess, |run| run.ms)
     }
 
@@ -128,7 +132,14 @@ mod tests {
     use super::{Record, Run};
 
     fn case(number: u64, limit_s: u64) -> CaseInfo {
-        CaseInfo { name: format!("a::{number}"), tier: Tier::Full, limit_s, long: number > 0, must: None }
+        CaseInfo {
+            name: format!("a::{number}"),
+            tier: Tier::Full,
+            limit_s,
+            long: number > 0,
+            sampled: false,
+            must: None,
+        }
     }
 
     fn names(cases: &[CaseInfo]) -> Vec<&str> {
@@ -137,13 +148,14 @@ mod tests {
 
     #[test]
     fn all_long_cases_have_their_turn_and_none_takes_too_long() {
-        // Ten minutes are 2400 s of limits.
-        let cases: Vec<CaseInfo> = (0..=8).map(|number| case(number, 1200)).collect();
+        // Of such limits three are guessed to fit.
+        let cases: Vec<CaseInfo> = (0..=8).map(|number| case(number, 2400)).collect();
         let mut record = Record { file: PathBuf::new(), runs: BTreeMap::new() };
-        assert_eq!(names(&record.turn(&cases, 0)), ["a::1", "a::2"]);
-        assert_eq!(names(&record.turn(&cases, 4 * 7 + 3)), ["a::7", "a::8"]);
+        assert_eq!(names(&record.turn(&cases, 0)), ["a::1", "a::2", "a::3"]);
+        assert_eq!(names(&record.turn(&cases, 3 * 7 + 2)), ["a::6", "a::7", "a::8"]);
+        assert!(record.turn(&cases, 0).iter().all(|case| case.sampled));
         let mut seen = Vec::new();
-        for at_s in 1..=4 {
+        for at_s in 1..=3 {
             for case in record.turn(&cases, 17) {
                 record.runs.insert(case.name.clone(), Run { at_s, ms: 300_000, passed: true });
                 seen.push(case.name);
@@ -155,7 +167,9 @@ mod tests {
 
     #[test]
     fn a_case_longer_than_a_share_runs_alone() {
-        let record = Record { file: PathBuf::new(), runs: BTreeMap::new() };
+        let took = |at_s, ms| Run { at_s, ms, passed: true };
+        let runs = [("a::1".to_owned(), took(1, 900_000)), ("a::2".to_owned(), took(2, 1000))];
+        let record = Record { file: PathBuf::new(), runs: runs.into() };
         assert_eq!(names(&record.turn(&[case(1, 36_000), case(2, 4)], 0)), ["a::1"]);
     }
 }

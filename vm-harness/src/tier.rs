@@ -177,6 +177,7 @@ mod tests {
             tier,
             limit_s,
             long: false,
+            sampled: false,
             must: None,
         };
         let cases = [

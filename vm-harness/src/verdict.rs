@@ -42,7 +42,8 @@ mod tests {
     use crate::protocol::Tier;
 
     fn judged(must: Option<Must>, outcome: Outcome, output: &str, clean: bool) -> CaseResult {
-        let case = CaseInfo { name: "a::b".into(), tier: Tier::Fast, limit_s: 1, long: false, must };
+        let case =
+            CaseInfo { name: "a::b".into(), tier: Tier::Fast, limit_s: 1, long: false, sampled: false, must };
         judge(&case, CaseResult { name: "a::b".into(), outcome, ms: 0, output: output.into(), clean })
     }
 

@@ -2,6 +2,7 @@
 //! file to its violations, and is shown to fail on a bad example before it is trusted on the tree.
 
 mod code;
+mod held;
 mod layers;
 mod map;
 mod paths;
@@ -180,4 +181,18 @@ fn the_map_shows_the_tree() {
     let missing: Vec<_> = present.difference(&mapped).collect();
     let gone: Vec<_> = mapped.difference(&present).collect();
     assert!(missing.is_empty() && gone.is_empty(), "not in the map: {missing:?}; not in the tree: {gone:?}");
+}
+
+#[test]
+fn claims_name_tests_that_exist() {
+    let test =
+        File::new("dm-tests/tests/crash.rs", "#[test]\nfn all_is_well() {}\nCase { name: \"area::case\" }");
+    let text = "so <!-- held by: crash::all_is_well, area::case -->, so <!-- held by: crash::gone, x::all_is_well -->";
+    assert_eq!(held::missing(text, &[test]), ["crash::gone", "x::all_is_well"]);
+    let files = tree::files();
+    for document in held::DOCUMENTS {
+        let file = files.iter().find(|file| file.path == document).expect("the document is there");
+        assert!(held::named(&file.text).len() >= 8, "{document} names too few tests");
+        assert_eq!(held::missing(&file.text, &files), Vec::<&str>::new(), "named in {document}");
+    }
 }
