@@ -24,6 +24,9 @@ pub const MANY: u32 = 50;
 /// Size of the disk that outlives the machine.
 const DISK_BYTES: u64 = 1 << 30;
 
+/// How long a moment is waited for at which something is not flushed.
+const DIRTY_WAIT: Duration = Duration::from_secs(5);
+
 /// How long checking may take before the work begins.
 const CHECK_LIMIT_S: u64 = 600;
 
@@ -81,7 +84,12 @@ pub fn run(
         let argv = ["dm-tests", "power", &format!("/out/{shared}")].map(str::to_owned).to_vec();
         guest.order(&Order::Exec { argv, limit_s: CHECK_LIMIT_S })?;
         let printed = work(&mut guest, cut, cut == cuts).with_context(|| format!("{unflushed:?}"))?;
-        // The power goes here: nothing is synced, no process is told.
+        // The power goes here: nothing is synced, no process is told. Mostly all is flushed; a moment when something is
+        // not tells more.
+        let soon = Instant::now() + DIRTY_WAIT;
+        while !disk.is_dirty() && Instant::now() < soon {
+            std::thread::sleep(Duration::from_micros(200));
+        }
         drop(guest);
         match unflushed {
             Unflushed::Drawn(seed) => {

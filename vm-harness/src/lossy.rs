@@ -136,6 +136,11 @@ impl LossyDisk {
         self.settle(within, |versions| versions.last())
     }
 
+    /// Whether something was written and not flushed.
+    pub fn is_dirty(&self) -> bool {
+        !self.cache().sectors.is_empty()
+    }
+
     /// Cuts the power: what was not flushed is there or not, as drawn from `seed`.
     ///
     /// # Errors
@@ -224,7 +229,9 @@ mod tests {
             let disk = disk(4);
             disk.write(0, &[1; 2 * SECTOR_LEN]).unwrap();
             assert_eq!(bytes(&disk), [1, 1, 0, 0], "reads see the cache");
+            assert!(disk.is_dirty());
             disk.flush().unwrap();
+            assert!(!disk.is_dirty());
             disk.write(2 * SECTOR, &[2; SECTOR_LEN]).unwrap();
             disk.flush_range(2 * SECTOR, SECTOR).unwrap();
             assert_eq!(disk.cut(seed).unwrap(), Cut { kept: 0, lost: 0 });
