@@ -10,7 +10,7 @@ use thin::lineage::{Lineage, LineageError};
 /// The LV at an address.
 ///
 /// # Errors
-/// If there is none.
+/// If it does not exist.
 pub fn volume<'a>(vg: &'a Vg, volume: &Volume) -> Result<&'a Lv, CliError> {
     let lv = vg.lv(&volume.lv).filter(|lv| lv.is_visible()).ok_or_else(|| {
         let hint = match &volume.storage {
@@ -55,7 +55,7 @@ pub fn snapshot<'a>(vg: &'a Vg, lineage: &Lineage<'a>, snapshot: &Snapshot) -> R
 /// The LV of a volume or of a snapshot of one.
 ///
 /// # Errors
-/// If there is none.
+/// If it does not exist.
 pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &VolumeOrSnapshot) -> Result<&'a Lv, CliError> {
     match source {
         VolumeOrSnapshot::Volume(address) => volume(vg, address),

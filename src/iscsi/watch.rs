@@ -161,7 +161,7 @@ impl Watch {
         if task == Task::Rescan {
             match self.looks.get_mut(&sid) {
                 Some(look) if look.again => *look = Look::default(),
-                // A look that failed is not repeated: the next change is told of.
+                // A look that failed is not repeated: the next change brings an event.
                 _ => drop(self.looks.remove(&sid)),
             }
             return 0;

@@ -229,7 +229,7 @@ impl Engine {
     /// The same with requests that are made under the lock, from the metadata that will be changed.
     ///
     /// # Errors
-    /// Those of `make` and of [`Self::change`]. What was mended before is told with them.
+    /// Those of `make` and of [`Self::change`]. They name what was repaired before.
     pub fn change_with<E: From<EngineError>>(
         &self,
         vg: &VgName,

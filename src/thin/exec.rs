@@ -184,7 +184,7 @@ fn unzeroed(steps: &[Planned]) -> Vec<LvName> {
     wiped.collect()
 }
 
-/// What udev's rules are told of a device.
+/// The flags for udev's rules about a device.
 pub(super) fn udev_flags(role: Role) -> UdevFlags {
     udev::flags_for(match role {
         Role::Visible => DeviceRole::Volume,

@@ -78,7 +78,7 @@ impl LinuxHost {
         }
     }
 
-    /// The same with somebody who is told how far a plan has come.
+    /// The same with an observer of the progress of plans.
     #[must_use]
     pub fn watched_by(self, progress_observer: Option<Arc<dyn ProgressObserver>>) -> Self {
         Self { progress_observer, ..self }
@@ -96,7 +96,7 @@ impl LinuxHost {
         fs::rename(aside, path).map_err(|error| failure(path, error))
     }
 
-    /// Sets a mark, which holds for this boot alone. A part of one is none.
+    /// Sets a mark, which is valid for this boot only. An incomplete mark does not count.
     fn set(&self, path: &Path) -> Result<(), MarkFailure> {
         let boot = boot_id().map_err(|error| failure(Path::new(BOOT_ID), error))?;
         self.write(path, &boot)

@@ -30,7 +30,7 @@ const ZEROED_AT_ONCE: u64 = 16 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WipeMethod {
-    /// The disks below are told that nothing of it is needed.
+    /// The disks below get its space back.
     Discard,
     /// It is overwritten with zeros, which allocates all of it.
     Zero,

@@ -123,7 +123,7 @@ impl AddArgs {
             ("target", &self.target),
         ];
         properties.extend(own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))));
-        // What is wrong with the properties alone is told before any lock is taken.
+        // Errors of the properties alone come before any lock is taken.
         if id.as_str() != "local" {
             StorageCfg::parse("", b"").add(&id, kind, &properties)?;
         }

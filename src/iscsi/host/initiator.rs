@@ -40,7 +40,7 @@ pub enum InitiatorError {
 /// Reads it; the first `InitiatorName=` counts, lines that start with `#` are comments.
 ///
 /// # Errors
-/// If there is none.
+/// If the file has no valid name.
 pub fn initiator(path: &Path) -> Result<IscsiName, InitiatorError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| InitiatorError::Unreadable { path: path.to_owned(), source })?;

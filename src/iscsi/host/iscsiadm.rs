@@ -134,7 +134,7 @@ fn interface_record(interface: &NetInterface, limit: &Limit) -> Result<String, I
     Ok(name)
 }
 
-/// Logs out of a session of iscsid's. That there is none any more is fine, in whatever words: whether it is gone is for
+/// Logs out of a session of iscsid's. A session that is gone already is no error: whether it is gone is for
 /// the caller to see. The session is named by its number: it can be ended also when iscsid has no record of its target
 /// any more.
 ///

@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(hanging, [(SessionId(1), Task::Recover)]);
         assert!(pool.hanging_for(Duration::ZERO).is_empty());
         assert_eq!(pool.shared.state().threads, LEAST);
-        // Others are served, and what comes of it at last does not count.
+        // Others are served, and its late result does not count.
         release.send(()).unwrap();
         pool.begin(SessionId(2), Task::Rescan);
         assert_eq!(results.recv_timeout(WAIT).unwrap(), (SessionId(2), Task::Rescan, Outcome::Done));

@@ -9,7 +9,7 @@ use nix::sys::stat::{major, minor};
 
 use base::ids::DevNo;
 
-/// Tells which block device a node is; `None` if it is none.
+/// Returns which block device a node is; `None` if it is not one.
 pub type NodeReader = fn(&Path) -> io::Result<Option<DevNo>>;
 
 /// The directories that describe devices.
@@ -25,7 +25,7 @@ pub struct Roots {
     pub run: PathBuf,
     /// `/etc`: multipath's configuration.
     pub etc: PathBuf,
-    /// How a path is told to be a device node.
+    /// How to find out whether a path is a device node.
     pub node: NodeReader,
 }
 

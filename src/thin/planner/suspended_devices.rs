@@ -54,7 +54,7 @@ impl Mending<'_, '_> {
     }
 
     /// What udev is to make of a device. Source: lvm2 `lib/activate/dev_manager.c` (`_get_udev_flags`): layers and
-    /// volumes that are not visible are no business of anybody's.
+    /// volumes that are not visible concern nobody.
     pub(super) fn role_of(&self, device: &DeviceInfo) -> Role {
         let parts = device.uuid.as_ref().and_then(|uuid| uuid.lvm_parts().ok());
         let Some(parts) = parts else { return Role::Visible };

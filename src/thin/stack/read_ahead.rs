@@ -42,7 +42,7 @@ impl<'a> Stacks<'a> {
         match lv.read_ahead.unwrap_or_default() {
             0 if self.no_read_ahead => Some(ReadAhead::Exactly(Sectors::ZERO)),
             0 => at_least(stripes(lv).unwrap_or_else(|| self.of_pvs_below(lv))),
-            // Negative is none.
+            // A negative value means none.
             sectors => Some(ReadAhead::Exactly(Sectors::new(u64::try_from(sectors).unwrap_or(0)))),
         }
     }

@@ -73,7 +73,7 @@ impl DiscoveryOptions {
 /// Reads a portal as it is typed, to be reached by an interface alone if one is given.
 ///
 /// # Errors
-/// If it is none, or names another interface.
+/// If the text is not a portal, or names another interface.
 pub fn portal(text: &str, interface: Option<&NetInterface>) -> Result<Portal, CliError> {
     let portal = Portal::new(text).map_err(|error| {
         CliError::usage(error.to_string())

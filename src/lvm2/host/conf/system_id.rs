@@ -1,4 +1,4 @@
-//! The host's system id, by which VGs of other hosts are told from its own.
+//! The host's system id, which distinguishes its VGs from those of other hosts.
 
 use std::fs;
 use std::path::Path;

@@ -41,7 +41,7 @@ pub enum ScanError {
         /// The file.
         path: PathBuf,
     },
-    /// A device given explicitly is none.
+    /// A device given explicitly is not a block device.
     #[error("'{}' is not a block device", path.display())]
     NoDevice {
         /// What was given.

@@ -34,7 +34,7 @@ impl Image {
     /// The block with that number.
     ///
     /// # Panics
-    /// If there is none.
+    /// If there is no such block.
     pub fn block(&self, index: usize) -> &[u8] {
         match self.changed.get(&index) {
             Some(block) => block,
