@@ -7,9 +7,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use vm_harness::protocol::CaseInfo;
+use vm_harness::score::Score;
 
 use crate::accel::{self, Accel};
-use crate::args::Action;
+use crate::args::{Action, Args};
 use crate::cases::{self, CaseSelection};
 use crate::cuts::{self, Unflushed};
 use crate::guest::{self, Setup};
@@ -18,9 +20,10 @@ use crate::payload::{Contents, Payload};
 use crate::progress::step;
 use crate::rotation::Record;
 use crate::script::Script;
+use crate::suite::Suite;
 use crate::tier::Pool;
 use crate::workspace::Workspace;
-use crate::{checks, on_host, script, transcript};
+use crate::{checks, on_host, other_release, script, transcript};
 
 /// The main job, told as a story. If it takes longer it hangs.
 const DEMO: Script<'static> = Script { argv: &["/src/vm-harness/demo.sh"], limit_s: 1200 };
@@ -28,9 +31,12 @@ const DEMO: Script<'static> = Script { argv: &["/src/vm-harness/demo.sh"], limit
 /// The same for a bench: with thousands of volumes lvm2 takes a minute for each command under emulation.
 const BENCH_LIMIT_S: u64 = 4 * 3600;
 
+/// Tried in part in each run, beside the release that all of it runs on.
+const OTHER_RELEASE: Suite = Suite::Trixie;
+
 /// Does it; an unsuccessful test or program is an exit code, not an error.
-pub fn run(action: Action) -> Result<ExitCode> {
-    let workspace = Workspace::find()?;
+pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
+    let workspace = Workspace::find(suite)?;
     match action {
         Action::Demo => {
             let (setup, accel) = prepare(&workspace, Contents::Program, 1)?;
@@ -98,13 +104,16 @@ fn test(
     let jobs = jobs.map_or_else(default_jobs, NonZeroUsize::get);
     let (setup, accel) = prepare(workspace, Contents::Cases, jobs)?;
     let mut record = Record::read(workspace);
-    let mut all_long = Vec::new();
+    let mut all_cases = Vec::new();
     let cases = cases::list(&setup.payload, wish, |all| {
-        all_long = all.to_vec();
+        all_cases = all.to_vec();
         if turn { record.share(all, &workspace.root) } else { Vec::new() }
     })?;
-    let (score, results) = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
+    let (mut score, results) = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
     record.keep(&cases, &results)?;
+    if wish.filters.is_empty() && workspace.suite != OTHER_RELEASE {
+        score.merge(on_the_other_release(workspace, wish, &all_cases, jobs)?);
+    }
     if wish.long && wish.filters.is_empty() {
         for unflushed in [Unflushed::Drawn(cuts::seed()), Unflushed::Kept] {
             cuts::run(workspace, &setup, accel, (cuts::MANY / 2, unflushed))?;
@@ -114,12 +123,27 @@ fn test(
         demo_of_what_ships(workspace)?;
     }
     if turn || wish.long {
-        record.lines(&all_long).iter().for_each(|line| println!("{line}"));
+        record.lines(&all_cases).iter().for_each(|line| println!("{line}"));
     }
     eprintln!("all of it took {} s", started.elapsed().as_secs());
     skipped.iter().for_each(|what| println!("{what}"));
     println!("{}", score.line());
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A sample of the cases on the release that the rest did not run on.
+fn on_the_other_release(
+    workspace: &Workspace,
+    wish: CaseSelection<'_>,
+    all: &[CaseInfo],
+    jobs: usize,
+) -> Result<Score> {
+    let workspace = &workspace.of(OTHER_RELEASE);
+    let cases = other_release::cases(all, wish)?;
+    let (setup, accel) = prepare(workspace, Contents::Cases, jobs)?;
+    println!("on Debian {}:", OTHER_RELEASE.codename());
+    let (score, _) = Pool { workspace, setup: &setup, accel, jobs }.run(&cases)?;
+    Ok(score)
 }
 
 /// The cases run a program that is quick to build; the one that is shipped does the main job once, and prints what the

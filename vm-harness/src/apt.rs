@@ -1,5 +1,6 @@
-//! Fetches packages through a private apt: the machine's own sources and settings, but an empty list of
-//! installed packages and folders of our own, so that neither root nor a change to the machine is needed.
+//! Fetches packages through a private apt: the machine's own settings, its sources with the wanted release in them, but
+//! an empty list of installed packages and folders of our own, so that neither root nor a change to the machine is
+//! needed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,16 +9,18 @@ use anyhow::{Context, Result};
 
 use crate::packages;
 use crate::progress::Log;
+use crate::suite::Suite;
 
 /// Downloads the guest's packages into `folder`; returns the files.
-pub fn download(folder: &Path, log: &Log) -> Result<Vec<PathBuf>> {
+pub fn download(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<PathBuf>> {
     for sub in ["lists/partial", "archives/partial"] {
         std::fs::create_dir_all(folder.join(sub))?;
     }
     std::fs::write(folder.join("status"), "")?;
-    log.run(apt_get(folder).arg("update"))?;
+    let sources = suite.write_sources(folder)?;
+    log.run(apt_get(folder, &sources).arg("update"))?;
     log.run(
-        apt_get(folder)
+        apt_get(folder, &sources)
             .args(["--yes", "--download-only", "--no-install-recommends", "install"])
             .args(packages::WANTED),
     )?;
@@ -40,7 +43,7 @@ pub fn package_name(file: &Path) -> Result<&str> {
         .with_context(|| format!("{} is not named like a package", file.display()))
 }
 
-fn apt_get(folder: &Path) -> Command {
+fn apt_get(folder: &Path, sources: &Path) -> Command {
     let mut command = Command::new("apt-get");
     let path = |name: &str| folder.join(name).display().to_string();
     for option in [
@@ -48,6 +51,8 @@ fn apt_get(folder: &Path) -> Command {
         format!("Dir::State::status={}", path("status")),
         format!("Dir::State::lists={}", path("lists")),
         format!("Dir::Cache::archives={}", path("archives")),
+        "Dir::Etc::sourcelist=/dev/null".into(),
+        format!("Dir::Etc::sourceparts={}", sources.display()),
         // Index caches are not worth keeping for one run.
         "Dir::Cache::pkgcache=".into(),
         "Dir::Cache::srcpkgcache=".into(),

@@ -5,10 +5,15 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::suite::Suite;
+
 /// Builds and boots the virtual machine in which thinvol is shown, tested and measured.
 #[derive(Debug, Parser)]
 #[command(name = "vm-harness/run", max_term_width = 100)]
 pub struct Args {
+    /// The release of Debian that the machine is made of
+    #[arg(long, global = true, value_enum, default_value_t = Suite::Bookworm)]
+    pub suite: Suite,
     /// What to do.
     #[command(subcommand)]
     pub action: Action,

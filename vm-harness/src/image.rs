@@ -19,6 +19,7 @@ const RECIPE: &[&str] = &[
     include_str!("kernel.rs"),
     include_str!("packages.rs"),
     include_str!("rootfs.rs"),
+    include_str!("suite.rs"),
 ];
 
 /// A built image.
@@ -49,7 +50,7 @@ impl Image {
 
     /// The image of the current recipe, built if the cache has none.
     pub fn get(workspace: &Workspace) -> Result<Self> {
-        let folder = workspace.cache.join(format!("image-{:016x}", fnv1a(RECIPE)));
+        let folder = workspace.cache.join(format!("{}-{:016x}", workspace.suite.codename(), fnv1a(RECIPE)));
         let image = Image { folder };
         if image.folder.is_dir() {
             return Ok(image);
@@ -69,7 +70,7 @@ impl Image {
         let result = work.join("image");
         fs::create_dir_all(&result)?;
         let files = step(workspace, "download the guest's Debian packages", |log| {
-            apt::download(&work.join("apt"), log)
+            apt::download(workspace.suite, &work.join("apt"), log)
         })?;
         let root = work.join("root");
         step(workspace, "unpack them", |log| {

@@ -14,6 +14,7 @@ mod image;
 mod initramfs;
 mod kernel;
 mod on_host;
+mod other_release;
 mod packages;
 mod payload;
 mod perl;
@@ -22,6 +23,7 @@ mod qemu;
 mod rootfs;
 mod rotation;
 mod script;
+mod suite;
 mod tier;
 mod transcript;
 mod workspace;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match actions::run(args::Args::parse().action) {
+    match actions::run(args::Args::parse()) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error}");

@@ -35,7 +35,7 @@ pub fn build(root: &Path, files: &[PathBuf], log: &Log) -> Result<()> {
     log.run(Command::new("/sbin/ldconfig").arg("-r").arg(root))
 }
 
-/// /bin, /sbin and /lib* lead into /usr, as on every Debian 12.
+/// /bin, /sbin and /lib* lead into /usr, as on every Debian since 12.
 fn merge_usr(root: &Path) -> Result<()> {
     for name in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] {
         fs::create_dir_all(root.join("usr").join(name))?;
@@ -128,7 +128,11 @@ pub fn take_kernel(root: &Path, vmlinuz: &Path, log: &Log) -> Result<()> {
     {
         let to = modules.join(file);
         fs::create_dir_all(to.parent().context("a module has a folder")?)?;
-        fs::rename(whole.join(file), to).with_context(|| format!("cannot keep {file}"))?;
+        fs::rename(whole.join(file), &to).with_context(|| format!("cannot keep {file}"))?;
+        // Debian 13 compresses modules, which the busybox of the initramfs cannot load.
+        if file.ends_with(".xz") {
+            log.run(Command::new("xz").arg("--decompress").arg(&to))?;
+        }
     }
     fs::remove_dir_all(&whole)?;
     log.run(&mut depmod())

@@ -5,6 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::suite::Suite;
+
 /// The crates of the product, below `src/`.
 const CRATES: [&str; 8] = [
     "thinvol-base",
@@ -19,6 +21,8 @@ const CRATES: [&str; 8] = [
 
 /// The folders the harness works in.
 pub struct Workspace {
+    /// The release of Debian that guests are made of.
+    pub suite: Suite,
     /// The source tree.
     pub root: PathBuf,
     /// Cargo's target folder.
@@ -30,18 +34,23 @@ pub struct Workspace {
 impl Workspace {
     /// Finds the folders and creates those of the harness. The source tree is where this program was started, as
     /// `vm-harness/run` does: it may have been built in another tree, of which the target folder is a copy.
-    pub fn find() -> Result<Self> {
+    pub fn find(suite: Suite) -> Result<Self> {
         let root = std::env::current_dir().context("the source tree is gone")?;
         ensure!(root.join("vm-harness/run").is_file(), "start the harness by 'vm-harness/run'");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let cache =
             std::env::var_os("THINVOL_VM_CACHE").map_or_else(|| target.join("vm/cache"), PathBuf::from);
-        let workspace = Workspace { root, target, cache };
+        let workspace = Workspace { suite, root, target, cache };
         for folder in [&workspace.cache, &workspace.logs(), &workspace.shared_out()] {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         workspace.forget_dead_runs();
         Ok(workspace)
+    }
+
+    /// The same for guests of another release.
+    pub fn of(&self, suite: Suite) -> Self {
+        Workspace { suite, root: self.root.clone(), target: self.target.clone(), cache: self.cache.clone() }
     }
 
     /// Removes the folders of runs that were killed before they could.

@@ -74,7 +74,12 @@ fn authenticated(ctx: &Ctx) -> Result<()> {
 /// Does something while the kernel loads no module: its target cannot use algorithms that are not built in.
 fn without_modules(ctx: &Ctx, work: impl FnOnce() -> Result<()>) -> Result<()> {
     const LOADER: &str = "/proc/sys/kernel/modprobe";
-    ctx.ok("modprobe -r sha3_generic")?;
+    let removed = ctx.sh("modprobe -r sha3_generic")?;
+    if removed.stderr.contains("is builtin") {
+        println!("this kernel has sha3-256 built in: no algorithm is missing, and that part is left out");
+        return Ok(());
+    }
+    ensure!(removed.status == 0, "{removed:?}");
     let loader = fs::read_to_string(LOADER)?;
     fs::write(LOADER, "/bin/false")?;
     let done = work();

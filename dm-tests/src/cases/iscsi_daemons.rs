@@ -20,6 +20,9 @@ use super::iscsi_sessions::{IQN, PATIENT, PORTAL, class, nothing_left, text, ver
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
 
+/// Removes open-iscsi's records of nodes, which are elsewhere since Debian 13.
+const FORGET_NODES: &str = "rm -r $(ls -d /etc/iscsi/nodes /var/lib/iscsi/nodes 2>/dev/null)";
+
 /// The cases of this file.
 pub const CASES: &[Case] = &[Case {
     name: "iscsi_daemons::sessions_of_iscsid_stay_its_own",
@@ -222,7 +225,7 @@ fn theirs(ctx: &Ctx) -> Result<()> {
     ensure!(ran.status == 4 && ran.stderr.contains(&std::process::id().to_string()), "{ran:?}");
     drop(used);
     // Also where its record of the node is gone.
-    ctx.ok("rm -r /etc/iscsi/nodes")?;
+    ctx.shell(FORGET_NODES)?;
     let ran = ctx.thinvol_ok(&format!("iscsi logout --json --target {IQN} {PATIENT}"))?;
     ensure!(ran.contains("\"via\": \"iscsiadm\""), "{ran}");
     ensure!(class("iscsi_session").is_empty());
@@ -264,7 +267,7 @@ fn address_held(ctx: &Ctx) -> Result<()> {
     nothing_left()?;
     // Without iscsid there is no other way.
     drop(daemon);
-    ctx.ok("rm -r /etc/iscsi/nodes")?;
+    ctx.shell(FORGET_NODES)?;
     let ran = ctx.thinvol(&login)?;
     ensure!(ran.status != 0 && ran.stderr.contains("iscsiadm did not"), "{ran:?}");
     nothing_left()?;

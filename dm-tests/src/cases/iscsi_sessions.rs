@@ -9,6 +9,16 @@ use serde_json::Value;
 use crate::case::{Case, Tier};
 use crate::ctx::{Ctx, Ran};
 
+/// A partition table's entry of type Linux, 8 MiB from the first megabyte on, three empty ones, and the mark at the end
+/// of the sector.
+const PARTITION: &str = concat!(
+    r"\0\0\0\0\203\0\0\0\0\010\0\0\0\100\0\0",
+    r"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    r"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    r"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    r"\125\252",
+);
+
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "iscsi_sessions::login_io_logout", tier: Tier::Full, limit_s: 240, run: login_io_logout },
@@ -250,8 +260,10 @@ fn in_use(ctx: &Ctx) -> Result<()> {
     refused(&logout()?, 4, &["on-lun"])?;
     ctx.ok("dmsetup remove on-lun")?;
 
-    // A partition without a table: 8 MiB from the first megabyte on.
-    ctx.ok(&format!("addpart {disk} 1 2048 16384"))?;
+    ctx.shell(&format!(
+        "printf '{PARTITION}' | dd of={disk} bs=1 seek=446 conv=notrunc,fsync status=none; \
+         blockdev --rereadpt {disk}"
+    ))?;
     ctx.ok("udevadm settle")?;
     ctx.ok(&format!("mkfs.ext4 -q -F {disk}1"))?;
     ctx.ok(&format!("mount {disk}1 {mount}"))?;

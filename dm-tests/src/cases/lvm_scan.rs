@@ -230,8 +230,14 @@ fn compare(lvm: &OwnLvm<'_>, what: &str) -> Result<()> {
     // We look first: lvm2 mends the devices file.
     let survey = Scanner::of_this_machine(lvm.conf()?.devices).survey(None)?;
     let ours = pvs(&survey);
-    let theirs: BTreeSet<PathBuf> =
-        lvm.ok("pvs --noheadings -o pv_name")?.split_whitespace().map(PathBuf::from).collect();
+    let theirs: BTreeSet<PathBuf> = lvm
+        .ok("pvs --noheadings -o pv_name")?
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with('/'))
+        // Other lines say what was mended in the devices file.
+        .map(PathBuf::from)
+        .collect();
     ensure!(
         ours == theirs,
         "with {what:?}: lvm2 has {theirs:?}, we have {ours:?} and left alone {:?}",

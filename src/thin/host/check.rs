@@ -46,11 +46,11 @@ impl LinuxHost {
     }
 
     /// A check that does not take its options fails as one that finds damage. It is told by this: beside
-    /// `--version` they make it fail, and without them it answers. A check that does not know `--version` fails both
-    /// ways, and what it said counts.
+    /// `--help` they make it fail, and without them it answers. A check that does not know `--help` fails both
+    /// ways, and what it said counts. (`--version` does not serve: thin_check 1.1 refuses any option beside it.)
     pub(super) fn judge(&self, executable: &Path, said: String) -> CheckFound {
         let answers = |options: &[String]| {
-            let asked = self.checker(executable, options).arg("--version").spawn();
+            let asked = self.checker(executable, options).arg("--help").spawn();
             asked.map_err(|_| ()).and_then(|child| self.watch(child).map_err(|_| ()))
         };
         if self.check.options.is_empty() || answers(&self.check.options).is_ok() || answers(&[]).is_err() {

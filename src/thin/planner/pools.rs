@@ -372,7 +372,8 @@ impl Sequence<'_, '_> {
     fn parts_stay(&mut self, lv: &Lv, why: &StackError) {
         let shown = format!("{}/{}", self.draft.vg().name, lv.name);
         let message = format!("data and metadata of pool {shown} stay active: {why}");
-        let hint = format!("'lvchange -an {shown}' stops them");
+        // Since 2.03.31 lvm2 stops them with the whole group only, and complains.
+        let hint = format!("'lvchange -an {shown}' or 'vgchange -an {}' stops them", self.draft.vg().name);
         let refusal = Refusal::new(ErrorKind::Unsupported, message).hint(hint);
         self.plan.left.push(Left::of(&refusal, self.draft.place_of(&lv.name), vec![lv.name.clone()]));
     }
