@@ -83,14 +83,14 @@ pub fn run(
         let mut guest = Guest::boot_with_disk(workspace, setup, accel, server.path())?;
         let argv = ["dm-tests", "power", &format!("/out/{shared}")].map(str::to_owned).to_vec();
         guest.order(&Order::Exec { argv, limit_s: CHECK_LIMIT_S })?;
-        let printed = work(&mut guest, cut, cut == cuts).with_context(|| format!("{unflushed:?}"))?;
+        let mut printed = work(&mut guest, cut, cut == cuts).with_context(|| format!("{unflushed:?}"))?;
         // The power goes here: nothing is synced, no process is told. Mostly all is flushed; a moment when something is
         // not tells more.
         let soon = Instant::now() + DIRTY_WAIT;
         while !disk.is_dirty() && Instant::now() < soon {
             std::thread::sleep(Duration::from_micros(200));
         }
-        drop(guest);
+        printed.push_str(&guest.cut());
         match unflushed {
             Unflushed::Drawn(seed) => {
                 let left = disk.cut(seed.wrapping_add(u64::from(cut)))?;

@@ -144,6 +144,20 @@ impl Guest {
         }
     }
 
+    /// Cuts the power. Returns what the guest had printed and nobody has read yet.
+    pub fn cut(mut self) -> String {
+        // One that is dead already is as good.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+        let mut printed = String::new();
+        while let Ok(line) = self.reports.recv() {
+            if let Ok(Report::Output { text }) = serde_json::from_str(&line) {
+                printed.push_str(&text);
+            }
+        }
+        printed
+    }
+
     /// The end of the console.
     pub fn last_words(&self) -> String {
         let bytes = fs::read(&self.console).unwrap_or_default();
