@@ -96,6 +96,14 @@ pub struct Done {
     pub what: String,
 }
 
+/// The lock under which a volume group is read: nobody reads one without.
+enum Locked<'a> {
+    /// A reader's.
+    ToRead(&'a VgReadLock),
+    /// A writer's.
+    ToChange(&'a VgLock),
+}
+
 /// The engine, ready to work on any volume group of this machine.
 pub struct Engine {
     options: Options,
@@ -186,7 +194,7 @@ impl Engine {
 
     fn view_to(&self, vg: &VgName, depth: Depth) -> Result<View, EngineError> {
         let lock = self.lock_for_read(vg)?;
-        let mut opened = self.read(vg, Access::ReadOnly)?;
+        let mut opened = self.read(Locked::ToRead(&lock))?;
         let warnings = opened.warnings();
         let (view, _) = self.with_session(&mut opened, |session| {
             let scope = Scope::all(false).without_inventory();
@@ -214,8 +222,8 @@ impl Engine {
     /// # Errors
     /// If it does not exist, is locked, or cannot be read.
     pub fn metadata(&self, vg: &VgName) -> Result<Vg, EngineError> {
-        let _lock = self.lock_for_read(vg)?;
-        Ok(Arc::unwrap_or_clone(self.read(vg, Access::ReadOnly)?.metadata).vg)
+        let lock = self.lock_for_read(vg)?;
+        Ok(Arc::unwrap_or_clone(self.read(Locked::ToRead(&lock))?.metadata).vg)
     }
 
     /// Carries out the requests as one transaction, or only plans them; a crash's remains are mended first.
@@ -239,7 +247,7 @@ impl Engine {
             return self.rehearse(vg, make);
         }
         let lock = self.lock(vg)?;
-        let mut opened = self.read(vg, Access::ReadWrite)?;
+        let mut opened = self.read(Locked::ToChange(&lock))?;
         let mut warnings = self.warnings(&opened);
         warnings.extend(self.without_udev());
         let requests = make(&opened.metadata.vg)?;
@@ -275,8 +283,8 @@ impl Engine {
         vg: &VgName,
         make: impl FnOnce(&Vg) -> Result<Vec<Request>, E>,
     ) -> Result<Report, E> {
-        let _lock = self.lock_for_read(vg)?;
-        let mut opened = self.read(vg, Access::ReadOnly)?;
+        let lock = self.lock_for_read(vg)?;
+        let mut opened = self.read(Locked::ToRead(&lock))?;
         let mut warnings = self.warnings(&opened);
         let requests = make(&opened.metadata.vg)?;
         self.check_use(&opened, &requests).map_err(|refusal| refusal.after(&[], &warnings))?;
@@ -304,8 +312,8 @@ impl Engine {
     /// A state that must not be touched, or a step that failed.
     pub fn recover(&self, vg: &VgName) -> Result<Report, EngineError> {
         if self.options.dry_run {
-            let _lock = self.lock_for_read(vg)?;
-            let mut opened = self.read(vg, Access::ReadOnly)?;
+            let lock = self.lock_for_read(vg)?;
+            let mut opened = self.read(Locked::ToRead(&lock))?;
             let mut warnings = self.warnings(&opened);
             if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
                 return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
@@ -319,7 +327,7 @@ impl Engine {
             return Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, false, None) });
         }
         let lock = self.lock(vg)?;
-        let mut opened = self.read(vg, Access::ReadWrite)?;
+        let mut opened = self.read(Locked::ToChange(&lock))?;
         let mut warnings = self.warnings(&opened);
         if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
             return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
@@ -454,8 +462,13 @@ impl Engine {
         missing.map(|missing| missing.to_string())
     }
 
-    fn read(&self, vg: &VgName, access: Access) -> Result<OpenVg, EngineError> {
+    /// Reads the volume group that is locked: for reading by a reader, for change by a writer.
+    fn read(&self, lock: Locked<'_>) -> Result<OpenVg, EngineError> {
         let listed = self.listed()?;
+        let (vg, access) = match lock {
+            Locked::ToRead(lock) => (lock.vg(), Access::ReadOnly),
+            Locked::ToChange(lock) => (lock.vg(), Access::ReadWrite),
+        };
         OpenVg::read(&self.scanner_beside(&listed), listed, vg, access)
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::ctx::Ctx;
+use crate::ctx::{Ctx, Ran};
 
 /// The group that Proxmox VE's commands work in.
 const PROXMOX: &str = "twina";
@@ -76,19 +76,20 @@ impl<'a> Twins<'a> {
         Ok(true)
     }
 
-    /// Runs thinvol with each line of arguments, until one fails. A line that starts with `!` is of the shell. Says
-    /// whether all succeeded.
-    pub fn as_thinvol_does(&self, lines: &[&str]) -> Result<bool> {
+    /// Runs thinvol with each line of arguments, until one fails. A line that starts with `!` is of the shell. Returns the
+    /// one that failed.
+    pub fn as_thinvol_does(&self, lines: &[&str]) -> Result<Option<Ran>> {
         for line in lines {
             let line = match line.strip_prefix('!') {
                 Some(shell) => shell.to_owned(),
                 None => format!("thinvol --config {} {line}", self.config.display()),
             };
-            if self.ctx.sh(&line.replace("{vg}", THINVOL))?.status != 0 {
-                return Ok(false);
+            let ran = self.ctx.sh(&line.replace("{vg}", THINVOL))?;
+            if ran.status != 0 {
+                return Ok(Some(ran));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// What lvm2 says of both: name, size, attributes (kind, permission, activity, skip flag), pool, origin,
