@@ -3,10 +3,11 @@
 //!
 //! It is a test of the root package, because only there Cargo builds the binary for it. What the command
 //! prints is compared with files kept here and with `docs/cli.md`; `THINVOL_BLESS=1 cargo test --test cli`
-//! rewrites them.
+//! writes them anew, and fails.
 
 mod configure;
 mod forms;
+#[path = "../src/golden.rs"]
 mod golden;
 #[path = "../src/json_form.rs"]
 mod json_form;

@@ -67,10 +67,11 @@ fn page(command: clap::Command, name: &str) -> String {
 #[test]
 fn the_manual_is_what_help_says() {
     let pages = pages();
-    for (name, text) in &pages {
-        golden::check(&format!("docs/man/{name}.{SECTION}"), text);
-    }
     let dir = crate::terminal::repository().join("docs/man");
+    let files: Vec<_> = pages.iter().map(|(name, _)| dir.join(format!("{name}.{SECTION}"))).collect();
+    let texts = pages.iter().map(|(_, text)| text.as_str());
+    golden::check_all(files.iter().map(|file| file.as_path()).zip(texts))
+        .unwrap_or_else(|wrong| panic!("{wrong}"));
     let mut there: Vec<String> = std::fs::read_dir(dir)
         .expect("the pages are there")
         .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())

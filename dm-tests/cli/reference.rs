@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use cli::args::Cli;
 
 use crate::golden;
-use crate::terminal::{run, text};
+use crate::terminal::{repository, run, text};
 
 const START: &str = "\
 # The command line
@@ -38,7 +38,7 @@ fn the_reference_is_what_help_says() {
         let help: Vec<&str> = text(&output.stdout).trim_end().lines().map(str::trim_end).collect();
         page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", help.join("\n")));
     }
-    golden::check("docs/cli.md", &page);
+    golden::check(&repository().join("docs/cli.md"), &page).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 #[test]

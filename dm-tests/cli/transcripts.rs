@@ -43,7 +43,8 @@ fn node() -> String {
 const CONFIG: &str = "dm-tests/cli/storage.cfg";
 
 fn check(name: &str, commands: &[(&str, &str)]) {
-    golden::check(&format!("dm-tests/cli/golden/{name}.txt"), &transcript(commands));
+    let file = repository().join(format!("dm-tests/cli/golden/{name}.txt"));
+    golden::check(&file, &transcript(commands)).unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod tgtd;
 
 use std::time::Duration;
 
+use base::error_chain::causes;
 use iscsi::host::discover::{DiscoverError, Discovered, DiscoveryClient, discover};
 use iscsi::host::limit::Limit;
 use iscsi::protocol::chap::{Account, Algorithm, Chap, Secret};
@@ -48,13 +49,7 @@ fn chap(secret: &str, target_secret: Option<&str>, algorithms: &[Algorithm]) -> 
 
 /// An error with all its causes.
 fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
+    std::iter::once(error.to_string()).chain(causes(error)).collect::<Vec<_>>().join(": ")
 }
 
 /// The names that were found.

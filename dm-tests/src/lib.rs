@@ -5,6 +5,7 @@ pub mod case;
 pub mod cases;
 pub mod ctx;
 pub mod fuzz;
+pub mod golden;
 pub mod iscsi_left;
 pub mod json_form;
 pub mod killed;

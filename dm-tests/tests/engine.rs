@@ -1,10 +1,11 @@
 //! The engine's scripts, `scripts-engine/*.txt`: what each request comes to, with the plan, the ioctls, the number of
-//! commits and the state afterwards. `REWRITE_SCRIPTS=1` writes the output anew; the commands are the lines that start
+//! commits and the state afterwards. `THINVOL_BLESS=1` writes the output anew; the commands are the lines that start
 //! with `> `, the comments those that start with `#`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use dm_tests::golden;
 use dm_tests::world::script::play;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -19,19 +20,7 @@ fn scripts() -> Vec<PathBuf> {
 
 fn check(path: &Path) -> Result<(), Failed> {
     let script = fs::read_to_string(path)?;
-    let played = play(&script)?;
-    if played == script {
-        return Ok(());
-    }
-    if std::env::var_os("REWRITE_SCRIPTS").is_some() {
-        return Ok(fs::write(path, played)?);
-    }
-    let differs = |(_, (old, new)): &(usize, (&str, &str))| old != new;
-    let at = script.lines().zip(played.lines()).enumerate().find(differs);
-    let at = at.map_or("its length".into(), |(line, (old, new))| {
-        format!("line {}:\n  was: {old}\n  now: {new}", line + 1)
-    });
-    Err(format!("the output differs from the script in {at}").into())
+    Ok(golden::check(path, &play(&script)?)?)
 }
 
 fn main() {

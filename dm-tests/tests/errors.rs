@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use base::error_chain::in_words;
 use base::error_kind::ErrorKind;
 use base::units::Sectors;
 use dm::kernel::Kernel as _;
@@ -15,7 +16,6 @@ use dm_tests::world::changes::{
 use dm_tests::world::machine::{disk_number, pvs};
 use dm_tests::world::reader::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed, volumes};
-use dm_tests::world::state::told;
 use dm_tests::world::text::PV_SECTORS;
 use dm_tests::world::{World, device, lv, tpool};
 use lvm2::format::model::PoolMessage;
@@ -51,7 +51,7 @@ impl<'a> Case<'a> {
     fn new((name, start, requests): &'a Change, pvs: usize) -> Self {
         let world = start.world(pvs);
         let whole = world.fork();
-        whole.run(requests).unwrap_or_else(|error| panic!("{name}: {}", told(&error)));
+        whole.run(requests).unwrap_or_else(|error| panic!("{name}: {}", in_words(&error)));
         let (old, new) = (Expect::of(&world).expect("at rest"), Expect::of(&whole).expect("at rest"));
         let devices = devices(&world);
         world.machine.kernel.clear_log();
@@ -90,7 +90,7 @@ impl<'a> Case<'a> {
             }
             devices_match(fork)?;
         }
-        fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
+        fork.recover().map_err(|error| format!("recovery: {}", in_words(&error)))?;
         at_rest(fork)?;
         devices_match(fork)?;
         if fork.machine.kernel.held_devices(&tpool()).is_ok() {
@@ -104,10 +104,14 @@ impl<'a> Case<'a> {
             Ok(_) => return Err("it says done, but it is not".into()),
             Err(error) => {
                 let names: Vec<&str> = now.volumes.keys().map(base::ids::LvName::as_str).collect();
-                return Err(format!("'{}', but the volumes are {names:?}, {:?}", told(error), now.contents));
+                return Err(format!(
+                    "'{}', but the volumes are {names:?}, {:?}",
+                    in_words(error),
+                    now.contents
+                ));
             }
         }
-        fork.run(&[create("next", false)]).map_err(|error| format!("next change: {}", told(&error)))?;
+        fork.run(&[create("next", false)]).map_err(|error| format!("next change: {}", in_words(&error)))?;
         at_rest(fork).map(|_| ())
     }
 
@@ -269,7 +273,7 @@ fn commits_that_the_kernel_swallows() {
             let Err(error) = fork.run(case.requests) else { continue };
             failed += 1;
             fork.swallow = 0;
-            let at = format!("{}, message {swallow}, {}", case.name, told(&error));
+            let at = format!("{}, message {swallow}, {}", case.name, in_words(&error));
             unharmed(&fork).unwrap_or_else(|why| panic!("{at}: {why}"));
             let vg = fork.metadata().vg;
             let (pool_lv, pool) = vg.pools().next().unwrap();
@@ -303,7 +307,7 @@ fn an_activation_that_fails_after_the_last_commit_is_only_that() {
     let kind = FaultKind::Errno(Errno::ENOMEM);
     world.machine.kernel.inject(Fault { verb: None, nth, when: When::Before, kind });
     let error = world.run(&[create("n", true)]).unwrap_err();
-    let words = told(&error);
+    let words = in_words(&error);
     assert_eq!(error.kind(), ErrorKind::Partial);
     assert!(words.contains("the change is made and stays") && words.contains("activate pve-n"), "{words}");
     assert!(error.hint().unwrap().contains("thinvol activate"), "{:?}", error.hint());
@@ -348,7 +352,7 @@ fn origins_that_are_slow_to_suspend_do_not_wait_for_each_other() {
     world.machine.host.set(|host| host.is_slow = true);
     let error = world.run(&requests).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Busy);
-    assert!(told(&error).contains("suspended within 20 s"), "{}", told(&error));
+    assert!(in_words(&error).contains("suspended within 20 s"), "{}", in_words(&error));
     unharmed(&world).unwrap();
     assert_eq!(at_rest(&world).unwrap().seqno, seqno);
     assert_eq!(world.machine.kernel.suspended(), Vec::new());
@@ -375,7 +379,7 @@ fn what_was_discarded_before_a_failure_is_named() {
         let Err(error) = fork.run(&requests) else { continue };
         fork.machine.kernel.revive();
         unharmed(&fork).unwrap();
-        let (words, at) = (told(&error), &calls[nth - 1]);
+        let (words, at) = (in_words(&error), &calls[nth - 1]);
         let holds = |volume: &str| {
             fork.run(&[activate_anyway(volume)]).unwrap();
             let read = fork.read_active(&[lv(volume)], &SECTORS);

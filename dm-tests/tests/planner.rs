@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base::error_chain::in_words;
 use base::ids::{LvName, ThinId};
 use base::units::Sectors;
 use dm::kernel::{Kernel as _, Verb};
@@ -11,7 +12,6 @@ use dm_tests::world::asks::{
     SIZE, Start, activate, activate_anyway, clone, create_in, deactivate, remove, rename, roll_back, snapshot,
 };
 use dm_tests::world::rest::{at_rest, no_layer_alone};
-use dm_tests::world::state::told;
 use dm_tests::world::text::{POOL, POOL_2};
 use dm_tests::world::{World, device, lv};
 use lvm2::format::metadata::Metadata;
@@ -184,7 +184,7 @@ fn undo_is_complete(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
     let messages: Vec<&Send> = before.iter().flat_map(|planned| sends(&planned.step)).collect();
     let deletes = messages.iter().filter(|send| is_delete(send)).count();
     prop_assert!(deletes <= 1 && (deletes == 0 || messages.last().is_some_and(is_delete)));
-    let undoable = messages.iter().filter(|send| send.message.undo().is_some()).count();
+    let undoable = messages.iter().filter(|send| send.message.inverse().is_some()).count();
     prop_assert_eq!(undoable + deletes, messages.len());
     Ok(())
 }
@@ -266,7 +266,7 @@ fn change(world: &World, requests: &[Request]) -> Result<bool, TestCaseError> {
         Ok(plan) => plan,
         Err(refused) => {
             let again = world.run(requests).expect_err("what was refused is refused again");
-            prop_assert_eq!(told(&again), told(&refused));
+            prop_assert_eq!(in_words(&again), in_words(&refused));
             prop_assert_eq!(world.metadata().to_disk(), before.to_disk(), "a refusal wrote metadata");
             prop_assert_eq!(
                 world.machine.kernel.list().expect("the list can be had"),
@@ -284,7 +284,7 @@ fn change(world: &World, requests: &[Request]) -> Result<bool, TestCaseError> {
     world.machine.kernel.clear_log();
     let ran = match world.run(requests) {
         Ok(ran) => ran,
-        Err(error) => return Err(TestCaseError::fail(format!("{}\n{plan}", told(&error)))),
+        Err(error) => return Err(TestCaseError::fail(format!("{}\n{plan}", in_words(&error)))),
     };
     prop_assert_eq!(ran.plan.to_string(), plan.to_string(), "another plan was executed than shown");
     let count = |verb| world.machine.kernel.log().iter().filter(|call| call.verb == verb).count();

@@ -1,27 +1,22 @@
-//! The scripts on the model of the kernel. `UPDATE_SCRIPTS=1` writes down what they show now; read the
+//! The scripts on the model of the kernel. `THINVOL_BLESS=1` writes down what they show now; read the
 //! difference before it is committed, and run the cases `scripts::` on a real kernel.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use dm_tests::golden;
 use dm_tests::scripts::all::SCRIPTS;
 use dm_tests::scripts::machine::SimMachine;
 use dm_tests::scripts::runner::transcript;
 
 #[test]
 fn scripts_show_what_is_written_in_them() -> Result<()> {
-    let update = std::env::var_os("UPDATE_SCRIPTS").is_some();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scripts/text");
     let mut differ = Vec::new();
     for script in SCRIPTS {
         let shown = transcript(&mut SimMachine::default(), script.text).with_context(|| script.name)?;
-        if shown == script.text {
-            continue;
-        }
-        if update {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scripts/text");
-            std::fs::write(folder.join(format!("{}.txt", script.name)), &shown)?;
-        }
-        differ.push(format!("--- {}: the model shows\n{shown}", script.name));
+        let file = folder.join(format!("{}.txt", script.name));
+        differ.extend(golden::check(&file, &shown).err());
     }
     assert!(differ.is_empty(), "{}", differ.join("\n"));
     Ok(())

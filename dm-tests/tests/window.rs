@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use base::error_chain::in_words;
 use base::error_kind::ErrorKind;
 use base::units::Sectors;
 use dm::kernel::{Kernel, Suspend, UdevEvent};
@@ -10,7 +11,6 @@ use dm::name::{DmName, DmUuid, Layer};
 use dm::sim::{Fault, FaultKind, SimKernel, When};
 use dm::table::Table;
 use dm_tests::world::asks::{Start, activate, create, snapshot};
-use dm_tests::world::state::told;
 use dm_tests::world::text::POOL;
 use dm_tests::world::{World, device, lv, tpool};
 use lvm2::host::lock::VgLock;
@@ -84,8 +84,8 @@ fn a_waiting_table_that_cannot_be_mended_refuses_the_snapshot() {
     kernel(&world).resume(&device("a"), UdevEvent(0)).unwrap();
     kernel(&world).load(&device("a"), &Table(table), false).unwrap();
     let error = world.run(&[snapshot("a", "n")]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Refused, "{}", told(&error));
-    assert!(told(&error).contains("a table waits in the device of pve/a"), "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Refused, "{}", in_words(&error));
+    assert!(in_words(&error).contains("a table waits in the device of pve/a"), "{}", in_words(&error));
     assert!(waits(&world, "a"));
     assert!(kernel(&world).suspended().is_empty());
 }
@@ -159,7 +159,7 @@ fn what_was_made_of_an_origin_that_went_on_is_taken_back() {
     world.thaw = Some(device("a"));
     let before = kernel(&world).thin_devices(&tpool()).unwrap().len();
     let error = world.run(&[snapshot("a", "n")]).unwrap_err();
-    assert!(told(&error).contains("went on meanwhile"), "{}", told(&error));
+    assert!(in_words(&error).contains("went on meanwhile"), "{}", in_words(&error));
     assert_eq!(error.kind(), ErrorKind::Busy);
     assert_eq!(kernel(&world).thin_devices(&tpool()).unwrap().len(), before);
     assert!(world.metadata().vg.lv(&lv("n")).is_none());
@@ -397,8 +397,8 @@ fn a_pool_is_not_started_over_parts_of_it_that_were_left_active() {
     kernel(&world).open(&tmeta).unwrap();
     for request in [activate("a"), create("n", true)] {
         let error = world.run(&[request]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Busy, "{}", told(&error));
-        assert!(told(&error).contains("pve-data_tmeta is active and in use"), "{}", told(&error));
+        assert_eq!(error.kind(), ErrorKind::Busy, "{}", in_words(&error));
+        assert!(in_words(&error).contains("pve-data_tmeta is active and in use"), "{}", in_words(&error));
     }
     let ran = world.run(&[Request::ActivateAll { auto: false }]).unwrap();
     assert!(!world.exists(&tpool()));

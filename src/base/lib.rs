@@ -3,5 +3,6 @@
 pub mod bytes;
 pub mod error_chain;
 pub mod error_kind;
+pub mod first_few;
 pub mod ids;
 pub mod units;

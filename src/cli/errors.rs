@@ -2,12 +2,14 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::iter::once;
 
 use anstyle::{AnsiColor, Style};
 use serde::{Serialize, Serializer};
 
 use super::output::Versioned;
 use super::plain;
+use base::error_chain::causes;
 use base::error_kind::ErrorKind;
 use thin::error::Aside;
 
@@ -83,11 +85,7 @@ impl CliError {
     /// The same with a cause and all its sources behind those it has.
     #[must_use]
     pub fn caused_by(mut self, cause: Option<&dyn Error>) -> Self {
-        let mut next = cause;
-        while let Some(error) = next {
-            self.causes.push(error.to_string());
-            next = error.source();
-        }
+        self.causes.extend(cause.into_iter().flat_map(|error| once(error.to_string()).chain(causes(error))));
         self
     }
 

@@ -13,6 +13,7 @@ use thiserror::Error;
 use super::grammar::{self, Lines, RawSection};
 use super::names::StorageId;
 use super::storage::{self, Storage};
+use base::first_few::first_few;
 
 /// Something about a file that its reader should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,7 +54,7 @@ pub enum LookupError {
         hidden: Option<Hidden>,
     },
     /// Several sections have it.
-    #[error("storage '{id}' is defined more than once: {file} lines {}", listed(lines))]
+    #[error("storage '{id}' is defined more than once: {file} lines {}", first_few(lines, LISTED, ", "))]
     Twice {
         /// The id.
         id: String,
@@ -96,15 +97,8 @@ impl fmt::Display for Hidden {
     }
 }
 
-/// The first lines, and how many more there are: each of the sections of an id says so.
-fn listed(lines: &[usize]) -> String {
-    const LISTED: usize = 10;
-    let mut text = lines.iter().take(LISTED).map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if let Some(more) = lines.len().checked_sub(LISTED).filter(|more| *more > 0) {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
-}
+/// How many lines are listed: each of the sections of an id says so.
+const LISTED: usize = 10;
 
 /// A section and what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,7 +146,10 @@ impl StorageCfg {
                 line: at(place),
                 section: Some(config.sections[*place].raw.id.clone()),
                 key: None,
-                what: format!("the section is defined more than once: lines {}", listed(&lines)),
+                what: format!(
+                    "the section is defined more than once: lines {}",
+                    first_few(&lines, LISTED, ", ")
+                ),
             }));
         }
         config.issues.sort_by_key(|issue| issue.line);

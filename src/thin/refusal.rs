@@ -3,6 +3,7 @@
 use serde::Serialize;
 use thiserror::Error;
 
+use base::error_chain::causes;
 use base::error_kind::ErrorKind;
 
 /// A refusal: what, why, and what to do.
@@ -45,8 +46,7 @@ impl Refusal {
 
     /// A refusal for the reason that an error gives.
     pub fn caused(kind: ErrorKind, error: &dyn std::error::Error) -> Self {
-        let causes = std::iter::successors(error.source(), |cause| cause.source());
-        Self { causes: causes.map(ToString::to_string).collect(), ..Self::new(kind, error.to_string()) }
+        Self { causes: causes(error).collect(), ..Self::new(kind, error.to_string()) }
     }
 
     /// A rule forbids it.

@@ -141,7 +141,7 @@ impl Start {
         };
         let run = |requests: &[Request]| {
             if let Err(error) = world.run(requests) {
-                panic!("{requests:?}: {}", super::state::told(&error));
+                panic!("{requests:?}: {}", base::error_chain::in_words(&error));
             }
         };
         match self {

@@ -24,9 +24,9 @@ use super::rest::{
     Contents, Expect, active, at_rest, at_rest_but, contents, devices_match, no_layer_alone, unharmed,
     volumes,
 };
-use super::state::told;
 use super::tape::Point;
 use super::{World, lvm2, state};
+use base::error_chain::in_words;
 
 /// How much was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub fn recovered(world: &World, requests: &[Request]) -> Result<Vec<Recovered>, 
 
 fn explored(world: &World, requests: &[Request], depth: usize) -> Result<Explorer, Vec<String>> {
     let one = |why: String| vec![why];
-    let run = |world: &World| world.run(requests).map_err(|error| vec![told(&error)]);
+    let run = |world: &World| world.run(requests).map_err(|error| vec![in_words(&error)]);
     let old = Expect::of(world).map_err(one)?;
     let mut whole = world.fork();
     whole.record = true;
@@ -299,7 +299,7 @@ impl Explorer {
     ) -> Result<Expect, String> {
         let mut fork = world.fork();
         fork.record = depth < self.limit;
-        let repair = fork.recover().map_err(|error| format!("recovery: {}", told(&error)))?;
+        let repair = fork.recover().map_err(|error| format!("recovery: {}", in_words(&error)))?;
         let points = fork.take_points();
         fork.record = false;
         self.add(&fork.machine, points, (&format!("{how}, then recovery "), forgot), depth + 1);
@@ -315,7 +315,7 @@ impl Explorer {
         let expect = self.which(&fork)?;
         let state = Recovered::of(&fork, how);
         self.recovered.entry(state.key()).or_insert(state);
-        let again = fork.recover().map_err(|error| format!("second recovery: {}", told(&error)))?;
+        let again = fork.recover().map_err(|error| format!("second recovery: {}", in_words(&error)))?;
         if let Some(found) = again.found.first() {
             return Err(format!("a second recovery finds something: {found}"));
         }
@@ -344,7 +344,7 @@ impl Explorer {
             vg.pools().map(|(pool, _)| (format!("next_{}", pool.name), &pool.name)).collect();
         let requests: Vec<Request> =
             next.iter().map(|(name, pool)| create_in(pool.as_str(), name, SIZE, false)).collect();
-        fork.run(&requests).map_err(|error| told(&error))?;
+        fork.run(&requests).map_err(|error| in_words(&error))?;
         rests(&fork, forgot)?;
         let names: Vec<&str> = next.iter().map(|(name, _)| name.as_str()).collect();
         if self.expect_of(&fork)?.without(&names) != *expect {
@@ -365,7 +365,7 @@ impl Explorer {
         if after.contents[&super::lv(lvm2::MADE[0])].iter().any(|value| *value != 0) {
             return Err("a new volume of lvm2 holds data".into());
         }
-        let repair = fork.recover().map_err(|error| format!("recovery after it: {}", told(&error)))?;
+        let repair = fork.recover().map_err(|error| format!("recovery after it: {}", in_words(&error)))?;
         // What lvm2 leaves of the killed change, nobody can tell from somebody's data: it is told, each time.
         all_told(&repair, &at_rest_but(&fork)?.1)?;
         if self.expect_of(&fork)? == after { Ok(()) } else { Err("recovery after it changes volumes".into()) }

@@ -11,9 +11,9 @@ use thin::stack::{DevRef, Stacks};
 
 use super::asks::{SECTORS, activate_anyway};
 use super::reader::metadata_place;
-use super::state::told;
 use super::tape::Tape;
 use super::{World, machine};
+use base::error_chain::in_words;
 
 /// What the volumes' sectors hold.
 pub type Contents = BTreeMap<LvName, Vec<u64>>;
@@ -174,7 +174,7 @@ pub fn contents(world: &World) -> Result<Contents, String> {
     let names: Vec<LvName> = volumes(&fork.metadata().vg).into_keys().collect();
     let all: Vec<Request> = names.iter().map(|name| activate_anyway(name.as_str())).collect();
     if !all.is_empty() {
-        fork.run(&all).map_err(|error| format!("the volumes cannot be activated: {}", told(&error)))?;
+        fork.run(&all).map_err(|error| format!("the volumes cannot be activated: {}", in_words(&error)))?;
     }
     let contents = fork.read_active(&names, &SECTORS);
     if contents.len() != names.len() {

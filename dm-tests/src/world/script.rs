@@ -21,9 +21,9 @@ use super::asks::{
 };
 use super::machine::{Machine, pvs};
 use super::reader::metadata_place;
-use super::state::told;
 use super::text::POOL;
 use super::{World, device, tpool};
+use base::error_chain::in_words;
 
 /// What a command line starts with.
 const PROMPT: &str = "> ";
@@ -97,7 +97,7 @@ impl Player {
                 self.world = start_of(start)?.world(number(count)?.try_into().unwrap_or(1))
             }
             ("quietly", _) => {
-                self.world.run(&requests(rest)?).map_err(|error| told(&error))?;
+                self.world.run(&requests(rest)?).map_err(|error| in_words(&error))?;
             }
             ("write", [volume, sector, value]) => self.world.write(volume, number(sector)?, number(value)?),
             ("open", [name]) => did(kernel.open(&device(name)))?,
@@ -269,7 +269,7 @@ impl Player {
     }
 
     fn refusal(&mut self, error: &EngineError) {
-        self.say(&format!("error ({:?}): {}", error.kind(), told(error)));
+        self.say(&format!("error ({:?}): {}", error.kind(), in_words(error)));
         if let Some(hint) = error.hint() {
             self.say(&format!("hint: {hint}"));
         }

@@ -1,7 +1,6 @@
 //! States as numbers: two that differ in nothing that matters have the same one.
 
 use std::collections::hash_map::DefaultHasher;
-use std::error::Error as _;
 use std::hash::{Hash, Hasher};
 
 use base::units::Sectors;
@@ -9,7 +8,6 @@ use dm::kernel::{Kernel as _, StatusFlush};
 use dm::sim::SimKernel;
 use lvm2::host::fixture::MDA_START;
 use sys::io::mem::image::Image;
-use thin::error::EngineError;
 
 use super::host::HostState;
 use super::machine::disk_number;
@@ -20,17 +18,6 @@ const SLOT_0: usize = 40;
 
 /// Bytes of a metadata area's header, where its ring starts.
 const HEADER: usize = 512;
-
-/// An error with its causes.
-pub fn told(error: &EngineError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
-}
 
 fn area_start() -> usize {
     usize::try_from(MDA_START).expect("a small constant")

@@ -12,6 +12,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (1, "base::bytes", true),
     (2, "base::ids", true),
     (2, "base::error_chain", true),
+    (2, "base::first_few", true),
     (2, "base::error_kind", true),
     (3, "sys", false),
     // L1: block devices.

@@ -15,6 +15,7 @@ use crate::resolve::Volume;
 use crate::select::Selection;
 use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
 use base::error_kind::ErrorKind;
+use base::first_few::first_few;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::{Lineage, Relation};
@@ -263,7 +264,10 @@ pub fn wanted(
         let clones: Vec<&str> =
             clones.filter(|(_, clone)| stays(&clone.name)).map(|(_, clone)| clone.name.as_str()).collect();
         if !clones.is_empty() {
-            let message = format!("'{volume}' is the template of clones that exist: {}", listed(&clones));
+            let message = format!(
+                "'{volume}' is the template of clones that exist: {}",
+                first_few(&clones, LISTED, ", ")
+            );
             return Err(CliError::new(ErrorKind::Refused, message).hint(
                 "--force removes it all the same: the clones stay whole, only the link to it is lost",
             ));
@@ -293,15 +297,8 @@ fn former_stays(vg: &Vg, volume: &Volume, snap: &str, former: &Lv) -> String {
     )
 }
 
-/// The first names, and how many more there are.
-fn listed(names: &[&str]) -> String {
-    const SHOWN: usize = 10;
-    let mut text = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    if let Some(more) = names.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        text.push_str(&format!(" and {more} more"));
-    }
-    text
-}
+/// How many names are listed.
+const LISTED: usize = 10;
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::format::check::Violation;
 use crate::format::model::{ModelError, PoolMessage};
 use crate::format::text::{FieldError, TextError};
+use base::first_few::first_few;
 use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use base::units::Extents;
 
@@ -183,7 +184,7 @@ pub enum EditError {
     #[error("the sequence number of the metadata has reached its end")]
     SeqnoExhausted,
     /// The result would break the rules.
-    #[error("the change would break the volume group: {}", first_few(.0))]
+    #[error("the change would break the volume group: {}", first_few(.0, SHOWN, "; "))]
     Invalid(Vec<Violation>),
     /// The changed text does not say what it should: a fault of thinvol, found before anything is written.
     #[error("the new metadata text does not say what was meant ({0}); nothing was written")]
@@ -199,12 +200,5 @@ pub enum EditError {
     Field(#[from] FieldError),
 }
 
-/// The first violations in words; a broken batch can have thousands.
-fn first_few(violations: &[Violation]) -> String {
-    const SHOWN: usize = 5;
-    let mut shown: Vec<String> = violations.iter().take(SHOWN).map(ToString::to_string).collect();
-    if violations.len() > SHOWN {
-        shown.push(format!("and {} more", violations.len() - SHOWN));
-    }
-    shown.join("; ")
-}
+/// How many violations are shown; a broken batch can have thousands.
+const SHOWN: usize = 5;

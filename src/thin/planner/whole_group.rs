@@ -9,6 +9,7 @@ use crate::plan::{Apart, Left, Planned, Purpose, Step};
 use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
 use base::error_kind::ErrorKind;
+use base::first_few::first_few;
 use base::ids::{LvName, LvmUuid};
 use dm::name::{DmName, DmUuid, Layer};
 
@@ -145,10 +146,8 @@ impl Sequence<'_, '_> {
         if stay.is_empty() {
             return;
         }
-        let more = stay.len().saturating_sub(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let named = stay[..stay.len().min(NAMED)].join(", ");
-        let message = format!("{} devices of volume group {} stay: {named}{more}", stay.len(), vg.name);
+        let named = first_few(&stay, NAMED, ", ");
+        let message = format!("{} devices of volume group {} stay: {named}", stay.len(), vg.name);
         let refusal = Refusal::new(ErrorKind::Busy, message)
             .hint(format!("'vgchange -an {}' deactivates what is lvm2's", vg.name));
         self.plan.left.push(Left::of(&refusal, request, Vec::new()));
