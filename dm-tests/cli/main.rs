@@ -13,6 +13,7 @@ mod golden;
 mod json_form;
 mod man;
 mod reference;
+mod shells;
 mod streams;
 mod terminal;
 mod transcripts;

@@ -58,8 +58,8 @@ fn documentation(workspace: &Workspace) -> Result<()> {
 fn test<const N: usize>(workspace: &Workspace, name: &str, commands: [Command; N]) -> Result<String> {
     step(workspace, name, |log| {
         for mut test in commands {
-            // `run` has unpacked tgtd: the tests that need it may not be skipped here.
-            log.run(test.env("THINVOL_NEED_TGTD", "1"))?;
+            // `run` has unpacked tgtd and installed the shells: the tests that need them may not be skipped here.
+            log.run(test.env("THINVOL_NEED_TGTD", "1").env("THINVOL_NEED_SHELLS", "1"))?;
         }
         Ok(closing_lines(&String::from_utf8_lossy(&std::fs::read(log.path())?)))
     })
