@@ -23,6 +23,7 @@ mod qemu;
 mod rootfs;
 mod rotation;
 mod script;
+mod shipped;
 mod suite;
 mod tier;
 mod transcript;

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::progress::step;
+use crate::shipped;
 use crate::workspace::Workspace;
 
 /// What a guest is there for.
@@ -59,9 +60,17 @@ impl Payload {
             // The one that the tests of the command line run: it is compiled already, where those have run. Its
             // crates export the doubles too, and are else the same.
             Contents::Cases => log.run(workspace.integration_tests().args(["--no-run", "--test", "cli"])),
-            _ => log.run(&mut cargo("build", workspace, "thinvol", profile)),
+            Contents::Program => log.run(&mut cargo("build", workspace, "thinvol", profile)),
+            Contents::Shipped | Contents::Bench => {
+                let mut build = cargo("build", workspace, "thinvol", profile);
+                log.run(build.env("CARGO_ENCODED_RUSTFLAGS", shipped::flags(workspace)?))
+            }
         })?;
-        copy(&workspace.target.join(profile).join("thinvol"), &payload.folder.join("thinvol"))?;
+        let program = workspace.target.join(profile).join("thinvol");
+        if matches!(contents, Contents::Shipped | Contents::Bench) {
+            shipped::check(workspace, &program)?;
+        }
+        copy(&program, &payload.folder.join("thinvol"))?;
         payload.link(workspace, "vm-harness", "guest-agent")?;
         if contents.has_cases() {
             payload.link(workspace, "dm-tests", CASES)?;
