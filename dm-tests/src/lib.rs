@@ -19,5 +19,6 @@ pub mod power;
 pub mod registry;
 pub mod samples;
 pub mod scripts;
+pub mod unit_calls;
 pub mod worker;
 pub mod world;

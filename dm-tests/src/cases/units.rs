@@ -1,8 +1,9 @@
 //! The programs under what their systemd units take from them, as far as it can be had without systemd: capabilities,
-//! file systems that cannot be written to, the umask, no new privileges, no core files. Address families, namespaces
-//! and memory that can be executed are left out: they need its seccomp filters.
+//! file systems that cannot be written to, the umask, no new privileges, no core files. What its seccomp filters would
+//! refuse is looked for in what strace sees: system calls, address families, namespaces, memory that can be executed.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
@@ -11,6 +12,7 @@ use super::iscsi_sessions::{IQN, PORTAL, nothing_left, text, verified_io, wait_f
 use super::recovery::{kernel_id, prepared, put_text, recovered, with_messages};
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
+use crate::unit_calls::{refused, values};
 
 /// The cases of this file.
 pub const LONG: &[Case] = &[
@@ -21,15 +23,9 @@ pub const LONG: &[Case] = &[
 const ISCSI: &str = include_str!("../../../docs/thinvol-iscsi.service");
 const RECOVER: &str = include_str!("../../../docs/thinvol-recover.service");
 
-/// All that a unit says under a key.
-fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
-    let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    lines.flat_map(str::split_whitespace).collect()
-}
-
 /// The line of shell that restricts itself as a unit says and becomes the program that the unit starts. What a unit
 /// says otherwise than is meant here makes it fail.
-fn restricted(unit: &str) -> Result<String> {
+fn restricted(ctx: &Ctx, unit: &str) -> Result<String> {
     let fixed = [
         ("ProtectSystem", "full"),
         ("ProtectHome", "yes"),
@@ -37,6 +33,10 @@ fn restricted(unit: &str) -> Result<String> {
         ("NoNewPrivileges", "yes"),
         ("UMask", "0077"),
         ("LimitCORE", "0"),
+        ("RestrictNamespaces", "yes"),
+        ("MemoryDenyWriteExecute", "yes"),
+        ("RestrictSUIDSGID", "yes"),
+        ("RestrictRealtime", "yes"),
     ];
     for (key, value) in fixed {
         ensure!(values(unit, key) == [value], "{key} is {:?}", values(unit, key));
@@ -57,10 +57,31 @@ fn restricted(unit: &str) -> Result<String> {
     let command = command.strip_prefix("/usr/local/sbin/").context("another program")?;
     line.push_str("umask 0077; ulimit -c 0; ");
     line.push_str(&format!(
-        "exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,{} {command}",
-        kept.join(",")
+        "exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,{} \
+         strace --follow-forks --kill-on-exit --quiet=attach,exit --output={} {command}",
+        kept.join(","),
+        trace(ctx).display()
     ));
     Ok(line)
+}
+
+/// What the program asks of the kernel is written here.
+fn trace(ctx: &Ctx) -> PathBuf {
+    ctx.dir().join("calls")
+}
+
+/// The filters of the unit let pass all that the program has asked for, and it has asked for something.
+fn nothing_is_filtered(ctx: &Ctx, unit: &str) -> Result<()> {
+    let calls = fs::read_to_string(trace(ctx))?;
+    ensure!(calls.contains("execve(") && calls.contains("ioctl("), "strace has seen {} bytes", calls.len());
+    let refused = refused(unit, &calls);
+    ensure!(
+        refused.is_empty(),
+        "the unit's filters would refuse {} calls: {:?}",
+        refused.len(),
+        refused.first()
+    );
+    Ok(())
 }
 
 /// The command that does that apart from the mounts of the machine.
@@ -70,7 +91,7 @@ fn apart(line: &str) -> [&str; 7] {
 
 /// A connection is lost and replaced, with CHAP and without a name to be looked up, by a supervisor that is restricted.
 fn session(ctx: &Ctx) -> Result<()> {
-    let line = restricted(ISCSI)?;
+    let line = restricted(ctx, ISCSI)?;
     ensure!(line.ends_with(&SUPERVISE.join(" ")), "{line}");
     let target = ctx.target(IQN, &[PORTAL])?;
     target.add_lun(0, &ctx.backstore("a", 64 << 20, 0x99)?)?;
@@ -99,6 +120,7 @@ fn session(ctx: &Ctx) -> Result<()> {
     ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
     ctx.iscsi_logout()?;
     drop(supervisor);
+    nothing_is_filtered(ctx, ISCSI)?;
     nothing_left()
 }
 
@@ -122,7 +144,7 @@ fn is_restricted(pid: u32) -> Result<()> {
 
 /// A message that was not sent is sent, and lvm2's copies of the metadata are written.
 fn recover(ctx: &Ctx) -> Result<()> {
-    let line = restricted(RECOVER)?;
+    let line = restricted(ctx, RECOVER)?;
     let (vg, text) = prepared(ctx)?;
     let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/vm-100-disk-1"))?;
     ctx.lvm(&format!("lvchange -an {vg}/vm-100-disk-1"))?;
@@ -131,6 +153,7 @@ fn recover(ctx: &Ctx) -> Result<()> {
     put_text(ctx, vg, &edited)?;
     let done = ctx.run(&apart(&line))?;
     ensure!(done.status == 0 && done.stderr.is_empty(), "{done:?}");
+    nothing_is_filtered(ctx, RECOVER)?;
     ensure!(kernel_id(ctx, vg)? == before + 1, "it was not recovered");
     let number = ctx.fact(vg, "vg_seqno")?;
     let number = number.split_whitespace().next().context("no number")?.to_owned();
