@@ -2,6 +2,7 @@
 
 pub mod ioctl;
 pub mod kernel;
+pub mod message;
 pub mod name;
 #[cfg(any(test, feature = "testing"))]
 pub mod sim;

@@ -22,6 +22,7 @@ use crate::wipe::{Emptied, Wipe, WipeMethod};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName};
 use dm::kernel::{Kernel, StatusFlush, Suspend};
+use dm::message::is_refusal;
 use dm::name::DmName;
 use dm::status::PoolStatus;
 use dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
@@ -131,21 +132,13 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, lock: &VgLock) -> Result<Exec
     Ok(run.executed)
 }
 
-/// Whether the kernel answers a message so before it does anything.
-/// Source: Linux `drivers/md/dm-thin.c` (`pool_message`), `drivers/md/dm-thin-metadata.c` (`__create_thin`,
-/// `__create_snap`, `__delete_device`).
-fn refused(errno: Errno) -> bool {
-    use Errno::{EBUSY, EEXIST, EINVAL, ENODATA, ENXIO, EOPNOTSUPP};
-    [EBUSY, EEXIST, EINVAL, ENODATA, ENXIO, EOPNOTSUPP].contains(&errno)
-}
-
 /// Whether a step that failed may have taken effect in a way that cannot be taken back: a commit whose
 /// outcome is unknown, or a deletion that failed without being refused.
 fn may_have_decided(step: &Step, cause: &StepError) -> bool {
     match (step, cause) {
         (_, StepError::Commit(failure)) => !failure.nothing_changed,
         (Step::Send { sends }, StepError::Dm(error)) => {
-            sends.iter().any(|send| matches!(send.message, Message::Delete(_))) && !refused(error.errno)
+            sends.iter().any(|send| send.message.deleted().is_some()) && !is_refusal(error.errno)
         }
         _ => false,
     }
@@ -264,7 +257,8 @@ impl Run<'_, '_> {
                 Ok(())
             }),
             Step::SetTransaction { tpool, from, to } => {
-                Ok(self.ports.kernel.message(tpool, &format!("set_transaction_id {from} {to}"))?)
+                let message = Message::SetTransactionId { from: *from, to: *to };
+                Ok(self.ports.kernel.message(tpool, &message.to_string())?)
             }
             Step::Commit(commit) => self.commit(commit),
             Step::Wipe(wipe) => self.wipe(wipe),
@@ -405,9 +399,9 @@ impl Run<'_, '_> {
                 self.take_back_later(send);
                 Ok(())
             }
-            Err(error) if send.replay && error.errno == send.message.already_done() => Ok(()),
+            Err(error) if send.replay && send.message.already_done() == Some(error.errno) => Ok(()),
             Err(error) => {
-                if !refused(error.errno) {
+                if !is_refusal(error.errno) {
                     self.take_back_later(send);
                 }
                 Err(error.into())
@@ -416,7 +410,7 @@ impl Run<'_, '_> {
     }
 
     fn take_back_later(&mut self, send: &Send) {
-        let opposite = send.message.undo();
+        let opposite = send.message.inverse();
         self.undo.extend(opposite.map(|message| Step::Send {
             sends: vec![Send { tpool: send.tpool.clone(), message, replay: true }],
         }));

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use nix::errno::Errno;
 use serde::Serialize;
 
 use super::making::Making;
@@ -15,27 +14,11 @@ use super::refusal::Refusal;
 use super::stack::{DevRef, DeviceSpec, Role};
 use super::wipe::Wipe;
 use base::error_kind::ErrorKind;
-use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, ThinId, TransactionId, VgName};
+use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
 use dm::kernel::Suspend;
+pub use dm::message::Message;
 use dm::name::DmName;
 use lvm2::format::metadata::Metadata;
-
-/// A message to a thin pool. Source: Linux `drivers/md/dm-thin.c` (`pool_message`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Message {
-    /// Make an empty thin device.
-    CreateThin(ThinId),
-    /// Make a thin device that shares the origin's content.
-    CreateSnap {
-        /// The new device.
-        id: ThinId,
-        /// The device it starts from.
-        origin: ThinId,
-    },
-    /// Delete a thin device.
-    Delete(ThinId),
-}
 
 /// A message and the one refusal that means it was carried out earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -308,44 +291,6 @@ impl Commit {
     }
 }
 
-impl Message {
-    /// What sending the opposite would undo; `None` for a delete.
-    pub fn undo(self) -> Option<Self> {
-        match self {
-            Self::CreateThin(id) | Self::CreateSnap { id, .. } => Some(Self::Delete(id)),
-            Self::Delete(_) => None,
-        }
-    }
-}
-
-impl Message {
-    /// The device that it deletes, if it does.
-    pub fn deleted(self) -> Option<ThinId> {
-        match self {
-            Self::Delete(id) => Some(id),
-            Self::CreateThin(_) | Self::CreateSnap { .. } => None,
-        }
-    }
-
-    /// What the kernel answers if it was carried out before.
-    pub fn already_done(self) -> Errno {
-        match self {
-            Self::CreateThin(_) | Self::CreateSnap { .. } => Errno::EEXIST,
-            Self::Delete(_) => Errno::ENODATA,
-        }
-    }
-}
-
-impl fmt::Display for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::CreateThin(id) => write!(f, "create_thin {id}"),
-            Self::CreateSnap { id, origin } => write!(f, "create_snap {id} {origin}"),
-            Self::Delete(id) => write!(f, "delete {id}"),
-        }
-    }
-}
-
 fn join<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -397,7 +342,8 @@ impl fmt::Display for Step {
             }
             Self::Send { sends } => write!(f, "tell {}", messages(sends)),
             Self::SetTransaction { tpool, from, to } => {
-                write!(f, "tell {tpool}: set_transaction_id {from} {to}")
+                let message = Message::SetTransactionId { from: *from, to: *to };
+                write!(f, "tell {tpool}: {message}")
             }
             Self::Commit(commit) => {
                 write!(

@@ -10,6 +10,7 @@ use crate::ports::{Devices, PoolReader, RunningReadError};
 use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::Kernel;
+use dm::message::Message;
 use dm::name::DmName;
 use lvm2::format::model::{Lv, Pv, Segment, SegmentKind, ThinPool, Vg};
 use sys::io::block::BlockDev;
@@ -56,11 +57,11 @@ impl PoolReader for DiskReader<'_> {
         let before = |error: PoolReadError| RunningReadError { why: error, still_held: false };
         let device = (self.open)(tmeta).map_err(|error| before(failed(error)))?;
         kernel
-            .message(tpool, "reserve_metadata_snap")
+            .message(tpool, &Message::ReserveMetadataSnap.to_string())
             .map_err(|error| RunningReadError::of_reserve(&error))?;
         let read = ThinMeta::open_held(Whole(device)).and_then(|mut meta| meta.details());
         kernel
-            .message(tpool, "release_metadata_snap")
+            .message(tpool, &Message::ReleaseMetadataSnap.to_string())
             .map_err(|error| RunningReadError { why: failed(error), still_held: true })?;
         read.map_err(|error| before(said(&error)))
     }

@@ -16,6 +16,7 @@ use crate::stack::ReadAhead;
 use base::ids::{DevNo, PoolId, ThinId, TransactionId, VgName};
 use base::units::Sectors;
 use dm::kernel::{DmError, Kernel};
+use dm::message::Message;
 use dm::name::DmName;
 use lvm2::format::model::{ThinPool, Vg};
 use lvm2::host::lock::VgLock;
@@ -56,15 +57,12 @@ pub struct RunningReadError {
     pub still_held: bool,
 }
 
-/// What the kernel answers to a reservation if a metadata snapshot is held already.
-/// Source: Linux `drivers/md/dm-thin-metadata.c` (`__reserve_metadata_snap`).
-const HELD_ALREADY: Errno = Errno::EBUSY;
-
 impl RunningReadError {
     /// A metadata snapshot that was not to be had. Only if somebody else's is held it is certain that ours is not: any
     /// other error may come from what follows the reservation.
     pub fn of_reserve(error: &DmError) -> Self {
-        Self { why: PoolReadError::Failed(error.to_string()), still_held: error.errno != HELD_ALREADY }
+        let is_held_already = Message::ReserveMetadataSnap.already_done() == Some(error.errno);
+        Self { why: PoolReadError::Failed(error.to_string()), still_held: !is_held_already }
     }
 }
 

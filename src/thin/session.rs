@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::errno::Errno;
-
 use crate::error::EngineError;
 use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
 use crate::observe::{ObserveError, Observer, Scope};
@@ -21,6 +19,7 @@ use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvmUuid, VgName};
 use base::units::Bytes;
 use dm::kernel::{Kernel, ListedDevice};
+use dm::message::Message;
 use dm::name::{DmUuid, Layer};
 use dm::udev::UdevSync;
 use lvm2::format::edit::MetadataHeader;
@@ -28,10 +27,6 @@ use lvm2::format::metadata::Metadata;
 use lvm2::format::model::Lv;
 use lvm2::host::lock::VgLock;
 use sys::signals::SignalsHeldOff;
-
-/// What the kernel answers to a release if no metadata snapshot is held.
-/// Source: Linux `drivers/md/dm-thin-metadata.c` (`__release_metadata_snap`).
-const NOTHING_HELD: Errno = Errno::EINVAL;
 
 /// How often a device that somebody has open is looked at again.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -144,9 +139,10 @@ impl Session<'_> {
             let tpool = self.kernel.info_by_uuid(&uuid).map_err(EngineError::unanswered)?;
             // A pool that is stopped or suspended still holds it, and the mark stays.
             let Some(tpool) = tpool.filter(|tpool| !tpool.suspended) else { continue };
-            match self.kernel.message(&tpool.name, "release_metadata_snap") {
+            let release = Message::ReleaseMetadataSnap;
+            match self.kernel.message(&tpool.name, &release.to_string()) {
                 Ok(()) => {}
-                Err(error) if error.errno == NOTHING_HELD => {}
+                Err(error) if release.already_done() == Some(error.errno) => {}
                 Err(error) => {
                     tracing::debug!(%error, "the metadata snapshot is not released");
                     continue;

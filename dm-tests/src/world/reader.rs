@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use base::ids::{DevNo, LvmUuid, ThinId, TransactionId};
 use base::units::Sectors;
 use dm::kernel::Kernel;
+use dm::message::Message;
 use dm::name::DmName;
 use dm::sim::{SimKernel, SimThinDevice};
 use lvm2::format::model::{SegmentKind, ThinPool, Vg};
@@ -71,11 +72,11 @@ impl PoolReader for SimReader<'_> {
         _: DevNo,
     ) -> Result<Devices, RunningReadError> {
         kernel
-            .message(tpool, "reserve_metadata_snap")
+            .message(tpool, &Message::ReserveMetadataSnap.to_string())
             .map_err(|error| RunningReadError::of_reserve(&error))?;
         let devices = self.kernel.thin_devices(tpool);
         kernel
-            .message(tpool, "release_metadata_snap")
+            .message(tpool, &Message::ReleaseMetadataSnap.to_string())
             .map_err(|error| RunningReadError { why: failed(error), still_held: true })?;
         devices.map(details).map_err(|error| RunningReadError { why: failed(error), still_held: false })
     }

@@ -31,6 +31,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (20, "dm::name", true),
     (21, "dm::table", true),
     (21, "dm::status", true),
+    (21, "dm::message", true),
     (21, "thin::meta", true),
     (20, "iscsi::protocol::name", true),
     (20, "iscsi::protocol::net_interface", true),

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use super::devices::{World, dm_dev};
 use super::faults::Violation;
 use super::metadata::{Store, StoreKey};
+use crate::message::Message;
 use crate::name::DmName;
 use crate::table::PoolParams;
 use base::ids::{DevNo, ThinId};
@@ -212,8 +213,7 @@ impl World {
 
     /// A message to the target at sector 0 of `minor`.
     pub(super) fn message(&mut self, minor: u32, text: &str) -> Result<(), Errno> {
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        let Some((verb, args)) = words.split_first() else { return Err(Errno::EINVAL) };
+        let verb = text.split_ascii_whitespace().next().ok_or(Errno::EINVAL)?;
         self.device(minor)?;
         if verb.starts_with('@') || self.live_pool(minor).is_none() {
             return Err(Errno::EINVAL);
@@ -222,27 +222,22 @@ impl World {
         if pool.mode >= Mode::OutOfMetadataSpace {
             return Err(Errno::EOPNOTSUPP);
         }
-        self.pool_message(minor, &verb.to_ascii_lowercase(), args)?;
+        self.pool_message(minor, text.parse().map_err(|_| Errno::EINVAL)?)?;
         self.commit(minor);
         Ok(())
     }
 
-    fn pool_message(&mut self, minor: u32, verb: &str, args: &[&str]) -> Result<(), Errno> {
-        let id = |text: &str| -> Result<u32, Errno> {
-            let id = ThinId::new(number(text)?).map_err(|_| Errno::EINVAL)?;
-            Ok(id.get())
-        };
+    fn pool_message(&mut self, minor: u32, message: Message) -> Result<(), Errno> {
         let key = self.pools.get(&minor).ok_or(Errno::EINVAL)?.store;
-        match (verb, args) {
-            ("create_thin", [new]) => self.store(key)?.create_thin(id(new)?),
-            ("create_snap", [new, origin]) => {
-                let (new, origin) = (id(new)?, id(origin)?);
-                self.store(key)?.create_snap(new, origin)?;
-                self.note_live_origin(minor, origin);
+        match message {
+            Message::CreateThin(new) => self.store(key)?.create_thin(new.get()),
+            Message::CreateSnap { id, origin } => {
+                self.store(key)?.create_snap(id.get(), origin.get())?;
+                self.note_live_origin(minor, origin.get());
                 Ok(())
             }
-            ("delete", [old]) => {
-                let id = id(old)?;
+            Message::Delete(old) => {
+                let id = old.get();
                 let store = self.store(key)?;
                 if !store.working.devices.contains_key(&id) {
                     return Err(Errno::ENODATA);
@@ -252,16 +247,12 @@ impl World {
                 }
                 self.store(key)?.delete(id)
             }
-            ("set_transaction_id", [old, new]) => {
-                let (old, new) = (number(old)?, number(new)?);
-                self.store(key)?.set_transaction_id(old, new)
-            }
-            ("reserve_metadata_snap", []) => {
+            Message::SetTransactionId { from, to } => self.store(key)?.set_transaction_id(from.0, to.0),
+            Message::ReserveMetadataSnap => {
                 self.commit(minor);
                 self.store(key)?.reserve_snapshot()
             }
-            ("release_metadata_snap", []) => self.store(key)?.release_snapshot(),
-            _ => Err(Errno::EINVAL),
+            Message::ReleaseMetadataSnap => self.store(key)?.release_snapshot(),
         }
     }
 
@@ -295,9 +286,4 @@ impl World {
             }
         }
     }
-}
-
-/// A number as the kernel's `kstrtoull(…, 10, …)` reads it: an optional plus, digits.
-fn number(text: &str) -> Result<u64, Errno> {
-    text.parse().map_err(|_| Errno::EINVAL)
 }
