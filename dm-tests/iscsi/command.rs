@@ -127,7 +127,7 @@ fn several_portals_give_one_list_and_each_failure_is_told() {
     assert_eq!(output.status.code(), Some(5));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["targets"].as_array().unwrap().len(), 2);
-    assert_eq!(json["targets"][0]["asked"], serde_json::json!([first]));
+    assert_eq!(json["targets"][0]["listed_by"], serde_json::json!([first]));
     assert_eq!(json["targets"][0]["addresses"][0], serde_json::json!({"portal": "127.0.0.1:3260", "tag": 1}));
     assert_eq!(json["failed"][0]["portal"], down);
     assert_eq!(json["failed"][0]["error"]["code"], 4);

@@ -57,8 +57,8 @@ impl Message {
         }
     }
 
-    /// What the kernel answers if things are as the message would make them; `None` where that answer says nothing of it.
-    /// Source: Linux `drivers/md/dm-thin-metadata.c` (`__create_thin`, `__create_snap`, `__delete_device`,
+    /// What the kernel answers if things are as the message would make them; `None` where its answer says nothing of
+    /// it. Source: Linux `drivers/md/dm-thin-metadata.c` (`__create_thin`, `__create_snap`, `__delete_device`,
     /// `__reserve_metadata_snap`, `__release_metadata_snap`).
     pub fn already_done(self) -> Option<Errno> {
         match self {

@@ -84,6 +84,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (43, "iscsi::host::registry", false),
     (44, "iscsi::session", false),
     (45, "iscsi::supervisor", false),
+    (45, "iscsi::initiator", false),
     (45, "iscsi::storage", false),
     (42, "lvm2::host::backup", false),
     (42, "lvm2::host::dmeventd", false),

@@ -1,6 +1,5 @@
 //! `thinvol iscsi`: targets and sessions.
 
-pub mod backend;
 mod discover;
 pub mod discovery_options;
 pub mod env;

@@ -7,8 +7,7 @@ use serde::Serialize;
 
 use super::{Address, IscsiStorage, Seen};
 use crate::args::ChangeOptions;
-use crate::commands::iscsi::backend::{log_in_by, log_out_by};
-use crate::commands::iscsi::env::{Via, env, unsupervised};
+use crate::commands::iscsi::env::{initiator, unsupervised};
 use crate::commands::iscsi::session_output::{self, Missing};
 use crate::context::Context;
 use crate::errors::CliError;
@@ -18,14 +17,12 @@ use config::lun::LunVolname;
 use iscsi::host::chap_file::Credentials;
 use iscsi::host::discover::{DiscoveryClient, discover};
 use iscsi::host::limit::{Limit, Limits};
+use iscsi::initiator::{Initiator, Via};
 use iscsi::protocol::portal::Portal;
 use iscsi::protocol::settings::Settings;
 use iscsi::session::attach::{AttachedSession, LunSelection};
-use iscsi::session::claims::Claims;
-use iscsi::session::env::Env;
 use iscsi::session::parallel::{OneServes, in_parallel};
 use iscsi::session::spec::SessionSpec;
-use iscsi::session::sweep::sweep;
 use iscsi::storage::paths::TargetPath;
 use sys::signals::SignalsHeldOff;
 
@@ -135,7 +132,7 @@ pub fn run(
     change: &ChangeOptions,
     direction: Direction,
 ) -> Result<(), CliError> {
-    let site = Site { env: env(context)?, change, limit: Limit::new(change.lock_timeout()) };
+    let site = Site { initiator: initiator(context)?, change, limit: Limit::new(change.lock_timeout()) };
     let mut done = Done {
         executed: !change.dry_run,
         transactions: [],
@@ -192,7 +189,7 @@ fn check_lun(storage: &IscsiStorage, lun: &LunVolname) -> Result<(), CliError> {
 
 /// What activation works with.
 struct Site<'a> {
-    env: Env<'static>,
+    initiator: Initiator<'static>,
     change: &'a ChangeOptions,
     limit: Limit,
 }
@@ -242,14 +239,14 @@ impl Site<'_> {
             let code = error.code;
             return Err(error.within(code, format!("storage '{}' is not online: {portal} fails", storage.id)));
         }
-        self.env.registry.put_portals(&storage.target, &portals)?;
+        self.initiator.remember_portals(&storage.target, &portals)?;
         let seen = storage.look()?;
         let failed = |(portal, error): &(&Portal, CliError)| {
             format!("storage '{}': no path by {portal}: {}", storage.id, error.one_line())
         };
         done.warnings.extend(failures.iter().map(failed));
         if done.storages.is_empty() {
-            done.warnings.extend(unsupervised(&self.env)?);
+            done.warnings.extend(unsupervised(&self.initiator)?);
         }
         done.storages.push(StorageResult { changes, ..StorageResult::new(storage, &seen, None) });
         self.without(storage, &seen, missing, &mut done.warnings)
@@ -286,12 +283,12 @@ impl Site<'_> {
         warnings: &mut Vec<String>,
     ) -> Vec<Portal> {
         let client = DiscoveryClient {
-            initiator: self.env.initiator.clone(),
+            initiator: self.initiator.name().clone(),
             interface: None,
             chap: credentials.and_then(|read| read.discovery.clone()),
             may_go_without: credentials.is_some_and(|read| read.may_discover_without),
         };
-        let known = self.env.registry.portals(&storage.target);
+        let known = self.initiator.known_portals(&storage.target);
         let limit = self.limit.part(if known.is_empty() { LIST_WAIT } else { NEW_LIST_WAIT });
         let listed = match discover(&storage.portal, &client, &limit) {
             Ok(answer) => {
@@ -328,7 +325,7 @@ impl Site<'_> {
             wishes,
             |spec| {
                 let limits = Limits { session: sessions.limit(), whole: self.limit.clone() };
-                let (ready, _) = log_in_by(Via::Auto, &self.env, spec, &LunSelection::ALL, &limits)?;
+                let (ready, _) = self.initiator.log_in(Via::Auto, spec, &LunSelection::ALL, &limits)?;
                 sessions.one_is_done();
                 Ok(ready)
             },
@@ -342,7 +339,7 @@ impl Site<'_> {
 
     /// Logs out everywhere, if no disk is in use by any path.
     fn down(&self, storage: &IscsiStorage, done: &mut Done) -> Result<(), CliError> {
-        sweep(&self.env)?;
+        self.initiator.sweep()?;
         let seen = storage.look()?;
         if seen.sessions.is_empty() {
             done.notes.push(format!("storage '{}': there is no session to {}", storage.id, storage.target));
@@ -356,12 +353,12 @@ impl Site<'_> {
             return Ok(());
         }
         for session in &seen.sessions {
-            Claims::take(&self.env, session)?;
+            self.initiator.check_unused(session)?;
         }
         let held_off = hold_off()?;
         let results = in_parallel(
             &seen.sessions,
-            |session| log_out_by(Via::Auto, &self.env, session, &self.limit),
+            |session| self.initiator.log_out(Via::Auto, session, &self.limit),
             || {
                 if held_off.pending().is_some() {
                     self.limit.call_off();
@@ -369,7 +366,7 @@ impl Site<'_> {
             },
         );
         results.into_iter().collect::<Result<Vec<_>, _>>()?;
-        self.env.registry.remove_portals(&storage.target)?;
+        self.initiator.remember_portals(&storage.target, &[])?;
         let one = StorageResult::new(storage, &storage.look()?, None);
         done.storages.push(StorageResult { done_message: format!("deactivated '{}'", storage.id), ..one });
         Ok(())

@@ -13,6 +13,7 @@ use crate::protocol::name::IscsiName;
 use crate::protocol::net_interface::NetInterface;
 use crate::protocol::portal::Portal;
 use crate::protocol::settings::Settings;
+use base::error_kind::ErrorKind;
 
 /// How often it is looked whether the tool has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -53,6 +54,18 @@ pub enum IscsiadmError {
     /// It took too long.
     #[error("iscsiadm did not come to an end: {0}")]
     GivenUp(#[source] GivenUp),
+}
+
+impl IscsiadmError {
+    /// What sort of failure it is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Absent(_) => ErrorKind::Unsupported,
+            Self::Failed { status: 28 | 29 | 32 | 33 | 8 | 11 | 4, .. } | Self::GivenUp(_) => ErrorKind::Busy,
+            Self::Failed { status: 2 | 21, .. } => ErrorKind::NotFound,
+            Self::Failed { .. } => ErrorKind::Refused,
+        }
+    }
 }
 
 fn said(text: &str) -> String {

@@ -52,8 +52,7 @@ impl Transport for Tcp {
 /// What to do where an interface is not there, or leads nowhere.
 pub(super) const NO_INTERFACE: &str = "'ip link' lists the interfaces; without --interface the routes decide";
 pub(super) const BY_INTERFACE: &str = "check that the interface is up, has an address and a route to the portal, \
-                                       and that \
-     the target's service is running";
+     and that the target's service is running";
 
 /// Why a target could not be logged in to.
 #[derive(Debug, Error)]

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::settle::WhyDiskless;
 use crate::host::chap_file::ChapFileError;
+use crate::host::iscsiadm::IscsiadmError;
 use crate::host::limit::GivenUp;
 use crate::host::netlink::control::ControlError;
 use crate::host::registry::RegistryError;
@@ -108,6 +109,30 @@ pub enum SessionError {
         /// Who uses it.
         holders: Vec<Holder>,
     },
+    /// iscsiadm.
+    #[error(transparent)]
+    Iscsiadm(#[from] IscsiadmError),
+    /// Secrets are not given to iscsiadm.
+    #[error("iscsiadm takes secrets as arguments, which everybody can read")]
+    SecretsForIscsiadm,
+    /// iscsiadm cannot end a session of ours.
+    #[error("session {sid} is thinvol's: iscsiadm does not know it")]
+    OursForIscsiadm {
+        /// The session.
+        sid: SessionId,
+    },
+    /// A session of another program's is not ended natively.
+    #[error("session {sid} belongs to another program, iscsid most likely")]
+    ForeignForNative {
+        /// The session.
+        sid: SessionId,
+    },
+    /// A session is there after it was ended.
+    #[error("iscsiadm says that session {sid} is ended, but it is there")]
+    NotEnded {
+        /// The session.
+        sid: SessionId,
+    },
     /// A session could not be taken down again after a failure.
     #[error("{first}; and session {sid} could not be removed: {second}")]
     NotUndone {
@@ -190,7 +215,11 @@ impl SessionError {
             | Self::Replaced(_)
             | Self::Diskless { .. } => ErrorKind::Busy,
             Self::NoSession { .. } | Self::NoLun { .. } => ErrorKind::NotFound,
-            Self::NotUndone { .. } => ErrorKind::Partial,
+            Self::NotUndone { .. } | Self::NotEnded { .. } => ErrorKind::Partial,
+            Self::Iscsiadm(error) => error.kind(),
+            Self::SecretsForIscsiadm | Self::OursForIscsiadm { .. } | Self::ForeignForNative { .. } => {
+                ErrorKind::Refused
+            }
         }
     }
 
@@ -229,9 +258,20 @@ impl SessionError {
                  'thinvol iscsi rescan'"
             }
             Self::InUse { .. } => "stop what uses it first: unmount it, deactivate volumes on it",
+            Self::NotUndone { second, .. } if matches!(**second, Self::Iscsiadm(_)) => {
+                "'thinvol iscsi logout' tries again"
+            }
             Self::NotUndone { .. } => "'thinvol iscsi sessions --clean' tries again",
+            Self::SecretsForIscsiadm => {
+                "set user and secret in the node record with an editor, and leave out the CHAP file here"
+            }
+            Self::OursForIscsiadm { .. } => "leave out '--via iscsiadm'",
+            Self::ForeignForNative { .. } => "'--via auto' asks iscsiadm to end it",
+            Self::NotEnded { sid } => {
+                return Some(format!("'iscsiadm -m session -r {sid} -P 3' shows its state"));
+            }
             Self::GivenUp { .. } => "--timeout gives it more time",
-            Self::Registry(_) | Self::Io { .. } => return None,
+            Self::Iscsiadm(_) | Self::Registry(_) | Self::Io { .. } => return None,
         };
         Some(text.to_owned())
     }

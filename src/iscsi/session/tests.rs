@@ -1,5 +1,6 @@
 //! Sessions over doubles of the kernel and the network: every request fails once, and every process dies at each.
 
+mod initiator;
 mod interfaces;
 mod kernel;
 mod unavailable;

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::{Answer, columns};
 use base::error_kind::ErrorKind;
-use iscsi::host::discover::discover_all;
+use iscsi::initiator::Initiator;
 use iscsi::protocol::name::IscsiName;
 use iscsi::protocol::portal::{Portal, TargetAddress};
 
@@ -111,7 +111,7 @@ impl DiscoverArgs {
         let (client, warnings) = self.ask.client()?;
         let mut answer = Found { warnings, ..Found::default() };
         let mut targets: BTreeMap<IscsiName, TargetEntry> = BTreeMap::new();
-        for (portal, result) in discover_all(&portals, &client, &self.ask.limit()) {
+        for (portal, result) in Initiator::discover(&portals, &client, &self.ask.limit()) {
             match result {
                 Ok(one) => {
                     discovery_options::remarks(&one, &mut answer.notes, &mut answer.warnings);

@@ -1,7 +1,5 @@
 //! The surroundings of the work on sessions, and its errors in the words of the command.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -10,17 +8,10 @@ use serde::Serialize;
 use crate::context::{Context, demand_root};
 use crate::errors::CliError;
 use base::error_kind::ErrorKind;
-use iscsi::host::initiator::{INITIATOR_FILE, initiator};
-use iscsi::host::iscsiadm::IscsiadmError;
 use iscsi::host::limit::Limit;
-use iscsi::host::netlink::control::{Control, ControlError};
-use iscsi::host::netlink::socket::{Listen, Netlink};
-use iscsi::host::registry::{LockName, REGISTRY, Registry, RegistryError};
-use iscsi::host::transport::Tcp;
-use iscsi::session::env::{Env, from_file};
+use iscsi::host::registry::RegistryError;
+use iscsi::initiator::{self, Initiator, OpenError};
 use iscsi::session::error::SessionError;
-use iscsi::session::usage;
-use sys::io::roots::Roots;
 
 /// Who makes and ends sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -32,6 +23,16 @@ pub enum Via {
     Native,
     /// iscsid, asked by iscsiadm
     Iscsiadm,
+}
+
+impl From<Via> for initiator::Via {
+    fn from(via: Via) -> Self {
+        match via {
+            Via::Auto => Self::Auto,
+            Via::Native => Self::Native,
+            Via::Iscsiadm => Self::Iscsiadm,
+        }
+    }
 }
 
 /// The time limit of a command.
@@ -50,39 +51,26 @@ impl TimeLimit {
     }
 }
 
-/// The real surroundings, for root.
+/// This machine as an initiator, for root.
 ///
 /// # Errors
 /// If this process is not root's, the machine has no initiator name, or the registry cannot be made.
-pub fn env(context: &Context) -> Result<Env<'static>, CliError> {
+pub fn initiator(context: &Context) -> Result<Initiator<'static>, CliError> {
     demand_root(nix::unistd::Uid::effective().is_root())?;
-    let name = initiator(Path::new(INITIATOR_FILE)).map_err(|error| {
-        CliError::from_error(ErrorKind::Refused, &error)
-            .hint("'iscsi-iname -p iqn.1993-08.org.debian:01' (package open-iscsi) makes one")
-    })?;
-    Ok(Env {
-        open: &open_netlink,
-        transport: &Tcp,
-        roots: Roots::default(),
-        registry: Registry::open(Path::new(REGISTRY))?,
-        initiator: name,
-        events: context.events(),
-        secrets: Arc::new(from_file),
-        claim: usage::claim,
+    Initiator::of_this_machine(context.events()).map_err(|error| match error {
+        OpenError::Name(error) => CliError::from_error(ErrorKind::Refused, &error)
+            .hint("'iscsi-iname -p iqn.1993-08.org.debian:01' (package open-iscsi) makes one"),
+        OpenError::Registry(error) => SessionError::from(error).into(),
     })
-}
-
-fn open_netlink() -> Result<Box<dyn Control>, ControlError> {
-    Ok(Box::new(Netlink::open(Listen::Events)?))
 }
 
 /// What is at stake where nobody supervises sessions; `None` if somebody does.
 ///
 /// # Errors
 /// If the registry cannot be used.
-pub fn unsupervised(env: &Env<'_>) -> Result<Option<String>, CliError> {
-    let is_free = env.registry.try_lock(&LockName::Supervisor)?.is_some();
-    Ok(is_free.then(|| {
+pub fn unsupervised(initiator: &Initiator<'_>) -> Result<Option<String>, CliError> {
+    let is_supervised = initiator.is_supervised()?;
+    Ok((!is_supervised).then(|| {
         "no supervisor is running: a session that loses its connection, or that its target asks to log out, does not \
          come back by itself, and its I/O fails after the replacement timeout; 'thinvol iscsi supervise' (unit \
          thinvol-iscsi.service) looks after sessions"
@@ -99,18 +87,5 @@ impl From<SessionError> for CliError {
 impl From<RegistryError> for CliError {
     fn from(error: RegistryError) -> Self {
         SessionError::from(error).into()
-    }
-}
-
-impl From<IscsiadmError> for CliError {
-    fn from(error: IscsiadmError) -> Self {
-        let code = match &error {
-            IscsiadmError::Absent(_) => ErrorKind::Unsupported,
-            IscsiadmError::Failed { status: 28 | 29 | 32 | 33 | 8 | 11 | 4, .. }
-            | IscsiadmError::GivenUp(_) => ErrorKind::Busy,
-            IscsiadmError::Failed { status: 2 | 21, .. } => ErrorKind::NotFound,
-            IscsiadmError::Failed { .. } => ErrorKind::Refused,
-        };
-        Self::from_error(code, &error)
     }
 }

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::backend::log_in_by;
 use super::discovery_options;
-use super::env::{TimeLimit, Via, env, unsupervised};
+use super::env::{TimeLimit, Via, initiator, unsupervised};
 use super::session_output::{self, Missing, SessionOutput};
 use crate::context::Context;
 use crate::errors::CliError;
@@ -20,13 +19,13 @@ use iscsi::host::chap_file;
 use iscsi::host::coexist::{SessionBackend, iscsid, why_native};
 use iscsi::host::limit::Limits;
 use iscsi::host::registry::SessionKey;
+use iscsi::initiator::Initiator;
 use iscsi::protocol::name::IscsiName;
 use iscsi::protocol::net_interface::NetInterface;
 use iscsi::protocol::portal::Portal;
 use iscsi::protocol::settings::Settings;
 use iscsi::protocol::wwid::Wwid;
 use iscsi::session::attach::{AttachedSession, LunSelection};
-use iscsi::session::env::Env;
 use iscsi::session::error::SessionError;
 use iscsi::session::establish::SessionOutcome;
 use iscsi::session::luns::{Change, LunSet};
@@ -50,9 +49,9 @@ JSON:
     missing_of_session!(),
     iscsi_session!(),
     "}],
-   \"failed\": [{\"target\", \"portal\", \"interface\": text or null, \"error\": {\"message\", \
-     \"causes\": [text], \"hint\": text or null,
-     \"code\": number, \"recovered\"?: [text], \"warnings\"?: [text]}}],
+   \"failed\": [{\"target\", \"portal\", \"interface\": text or null,
+     \"error\": {\"message\", \"causes\": [text], \"hint\": text or null, \"code\": number,
+     \"recovered\"?: [text], \"warnings\"?: [text]}}],
    \"notes\": [text], \"warnings\": [text]}
 
 If some sessions cannot be had, the exit code is 5 and the others stay; if none can, nothing is
@@ -194,14 +193,17 @@ impl LoginArgs {
         let luns = self.lun_wish()?;
         let mut warnings = Vec::new();
         let wishes = self.wishes(&mut warnings)?;
-        let env = env(context)?;
+        let initiator = initiator(context)?;
         let limit = self.limit.start();
         let held_off = SignalsHeldOff::new().map_err(|errno| {
             CliError::new(ErrorKind::Refused, "signals cannot be held off").caused_by(Some(&errno))
         })?;
         let results = in_parallel(
             &wishes,
-            |spec| log_in_by(self.via, &env, spec, &luns, &Limits::from(&limit)),
+            |spec| {
+                let limits = Limits::from(&limit);
+                initiator.log_in(self.via.into(), spec, &luns, &limits).map_err(CliError::from)
+            },
             || {
                 if held_off.pending().is_some() {
                     limit.call_off();
@@ -223,7 +225,7 @@ impl LoginArgs {
                 }),
             }
         }
-        self.comment(&env, &mut answer)?;
+        self.comment(&initiator, &mut answer)?;
         if answer.sessions.is_empty() && answer.failed.len() == 1 {
             return Err(answer.failed.remove(0).named());
         }
@@ -302,7 +304,7 @@ impl LoginArgs {
     }
 
     /// Says which way was taken and why, and what is at stake.
-    fn comment(&self, env: &Env<'_>, answer: &mut LoggedIn) -> Result<(), CliError> {
+    fn comment(&self, initiator: &Initiator<'_>, answer: &mut LoggedIn) -> Result<(), CliError> {
         let daemon = iscsid(Path::new("/proc"));
         let is_new_and_ours =
             |one: &LoginResult| one.how == SessionOutcome::LoggedIn && one.via == SessionBackend::Native;
@@ -324,7 +326,7 @@ impl LoginArgs {
             }
         }
         if answer.sessions.iter().any(|one| one.session.owner == "thinvol") {
-            answer.warnings.extend(unsupervised(env)?);
+            answer.warnings.extend(unsupervised(initiator)?);
         }
         Ok(())
     }

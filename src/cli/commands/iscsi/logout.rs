@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::backend::log_out_by;
-use super::env::{TimeLimit, Via, env};
+use super::env::{TimeLimit, Via, initiator};
 use super::session_output::way;
 use crate::context::Context;
 use crate::errors::CliError;
@@ -18,10 +17,8 @@ use iscsi::protocol::interface::message::SessionId;
 use iscsi::protocol::name::IscsiName;
 use iscsi::protocol::net_interface::NetInterface;
 use iscsi::protocol::portal::Portal;
-use iscsi::session::establish::list;
 use iscsi::session::parallel::in_parallel;
 use iscsi::session::spec::endpoint;
-use iscsi::session::sweep::sweep;
 use sys::signals::SignalsHeldOff;
 
 const HELP: &str = "\
@@ -32,7 +29,7 @@ Examples:
   thinvol iscsi logout --all                all sessions of thinvol's, none of others
 
 JSON:
-  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"interface\": text or null, \
+  {\"sessions\": [{\"session\": number, \"target\", \"portal\", \"interface\": text or null,
      \"via\": \"native\" or \"iscsiadm\"}],
    \"notes\": [text]}";
 
@@ -111,19 +108,18 @@ impl LogoutArgs {
             self.targets.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(usage)?;
         let portals: Vec<Portal> =
             self.portals.iter().map(|text| text.parse()).collect::<Result<_, _>>().map_err(usage)?;
-        let env = env(context)?;
-        sweep(&env)?;
-        let own = |session: &Session| env.registry.record(session.sid).filter(|record| record.is_of(session));
+        let initiator = initiator(context)?;
+        initiator.sweep()?;
         let is_meant = |session: &Session| {
             let is_target = targets.iter().any(|target| target.as_str() == session.target);
             let is_here = |portal| session.portal.as_ref() == Some(&endpoint(portal));
             let is_by = |name: &NetInterface| session.bound_to() == Some(name.as_str());
-            (self.all && own(session).is_some())
+            (self.all && initiator.is_ours(session))
                 || (is_target
                     && (portals.is_empty() || portals.iter().any(is_here))
                     && (self.interfaces.is_empty() || self.interfaces.iter().any(is_by)))
         };
-        let sessions: Vec<Session> = list(&env)?.into_iter().filter(is_meant).collect();
+        let sessions: Vec<Session> = initiator.sessions()?.into_iter().filter(is_meant).collect();
         let limit = self.limit.start();
         // A logout that has begun is finished; one that has not is not begun after a signal.
         let held_off = SignalsHeldOff::new().map_err(|errno| {
@@ -131,7 +127,7 @@ impl LogoutArgs {
         })?;
         let results = in_parallel(
             &sessions,
-            |session| log_out_by(self.via, &env, session, &limit),
+            |session| initiator.log_out(self.via.into(), session, &limit),
             || {
                 if held_off.pending().is_some() {
                     limit.call_off();
@@ -149,7 +145,7 @@ impl LogoutArgs {
                     interface: session.bound_to().map(str::to_owned),
                     via,
                 }),
-                Err(error) => failures.push(error),
+                Err(error) => failures.push(error.into()),
             }
         }
         for target in targets.iter().filter(|target| !sessions.iter().any(|s| s.target == target.as_str())) {

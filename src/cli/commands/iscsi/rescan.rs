@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::env::{TimeLimit, env};
+use super::env::{TimeLimit, initiator};
 use super::session_output::{self, Missing, SessionOutput};
 use crate::context::Context;
 use crate::errors::CliError;
@@ -15,9 +15,7 @@ use crate::output::Answer;
 use base::error_kind::ErrorKind;
 use iscsi::host::limit::Limit;
 use iscsi::host::sysfs::{Session, SessionState};
-use iscsi::session::attach::rescan;
-use iscsi::session::env::Env;
-use iscsi::session::establish::list;
+use iscsi::initiator::Initiator;
 use iscsi::session::luns::Change;
 use iscsi::session::parallel::in_parallel;
 
@@ -98,8 +96,8 @@ impl RescanArgs {
     /// The first failure.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let targets = self.targets(context)?;
-        let env = env(context)?;
-        let mut sessions = list(&env)?;
+        let initiator = initiator(context)?;
+        let mut sessions = initiator.sessions()?;
         if !targets.is_empty() {
             sessions.retain(|session| targets.contains(&session.target));
             if let Some(target) = targets.iter().find(|name| !sessions.iter().any(|s| s.target == **name)) {
@@ -118,7 +116,7 @@ impl RescanArgs {
         }
         sessions.retain(|session| session.state == SessionState::LoggedIn);
         let limit = self.limit.start();
-        let results = in_parallel(&sessions, |session| one(&env, session, &limit), || ());
+        let results = in_parallel(&sessions, |session| one(&initiator, session, &limit), || ());
         let mut failure = None;
         for result in results {
             match result {
@@ -151,8 +149,12 @@ impl RescanArgs {
     }
 }
 
-fn one(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<(RescanResult, Vec<String>), CliError> {
-    let mut ready = rescan(env, session, limit)?;
+fn one(
+    initiator: &Initiator<'_>,
+    session: &Session,
+    limit: &Limit,
+) -> Result<(RescanResult, Vec<String>), CliError> {
+    let mut ready = initiator.rescan(session, limit)?;
     let warnings = session_output::diskless(&ready);
     let missing = session_output::missing(&mut ready);
     let session = SessionOutput::new(session, ready.is_ours, &ready.attached.luns);

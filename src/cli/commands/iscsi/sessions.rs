@@ -5,15 +5,14 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::env::env;
+use super::env::initiator;
 use super::session_output::SessionOutput;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::iscsi_session;
 use crate::output::Answer;
-use iscsi::host::sysfs;
-use iscsi::session::establish::list;
-use iscsi::session::sweep::{Swept, sweep};
+use iscsi::initiator::ShownSession;
+use iscsi::session::sweep::Swept;
 
 const HELP: &str = concat!(
     "\
@@ -81,19 +80,19 @@ impl SessionsArgs {
     /// # Errors
     /// If they cannot be listed, or something half made cannot be removed.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let env = env(context)?;
+        let initiator = initiator(context)?;
         let mut notes = Vec::new();
         if self.clean {
-            notes.extend(sweep(&env)?.into_iter().map(|Swept { sid, target, kept }| match kept {
+            notes.extend(initiator.sweep()?.into_iter().map(|Swept { sid, target, kept }| match kept {
                 None => format!("session {sid} to {target}, which was left half made, is removed"),
                 Some(why) => format!("session {sid} to {target} was left half ended, and stays: {why}"),
             }));
         }
-        let shown = |session: &sysfs::Session| {
-            let is_ours = env.registry.record(session.sid).is_some_and(|record| record.is_of(session));
-            SessionOutput::new(session, is_ours, &sysfs::luns(&env.roots, session))
-        };
-        let sessions = list(&env)?.iter().map(shown).collect();
+        let sessions = initiator.sessions()?.into_iter().map(|session| {
+            let ShownSession { session, is_ours, luns } = initiator.shown(session);
+            SessionOutput::new(&session, is_ours, &luns)
+        });
+        let sessions = sessions.collect();
         context.print(&Sessions { sessions, notes })
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::env::env;
+use super::env::initiator;
 use crate::context::Context;
 use crate::errors::CliError;
 use base::error_kind::ErrorKind;
@@ -34,7 +34,7 @@ impl SuperviseArgs {
     /// # Errors
     /// If there is a supervisor already, or the kernel cannot be listened to.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let env = env(context)?;
+        let env = initiator(context)?.into_env();
         let kernel = Netlink::open(Listen::Events).map_err(SessionError::from)?;
         let supervisor = Supervisor::start(env, kernel)?;
         Ok(supervisor.run()?)

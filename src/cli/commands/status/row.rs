@@ -148,8 +148,7 @@ pub const COLUMNS: &[Column<Row>] = &[
         name: "paths",
         title: "Paths",
         form: "[{\"portal\", \"interface\": text or null, \"session\": number or null, \"state\": text or null}] \
-               or null \
-               (of type iscsi)",
+               or null (of type iscsi)",
         about: "the paths to a target; -o shows how many of how many are up",
         cell: |row| match &row.paths {
             None => Cell::Nothing,
