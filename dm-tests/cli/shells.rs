@@ -102,7 +102,8 @@ fn zsh_completes_storages_and_commands() {
         typed() {
             zpty shell zsh -f -i
             zpty -w shell "autoload -U compinit && compinit -D -u; source <(thinvol completions zsh)"
-            zpty -w shell "tell() { print -r -- \$BUFFER >$HOME/new && mv $HOME/new $HOME/line }; zle -N tell; bindkey '^X' tell"
+            zpty -w shell "tell() { print -r -- \$BUFFER >$HOME/new && mv $HOME/new $HOME/line }"
+            zpty -w shell "zle -N tell; bindkey '^X' tell"
             zpty -w -n shell "$1"$'\t\x18'
             repeat 600; do
                 [[ -e $HOME/line ]] && break

@@ -1,5 +1,5 @@
-//! What a program asks of the kernel, beside what the seccomp filters of its systemd unit would let through. The guest has
-//! no systemd to set them; strace sees the same calls.
+//! What a program asks of the kernel, beside what the seccomp filters of its systemd unit would let through. The guest
+//! has no systemd to set them; strace sees the same calls.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,7 @@
 //! The program as it is shipped says nothing of the machine that built it.
 //!
-//! The messages of panics name files of the source. Those of this workspace are relative; those of other crates are below
-//! the folder of cargo, and Rust's own may be below that of rustup.
+//! The messages of panics name files of the source. Those of this workspace are relative; those of other crates are
+//! below the folder of cargo, and Rust's own may be below that of rustup.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -58,7 +59,7 @@ fn restricted(ctx: &Ctx, unit: &str) -> Result<String> {
     line.push_str("umask 0077; ulimit -c 0; ");
     line.push_str(&format!(
         "exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,{} \
-         strace --follow-forks --kill-on-exit --quiet=attach,exit --output={} {command}",
+         strace --daemonize --follow-forks --output={} {command}",
         kept.join(","),
         trace(ctx).display()
     ));
@@ -72,7 +73,16 @@ fn trace(ctx: &Ctx) -> PathBuf {
 
 /// The filters of the unit let pass all that the program has asked for, and it has asked for something.
 fn nothing_is_filtered(ctx: &Ctx, unit: &str) -> Result<()> {
-    let calls = fs::read_to_string(trace(ctx))?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let calls = loop {
+        // strace, which is no child of the program nor its parent, writes of its end when it has come.
+        let calls = fs::read_to_string(trace(ctx))?;
+        if calls.trim_end().ends_with("+++") {
+            break calls;
+        }
+        ensure!(Instant::now() < deadline, "strace sees no end: {:?}", calls.lines().last());
+        std::thread::sleep(Duration::from_millis(50));
+    };
     ensure!(calls.contains("execve(") && calls.contains("ioctl("), "strace has seen {} bytes", calls.len());
     let refused = refused(unit, &calls);
     ensure!(

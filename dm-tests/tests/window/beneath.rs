@@ -1,12 +1,12 @@
 //! What a running pool lies on is longer than the text says: lvm2 makes it so before it commits the text.
 
+use base::error_chain::in_words;
 use base::error_kind::ErrorKind;
 use base::units::Sectors;
 use dm::kernel::{Kernel, StatusFlush, Suspend, UdevEvent};
 use dm::status::PoolStatus;
 use dm::table::Table;
 use dm_tests::world::asks::create;
-use dm_tests::world::state::told;
 use dm_tests::world::text::EXTENT;
 use dm_tests::world::{World, device, tpool};
 
@@ -103,8 +103,8 @@ fn a_pool_that_uses_more_than_the_text_gives_it_is_refused_and_the_way_out_named
     assert_eq!(repair.refused.len(), 1, "{:?}", repair.left);
     assert_eq!(length(&world, METADATA), whole * 2, "the kernel would fail the pool");
     let error = world.run(&[create("n", true)]).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", told(&error));
-    let told = told(&error);
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", in_words(&error));
+    let told = in_words(&error);
     assert!(told.contains("of metadata in pool pve/data"), "{told}");
 }
 
