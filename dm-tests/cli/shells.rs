@@ -94,7 +94,7 @@ fn fish_completes_storages_and_commands() {
     assert!(commands.starts_with("discover\t"), "{commands}");
 }
 
-/// zsh in a terminal of its own, where keys are typed: the line, a tab, and one that tells what became of the line.
+/// zsh in a terminal of its own, where keys are typed: the line, a tab, and a key that tells what the line is then.
 #[test]
 fn zsh_completes_storages_and_commands() {
     const SCRIPT: &str = r#"
