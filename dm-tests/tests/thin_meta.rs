@@ -13,6 +13,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use base::ids::ThinId;
+use dm_tests::world::asks::{Start, create, remove, snapshot};
+use dm_tests::world::crashes::recovered;
+use dm_tests::world::recovered::xml as recovered_xml;
 use thin::meta::{BLOCK_BYTES, Block, DifferenceKind, ThinMeta};
 
 /// Chunk to data chunk and time.
@@ -232,6 +235,33 @@ fn thin_dump_sees_the_same() -> Result<()> {
     assert_eq!(meta.details()?.len(), theirs.len());
     for (number, mappings) in theirs {
         assert_eq!(mapped(&mut meta, id(number)?)?, mappings, "device {number}");
+    }
+    Ok(())
+}
+
+/// What recovery leads to in simulation can be given to a real machine: the tools take its pools for whole ones.
+#[test]
+fn pools_of_recovered_states_are_whole_to_the_tools() -> Result<()> {
+    if tools_are_missing() {
+        return Ok(());
+    }
+    let dir = tempfile::tempdir()?;
+    let [source, target] = ["x.xml", "meta.bin"].map(|name| dir.path().join(name));
+    let requests = [snapshot("a", "n"), create("m", false), remove("b")];
+    let states = recovered(&Start::Used.world(1), &requests)
+        .map_err(|failures| anyhow::anyhow!("{}", failures.join("\n")))?;
+    // The old one, the new one, and what a power failure left.
+    ensure!(states.len() >= 3, "{} states", states.len());
+    for state in &states {
+        let (_, pool) = state.pool.as_ref().context("the pool ran")?;
+        ensure!(pool.devices.iter().any(|(_, _, mappings)| !mappings.is_empty()), "no data: {pool:?}");
+        std::fs::write(&source, recovered_xml(pool))?;
+        File::create(&target)?.set_len(4 << 20)?;
+        run(Command::new("thin_restore").arg("-i").arg(&source).arg("-o").arg(&target))?;
+        run(Command::new("thin_check").arg(&target)).with_context(|| state.how.clone())?;
+        let file = File::open(&target)?;
+        let mut meta = ThinMeta::open(reader(&file))?;
+        ensure!(meta.details()?.len() == pool.devices.len());
     }
     Ok(())
 }
