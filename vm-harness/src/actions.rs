@@ -23,10 +23,14 @@ use crate::script::Script;
 use crate::suite::Suite;
 use crate::tier::Pool;
 use crate::workspace::Workspace;
-use crate::{checks, on_host, other_release, script, transcript};
+use crate::{checks, on_host, other_release, package as packages, script, transcript};
 
 /// The main job, told as a story. If it takes longer it hangs.
 const DEMO: Script<'static> = Script { argv: &["/src/vm-harness/demo.sh"], limit_s: 1200 };
+
+/// Packages installed, upgraded, removed and purged.
+const LIFE_OF_PACKAGES: Script<'static> =
+    Script { argv: &["/src/dm-tests/proxmox/packages.sh"], limit_s: 600 };
 
 /// The same for a bench: with thousands of volumes lvm2 takes a minute for each command under emulation.
 const BENCH_LIMIT_S: u64 = 4 * 3600;
@@ -55,6 +59,7 @@ pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
             cuts::run(&workspace, &setup, accel, (cuts, unflushed))?;
             Ok(ExitCode::SUCCESS)
         }
+        Action::Package { quick } => package(&workspace, quick),
         Action::Shell => {
             let (setup, accel) = prepare(&workspace, Contents::Program, 1)?;
             guest::interactive(&workspace, &setup, accel)?;
@@ -162,6 +167,17 @@ fn demo_of_what_ships(workspace: &Workspace) -> Result<()> {
             code => bail!("the demo ended with status {code}"),
         }
     })
+}
+
+/// Makes the packages and lives their lives in a guest.
+fn package(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+    let contents = if quick { Contents::Program } else { Contents::Shipped };
+    let (mut setup, accel) = prepare(workspace, contents, 1)?;
+    let made = packages::build(workspace, &setup.payload.program())?;
+    packages::lint(workspace, &made)?;
+    made.iter().for_each(|file| println!("{}", file.display()));
+    setup.payload.add(made);
+    run_script(workspace, &setup, accel, LIFE_OF_PACKAGES)
 }
 
 fn run_script(workspace: &Workspace, setup: &Setup, accel: Accel, script: Script<'_>) -> Result<ExitCode> {

@@ -61,6 +61,13 @@ pub enum Action {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Make Debian packages of the program and of Proxmox VE's plugins, and install, upgrade and remove them in the
+    /// machine
+    Package {
+        /// Of the program that is quick to build, not of the one that is shipped
+        #[arg(long)]
+        quick: bool,
+    },
     /// Open a root shell in the machine, with thinvol, lvm2 and the pool pve/data ready
     Shell,
     /// Run a shell command line or a script in the full machine, and exit with its status

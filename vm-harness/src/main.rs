@@ -15,6 +15,7 @@ mod initramfs;
 mod kernel;
 mod on_host;
 mod other_release;
+mod package;
 mod packages;
 mod payload;
 mod perl;

@@ -46,14 +46,18 @@ const CASES: &str = "dm-tests";
 pub struct Payload {
     folder: PathBuf,
     binaries: Vec<&'static str>,
+    more: Vec<PathBuf>,
 }
 
 impl Payload {
     /// Builds everything a guest needs: what takes orders in it, thinvol, and the cases, the first and the last linked
     /// statically. Copies are kept: the next tests that are compiled take the places of these binaries.
     pub fn build(workspace: &Workspace, contents: Contents) -> Result<Self> {
-        let mut payload =
-            Payload { folder: workspace.target.join("vm/payload"), binaries: vec!["guest-agent", "thinvol"] };
+        let mut payload = Payload {
+            folder: workspace.target.join("vm/payload"),
+            binaries: vec!["guest-agent", "thinvol"],
+            more: Vec::new(),
+        };
         fs::create_dir_all(&payload.folder)?;
         let profile = contents.profile();
         step(workspace, &format!("build thinvol ({profile})"), |log| match contents {
@@ -99,10 +103,23 @@ impl Payload {
         self.binaries.contains(&CASES).then(|| self.folder.join(CASES))
     }
 
+    /// The program.
+    pub fn program(&self) -> PathBuf {
+        self.folder.join("thinvol")
+    }
+
+    /// Also these files.
+    pub fn add(&mut self, files: Vec<PathBuf>) {
+        self.more.extend(files);
+    }
+
     /// Puts binaries and scripts where the guest finds them as /payload.
     pub fn stage(&self, workspace: &Workspace, folder: &Path) -> Result<()> {
         for binary in &self.binaries {
             copy(&self.folder.join(binary), &folder.join(binary))?;
+        }
+        for file in &self.more {
+            copy(file, &folder.join(file.file_name().context("a file without a name")?))?;
         }
         for script in ["init", "shell", "pool"] {
             copy(&workspace.harness_file("guest").join(script), &folder.join(script))?;
