@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use FindBin;
+use Fcntl;
 use Test::More;
 
 use Fake;
@@ -22,6 +22,9 @@ sub trouble {
 }
 
 Fake::rules({ when => '.', show => 1 });
+# As daemons keep their lock over a restart.
+open(my $lock, '>', "$Fake::DIR/daemon.lock") or die $!;
+fcntl($lock, F_SETFD, 0) or die $!;
 my ($document) = $ask->(['alloc', 'st', '100', '', '$(touch /tmp/x) `y` "z"'], limit => 20);
 is_deeply($document->{argv}, ['--json', 'alloc', 'st', '100', '', '$(touch /tmp/x) `y` "z"'], 'no shell reads the arguments');
 is_deeply(

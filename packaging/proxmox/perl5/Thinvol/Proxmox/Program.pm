@@ -99,6 +99,10 @@ sub become {
         POSIX::write(2, $@, length($@)) if $@;
         POSIX::_exit($done ? 0 : 1);
     }
+    # A daemon passes its lock on to what it starts; one that goes on alone would keep the daemon from starting again.
+    opendir(my $open, '/proc/self/fd') or POSIX::_exit(127);
+    my @others = map { /\A(\d+)\z/ ? $1 : () } readdir($open);
+    POSIX::close($_) for grep { $_ > 2 } @others;
     %ENV = (PATH => '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL => 'C.UTF-8', HOME => '/root');
     { no warnings 'exec'; exec { $argv->[0] } @$argv; }
     my $why = "cannot run $argv->[0]: $!\n";
