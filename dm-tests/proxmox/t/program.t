@@ -153,6 +153,6 @@ is($heard->{printed}, "thinvol: st:vm-100-disk-0: removed\nthinvol: it is so\n",
 is_deeply($heard->{values}, ['vm-100-disk-0'], 'the name is taken from the answer');
 Fake::rules(Fake::changed('.', "st:vm-100-disk-0;reboot"));
 $heard = Fake::heard(sub { Thinvol::Proxmox::Program::done($ask->(['free', 'x'], limit => 20)) });
-like($heard->{error}, qr/where a volume was asked for/, 'an answer that is not the name of a volume is not believed');
+like($heard->{error}, qr/where a volume was asked for/, 'a volume name that is not valid is refused');
 
 done_testing();

@@ -116,8 +116,8 @@ sub host_and_port {
     die "unable to parse portal '$portal'\n";
 }
 
-# Logs in and reports the outcome. A storage that is only being added is not in the configuration yet: then its
-# portal alone has to do; the next look brings the others.
+# Logs in, or dies with the reason. A storage that is only being added is not in the configuration yet: it is logged in
+# to at its own portal, and at the target's other portals by the next round of pvestatd.
 sub log_in {
     my ($storeid, $scfg) = @_;
     my @arguments = ('activate', $storeid);
@@ -137,7 +137,7 @@ sub log_in {
 sub activate_storage {
     my ($class, $storeid, $scfg, $cache) = @_;
     return log_in($storeid, $scfg) if !Thinvol::Proxmox::Kernel::is_logged_in($scfg->{target});
-    # Who looks only at how full storages are does not look for new disks.
+    # pvestatd only asks how full storages are: it does not look for new LUNs.
     return if Thinvol::Proxmox::Status::patience(0) || !is_due("rescan $storeid", $RESCAN_EVERY);
     my ($document, $error) =
         Thinvol::Proxmox::Program::ask(['iscsi', 'rescan', '--target', $scfg->{target}, '--timeout', '2'], limit => 4);
