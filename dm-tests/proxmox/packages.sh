@@ -24,6 +24,7 @@ rm -f /usr/local/bin/thinvol
 cat >/usr/local/bin/systemctl <<'SH'
 #!/bin/sh
 echo "$*" >>/run/systemctl.calls
+case "$*" in *is-enabled*) echo enabled ;; esac
 SH
 chmod +x /usr/local/bin/systemctl
 called() { grep -qs -- "$1" /run/systemctl.calls || fail "systemctl was not asked for '$1': $(cat /run/systemctl.calls)"; }
@@ -53,7 +54,8 @@ mkdir -p /var/lib/systemd/deb-systemd-helper-{enabled,masked}/multi-user.target.
 {
     echo /.
     find / -xdev -mindepth 1 \( -path /tmp -o -path /run -o -path /var/lib/dpkg \) -prune -o -type d -print
-    printf '%s\n' /bin /lib /lib64 /sbin
+    # Packages also know what is in /usr by the names that lead there.
+    find /usr/bin /usr/lib /usr/lib64 /usr/sbin -type d | sed 's|^/usr||'
 } >/var/lib/dpkg/info/base-files.list
 
 everything >before
