@@ -182,7 +182,7 @@ impl Form {
     pub fn check_document(&self, document: &serde_json::Value) -> Result<(), String> {
         let mut rest = document.clone();
         match rest.as_object_mut().and_then(|keys| keys.remove("json_version")) {
-            Some(version) if version == 1 => self.check(&rest),
+            Some(version) if version == 2 => self.check(&rest),
             version => Err(format!("the version of the form is {version:?}")),
         }
     }
@@ -258,7 +258,7 @@ mod tests {
         assert!(with("kind", json!("vg")).contains("answer.kind"));
         let mut document = good.clone();
         assert!(form.check_document(&document).is_err(), "it has no version");
-        document["json_version"] = json!(1);
+        document["json_version"] = json!(2);
         assert_eq!(form.check_document(&document), Ok(()));
         assert!(with("size", json!(-1)).contains("answer.size"));
         assert!(with("size", json!(1.5)).contains("answer.size"));

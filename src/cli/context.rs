@@ -13,9 +13,10 @@ use base::error_kind::ErrorKind;
 use config::file::ConfigFile;
 use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
 use sys::io::events::{self, Subscribe};
-use thin::engine::{Engine, Options};
-use thin::error::{EngineError, RefusedRequest};
+use thin::engine::{Engine, Settings};
+use thin::error::{EngineError, RefusedChange};
 use thin::metadata_header::host_name;
+use thin::refusal::Refusal;
 
 /// The surroundings of one run of the command.
 #[derive(Debug)]
@@ -72,10 +73,9 @@ impl Context {
     pub fn open(&self, change: &ChangeOptions) -> Result<Engine, CliError> {
         demand_root(nix::unistd::Uid::effective().is_root())?;
         let system_dir = std::env::var_os("LVM_SYSTEM_DIR").filter(|dir| !dir.is_empty());
-        Ok(Engine::open(Options {
+        Ok(Engine::open(Settings {
             lock_timeout: change.lock_timeout(),
             udev_sync: !change.no_udev_sync,
-            dry_run: change.dry_run,
             progress_observer: ProgressLine::on_terminal().filter(|_| !change.dry_run && !self.style.quiet),
             command_line: self.command_line.clone(),
             system_dir: system_dir.map_or_else(|| PathBuf::from(DEFAULT_SYSTEM_DIR), PathBuf::from),
@@ -144,9 +144,17 @@ impl From<EngineError> for CliError {
     }
 }
 
-impl From<RefusedRequest> for CliError {
-    fn from(refused: RefusedRequest) -> Self {
-        Self { hint: refused.hint, ..Self::new(refused.kind, refused.message) }
+impl From<RefusedChange> for CliError {
+    fn from(refused: RefusedChange) -> Self {
+        let causes = refused.causes;
+        Self { hint: refused.hint, causes, ..Self::new(refused.kind, refused.message) }
+    }
+}
+
+impl From<Refusal> for CliError {
+    fn from(refusal: Refusal) -> Self {
+        let causes = refusal.causes.into_vec();
+        Self { hint: refusal.hint, causes, ..Self::new(refusal.kind, refusal.message) }
     }
 }
 

@@ -199,7 +199,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&shown(&error, true)).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({"json_version": 1, "error": {
+            serde_json::json!({"json_version": 2, "error": {
                 "message": "volume group 'b' was not changed",
                 "causes": ["cannot read the label of /dev/sda", "disk on fire"],
                 "hint": "put it out",

@@ -2,8 +2,7 @@
 
 use clap::Args;
 
-use config::names;
-use lvm2::format::model::Lv;
+use thin::changes::VolumeFilter;
 
 /// What volumes must be like.
 #[derive(Clone, Debug, Default, Args)]
@@ -25,91 +24,11 @@ pub struct Filter {
 impl Filter {
     /// Whether it takes everything.
     pub fn is_empty(&self) -> bool {
-        self.vmid.is_none() && self.tag.is_empty() && self.name.is_none()
+        self.filter().is_empty()
     }
 
-    /// Whether it takes a volume.
-    pub fn takes(&self, lv: &Lv) -> bool {
-        self.vmid.is_none_or(|vmid| names::owner(&lv.name) == Some(vmid))
-            && self.tag.iter().all(|tag| lv.tags.contains(tag))
-            && self.takes_name(lv.name.as_str())
-    }
-
-    /// Whether it takes something that has a name alone, no guest and no tags.
-    pub fn takes_unowned(&self, name: &str) -> bool {
-        self.vmid.is_none() && self.tag.is_empty() && self.takes_name(name)
-    }
-
-    fn takes_name(&self, name: &str) -> bool {
-        self.name.as_deref().is_none_or(|pattern| matches(pattern.as_bytes(), name.as_bytes()))
-    }
-}
-
-/// Whether a name is like a pattern. Goes back to the last star only: the time is that of both lengths multiplied.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(&byte) if byte == b'?' || Some(&byte) == name.get(n) => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                p = at + 1;
-                n = taken + 1;
-            }
-        }
-    }
-    pattern.iter().skip(p).all(|byte| *byte == b'*')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use thin::lineage::fixture::lv;
-
-    #[test]
-    fn patterns_are_those_of_a_shell() {
-        for (pattern, name, is) in [
-            ("*", "", true),
-            ("*", "x", true),
-            ("vm-*-disk-?", "vm-100-disk-0", true),
-            ("vm-*-disk-?", "vm-100-disk-10", false),
-            ("*disk*0", "vm-100-disk-1-0", true),
-            ("a*b*c", "a-b-b-c", true),
-            ("a*b*c", "a-b-b-d", false),
-            ("", "", true),
-            ("", "a", false),
-            ("a**", "a", true),
-            ("?", "", false),
-            ("vm-100", "vm-1000", false),
-        ] {
-            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), is, "{pattern} {name}");
-        }
-        assert!(!matches("*a".repeat(60).as_bytes(), "b".repeat(120).as_bytes()), "it ends");
-    }
-
-    #[test]
-    fn a_volume_must_be_like_all_that_is_said() {
-        let volume = lv(1, "vm-100-disk-0", None, vec!["gold".into(), "nightly".into()]);
-        let filter = |vmid, tags: &[&str], name: Option<&str>| Filter {
-            vmid,
-            tag: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-            name: name.map(Into::into),
-        };
-        assert!(filter(None, &[], None).takes(&volume) && filter(None, &[], None).is_empty());
-        assert!(filter(Some(100), &["gold", "nightly"], Some("*disk*")).takes(&volume));
-        assert!(!filter(Some(10), &[], None).takes(&volume));
-        assert!(!filter(None, &["gold", "silver"], None).takes(&volume));
-        assert!(!filter(Some(100), &[], Some("*-cloudinit")).takes(&volume));
-        assert!(filter(None, &[], Some("lun*")).takes_unowned("lun0"));
-        assert!(!filter(Some(100), &[], None).takes_unowned("lun0"));
+    /// What volumes must be like.
+    pub fn filter(&self) -> VolumeFilter {
+        VolumeFilter { vmid: self.vmid, tags: self.tag.clone(), name: self.name.clone() }
     }
 }

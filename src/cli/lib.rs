@@ -16,7 +16,6 @@ mod fixture;
 pub mod guests;
 mod help;
 pub mod iscsi_storage;
-pub mod lookup;
 pub mod output;
 mod plain;
 mod progress;

@@ -41,7 +41,7 @@ pub trait Answer: Serialize {
 }
 
 /// The version of the JSON forms. It goes up when a key goes or means something else, not when one comes.
-pub const JSON_VERSION: u32 = 1;
+pub const JSON_VERSION: u32 = 2;
 
 /// A JSON document with its version in front.
 #[derive(Debug, Serialize)]
@@ -296,6 +296,6 @@ mod tests {
             document,
             serde_json::json!({"json_version": JSON_VERSION, "notes": ["n"], "warnings": ["w"]})
         );
-        assert!(said(style, true).0.starts_with("{\n  \"json_version\": 1,"));
+        assert!(said(style, true).0.starts_with("{\n  \"json_version\": 2,"));
     }
 }

@@ -10,11 +10,10 @@ use config::document::{LookupError, StorageCfg};
 use config::file::{ConfigFile, FileError, LockError};
 use config::names::{NameError, StorageId, VolumeId, lvm_volname};
 use config::storage::{self, StorageKind};
+use thin::changes::Resolve;
 use thin::lineage::SnapName;
 
-mod address;
-
-pub use address::{NamedObject, Snapshot, Storage, Volume, VolumeOrSnapshot};
+pub use thin::changes::address::{NamedObject, Snapshot, Storage, Volume, VolumeOrSnapshot};
 
 /// Turns texts into what they address. The configuration is read when the first storage id is met.
 #[derive(Debug)]
@@ -160,7 +159,7 @@ impl Resolver {
     fn volume_in<'a>(&'a self, text: &str, find: Find<'a>) -> Result<Volume, CliError> {
         if !text.contains(':') {
             let (vg, lv) = vg_and_lv("volume", text, "<storage>:<volume> or <vg>/<lv>")?;
-            return Ok(Volume { vg, lv, storage: None });
+            return Ok(Volume::new(vg, lv));
         }
         let id = VolumeId::parse(text)?;
         let storage = self.pool_of(find(self, &id.storage)?)?;
@@ -235,6 +234,26 @@ impl Resolver {
     /// If the text is not the name of one.
     pub fn vg(&self, text: &str) -> Result<VgName, CliError> {
         VgName::new(text).map_err(|error| bad_id(&error))
+    }
+}
+
+impl Resolve for Resolver {
+    type Error = CliError;
+
+    fn storage(&self, text: &str) -> Result<Storage, CliError> {
+        Self::storage(self, text)
+    }
+
+    fn volume(&self, text: &str) -> Result<Volume, CliError> {
+        Self::volume(self, text)
+    }
+
+    fn snapshot(&self, text: &str) -> Result<Snapshot, CliError> {
+        Self::snapshot(self, text)
+    }
+
+    fn volume_or_snapshot(&self, text: &str) -> Result<VolumeOrSnapshot, CliError> {
+        self.source(text)
     }
 }
 

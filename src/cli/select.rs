@@ -1,18 +1,19 @@
 //! Volumes selected by what they are: all of a guest, with a tag, with a name that matches.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::Args;
 
 use super::context::Context;
 use super::errors::CliError;
 use super::filter::Filter;
-use super::lookup;
 use super::resolve::{Storage, Volume};
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use config::storage::StorageKind;
 use lvm2::format::model::{Lv, Vg};
+use thin::changes::lookup;
 use thin::lineage::{Lineage, Relation};
 
 /// Which volumes a command works on if none are named.
@@ -35,7 +36,7 @@ impl Selection {
     }
 
     /// The volumes, in the order of their names, without snapshots; of a storage named by its id those it lists. They
-    /// are those of now: [`Self::still_takes`] tells under the lock whether they still are.
+    /// are those of now: the engine tells under the lock whether they still are.
     ///
     /// # Errors
     /// If it is not said where to look, or a place cannot be looked at.
@@ -50,7 +51,7 @@ impl Selection {
             }
             let Some(vg) = groups.get(&storage.vg) else { continue };
             if vg.lv(&storage.pool).is_none_or(|lv| lv.thin_pool().is_none()) {
-                return Err(lookup::no_pool(storage));
+                return Err(lookup::no_pool(storage).into());
             }
             for volume in self.in_pool(vg, storage) {
                 if !volumes.contains(&volume) {
@@ -94,34 +95,18 @@ impl Selection {
 
     fn in_pool(&self, vg: &Vg, storage: &Storage) -> Vec<Volume> {
         let lineage = Lineage::of(vg);
+        let filter = Arc::new(self.filter.filter());
         let is_snapshot =
             |lv: &Lv| lineage.descent(lv).is_some_and(|it| matches!(it.relation, Relation::Snapshot(_)));
         let here = |lv: &&Lv| lv.is_visible() && lv.thin().is_some_and(|thin| thin.pool == storage.pool);
         let wanted = vg.lvs.iter().filter(here);
-        let wanted = wanted.filter(|lv| storage.lists(lv) && self.filter.takes(lv) && !is_snapshot(lv));
-        let mut volumes: Vec<Volume> = wanted.map(|lv| storage.volume(lv.name.clone())).collect();
+        let wanted = wanted
+            .filter(|lv| storage.lists(&lv.name) && filter.takes(&lv.name, &lv.tags) && !is_snapshot(lv));
+        let chosen =
+            |lv: &Lv| Volume { chosen_by: Some(Arc::clone(&filter)), ..storage.volume(lv.name.clone()) };
+        let mut volumes: Vec<Volume> = wanted.map(chosen).collect();
         volumes.sort();
         volumes
-    }
-
-    /// Makes sure, under the lock, that volumes that were not named are still what was asked for.
-    ///
-    /// # Errors
-    /// If one of them is not.
-    pub fn still_takes<'a>(
-        &self,
-        vg: &Vg,
-        volumes: impl IntoIterator<Item = &'a Volume>,
-    ) -> Result<(), CliError> {
-        let changed = |volume: &&Volume| vg.lv(&volume.lv).is_none_or(|lv| !self.filter.takes(lv));
-        match volumes.into_iter().find(|volume| self.is_used() && changed(volume)) {
-            None => Ok(()),
-            Some(volume) => {
-                let message =
-                    format!("'{volume}' was changed meanwhile, and is no longer what was asked for");
-                Err(CliError::new(ErrorKind::Busy, message).hint("run the command again"))
-            }
-        }
     }
 }
 
@@ -160,19 +145,5 @@ mod tests {
         assert_eq!(meant(&selection(None, "gold", ""), "st"), ["st:vm-100-disk-1", "st:vm-1000-disk-0"]);
         assert_eq!(meant(&selection(None, "gold", "s*"), "pve/data"), ["pve/scratch"]);
         assert!(meant(&selection(None, "", "snap_*"), "pve/data").is_empty());
-    }
-
-    #[test]
-    fn a_volume_that_was_changed_meanwhile_is_told() {
-        let chosen = selection(None, "gold", "");
-        let volume = |name: &str| Resolver::over("").volume(&format!("pve/{name}")).unwrap();
-        let (vg, gold, other, gone) =
-            (group(), volume("scratch"), volume("vm-100-disk-0"), volume("vm-7-disk-0"));
-        assert_eq!(chosen.still_takes(&vg, [&gold]), Ok(()));
-        for changed in [&other, &gone] {
-            assert_eq!(chosen.still_takes(&vg, [&gold, changed]).unwrap_err().code, ErrorKind::Busy);
-        }
-        let named = Selection::default();
-        assert_eq!(named.still_takes(&vg, [&gone]), Ok(()), "what is named is looked up elsewhere");
     }
 }

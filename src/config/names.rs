@@ -216,11 +216,13 @@ impl<'a> DiskNumbers<'a> {
         numbers
     }
 
-    /// The first unused `vm-<vmid>-disk-<n>`, holes first, as Proxmox VE picks it; `None` if all 1024 are used.
-    pub fn next_free(&self, vmid: u32) -> Option<LvName> {
+    /// The first unused `vm-<vmid>-disk-<n>` that is not promised to somebody, holes first, as Proxmox VE picks it;
+    /// `None` if all 1024 are used.
+    pub fn next_free(&self, vmid: u32, is_promised: impl Fn(&LvName) -> bool) -> Option<LvName> {
         let used = self.0.get(vmid.to_string().as_str());
-        let number = (0..DISK_NUMBERS).find(|number| used.is_none_or(|used| !used.contains(number)))?;
-        LvName::new(&format!("vm-{vmid}-disk-{number}")).ok()
+        let unused = (0..DISK_NUMBERS).filter(|number| used.is_none_or(|used| !used.contains(number)));
+        let mut names = unused.filter_map(|number| LvName::new(&format!("vm-{vmid}-disk-{number}")).ok());
+        names.find(|name| !is_promised(name))
     }
 }
 
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn free_names_fill_holes_and_heed_snapshots_and_templates() {
         let next = |names: &[&str]| {
-            DiskNumbers::of(names.iter().copied()).next_free(100).map(|name| name.to_string())
+            DiskNumbers::of(names.iter().copied()).next_free(100, |_| false).map(|name| name.to_string())
         };
         assert_eq!(next(&[]).unwrap(), "vm-100-disk-0");
         assert_eq!(next(&["vm-100-disk-0", "vm-100-disk-2", "vm-1001-disk-1"]).unwrap(), "vm-100-disk-1");

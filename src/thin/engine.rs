@@ -1,31 +1,29 @@
 //! The whole run: find the volume group, lock it, read it, and hand it to a session; afterwards the backup files.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-
 mod settings;
 use crate::backup_store::BackupStore;
+use crate::changes::{Change, Lowered, lower};
 use crate::exec::BUSY_WAIT;
 use crate::host::{CheckPolicy, LinuxHost, STATE_DIR};
 use crate::metadata_header::{host_name, metadata_header, new_uuid};
 use crate::observe::Scope;
 use crate::open_vg::{OpenVg, open_device};
-use crate::plan::{Left, Plan};
+use crate::plan::Plan;
 use crate::planner::{Repair, repair};
 use crate::pool_reader::DiskReader;
 use crate::ports::ProgressObserver;
 use crate::request::Request;
 use crate::session::Session;
 use base::error_kind::ErrorKind;
-use base::ids::{LvName, LvmUuid, VgName};
+use base::ids::{Seqno, VgName};
 use base::units::Bytes;
 use dm::ioctl::LinuxDm;
-use dm::kernel::{Counting, Kernel, ListedDevice, Verb};
+use dm::kernel::{Counting, Kernel, ListedDevice};
 use dm::name::DmUuid;
 use dm::udev::{Places, for_this_machine, missing};
 use lvm2::format::check::Use;
@@ -38,6 +36,7 @@ use sys::io::direct::Access;
 
 pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
+pub use crate::report::{Done, NotDone, Preview, Report};
 pub use crate::view::{Depth, PoolView, View, VolumeView, view};
 
 /// How long a check of pool metadata may take. Pools of many terabytes take minutes.
@@ -45,13 +44,11 @@ const CHECK_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Settings of the engine.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct Settings {
     /// How long to wait for a lock.
     pub lock_timeout: Duration,
     /// Whether to wait until udev has made the nodes.
     pub udev_sync: bool,
-    /// Whether to plan only.
-    pub dry_run: bool,
     /// Is told the progress of a plan.
     pub progress_observer: Option<Arc<dyn ProgressObserver>>,
     /// What was asked for, for the header of the metadata.
@@ -60,40 +57,12 @@ pub struct Options {
     pub system_dir: PathBuf,
 }
 
-/// What a changing verb did or would do.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// The plan.
-    pub plan: Plan,
-    /// What was done, in order of the requests.
-    pub done: Vec<Done>,
-    /// What the user should know.
-    pub warnings: Vec<String>,
-    /// What was asked for and is not done, while the rest is.
-    pub left: Vec<Left>,
-    /// What had been left by a crash and was mended first.
-    pub recovered: Vec<String>,
-    /// Whether it was done, not only planned.
-    pub executed: bool,
-    /// How long origins were suspended, in microseconds, if any were.
-    pub suspended_us: Option<u64>,
-    /// device-mapper ioctls by verb.
-    pub ioctls: BTreeMap<Verb, u64>,
-}
-
-/// The outcome of one request.
-#[derive(Clone, Debug, Serialize)]
-pub struct Done {
-    /// Its place among the requests.
-    pub request: usize,
-    /// The volume or pool.
-    pub name: LvName,
-    /// Its identity.
-    pub uuid: Option<LvmUuid>,
-    /// Where users find its device when it is active.
-    pub path: PathBuf,
-    /// What happened to it.
-    pub what: String,
+/// Under which conditions changes are made.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Options {
+    /// The metadata they were planned for: if the volume group has moved on, nothing is changed.
+    pub planned_for: Option<Seqno>,
 }
 
 /// The lock under which a volume group is read: nobody reads one without.
@@ -106,7 +75,7 @@ enum Locked<'a> {
 
 /// The engine, ready to work on any volume group of this machine.
 pub struct Engine {
-    options: Options,
+    settings: Settings,
     conf: LvmConf,
     host_tags: Vec<String>,
     ids: HostIds,
@@ -121,14 +90,14 @@ impl Engine {
     ///
     /// # Errors
     /// If either cannot be used.
-    pub fn open(options: Options) -> Result<Self, EngineError> {
+    pub fn open(settings: Settings) -> Result<Self, EngineError> {
         let built_in = built_in(Path::new(STATE_DIR));
-        let conf = LvmConf::load_over(&options.system_dir, None, built_in.as_deref()).map_err(|error| {
+        let conf = LvmConf::load_over(&settings.system_dir, None, built_in.as_deref()).map_err(|error| {
             EngineError::caused(ErrorKind::Refused, "the configuration of LVM cannot be used", error)
         })?;
         let name = host_name();
         let host_tags = conf.tags.of_host(&name);
-        if let Some(file) = tag_file(&options.system_dir, &host_tags) {
+        if let Some(file) = tag_file(&settings.system_dir, &host_tags) {
             let message =
                 format!("this host has a tag with a configuration of its own, '{}'", file.display());
             return Err(EngineError::new(ErrorKind::Unsupported, message)
@@ -147,11 +116,11 @@ impl Engine {
             options: conf.global.thin_check_options.clone(),
             limit: CHECK_LIMIT,
         };
-        let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(options.progress_observer.clone());
+        let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(settings.progress_observer.clone());
         let ids = HostIds::resolve(&conf, &name);
         let scanner = Scanner::of_this_machine(conf.devices.clone()).on_host(ids.ids.clone());
         let backups = Backups::new(conf.backup.clone());
-        Ok(Self { options, conf, host_tags, ids, kernel: Counting::new(kernel), host, scanner, backups })
+        Ok(Self { settings, conf, host_tags, ids, kernel: Counting::new(kernel), host, scanner, backups })
     }
 
     /// The volume groups of this machine, under the lock that lvm2's commands take for reading when they go through all
@@ -160,7 +129,7 @@ impl Engine {
     /// # Errors
     /// If the lock cannot be had, or devices cannot be looked for.
     pub fn every_vg(&self) -> Result<EveryVg, EngineError> {
-        let locks = self.conf.locks(self.options.lock_timeout);
+        let locks = self.conf.locks(self.settings.lock_timeout);
         let lock = locks.global(LockMode::Read).map_err(|error| match &error {
             LockError::Timeout { .. } => {
                 EngineError::caused(ErrorKind::Busy, "the list of volume groups is locked", error)
@@ -226,41 +195,66 @@ impl Engine {
         Ok(Arc::unwrap_or_clone(self.read(Locked::ToRead(&lock))?.metadata).vg)
     }
 
-    /// Carries out the requests as one transaction, or only plans them; a crash's remains are mended first.
+    /// What changes are about, by the metadata as it is now.
     ///
     /// # Errors
-    /// The requests that are refused, or the step that failed.
-    pub fn change(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
-        self.change_with(vg, |_| Ok(requests.to_vec()))
+    /// If it cannot be read, or the changes name what is not there or ask for what must not be.
+    pub fn preview(&self, vg: &VgName, changes: &[Change]) -> Result<Preview, EngineError> {
+        let lock = self.lock_for_read(vg)?;
+        let opened = self.read(Locked::ToRead(&lock))?;
+        Ok(Preview::of(lower(&opened.metadata.vg, changes)?))
     }
 
-    /// The same with requests that are made under the lock, from the metadata that will be changed.
+    /// Decides what changes come to as one transaction, and changes nothing. What a crash left is planned for first,
+    /// and then nothing else can be: its outcome decides the rest.
     ///
     /// # Errors
-    /// Those of `make` and of [`Self::change`]. They name what was repaired before.
-    pub fn change_with<E: From<EngineError>>(
-        &self,
-        vg: &VgName,
-        make: impl FnOnce(&Vg) -> Result<Vec<Request>, E>,
-    ) -> Result<Report, E> {
-        if self.options.dry_run {
-            return self.rehearse(vg, make);
-        }
+    /// The changes that are refused, and why.
+    pub fn plan(&self, vg: &VgName, changes: &[Change]) -> Result<Report, EngineError> {
+        let lock = self.lock_for_read(vg)?;
+        let mut opened = self.read(Locked::ToRead(&lock))?;
+        let mut warnings = self.warnings(&opened);
+        let lowered = lower(&opened.metadata.vg, changes)?;
+        self.check_use(&opened, &lowered.requests).map_err(|refusal| refusal.after(&[], &warnings))?;
+        let (result, _) = self.with_session(&mut opened, |session| {
+            if session.writable {
+                let scope = Scope::of(&session.metadata.vg, &lowered.requests).without_inventory();
+                let Repair { plan: mending, found, left, .. } = session.pending(&scope)?;
+                warnings.extend(left);
+                if mending.commits() > 0 || !found.is_empty() {
+                    warnings.push(
+                        "a crash left something to mend; the change itself is planned after that".into(),
+                    );
+                    return Ok((mending, found));
+                }
+            }
+            Ok((session.plan(&lowered.requests)?, Vec::new()))
+        });
+        let (plan, found) = result.map_err(|error: EngineError| error.of_changes(&lowered))?;
+        Ok(Report { warnings, recovered: found, ..self.report(vg, plan, &lowered) })
+    }
+
+    /// Carries out changes as one transaction; a crash's remains are mended first.
+    ///
+    /// # Errors
+    /// The changes that are refused, or the step that failed. What was mended before is told with them.
+    pub fn apply(&self, vg: &VgName, changes: &[Change], options: &Options) -> Result<Report, EngineError> {
         let lock = self.lock(vg)?;
         let mut opened = self.read(Locked::ToChange(&lock))?;
+        options.check(&opened.metadata.vg)?;
         let mut warnings = self.warnings(&opened);
         warnings.extend(self.without_udev());
-        let requests = make(&opened.metadata.vg)?;
-        self.check_use(&opened, &requests).map_err(|refusal| refusal.after(&[], &warnings))?;
+        let lowered = lower(&opened.metadata.vg, changes)?;
+        self.check_use(&opened, &lowered.requests).map_err(|refusal| refusal.after(&[], &warnings))?;
         let (mut recovered, mut failed_apart) = (Vec::new(), Vec::new());
         let (result, copies) = self.with_session(&mut opened, |session| {
-            let scope = Scope::of(&session.metadata.vg, &requests);
+            let scope = Scope::of(&session.metadata.vg, &lowered.requests);
             if session.writable {
                 let repair = session.recover(&scope, &lock)?;
                 recovered = repair.found;
                 warnings.extend(repair.left);
             }
-            let plan = session.plan(&requests)?;
+            let plan = session.plan(&lowered.requests)?;
             let executed = session.execute(&plan, &lock)?;
             warnings.extend(plan.warnings.iter().cloned());
             warnings.extend(executed.warnings);
@@ -270,67 +264,45 @@ impl Engine {
         });
         warnings.extend(copies);
         let (mut plan, suspended_us) =
-            result.map_err(|error: EngineError| error.after(&recovered, &warnings))?;
+            result.map_err(|error: EngineError| error.of_changes(&lowered).after(&recovered, &warnings))?;
         plan.outcomes.retain(|outcome| !failed_apart.iter().any(|left| left.concerns(outcome)));
         plan.left.extend(failed_apart);
-        Ok(Report { warnings, ..self.report(vg, plan, recovered, true, suspended_us) })
+        let report = self.report(vg, plan, &lowered);
+        Ok(Report { warnings, recovered, executed: true, suspended_us, ..report })
     }
 
-    /// Plans under a reader's lock. What a crash left is planned for first, and then nothing else can be: its outcome
-    /// decides the rest.
-    fn rehearse<E: From<EngineError>>(
-        &self,
-        vg: &VgName,
-        make: impl FnOnce(&Vg) -> Result<Vec<Request>, E>,
-    ) -> Result<Report, E> {
+    /// Decides how what a crash left anywhere in the volume group would be finished or cleared, and changes nothing.
+    ///
+    /// # Errors
+    /// A state that must not be touched.
+    pub fn plan_recovery(&self, vg: &VgName) -> Result<Report, EngineError> {
         let lock = self.lock_for_read(vg)?;
         let mut opened = self.read(Locked::ToRead(&lock))?;
         let mut warnings = self.warnings(&opened);
-        let requests = make(&opened.metadata.vg)?;
-        self.check_use(&opened, &requests).map_err(|refusal| refusal.after(&[], &warnings))?;
-        let (report, _) = self.with_session(&mut opened, |session| {
-            if session.writable {
-                let scope = Scope::of(&session.metadata.vg, &requests).without_inventory();
-                let Repair { plan: mending, found, left, .. } = session.pending(&scope)?;
-                warnings.extend(left);
-                if mending.commits() > 0 || !found.is_empty() {
-                    warnings.push(
-                        "a crash left something to mend; the change itself is planned after that".into(),
-                    );
-                    return Ok(self.report(vg, mending, found, false, None));
-                }
-            }
-            let plan = session.plan(&requests)?;
-            Ok::<_, E>(self.report(vg, plan, Vec::new(), false, None))
-        });
-        Ok(Report { warnings, ..report? })
+        if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
+            return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
+        }
+        let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
+        let repair = self.with_session(&mut opened, pending).0?;
+        if let Some(error) = untouched(&repair) {
+            return Err(error.after(&[], &warnings));
+        }
+        warnings.extend(repair.left);
+        let report = self.report(vg, repair.plan, &Lowered::default());
+        Ok(Report { warnings, recovered: repair.found, ..report })
     }
 
-    /// Finishes or clears what a crash left anywhere in the volume group, or only says how.
+    /// Finishes or clears what a crash left anywhere in the volume group.
     ///
     /// # Errors
     /// A state that must not be touched, or a step that failed.
     pub fn recover(&self, vg: &VgName) -> Result<Report, EngineError> {
-        if self.options.dry_run {
-            let lock = self.lock_for_read(vg)?;
-            let mut opened = self.read(Locked::ToRead(&lock))?;
-            let mut warnings = self.warnings(&opened);
-            if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
-                return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
-            }
-            let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
-            let repair = self.with_session(&mut opened, pending).0?;
-            if let Some(error) = untouched(&repair) {
-                return Err(error.after(&[], &warnings));
-            }
-            warnings.extend(repair.left);
-            return Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, false, None) });
-        }
         let lock = self.lock(vg)?;
         let mut opened = self.read(Locked::ToChange(&lock))?;
         let mut warnings = self.warnings(&opened);
         if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
-            return Ok(self.left_alone(&opened.metadata.vg, warnings, &refusal));
+            let report = self.left_alone(&opened.metadata.vg, warnings, &refusal);
+            return Ok(Report { executed: true, ..report });
         }
         warnings.extend(self.without_udev());
         let (result, copies) =
@@ -341,7 +313,8 @@ impl Engine {
             return Err(error.after(&repair.found, &warnings));
         }
         warnings.extend(repair.left);
-        Ok(Report { warnings, ..self.report(vg, repair.plan, repair.found, true, None) })
+        let report = self.report(vg, repair.plan, &Lowered::default());
+        Ok(Report { warnings, recovered: repair.found, executed: true, ..report })
     }
 
     /// Whether the requests may be carried out in that volume group, whatever they are about.
@@ -354,28 +327,12 @@ impl Engine {
     fn left_alone(&self, vg: &Vg, mut warnings: Vec<String>, refusal: &EngineError) -> Report {
         warnings.push(format!("volume group {} is left alone: {refusal}", vg.name));
         let nothing = Plan::new(vg.name.clone(), vg.seqno);
-        Report { warnings, ..self.report(&vg.name, nothing, Vec::new(), !self.options.dry_run, None) }
+        Report { warnings, ..self.report(&vg.name, nothing, &Lowered::default()) }
     }
 
-    fn report(
-        &self,
-        vg: &VgName,
-        plan: Plan,
-        recovered: Vec<String>,
-        executed: bool,
-        suspended_us: Option<u64>,
-    ) -> Report {
-        let done = plan.outcomes.iter().map(|outcome| Done {
-            request: outcome.request,
-            name: outcome.name.clone(),
-            uuid: outcome.uuid,
-            path: PathBuf::from(format!("/dev/{vg}/{}", outcome.name)),
-            what: outcome.what.clone(),
-        });
-        let done = done.collect();
-        let ioctls = self.kernel.counts();
-        let left = plan.left.clone();
-        Report { plan, done, left, warnings: Vec::new(), recovered, executed, suspended_us, ioctls }
+    /// The report on a plan that is not carried out.
+    fn report(&self, vg: &VgName, plan: Plan, lowered: &Lowered) -> Report {
+        Report { ioctls: self.kernel.counts(), ..Report::on(vg, plan, lowered) }
     }
 
     /// The lock of whoever changes something, if lvm.conf lets anybody do so.
@@ -392,14 +349,14 @@ impl Engine {
             );
         }
         self.conf
-            .locks(self.options.lock_timeout)
+            .locks(self.settings.lock_timeout)
             .vg_for_write(vg)
             .map_err(|error| settings::locked(vg, error))
     }
 
     fn lock_for_read(&self, vg: &VgName) -> Result<VgReadLock, EngineError> {
         self.conf
-            .locks(self.options.lock_timeout)
+            .locks(self.settings.lock_timeout)
             .vg_for_read(vg)
             .map_err(|error| settings::locked(vg, error))
     }
@@ -417,8 +374,8 @@ impl Engine {
         let lagging = opened.lagging();
         let writable = opened.refusal(Use::Change, &self.ids.ids).is_none();
         let text_limit = opened.store.room_for(0).ok().map(|room| Bytes::new(room.limit));
-        let header = metadata_header(&self.options.command_line);
-        let command_line = &self.options.command_line;
+        let header = metadata_header(&self.settings.command_line);
+        let command_line = &self.settings.command_line;
         let before = &opened.metadata;
         let mut kept =
             BackupStore::new(&mut opened.store, &self.backups, command_line, header.clone(), before);
@@ -444,7 +401,7 @@ impl Engine {
     }
 
     fn udev_sync(&self) -> bool {
-        self.options.udev_sync && self.conf.activation.udev_sync
+        self.settings.udev_sync && self.conf.activation.udev_sync
     }
 
     fn busy_wait(&self) -> Duration {
@@ -480,6 +437,18 @@ impl Engine {
     fn scanner_beside(&self, listed: &[ListedDevice]) -> Scanner {
         let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
         self.scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev))
+    }
+}
+
+impl Options {
+    fn check(&self, vg: &Vg) -> Result<(), EngineError> {
+        match self.planned_for {
+            Some(seqno) if seqno != vg.seqno => {
+                let message = format!("volume group {} has changed since this was planned", vg.name);
+                Err(EngineError::new(ErrorKind::Busy, message).with_hint("plan it again"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

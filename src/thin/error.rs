@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::changes::Lowered;
 use crate::refusal::Refusal;
 use base::error_kind::ErrorKind;
 use dm::kernel::DmError;
@@ -18,20 +19,23 @@ pub struct Aside {
     /// What the user should know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The requests that are refused, if that is the failure.
+    /// The changes that are refused, if that is the failure.
     #[serde(skip)]
-    pub refused: Vec<RefusedRequest>,
+    pub refused: Vec<RefusedChange>,
 }
 
-/// A request that is refused.
+/// A change that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedRequest {
-    /// Its place among the requests.
-    pub request: usize,
+#[non_exhaustive]
+pub struct RefusedChange {
+    /// Its place among the changes.
+    pub change: usize,
     /// What sort of failure it is.
     pub kind: ErrorKind,
     /// What is refused and why.
     pub message: String,
+    /// What caused it, outermost first.
+    pub causes: Vec<String>,
     /// What the user can do about it.
     pub hint: Option<String>,
 }
@@ -108,21 +112,68 @@ impl StdError for EngineError {
     }
 }
 
-impl From<Refusal> for EngineError {
-    fn from(refusal: Refusal) -> Self {
-        let refused =
-            std::iter::once(&refusal).chain(&refusal.others).filter_map(RefusedRequest::of).collect();
-        let aside = Box::new(Aside { refused, ..Aside::default() });
-        Self { hint: refusal.hint, aside, ..Self::new(refusal.kind, refusal.message) }
+impl EngineError {
+    /// The same in terms of the changes that its requests are parts of.
+    pub(crate) fn of_changes(mut self, lowered: &Lowered) -> Self {
+        let place = |request: usize| lowered.parts.get(request).map(|part| part.change);
+        let refused = std::mem::take(&mut self.aside.refused);
+        let refused = refused
+            .into_iter()
+            .filter_map(|refused| Some(RefusedChange { change: place(refused.change)?, ..refused }));
+        self.aside.refused = refused.collect();
+        self
     }
 }
 
-impl RefusedRequest {
+/// Causes that are texts by now.
+#[derive(Debug)]
+struct Cause {
+    message: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    fn chain(causes: Vec<String>) -> Option<Box<Self>> {
+        let wrap = |source, message| Some(Box::new(Self { message, source }));
+        causes.into_iter().rev().fold(None, wrap)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message.fmt(f)
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+impl From<Refusal> for EngineError {
+    fn from(refusal: Refusal) -> Self {
+        let refused =
+            std::iter::once(&refusal).chain(&refusal.others).filter_map(RefusedChange::of).collect();
+        let aside = Box::new(Aside { refused, ..Aside::default() });
+        let source =
+            Cause::chain(refusal.causes.into_vec()).map(|cause| cause as Box<dyn StdError + Send + Sync>);
+        Self { hint: refusal.hint, source, aside, ..Self::new(refusal.kind, refusal.message) }
+    }
+}
+
+impl RefusedChange {
+    /// A change that is refused, without causes or advice.
+    pub fn new(change: usize, kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { change, kind, message: message.into(), causes: Vec::new(), hint: None }
+    }
+
     fn of(refusal: &Refusal) -> Option<Self> {
         Some(Self {
-            request: refusal.request?,
+            change: refusal.request?,
             kind: refusal.kind,
             message: refusal.message.clone(),
+            causes: refusal.causes.to_vec(),
             hint: refusal.hint.clone(),
         })
     }

@@ -2,6 +2,8 @@
 
 pub mod allocate;
 pub mod backup_store;
+pub mod changes;
+pub mod effect;
 pub mod engine;
 pub mod error;
 pub mod exec;
@@ -20,6 +22,7 @@ pub mod pool_health;
 pub mod pool_reader;
 pub mod ports;
 pub mod refusal;
+pub mod report;
 pub mod request;
 pub mod session;
 pub mod stack;

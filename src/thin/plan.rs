@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::effect::Effect;
 use super::making::Making;
 use super::refusal::Refusal;
 use super::stack::{DevRef, DeviceSpec, Role};
@@ -223,8 +224,9 @@ pub struct Outcome {
     pub name: LvName,
     /// Its identity, if it is a volume that exists or will.
     pub uuid: Option<LvmUuid>,
-    /// What happens to it, in words.
-    pub what: String,
+    /// What happens to it.
+    #[serde(flatten)]
+    pub effect: Effect,
 }
 
 /// A whole transaction.

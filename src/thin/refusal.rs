@@ -15,8 +15,8 @@ pub struct Refusal {
     /// What is refused and why.
     pub message: String,
     /// What caused it, outermost first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub causes: Vec<String>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub causes: Box<[String]>,
     /// What the user can do about it.
     pub hint: Option<String>,
     /// The device that is in use, when that is the reason: its holders can be looked up.
@@ -36,7 +36,7 @@ impl Refusal {
         Self {
             kind,
             message: message.into(),
-            causes: Vec::new(),
+            causes: Box::default(),
             hint: None,
             busy: None,
             request: None,

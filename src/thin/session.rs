@@ -278,7 +278,7 @@ fn listed<T: std::fmt::Display>(items: &[T]) -> String {
 }
 
 fn taken_back(step: &str, cause: StepError) -> EngineError {
-    let (kind, hint) = (cause.kind().into(), cause.hint());
+    let (kind, hint) = (cause.kind(), cause.hint());
     let message = format!("could not {step}; nothing was changed");
     let failed = EngineError::caused(kind, message, cause);
     match hint {

@@ -67,7 +67,7 @@ sub error {
 # A document that tells of one change.
 sub changed {
     my ($when, $volume, $what) = @_;
-    my $done = { asked => 'it', volume => $volume, path => "/dev/$volume", what => $what // 'done' };
+    my $done = { display_name => 'it', volume => $volume, path => "/dev/$volume", result => $what // 'done' };
     return document($when, { executed => JSON::PP::true(), transactions => [{ vg => 'pve', done => [$done] }], notes => [] });
 }
 

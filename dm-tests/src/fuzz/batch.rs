@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use cli::commands::batch::{lines, resolve};
 use cli::resolve::Resolver;
+use cli::transaction::lines::Lines;
 use lvm2::format::metadata::Metadata;
+use thin::changes::{Change, lower};
 use thin::plan::{Message, Step};
 use thin::planner::plan;
-use thin::request::Request;
 
 use crate::large;
 
@@ -20,11 +20,24 @@ static METADATA: LazyLock<Metadata> = LazyLock::new(|| large::metadata(VOLUMES))
 /// Reads requests and plans them: whatever they are, the plan keeps what every plan must keep.
 pub fn requests(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let lines = lines(&text, &Resolver::over(""));
+    let lines = Lines::read(&text, &Resolver::over(""));
     let Some(of_ours) = lines.by_vg.get(&METADATA.vg.name) else { return };
-    let resolved = resolve(&METADATA.vg, &of_ours.iter().collect::<Vec<_>>());
-    assert_eq!(resolved.lines.len(), resolved.wanted.len(), "each request has its line");
-    let requests: Vec<Request> = resolved.wanted.into_iter().map(|wanted| wanted.request).collect();
+    let mut changes: Vec<Change> = of_ours.iter().map(|line| line.change.clone()).collect();
+    let lowered = match lower(&METADATA.vg, &changes) {
+        Ok(lowered) => lowered,
+        Err(refusal) => {
+            let refused = refusal.others.iter().chain([&refusal]);
+            let refused: BTreeSet<usize> =
+                refused.map(|one| one.request.expect("a refusal has its change")).collect();
+            let mut place = 0..;
+            changes.retain(|_| !refused.contains(&place.next().unwrap_or_default()));
+            let Ok(lowered) = lower(&METADATA.vg, &changes) else { return };
+            lowered
+        }
+    };
+    assert_eq!(lowered.parts.len(), lowered.requests.len(), "each request has its change");
+    assert!(lowered.parts.iter().all(|part| part.change < changes.len()), "a part of no change");
+    let requests = lowered.requests;
     let observed = large::observed(&METADATA, requests.len());
     let plan = match plan(&METADATA, &observed, &requests) {
         Ok(plan) => plan,

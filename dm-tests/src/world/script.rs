@@ -231,7 +231,7 @@ impl Player {
                 self.mended(&ran.repair.found, &ran.repair.left);
                 self.out.push_str(&ran.plan.to_string());
                 for outcome in &ran.plan.outcomes {
-                    self.say(&format!("  {}: {}", outcome.name, outcome.what));
+                    self.say(&format!("  {}: {}", outcome.name, outcome.effect));
                 }
                 ran.executed.left.iter().for_each(|left| self.say(&format!("  not done: {}", left.message)));
                 ran.executed.warnings.iter().for_each(|warning| self.say(&format!("  warning: {warning}")));

@@ -7,14 +7,10 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::iscsi_storage::activation::{self, Direction, only_iscsi};
-use crate::lookup;
 use crate::resolve::NamedObject;
 use crate::select::Selection;
-use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
-use base::ids::LvName;
-use lvm2::format::model::Vg;
-use thin::lineage::Lineage;
-use thin::request::Request;
+use crate::transaction::transact;
+use thin::changes::{Activate, Deactivate};
 
 const ACTIVATE_HELP: &str = changing!(
     "\
@@ -92,25 +88,18 @@ pub struct DeactivateArgs {
     pub change: ChangeOptions,
 }
 
-/// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transition {
-    /// Devices come.
-    Up {
-        /// Of a volume group, only those that come up by themselves.
-        auto: bool,
-    },
-    /// Devices go.
-    Down,
-}
-
 impl ActivateArgs {
     /// Activates the targets.
     ///
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        run(context, &self.targets, &self.select, &self.change, Transition::Up { auto: self.auto })
+        if let Some(addresses) = only_iscsi(context, &self.targets, Direction::Up)? {
+            return activation::run(context, &addresses, &self.change, Direction::Up);
+        }
+        let objects = meant(context, &self.targets, &self.select)?.into_iter();
+        let changes = objects.map(|volume| Activate { auto: self.auto, ..Activate::new(volume) }.into());
+        transact(context, &self.change, changes)
     }
 }
 
@@ -120,88 +109,29 @@ impl DeactivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        run(context, &self.targets, &self.select, &self.change, Transition::Down)
+        if let Some(addresses) = only_iscsi(context, &self.targets, Direction::Down)? {
+            return activation::run(context, &addresses, &self.change, Direction::Down);
+        }
+        let objects = meant(context, &self.targets, &self.select)?.into_iter();
+        transact(context, &self.change, objects.map(|volume| Deactivate::new(volume).into()))
     }
 }
 
-fn run(
-    context: &Context,
-    texts: &[String],
-    select: &Selection,
-    change: &ChangeOptions,
-    way: Transition,
-) -> Result<(), CliError> {
-    let direction = if way == Transition::Down { Direction::Down } else { Direction::Up };
-    if let Some(addresses) = only_iscsi(context, texts, direction)? {
-        return activation::run(context, &addresses, change, direction);
+/// What the user named, each once, or the volumes that are meant without being named.
+fn meant(context: &Context, texts: &[String], select: &Selection) -> Result<Vec<NamedObject>, CliError> {
+    if select.is_used() {
+        let volumes = select.volumes(context)?;
+        if volumes.is_empty() {
+            return Err(select.nothing());
+        }
+        return Ok(volumes.into_iter().map(NamedObject::Volume).collect());
     }
-    let targets = if select.is_used() { selected(context, select)? } else { named(context, texts)? };
-    let wishes = by_vg(targets.into_iter().map(|target| (target.vg().clone(), target)));
-    transact(context, change, wishes, |vg, targets| {
-        select.still_takes(vg, targets.iter().filter_map(NamedObject::as_volume))?;
-        let lineage = Lineage::of(vg);
-        let wanted = targets.iter().map(|target| wanted(vg, &lineage, target, way));
-        Ok(ChangeSet { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
-    })
-}
-
-/// What the user named, each once.
-fn named(context: &Context, texts: &[String]) -> Result<Vec<NamedObject>, CliError> {
-    let mut targets: Vec<NamedObject> = Vec::new();
+    let mut objects: Vec<NamedObject> = Vec::new();
     for text in texts {
-        let target = context.resolver.target(text)?;
-        if !targets.iter().any(|known| known.is_same(&target)) {
-            targets.push(target);
+        let object = context.resolver.target(text)?;
+        if !objects.iter().any(|known| known.is_same(&object)) {
+            objects.push(object);
         }
     }
-    Ok(targets)
-}
-
-/// The volumes that are meant without being named.
-fn selected(context: &Context, select: &Selection) -> Result<Vec<NamedObject>, CliError> {
-    let volumes = select.volumes(context)?;
-    if volumes.is_empty() {
-        Err(select.nothing())
-    } else {
-        Ok(volumes.into_iter().map(NamedObject::Volume).collect())
-    }
-}
-
-fn wanted(
-    vg: &Vg,
-    lineage: &Lineage<'_>,
-    target: &NamedObject,
-    way: Transition,
-) -> Result<LabelledRequest, CliError> {
-    match target {
-        NamedObject::Vg(name) => {
-            let (request, did) = match way {
-                Transition::Up { auto } => (Request::ActivateAll { auto }, "activated"),
-                Transition::Down => (Request::DeactivateAll, "deactivated"),
-            };
-            Ok(LabelledRequest {
-                request,
-                display_name: name.to_string(),
-                done_message: format!("{did} volume group '{name}'"),
-            })
-        }
-        NamedObject::Storage(storage) => {
-            let pool = vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some());
-            let pool = pool.ok_or_else(|| lookup::no_pool(storage))?;
-            Ok(of_lv(&pool.name, storage.to_string(), way))
-        }
-        NamedObject::Volume(volume) => Ok(of_lv(&lookup::volume(vg, volume)?.name, volume.to_string(), way)),
-        NamedObject::Snapshot(snapshot) => {
-            Ok(of_lv(&lookup::snapshot(vg, lineage, snapshot)?.name, snapshot.to_string(), way))
-        }
-    }
-}
-
-/// The request for one LV, under the name the user called it.
-pub fn of_lv(name: &LvName, display_name: String, way: Transition) -> LabelledRequest {
-    let (request, did) = match way {
-        Transition::Up { .. } => (Request::Activate { name: name.clone(), ignore_skip: true }, "activated"),
-        Transition::Down => (Request::Deactivate { name: name.clone() }, "deactivated"),
-    };
-    LabelledRequest { request, done_message: format!("{did} '{display_name}'"), display_name }
+    Ok(objects)
 }

@@ -6,15 +6,13 @@ use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::resolve::Volume;
-use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
+use crate::transaction::transact;
 use base::error_kind::ErrorKind;
-use base::ids::LvName;
 use base::units::Sectors;
-use base::units::size::{SizeError, Unit, parse_size};
-use config::names::{self, DiskNumbers};
-use lvm2::format::model::Vg;
-use thin::request::Request;
+use base::units::size::Unit;
+use config::names;
+use thin::changes::size::size;
+use thin::changes::{CreateVolume, NewName};
 
 const HELP: &str = changing!(
     "\
@@ -84,92 +82,13 @@ impl AllocArgs {
             .hint("volumes of thin pools are raw"));
         }
         let name = match self.name.as_str() {
-            "" => None,
-            name => Some(names::check(self.vmid, name)?),
+            "" => NewName::NextDisk(self.vmid),
+            name => NewName::Given(names::check(self.vmid, name)?),
         };
-        let resolve = |vg: &Vg, _: &[()]| {
-            let name = match &name {
-                Some(name) => name.clone(),
-                None => free_name(vg, &disk_numbers(vg), self.vmid)?,
-            };
-            let volume = storage.volume(name);
-            let mut wanted = vec![self.wanted(&storage.pool, &volume, size)];
-            wanted.extend(self.zero.then(|| LabelledRequest {
-                request: Request::Zero { name: volume.lv.clone() },
-                display_name: volume.to_string(),
-                done_message: String::new(),
-            }));
-            Ok(ChangeSet { wanted, notes: rounded(vg, size) })
-        };
-        transact(context, &self.change, by_vg([(storage.vg.clone(), ())]), resolve)
+        let create = CreateVolume::new(storage, name, size);
+        let create = CreateVolume { activate: !self.inactive, zero: self.zero, ..create };
+        transact(context, &self.change, [create.into()])
     }
-
-    fn wanted(&self, pool: &LvName, volume: &Volume, size: Sectors) -> LabelledRequest {
-        let request = Request::Create {
-            pool: pool.clone(),
-            name: volume.lv.clone(),
-            size,
-            tags: vec![],
-            activate: !self.inactive,
-            autoactivate: false,
-        };
-        LabelledRequest {
-            request,
-            done_message: format!("successfully created '{volume}'"),
-            display_name: volume.to_string(),
-        }
-    }
-}
-
-/// The next free disk name of a guest.
-///
-/// # Errors
-/// If all its disk numbers are taken.
-pub fn free_name(vg: &Vg, used: &DiskNumbers<'_>, vmid: u32) -> Result<LvName, CliError> {
-    used.next_free(vmid).ok_or_else(|| {
-        CliError::new(
-            ErrorKind::Refused,
-            format!("unable to allocate an image name for VM {vmid} in volume group '{}'", vg.name),
-        )
-        .hint("all disk numbers are taken; give a name")
-    })
-}
-
-/// The disk numbers in use in a volume group.
-pub fn disk_numbers(vg: &Vg) -> DiskNumbers<'_> {
-    let live = vg.lvs.iter().map(|lv| lv.name.as_str());
-    DiskNumbers::of(live.chain(vg.historical_lvs.iter().map(|lv| lv.name.as_str())))
-}
-
-/// What becomes of a size that is not of whole extents.
-fn rounded(vg: &Vg, size: Sectors) -> Vec<String> {
-    let extent = vg.extent_size.get();
-    let extents = if extent == 0 { 0 } else { size.get().div_ceil(extent) };
-    match extents.checked_mul(extent) {
-        Some(whole) if whole != size.get() && extent != 0 => {
-            let kib = |sectors: u64| Sectors::new(sectors).to_bytes().map_or(0, |bytes| bytes.get() / 1024);
-            vec![format!(
-                "{} KiB are rounded up to {extents} extents of {} KiB: {} KiB",
-                kib(size.get()),
-                kib(extent),
-                kib(whole)
-            )]
-        }
-        _ => vec![],
-    }
-}
-
-/// Reads a size and rounds it up to sectors.
-///
-/// # Errors
-/// If it is not a size, or none at all.
-pub fn size(text: &str, default: Unit) -> Result<Sectors, CliError> {
-    let bytes = parse_size(text, default).map_err(|error| bad_size(&error))?;
-    if bytes.get() == 0 {
-        return Err(CliError::usage(format!("'{text}' is not a size: a volume has one extent at least"))
-            .hint("write a number and a unit: 512M, 8G, 1.5T"));
-    }
-    Ok(bytes.to_sectors_ceil())
 }
 
 /// The warning about a number without unit that is less than 1 MiB in KiB: 32 may have meant GiB.
@@ -182,10 +101,6 @@ pub fn small_bare_size(text: &str, size: Sectors) -> Option<String> {
 
 /// 1 MiB.
 const SMALL_SECTORS: u64 = 2048;
-
-fn bad_size(error: &SizeError) -> CliError {
-    CliError::usage(error.to_string()).hint(error.hint.clone())
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,18 +5,13 @@ use std::ops::RangeInclusive;
 
 use clap::Args;
 
-use super::alloc::{disk_numbers, free_name};
 use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::lookup;
-use crate::resolve::Volume;
-use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
-use base::ids::LvName;
+use crate::transaction::transact;
 use config::names;
-use thin::lineage::{self, Lineage};
-use thin::request::Request;
+use thin::changes::{CloneVolume, NewName};
 
 const HELP: &str = changing!(
     "\
@@ -64,22 +59,15 @@ impl CloneArgs {
         let source = context.resolver.source(&self.source)?;
         let vmids = self.guests()?;
         let name = self.name.as_deref().filter(|name| !name.is_empty());
-        let name = match (name, vmids.as_slice()) {
-            (Some(name), [vmid]) => Some(names::check(*vmid, name)?),
+        let names: Vec<NewName> = match (name, vmids.as_slice()) {
+            (Some(name), [vmid]) => vec![NewName::Given(names::check(*vmid, name)?)],
             (Some(_), _) => {
                 return Err(CliError::usage("one name is not enough for the clones of several guests"));
             }
-            (None, _) => None,
+            (None, vmids) => vmids.iter().map(|vmid| NewName::NextDisk(*vmid)).collect(),
         };
-        transact(context, &self.change, by_vg([(source.volume().vg.clone(), ())]), |vg, _| {
-            let origin = lookup::source(vg, &Lineage::of(vg), &source)?;
-            let used = disk_numbers(vg);
-            let asked = vmids.iter().map(|vmid| {
-                let name = name.clone().map_or_else(|| free_name(vg, &used, *vmid), Ok)?;
-                Ok(wanted(&origin.name, &source.volume().sibling(name), !self.inactive))
-            });
-            Ok(ChangeSet { wanted: asked.collect::<Result<_, CliError>>()?, notes: vec![] })
-        })
+        let clone = |name| CloneVolume { activate: !self.inactive, ..CloneVolume::new(source.clone(), name) };
+        transact(context, &self.change, names.into_iter().map(|name| clone(name).into()))
     }
 
     fn guests(&self) -> Result<Vec<u32>, CliError> {
@@ -120,25 +108,6 @@ fn guests(text: &str) -> Result<RangeInclusive<u32>, String> {
         return Err(format!("'{text}' ends before it begins"));
     }
     Ok(first..=last)
-}
-
-/// The request for that clone of that LV.
-pub fn wanted(origin: &LvName, clone: &Volume, activate: bool) -> LabelledRequest {
-    let request = Request::Snapshot {
-        origin: origin.clone(),
-        name: clone.lv.clone(),
-        read_only: false,
-        skip_activation: false,
-        tags: lineage::clone_tags(),
-        activate,
-        autoactivate: false,
-        freeze: true,
-    };
-    LabelledRequest {
-        request,
-        done_message: format!("successfully created '{clone}'"),
-        display_name: clone.to_string(),
-    }
 }
 
 #[cfg(test)]

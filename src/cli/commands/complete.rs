@@ -185,12 +185,12 @@ fn in_group(vg: &Vg, storage: Option<&Storage>, expected: Expected, word: &str) 
     let is_snapshot =
         |lv: &Lv| lineage.descent(lv).is_some_and(|it| matches!(it.relation, Relation::Snapshot(_)));
     let is_here = |lv: &&Lv| match storage {
-        Some(storage) => storage.lists(lv) && lv.thin().is_some_and(|thin| thin.pool == storage.pool),
+        Some(storage) => storage.lists(&lv.name) && lv.thin().is_some_and(|thin| thin.pool == storage.pool),
         None => lv.thin().is_some() || expected == Expected::Device && lv.thin_pool().is_some(),
     };
     let named = |lv: &Lv| match storage {
         Some(storage) => storage.volume(lv.name.clone()),
-        None => Volume { vg: vg.name.clone(), lv: lv.name.clone(), storage: None },
+        None => Volume::new(vg.name.clone(), lv.name.clone()),
     };
     let slash = if word.starts_with("/dev/") { "/dev/" } else { "" };
     let volumes = vg.lvs.iter().filter(|lv| lv.is_visible() && !is_snapshot(lv)).filter(is_here);

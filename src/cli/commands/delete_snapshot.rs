@@ -7,12 +7,11 @@ use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::lookup;
-use crate::resolve::Snapshot;
-use crate::transaction::LabelledRequest;
+use crate::resolve::{Snapshot, VolumeOrSnapshot};
+use crate::transaction::transact;
 use lvm2::format::model::Vg;
+use thin::changes::RemoveVolume;
 use thin::lineage::Lineage;
-use thin::request::Request;
 
 const HELP: &str = changing!(
     "\
@@ -48,19 +47,8 @@ impl DeleteSnapshotArgs {
             let lv = vg.lv(&snapshot.volume.lv);
             lv.is_some_and(|lv| lineage.snapshots_of(lv).any(|(snap, _)| snap == snapshot.snap.as_str()))
         };
-        self.names.carry_out(context, &self.change, has_it, wanted)
+        let snapshots = self.names.meant(context, has_it)?.into_iter();
+        let remove = |snapshot| RemoveVolume::new(VolumeOrSnapshot::Snapshot(snapshot)).into();
+        transact(context, &self.change, snapshots.map(remove))
     }
-}
-
-/// The request to remove a snapshot.
-///
-/// # Errors
-/// If it does not exist.
-pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot) -> Result<LabelledRequest, CliError> {
-    let lv = lookup::snapshot(vg, lineage, snapshot)?;
-    Ok(LabelledRequest {
-        request: Request::Remove { name: lv.name.clone() },
-        display_name: snapshot.to_string(),
-        done_message: format!("removed snapshot '{snapshot}' ('{}/{}')", vg.name, lv.name),
-    })
 }

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::status::pending;
 use crate::context::Context;
 use crate::errors::CliError;
-use crate::lookup;
 use crate::output::{Answer, moment, pairs};
 use crate::resolve::{NamedObject, Storage};
 use base::units::Bytes;
@@ -20,6 +19,7 @@ use dm::name::{DmUuid, Layer};
 use dm::status::{PoolStatus, Usage};
 use lvm2::format::model::{Lv, Vg};
 use lvm2::host::dmeventd::Dmeventd;
+use thin::changes::lookup;
 use thin::lineage::{Descent, Lineage, Parent, Relation};
 use thin::view::{PoolView, View, VolumeView};
 
@@ -262,7 +262,7 @@ impl InfoArgs {
             let features = features(Type::Lvmthin, state);
             Facts::Volume(VolumeFacts { features, ..volume_facts(&view, &lineage, lv, volume) })
         } else {
-            return Err(lookup::not_thin(&view.vg.name, &lv.name));
+            return Err(lookup::not_thin(&view.vg.name, &lv.name).into());
         };
         let notes = pending(&view.vg.name, &view.pending);
         context.print(&Info { facts, notes, warnings })
@@ -277,10 +277,11 @@ fn find<'a>(vg: &'a Vg, lineage: &Lineage<'a>, target: &NamedObject) -> Result<&
                 .hint(format!("'thinvol scan lvmthin {vg}' lists its thin pools")))
         }
         NamedObject::Storage(storage) => {
-            vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some()).ok_or_else(|| lookup::no_pool(storage))
+            let pool = vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some());
+            Ok(pool.ok_or_else(|| lookup::no_pool(storage))?)
         }
-        NamedObject::Volume(volume) => lookup::volume(vg, volume),
-        NamedObject::Snapshot(snapshot) => lookup::snapshot(vg, lineage, snapshot),
+        NamedObject::Volume(volume) => Ok(lookup::volume(vg, volume)?),
+        NamedObject::Snapshot(snapshot) => Ok(lookup::snapshot(vg, lineage, snapshot)?),
     }
 }
 

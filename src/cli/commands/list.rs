@@ -14,13 +14,13 @@ use crate::errors::CliError;
 use crate::filter::Filter;
 use crate::guests::Guests;
 use crate::iscsi_storage::{Address, IscsiStorage};
-use crate::lookup;
 use crate::output::{Answer, columns, moment};
 use crate::resolve::Storage;
 use crate::table::{self, Table, TableOptions};
 use base::units::Bytes;
 use base::units::size::{self, Rounded};
 use config::schema::Content;
+use thin::changes::lookup;
 use thin::lineage::Lineage;
 use thin::view::View;
 
@@ -181,7 +181,7 @@ impl ListArgs {
         let storage = context.resolver.storage(&self.storage)?;
         let view = context.reader()?.view(&storage.vg)?;
         if !view.pools.iter().any(|pool| pool.name == storage.pool) {
-            return Err(lookup::no_pool(&storage));
+            return Err(lookup::no_pool(&storage).into());
         }
         let guests = Guests::beside(context.resolver.file().path());
         let volumes = self.rows(&view, &storage, &guests);
@@ -208,9 +208,10 @@ impl ListArgs {
                 "{count} LUNs are left out: the content of storage '{id}' is none; 'thinvol iscsi sessions' shows them"
             ));
         }
+        let filter = self.filter.filter();
         for unit in seen.units.iter().filter(|_| is_wanted) {
             match storage.volume_id(unit) {
-                Some(volume) if self.filter.takes_unowned(of_storage(&volume)) => {
+                Some(volume) if filter.takes_unowned(of_storage(&volume)) => {
                     volumes.push(Row::of_lun(volume, unit));
                 }
                 Some(_) => {}
@@ -241,7 +242,7 @@ impl ListArgs {
         let lineage = Lineage::of(&view.vg);
         let in_pool = view.vg.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
         let count = in_pool
-            .filter(|lv| !storage.lists(lv) && live_snapshot_of(lineage.descent(lv)).is_none())
+            .filter(|lv| !storage.lists(&lv.name) && live_snapshot_of(lineage.descent(lv)).is_none())
             .count();
         let Storage { vg, pool, .. } = storage;
         (count > 0 && !self.tree && self.filter.is_empty()).then(|| {
@@ -254,6 +255,7 @@ impl ListArgs {
         let seen: std::collections::HashMap<_, _> =
             view.volumes.iter().map(|volume| (&volume.name, volume)).collect();
         let mut rows = Vec::new();
+        let filter = self.filter.filter();
         // The depth of the topmost kept ancestor: what hangs below it is kept with it.
         let mut kept_above: Option<usize> = None;
         for line in lineage.tree(&storage.pool) {
@@ -262,7 +264,8 @@ impl ListArgs {
             let row = Row { content: guests.content_of(row.vmid).word(), ..row };
             // A snapshot is meant if its volume is.
             let of = live_snapshot_of(line.descent);
-            let wanted = self.filter.takes(of.unwrap_or(line.lv))
+            let shown = of.unwrap_or(line.lv);
+            let wanted = filter.takes(&shown.name, &shown.tags)
                 && self.content.as_ref().is_none_or(|content| content == row.content);
             if self.tree {
                 kept_above = kept_above.filter(|depth| line.depth > *depth);
@@ -270,7 +273,7 @@ impl ListArgs {
                     let top = *kept_above.get_or_insert(line.depth);
                     rows.push(Row { depth: line.depth - top, ..row });
                 }
-            } else if wanted && storage.lists(of.unwrap_or(line.lv)) && (self.snapshots || of.is_none()) {
+            } else if wanted && storage.lists(&shown.name) && (self.snapshots || of.is_none()) {
                 rows.push(row);
             }
         }

@@ -8,9 +8,9 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::iscsi_storage::Address;
-use crate::lookup;
 use crate::output::Answer;
 use crate::resolve::VolumeOrSnapshot;
+use thin::changes::lookup;
 use thin::lineage::Lineage;
 
 const HELP: &str = "\

@@ -93,7 +93,8 @@ impl RecoverArgs {
             Recovered { executed: !self.change.dry_run, volume_groups: vec![], warnings: vec![] };
         let mut failure = None;
         for vg in &vgs {
-            match engine.recover(vg) {
+            let result = if self.change.dry_run { engine.plan_recovery(vg) } else { engine.recover(vg) };
+            match result {
                 Ok(report) => answer.take(vg, report)?,
                 Err(error) if vgs.len() == 1 => return Err(error.into()),
                 Err(error) => {

@@ -7,14 +7,11 @@ use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::lookup;
-use crate::resolve::Volume;
-use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
-use base::error_kind::ErrorKind;
+use crate::transaction::transact;
 use base::units::size::Unit;
-use lvm2::format::model::Vg;
-use thin::lineage::{Descent, Lineage, Relation};
-use thin::request::{NewSize, Request};
+use thin::changes::ResizeVolume;
+use thin::changes::size::new_size;
+use thin::request::NewSize;
 
 const HELP: &str = changing!(
     "\
@@ -59,50 +56,10 @@ impl ResizeArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let volume = context.resolver.volume(&self.volume)?;
-        let size = size(&self.size, Unit::Kibi)?;
+        let size = new_size(&self.size, Unit::Kibi)?;
         let (NewSize::To(sectors) | NewSize::By(sectors)) = size;
         context.warn(alloc::small_bare_size(&self.size, sectors));
-        transact(context, &self.change, by_vg([(volume.vg.clone(), volume)]), |vg, volumes| {
-            let lineage = Lineage::of(vg);
-            let wanted = volumes.iter().map(|volume| wanted(vg, &lineage, volume, size, self.shrink));
-            Ok(ChangeSet { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
-        })
+        let resize = ResizeVolume { shrink: self.shrink, ..ResizeVolume::new(volume, size) };
+        transact(context, &self.change, [resize.into()])
     }
-}
-
-/// Reads a size, or how much more.
-///
-/// # Errors
-/// If it is neither.
-pub fn size(text: &str, default: Unit) -> Result<NewSize, CliError> {
-    match text.strip_prefix('+') {
-        Some(more) => alloc::size(more, default).map(NewSize::By),
-        None => alloc::size(text, default).map(NewSize::To),
-    }
-}
-
-/// The request for another size of a volume.
-///
-/// # Errors
-/// If it does not exist, or is a snapshot.
-pub fn wanted(
-    vg: &Vg,
-    lineage: &Lineage<'_>,
-    volume: &Volume,
-    size: NewSize,
-    shrink: bool,
-) -> Result<LabelledRequest, CliError> {
-    let lv = lookup::volume(vg, volume)?;
-    if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = lineage.descent(lv) {
-        return Err(CliError::new(
-            ErrorKind::Refused,
-            format!("resizing a snapshot is not supported for '{volume}'"),
-        )
-        .hint(format!("it is the snapshot '{snap}' of a volume; a clone of it can be resized")));
-    }
-    Ok(LabelledRequest {
-        request: Request::Resize { name: lv.name.clone(), size, shrink },
-        display_name: volume.to_string(),
-        done_message: format!("resized '{volume}'"),
-    })
 }

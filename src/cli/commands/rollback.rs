@@ -1,7 +1,5 @@
 //! `thinvol rollback`: a volume becomes what a snapshot of it holds.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
 use super::snapshots::SnapshotNames;
@@ -10,14 +8,8 @@ use crate::ask;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::lookup;
-use crate::output::moment;
-use crate::resolve::{Snapshot, Volume};
-use crate::transaction::{ChangeSet, LabelledRequest, transact};
-use base::ids::{LvName, VgName};
-use lvm2::format::model::{Lv, Vg};
-use thin::lineage::Lineage;
-use thin::request::Request;
+use crate::transaction::{by_vg, note, transact};
+use thin::changes::{Change, RollBack};
 
 const HELP: &str = changing!(
     "\
@@ -56,70 +48,22 @@ impl RollbackArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let wishes = self.names.wishes(context, |_, _, _| true)?;
+        let snapshots = self.names.meant(context, |_, _, _| true)?;
+        let changes: Vec<Change> =
+            snapshots.into_iter().map(|snapshot| RollBack::new(snapshot).into()).collect();
         if !self.yes && !self.change.dry_run && !context.style.json && ask::is_possible() {
-            confirm(context, &wishes)?;
+            confirm(context, &changes)?;
         }
-        transact(context, &self.change, wishes, |vg, snapshots| {
-            self.names.still_means(vg, snapshots)?;
-            resolve(vg, snapshots)
-        })
+        transact(context, &self.change, changes)
     }
 }
 
 /// Asks for what is lost.
-fn confirm(context: &Context, wishes: &BTreeMap<VgName, Vec<Snapshot>>) -> Result<(), CliError> {
+fn confirm(context: &Context, changes: &[Change]) -> Result<(), CliError> {
     let engine = context.reader()?;
     let mut what = Vec::new();
-    for (name, snapshots) in wishes {
-        what.extend(resolve(&engine.metadata(name)?, snapshots)?.notes);
+    for (vg, changes) in by_vg(changes.iter().map(|change| (change.vg().clone(), change.clone()))) {
+        what.extend(engine.preview(&vg, &changes)?.notes.iter().map(note));
     }
     ask::confirm(&what)
-}
-
-fn resolve(vg: &Vg, snapshots: &[Snapshot]) -> Result<ChangeSet, CliError> {
-    let lineage = Lineage::of(vg);
-    let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot));
-    let wanted = wanted.collect::<Result<_, _>>()?;
-    let notes = snapshots.iter().map(|snapshot| lost(vg, &lineage, &snapshot.volume));
-    Ok(ChangeSet { wanted, notes: notes.collect::<Result<_, _>>()? })
-}
-
-/// What no snapshot holds. The newest one is that with the latest time, and of several the one made last.
-fn lost(vg: &Vg, lineage: &Lineage<'_>, volume: &Volume) -> Result<String, CliError> {
-    let lv = lookup::volume(vg, volume)?;
-    let newest = lineage
-        .snapshots_of(lv)
-        .max_by_key(|(_, lv)| (lv.creation_time, lv.thin().map(|thin| thin.transaction_id)));
-    Ok(match newest {
-        Some((name, Lv { creation_time: Some(time), .. })) => {
-            let time = moment(*time);
-            format!(
-                "what was written to '{volume}' since its newest snapshot, '{name}' of {time}, is given up"
-            )
-        }
-        Some((name, _)) => {
-            format!("what was written to '{volume}' since its newest snapshot, '{name}', is given up")
-        }
-        None => format!("what '{volume}' holds is given up"),
-    })
-}
-
-/// The request to roll a volume back.
-///
-/// # Errors
-/// If volume or snapshot does not exist.
-pub fn wanted(vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot) -> Result<LabelledRequest, CliError> {
-    let lv = lookup::snapshot(vg, lineage, snapshot)?;
-    Ok(to_lv(snapshot, lv.name.clone()))
-}
-
-/// The same for a snapshot that is, or will be, that LV.
-pub fn to_lv(snapshot: &Snapshot, lv: LvName) -> LabelledRequest {
-    let volume = &snapshot.volume;
-    LabelledRequest {
-        request: Request::Rollback { name: volume.lv.clone(), to: lv },
-        display_name: volume.to_string(),
-        done_message: format!("rolled back '{volume}' to snapshot '{}'", snapshot.snap),
-    }
 }

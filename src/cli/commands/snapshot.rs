@@ -7,13 +7,8 @@ use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::lookup;
-use crate::resolve::Snapshot;
-use crate::transaction::LabelledRequest;
-use base::error_kind::ErrorKind;
-use lvm2::format::model::Vg;
-use thin::lineage::{self, Lineage};
-use thin::request::Request;
+use crate::transaction::transact;
+use thin::changes::TakeSnapshot;
 
 const HELP: &str = changing!(
     "\
@@ -53,64 +48,18 @@ pub struct SnapshotArgs {
     pub change: ChangeOptions,
 }
 
-/// What a snapshot is to be like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SnapshotOptions {
-    /// Whether it can be written to.
-    pub writable: bool,
-    /// Whether a mounted file system is brought into a clean state first.
-    pub freeze: bool,
-}
-
 impl SnapshotArgs {
     /// Takes the snapshots.
     ///
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let how = SnapshotOptions { writable: self.writable, freeze: !self.no_fsfreeze };
-        let wanted = |vg: &Vg, lineage: &Lineage<'_>, snapshot: &Snapshot| wanted(vg, lineage, snapshot, how);
-        self.names.carry_out(context, &self.change, |_, _, _| true, wanted)
+        let take = |snapshot| TakeSnapshot {
+            writable: self.writable,
+            fsfreeze: !self.no_fsfreeze,
+            ..TakeSnapshot::new(snapshot)
+        };
+        let snapshots = self.names.meant(context, |_, _, _| true)?;
+        transact(context, &self.change, snapshots.into_iter().map(|snapshot| take(snapshot).into()))
     }
-}
-
-/// The request for a snapshot of a volume that exists.
-///
-/// # Errors
-/// If the volume does not exist, or its snapshot or the name for it does.
-pub fn wanted(
-    vg: &Vg,
-    lineage: &Lineage<'_>,
-    snapshot: &Snapshot,
-    how: SnapshotOptions,
-) -> Result<LabelledRequest, CliError> {
-    let volume = lookup::volume(vg, &snapshot.volume)?;
-    let wanted = new_snapshot(vg, snapshot, how)?;
-    if let Ok(lv) = lineage.find_snapshot(volume, &snapshot.snap) {
-        return Err(CliError::new(ErrorKind::Refused, format!("snapshot '{snapshot}' already exists")).hint(
-            format!("it is '{0}/{1}'; 'thinvol delete-snapshot {snapshot}' removes it", vg.name, lv.name),
-        ));
-    }
-    Ok(wanted)
-}
-
-/// The request for a snapshot of a volume that exists or that an earlier request makes.
-///
-/// # Errors
-/// If the name for its LV is taken or not legal.
-pub fn new_snapshot(vg: &Vg, snapshot: &Snapshot, how: SnapshotOptions) -> Result<LabelledRequest, CliError> {
-    let name = lineage::snapshot_lv_name(&snapshot.volume.lv, &snapshot.snap)
-        .map_err(|error| lookup::explained(&vg.name, &error))?;
-    let said = format!("created snapshot '{snapshot}' ('{}/{name}')", vg.name);
-    let request = Request::Snapshot {
-        origin: snapshot.volume.lv.clone(),
-        name,
-        read_only: !how.writable,
-        skip_activation: true,
-        tags: lineage::snapshot_tags(&snapshot.snap),
-        activate: false,
-        autoactivate: true,
-        freeze: how.freeze,
-    };
-    Ok(LabelledRequest { request, display_name: snapshot.to_string(), done_message: said })
 }

@@ -1,16 +1,12 @@
 //! What the verbs about snapshots share: many of them, sorted by volume group, one transaction each.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::resolve::Snapshot;
 use crate::select::Selection;
-use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
-use base::ids::VgName;
+use crate::transaction::by_vg;
 use lvm2::format::model::Vg;
 use thin::lineage::{Lineage, SnapName};
 
@@ -31,18 +27,18 @@ impl SnapshotNames {
     ///
     /// # Errors
     /// If a text is no address of one, or nothing is meant.
-    pub fn wishes(
+    pub fn meant(
         &self,
         context: &Context,
         is_meant: impl Fn(&Lineage<'_>, &Vg, &Snapshot) -> bool,
-    ) -> Result<BTreeMap<VgName, Vec<Snapshot>>, CliError> {
+    ) -> Result<Vec<Snapshot>, CliError> {
         let mut snapshots: Vec<Snapshot> = Vec::new();
         for snapshot in self.read(context, is_meant)? {
             if !snapshots.contains(&snapshot) {
                 snapshots.push(snapshot);
             }
         }
-        Ok(by_vg(snapshots.into_iter().map(|snapshot| (snapshot.volume.vg.clone(), snapshot))))
+        Ok(snapshots)
     }
 
     fn read(
@@ -66,33 +62,6 @@ impl SnapshotNames {
             meant.extend(all.filter(|snapshot| is_meant(&lineage, &vg, snapshot)));
         }
         if meant.is_empty() { Err(self.select.nothing()) } else { Ok(meant) }
-    }
-
-    /// Makes sure, under the lock, that the volumes are still what was asked for.
-    ///
-    /// # Errors
-    /// If one of them is not.
-    pub fn still_means(&self, vg: &Vg, snapshots: &[Snapshot]) -> Result<(), CliError> {
-        self.select.still_takes(vg, snapshots.iter().map(|snapshot| &snapshot.volume))
-    }
-
-    /// Carries out what is wanted of each snapshot that is meant.
-    ///
-    /// # Errors
-    /// If an argument is wrong, those of `wanted`, or if the engine refuses or fails.
-    pub fn carry_out(
-        &self,
-        context: &Context,
-        options: &ChangeOptions,
-        is_meant: impl Fn(&Lineage<'_>, &Vg, &Snapshot) -> bool,
-        wanted: impl Fn(&Vg, &Lineage<'_>, &Snapshot) -> Result<LabelledRequest, CliError>,
-    ) -> Result<(), CliError> {
-        transact(context, options, self.wishes(context, is_meant)?, |vg, snapshots| {
-            self.still_means(vg, snapshots)?;
-            let lineage = Lineage::of(vg);
-            let wanted = snapshots.iter().map(|snapshot| wanted(vg, &lineage, snapshot));
-            Ok(ChangeSet { wanted: wanted.collect::<Result<_, _>>()?, notes: vec![] })
-        })
     }
 }
 

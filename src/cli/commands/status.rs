@@ -12,7 +12,6 @@ use self::row::{COLUMNS, Row, USUAL, hundredths};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::iscsi_storage::IscsiStorage;
-use crate::lookup;
 use crate::output::Answer;
 use crate::resolve::Storage;
 use crate::table::{self, Table, TableOptions};
@@ -22,6 +21,7 @@ use config::names::StorageId;
 use config::schema::{Content, Type};
 use config::storage::{self, StorageKind};
 use dm::status::PoolStatus;
+use thin::changes::lookup;
 use thin::view::{PoolView, View};
 
 const EXAMPLES: &str = "\
@@ -220,7 +220,7 @@ fn pool_status(context: &Context, storage: &Storage) -> Result<Found, CliError> 
     let mut answer = Found::default();
     let view = context.reader()?.view_pools(&storage.vg)?;
     if !view.pools.iter().any(|pool| pool.name == storage.pool) {
-        return Err(lookup::no_pool(storage));
+        return Err(lookup::no_pool(storage).into());
     }
     answer.add(view, Some(&storage.pool));
     Ok(answer)

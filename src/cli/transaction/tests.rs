@@ -1,10 +1,8 @@
 use std::cell::RefCell;
 
 use super::*;
-use base::error_kind::ErrorKind;
 use base::ids::{LvName, Seqno};
-use thin::engine::Done;
-use thin::lineage::fixture::vg;
+use thin::changes::{Note, RemoveVolume, Volume, VolumeOrSnapshot};
 use thin::plan::Plan;
 
 /// An engine that writes down what it is asked, and fails for one VG in rehearsals or for real.
@@ -21,64 +19,56 @@ impl Recorder {
         &self,
         word: &str,
         name: &VgName,
-        make: Make<'_>,
+        changes: &[Change],
         fails: Option<&str>,
     ) -> Result<Report, CliError> {
-        let requests = make(&Vg { name: name.clone(), ..vg(vec![]) })?;
-        self.log.borrow_mut().push(format!("{word} {name} {}", requests.len()));
+        self.log.borrow_mut().push(format!("{word} {name} {}", changes.len()));
         if fails == Some(name.as_str()) {
             return Err(CliError::new(ErrorKind::Busy, format!("{name} is busy")));
         }
-        Ok(Report { executed: !self.dry_run, ..report(name, requests.len().min(1)) })
+        Ok(report(name, changes))
     }
 }
 
-/// The report of a change that was made: of each request, that `x` was removed.
-pub(super) fn report(vg: &VgName, requests: usize) -> Report {
-    let done = |request| Done {
-        request,
-        name: LvName::new("x").unwrap(),
-        uuid: None,
-        path: PathBuf::from(format!("/dev/{vg}/x")),
-        what: "removed".into(),
+/// The report of changes that were made: of each, that its volume was removed.
+pub(super) fn report(vg: &VgName, changes: &[Change]) -> Report {
+    let lv = |change: &Change| match change {
+        Change::Remove(RemoveVolume { volume: VolumeOrSnapshot::Volume(volume), .. }) => volume.lv.clone(),
+        other => panic!("{other:?}"),
     };
-    Report {
-        plan: Plan::new(vg.clone(), Seqno(1)),
-        done: (0..requests).map(done).collect(),
-        warnings: vec![format!("warning of {vg}")],
-        left: Vec::new(),
-        recovered: vec!["leftovers".into()],
-        executed: true,
-        suspended_us: None,
-        ioctls: BTreeMap::new(),
-    }
+    let done =
+        changes.iter().enumerate().map(|(place, change)| Done::of(place, vg, lv(change), Effect::Removed));
+    let mut report = Report::of(Plan::new(vg.clone(), Seqno(1)));
+    report.done = done.collect();
+    report.notes = vec![Note::Absent(Volume::new(vg.clone(), LvName::new("gone").unwrap()))];
+    report.warnings = vec![format!("warning of {vg}")];
+    report.recovered = vec!["leftovers".into()];
+    report.executed = true;
+    report
 }
 
 impl Port for Recorder {
-    fn rehearse(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError> {
-        self.run("rehearse", vg, make, self.fails_rehearsal)
+    fn plan(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError> {
+        let mut report = self.run("plan", vg, changes, self.fails_rehearsal)?;
+        report.executed = false;
+        Ok(report)
     }
 
-    fn change(&self, vg: &VgName, make: Make<'_>) -> Result<Report, CliError> {
-        self.run("change", vg, make, self.fails)
+    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError> {
+        self.run("apply", vg, changes, self.fails)
     }
 }
 
-/// Removes `x` of each VG; of a VG called `none` there is nothing to remove.
+/// The removal of a volume.
+pub(super) fn removal(vg: &str, lv: &str) -> Change {
+    let volume = Volume::new(VgName::new(vg).unwrap(), LvName::new(lv).unwrap());
+    RemoveVolume::new(VolumeOrSnapshot::Volume(volume)).into()
+}
+
+/// Removes `x` of each VG.
 fn remove(port: &Recorder, vgs: &[&str]) -> Result<(Changes, Option<CliError>), CliError> {
-    let wishes = by_vg(vgs.iter().map(|vg| {
-        let vg = VgName::new(vg).unwrap();
-        (vg.clone(), vg)
-    }));
-    carry_out(port, port.dry_run, wishes, |_, vgs| {
-        let vgs = vgs.iter().filter(|vg| vg.as_str() != "none");
-        let wanted = vgs.map(|vg| LabelledRequest {
-            request: Request::Remove { name: LvName::new("x").unwrap() },
-            display_name: format!("{vg}/x"),
-            done_message: format!("Removed volume '{vg}/x'"),
-        });
-        Ok(ChangeSet { wanted: wanted.collect(), notes: vec!["a note".into()] })
-    })
+    let mode = Mode { dry_run: port.dry_run, telling: Telling::Whole };
+    carry_out(port, mode, Lines::of(vgs.iter().map(|vg| removal(vg, "x"))))
 }
 
 fn text(changes: &Changes) -> String {
@@ -91,7 +81,7 @@ fn text(changes: &Changes) -> String {
 fn one_volume_group_is_changed_without_a_rehearsal() {
     let port = Recorder::default();
     let (changes, failure) = remove(&port, &["a", "a"]).unwrap();
-    assert_eq!((*port.log.borrow()).as_slice(), ["change a 2"]);
+    assert_eq!((*port.log.borrow()).as_slice(), ["apply a 2"]);
     assert!(failure.is_none());
     assert_eq!(text(&changes), "recovered: leftovers\nRemoved volume 'a/x'\nRemoved volume 'a/x'\n");
     let json = serde_json::to_value(&changes).unwrap();
@@ -101,13 +91,16 @@ fn one_volume_group_is_changed_without_a_rehearsal() {
             "executed": true,
             "transactions": [{
                 "vg": "a",
-                "done": [{"display_name": "a/x", "volume": "a/x", "path": "/dev/a/x", "what": "removed"}],
+                "done": [
+                    {"display_name": "a/x", "volume": "a/x", "path": "/dev/a/x", "result": "removed"},
+                    {"display_name": "a/x", "volume": "a/x", "path": "/dev/a/x", "result": "removed"},
+                ],
                 "recovered": ["leftovers"],
                 "commits": 0,
                 "ioctls": {},
                 "suspended_us": null,
             }],
-            "notes": ["a note"],
+            "notes": ["volume 'a/gone' does not exist; nothing to remove"],
             "warnings": ["warning of a"],
         })
     );
@@ -116,19 +109,16 @@ fn one_volume_group_is_changed_without_a_rehearsal() {
 #[test]
 fn several_are_all_rehearsed_first_and_changed_in_order_of_their_names() {
     let port = Recorder::default();
-    let (changes, _) = remove(&port, &["b", "a", "none"]).unwrap();
-    assert_eq!(
-        (*port.log.borrow()).as_slice(),
-        ["rehearse a 1", "rehearse b 1", "rehearse none 0", "change a 1", "change b 1", "change none 0"]
-    );
-    assert_eq!(changes.notes.len(), 3);
+    let (changes, _) = remove(&port, &["b", "a"]).unwrap();
+    assert_eq!((*port.log.borrow()).as_slice(), ["plan a 1", "plan b 1", "apply a 1", "apply b 1"]);
+    assert_eq!(changes.notes.len(), 2);
 }
 
 #[test]
 fn a_refusal_in_rehearsal_changes_nothing() {
     let port = Recorder { fails_rehearsal: Some("b"), ..Recorder::default() };
     assert_eq!(remove(&port, &["a", "b"]).unwrap_err().code, ErrorKind::Busy);
-    assert_eq!((*port.log.borrow()).as_slice(), ["rehearse a 1", "rehearse b 1"]);
+    assert_eq!((*port.log.borrow()).as_slice(), ["plan a 1", "plan b 1"]);
 }
 
 #[test]
@@ -149,7 +139,7 @@ fn a_failure_behind_a_change_is_work_done_in_part() {
 fn a_dry_run_shows_the_plan() {
     let port = Recorder { dry_run: true, ..Recorder::default() };
     let (changes, _) = remove(&port, &["a", "b"]).unwrap();
-    assert_eq!((*port.log.borrow()).as_slice(), ["change a 1", "change b 1"]);
+    assert_eq!((*port.log.borrow()).as_slice(), ["plan a 1", "plan b 1"]);
     assert!(
         text(&changes).starts_with("to recover first: leftovers\nplan for volume group a, metadata 1:\n")
     );

@@ -1,6 +1,7 @@
 //! Requests to activate and deactivate, and the devices behind them.
 
 use super::draft::Draft;
+use crate::effect::Effect;
 use crate::observed::{PoolReadError, PoolState};
 use crate::plan::{Left, Outcome};
 use crate::refusal::Refusal;
@@ -30,9 +31,9 @@ impl Draft<'_> {
         self.check_allowed(lv)?;
         self.check_flawless(lv, "activate")?;
         self.check_complete(lv)?;
-        let mut what = "activated";
+        let mut effect = Effect::Activated;
         if lv.has_flag("ACTIVATION_SKIP") && !ignore_skip {
-            what = "left inactive: its activation skip flag is set";
+            effect = Effect::Skipped;
             self.warnings
                 .push(format!("{name} has the activation skip flag; it is activated when asked for by name"));
         } else {
@@ -40,7 +41,7 @@ impl Draft<'_> {
         }
         // The later of two requests about one device is the one that counts.
         self.deactivate.remove(&lv.name);
-        self.outcomes.push(Outcome { request: 0, name: name.clone(), uuid: Some(lv.id), what: what.into() });
+        self.outcomes.push(Outcome { request: 0, name: name.clone(), uuid: Some(lv.id), effect });
         Ok(())
     }
 
@@ -57,7 +58,7 @@ impl Draft<'_> {
             request: 0,
             name: name.clone(),
             uuid: Some(lv.id),
-            what: "deactivated".into(),
+            effect: Effect::Deactivated,
         });
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Requests that change volumes which stay: size, name, flags and tags, content.
 
 use super::draft::Draft;
+use crate::effect::{Already, Effect};
 use crate::plan::Outcome;
 use crate::refusal::Refusal;
 use crate::request::{Attributes, NewSize};
@@ -27,7 +28,7 @@ impl<'a> Draft<'a> {
         let after = self.whole_extents(name, wanted)?;
         let shown = self.shown(after);
         if after == before {
-            return self.outcome(lv, format!("has that size already: {shown}"));
+            return self.outcome(lv, Effect::Unchanged { already: Already::Size(self.bytes_of(after)) });
         }
         if after < before {
             self.check_shrink(lv, (before, after), shrink)?;
@@ -39,7 +40,8 @@ impl<'a> Draft<'a> {
         altered.replace |= after < before;
         self.edits.push(Edit::SetThinExtents { lv: name.clone(), count: after });
         self.words.push(format!("resize {name} to {shown}"));
-        self.outcome(lv, format!("resized from {} to {shown}", self.shown(before)))
+        let effect = Effect::Resized { from: self.bytes_of(before), to: self.bytes_of(after) };
+        self.outcome(lv, effect)
     }
 
     fn check_shrink(
@@ -68,7 +70,7 @@ impl<'a> Draft<'a> {
         let lv = self.ordinary(name, "rename")?;
         self.check_no_external_user(lv, "rename")?;
         if name == to {
-            return self.outcome(lv, "has that name already".into());
+            return self.outcome(lv, Effect::Unchanged { already: Already::Name });
         }
         if self.renamed.contains_key(name) {
             return Err(Refusal::rule(format!("{name} is renamed twice by the same batch"))
@@ -80,9 +82,8 @@ impl<'a> Draft<'a> {
         self.renames.push(lv.name.clone());
         self.edits.push(Edit::RenameLv { from: name.clone(), to: to.clone() });
         self.words.push(format!("rename {name} to {to}"));
-        let outcome =
-            Outcome { request: 0, name: to.clone(), uuid: Some(lv.id), what: format!("renamed from {name}") };
-        self.outcomes.push(outcome);
+        let effect = Effect::Renamed { from: name.clone() };
+        self.outcomes.push(Outcome { request: 0, name: to.clone(), uuid: Some(lv.id), effect });
         Ok(())
     }
 
@@ -107,7 +108,7 @@ impl<'a> Draft<'a> {
             && add_tags.iter().all(has)
             && !remove_tags.iter().any(has);
         if is_so && !self.altered.contains_key(&lv.name) {
-            return self.outcome(lv, "is as asked already".into());
+            return self.outcome(lv, Effect::Unchanged { already: Already::Attributes });
         }
         let lv_name = || name.clone();
         self.edits.extend(read_only.map(|read_only| Edit::SetLvWritable { lv: lv_name(), on: !read_only }));
@@ -118,7 +119,7 @@ impl<'a> Draft<'a> {
         self.edits.extend(add_tags.iter().map(|tag| Edit::AddTag { lv: lv_name(), tag: tag.clone() }));
         self.alteration(lv);
         self.words.push(format!("change {name}"));
-        self.outcome(lv, "changed".into())
+        self.outcome(lv, Effect::Modified)
     }
 
     /// Puts a copy of a snapshot in the place of what a volume holds.
@@ -153,15 +154,15 @@ impl<'a> Draft<'a> {
         let transaction_id = pool.transaction_id;
         self.edits.push(Edit::SetThinDevice { lv: name.clone(), device_id: id, transaction_id });
         self.words.push(format!("roll {name} back to {to} (thin {id})"));
-        let mut what = format!("rolled back to {to}");
+        let mut size = None;
         if source.extents != before {
             self.edits.push(Edit::SetThinExtents { lv: name.clone(), count: source.extents });
-            what.push_str(&format!("; its size is {} again", self.shown(source.extents)));
+            size = Some(self.bytes_of(source.extents));
             if source.extents > before {
                 self.promised.insert(thin.pool.clone());
             }
         }
-        self.outcome(lv, what)
+        self.outcome(lv, Effect::RolledBack { to: to.clone(), size })
     }
 
     /// A thin volume that exists and takes part in nothing thinvol does not plan with.
@@ -175,15 +176,19 @@ impl<'a> Draft<'a> {
         Ok(lv)
     }
 
-    fn outcome(&mut self, lv: &Lv, what: String) -> Result<(), Refusal> {
+    fn outcome(&mut self, lv: &Lv, effect: Effect) -> Result<(), Refusal> {
         let altered = self.altered.get(&lv.name).and_then(|altered| altered.name.clone());
         let name = altered.unwrap_or_else(|| lv.name.clone());
-        self.outcomes.push(Outcome { request: 0, name, uuid: Some(lv.id), what });
+        self.outcomes.push(Outcome { request: 0, name, uuid: Some(lv.id), effect });
         Ok(())
     }
 
     fn shown(&self, extents: Extents) -> String {
+        Rounded(self.bytes_of(extents)).to_string()
+    }
+
+    fn bytes_of(&self, extents: Extents) -> Bytes {
         let bytes = extents.to_sectors(self.vg().extent_size).and_then(Sectors::to_bytes);
-        Rounded(bytes.unwrap_or(Bytes::ZERO)).to_string()
+        bytes.unwrap_or(Bytes::ZERO)
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, PoolChange};
 use super::reshape::Reshaping;
+use crate::effect::{Already, Effect};
 use crate::making::Making;
 use crate::observed::{Inventory, Observed, PoolState};
-use crate::plan::{Message, Outcome, Plan, PoolExpectation, Purpose, Send, Step};
+use crate::plan::{Message, Outcome, Plan, Planned, PoolExpectation, Purpose, Send, Step};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use base::ids::{LvName, ThinId, TransactionId};
@@ -40,10 +41,42 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     let mut plan = sequence.plan;
     plan.left.splice(0..0, draft.left);
     plan.outcomes = draft.outcomes;
+    say_what_is_so_already(&mut plan);
     let is_left = |outcome: &Outcome| plan.left.iter().any(|left| left.concerns(outcome));
     plan.outcomes.retain(|outcome| !is_left(outcome));
     plan.warnings.extend(draft.warnings);
     Ok(plan)
+}
+
+/// What was to be activated or deactivated and has no step of its devices is so already.
+fn say_what_is_so_already(plan: &mut Plan) {
+    let mut touched = BTreeSet::new();
+    devices_of(&plan.steps, &mut touched);
+    for outcome in &mut plan.outcomes {
+        let already = match outcome.effect {
+            Effect::Activated => Already::Active,
+            Effect::Deactivated => Already::Inactive,
+            _ => continue,
+        };
+        let layers = [Layer::Plain, Layer::Tpool];
+        let mut names = layers.iter().filter_map(|layer| DmName::of_lv(&plan.vg, &outcome.name, *layer).ok());
+        if !names.any(|name| touched.contains(&name)) {
+            outcome.effect = Effect::Unchanged { already };
+        }
+    }
+}
+
+/// The names of the devices that come, go or get another table.
+fn devices_of(steps: &[Planned], names: &mut BTreeSet<DmName>) {
+    for planned in steps {
+        match &planned.step {
+            Step::CreateDevice(spec) | Step::ReloadDevice(spec) | Step::RemoveDevice(spec) => {
+                names.insert(spec.name.clone());
+            }
+            Step::Apart(apart) => devices_of(&apart.steps, names),
+            _ => {}
+        }
+    }
 }
 
 /// Takes all requests in, or says of all that are refused why.

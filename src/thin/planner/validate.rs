@@ -3,6 +3,7 @@
 use super::devices::refuse;
 use super::draft::{Draft, NewVolume, Removal, Snap};
 use crate::allocate::{after_maximum, out_of_reach};
+use crate::effect::Effect;
 use crate::lineage::complete_tags;
 use crate::plan::Outcome;
 use crate::refusal::Refusal;
@@ -95,7 +96,7 @@ impl Draft<'_> {
         let change = self.change(pool_name)?;
         change.maximum = change.maximum.max(Some(id));
         let thin = self.record((pool_name, pool), (extents, id), None, wanted)?;
-        self.add(thin, true, wanted.activate, "created")
+        self.add(thin, true, wanted.activate, Effect::Created { origin: None })
     }
 
     /// A size in extents, if a thin volume may have it.
@@ -116,7 +117,7 @@ impl Draft<'_> {
         let id = self.snap_of(&source, freeze)?;
         let thin =
             self.record((&source.pool, pool), (source.extents, id), Some((origin, &source)), wanted)?;
-        self.add(thin, false, wanted.activate, &format!("snapshot of {origin}"))
+        self.add(thin, false, wanted.activate, Effect::Created { origin: Some(origin.clone()) })
     }
 
     /// Has the kernel make a thin device with the content of another, before the text names it. Returns its id.
@@ -201,7 +202,7 @@ impl Draft<'_> {
             request: 0,
             name: name.clone(),
             uuid: Some(lv.id),
-            what: "removed".into(),
+            effect: Effect::Removed,
         });
         Ok(())
     }
@@ -326,19 +327,14 @@ impl Draft<'_> {
         })
     }
 
-    fn add(&mut self, thin: NewThin, empty: bool, activate: bool, what: &str) -> Result<(), Refusal> {
+    fn add(&mut self, thin: NewThin, empty: bool, activate: bool, effect: Effect) -> Result<(), Refusal> {
         let listed = Listed { vg: self.vg(), name: &thin.name, tags: &thin.tags };
         let refusal = self.observed.policy.lists.refusal(listed).filter(|_| activate);
         if let Some(why) = refusal {
             self.warnings.push(format!("{} is left inactive on this host: {why}", thin.name));
         }
         let activate = activate && refusal.is_none();
-        self.outcomes.push(Outcome {
-            request: 0,
-            name: thin.name.clone(),
-            uuid: Some(thin.id),
-            what: what.to_owned(),
-        });
+        self.outcomes.push(Outcome { request: 0, name: thin.name.clone(), uuid: Some(thin.id), effect });
         self.added.insert(thin.name.clone(), thin.pool.clone());
         self.promised.insert(thin.pool.clone());
         self.edits.push(Edit::AddThin(thin.clone()));

@@ -3,6 +3,7 @@
 use super::devices::refuse;
 use super::draft::Draft;
 use super::sequence::Sequence;
+use crate::effect::Effect;
 use crate::observed::PoolState;
 use crate::plan::{Outcome, Step};
 use crate::refusal::Refusal;
@@ -30,7 +31,7 @@ impl Draft<'_> {
             ));
         }
         self.discards.insert(lv.name.clone());
-        self.outcomes.push(outcome(lv, "discarded"));
+        self.outcomes.push(outcome(lv, Effect::Discarded));
         Ok(())
     }
 
@@ -49,8 +50,8 @@ impl Draft<'_> {
         let size = extents.to_sectors(self.vg().extent_size).unwrap_or(Sectors::ZERO);
         self.check_room(&pool, size)?;
         self.zeroes.push(name.clone());
-        let what = "overwritten with zeros".to_owned();
-        self.outcomes.push(Outcome { request: 0, name: name.clone(), uuid: Some(id), what });
+        let effect = Effect::Zeroed;
+        self.outcomes.push(Outcome { request: 0, name: name.clone(), uuid: Some(id), effect });
         Ok(())
     }
 
@@ -189,6 +190,6 @@ impl Sequence<'_, '_> {
     }
 }
 
-fn outcome(lv: &Lv, what: &str) -> Outcome {
-    Outcome { request: 0, name: lv.name.clone(), uuid: Some(lv.id), what: what.to_owned() }
+fn outcome(lv: &Lv, effect: Effect) -> Outcome {
+    Outcome { request: 0, name: lv.name.clone(), uuid: Some(lv.id), effect }
 }

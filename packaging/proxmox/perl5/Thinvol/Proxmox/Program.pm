@@ -305,7 +305,7 @@ sub done {
         heed({ recovered => $transaction->{recovered} });
         for my $done (grep { defined($_->{volume}) } rows($transaction, 'done')) {
             $first = $done->{volume} if !defined($first);
-            print STDERR 'thinvol: ' . shown(join(': ', $done->{volume}, $done->{what} // 'done')) . "\n";
+            print STDERR 'thinvol: ' . shown(join(': ', $done->{volume}, $done->{result} // 'done')) . "\n";
         }
     }
     print STDERR 'thinvol: ' . shown($_) . "\n" for texts($document, 'notes');

@@ -1,26 +1,37 @@
 //! From an address to what it means in a volume group as it is now.
 
-use super::errors::CliError;
-use super::resolve::{Snapshot, Storage, Volume, VolumeOrSnapshot};
+use super::address::{Snapshot, Storage, Volume, VolumeOrSnapshot};
+use crate::lineage::{Lineage, LineageError};
+use crate::refusal::Refusal;
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
-use thin::lineage::{Lineage, LineageError};
 
 /// The LV at an address.
 ///
 /// # Errors
-/// If it does not exist.
-pub fn volume<'a>(vg: &'a Vg, volume: &Volume) -> Result<&'a Lv, CliError> {
+/// If there is none, or it is no longer like what was chosen.
+pub fn volume<'a>(vg: &'a Vg, volume: &Volume) -> Result<&'a Lv, Refusal> {
+    still_chosen(vg, volume)?;
     let lv = vg.lv(&volume.lv).filter(|lv| lv.is_visible()).ok_or_else(|| {
         let hint = match &volume.storage {
             Some(storage) => format!("'thinvol list {storage}' shows the volumes of the storage"),
             None => format!("'thinvol list {}/<pool>' shows the volumes of a pool", volume.vg),
         };
-        CliError::new(ErrorKind::NotFound, format!("volume '{volume}' does not exist")).hint(hint)
+        Refusal::new(ErrorKind::NotFound, format!("volume '{volume}' does not exist")).hint(hint)
     })?;
     in_storage(lv, volume)?;
     Ok(lv)
+}
+
+/// Makes sure that a volume that was not named is still what was asked for.
+fn still_chosen(vg: &Vg, volume: &Volume) -> Result<(), Refusal> {
+    let Some(filter) = &volume.chosen_by else { return Ok(()) };
+    if vg.lv(&volume.lv).is_some_and(|lv| filter.takes(&lv.name, &lv.tags)) {
+        return Ok(());
+    }
+    let message = format!("'{volume}' was changed meanwhile, and is no longer what was asked for");
+    Err(Refusal::new(ErrorKind::Busy, message).hint("run the command again"))
 }
 
 /// Makes sure that a volume that was named by a storage is in the pool of it: Proxmox VE looks at the name alone, and
@@ -28,7 +39,7 @@ pub fn volume<'a>(vg: &'a Vg, volume: &Volume) -> Result<&'a Lv, CliError> {
 ///
 /// # Errors
 /// If it is not.
-pub fn in_storage(lv: &Lv, volume: &Volume) -> Result<(), CliError> {
+pub fn in_storage(lv: &Lv, volume: &Volume) -> Result<(), Refusal> {
     match &volume.storage {
         Some(storage) if lv.thin().is_none_or(|thin| thin.pool != storage.pool) => {
             let Storage { vg, pool, .. } = storage;
@@ -36,7 +47,7 @@ pub fn in_storage(lv: &Lv, volume: &Volume) -> Result<(), CliError> {
                 "volume '{volume}' does not exist: '{vg}/{}' is not in thin pool '{vg}/{pool}'",
                 lv.name
             );
-            Err(CliError::new(ErrorKind::NotFound, message)
+            Err(Refusal::new(ErrorKind::NotFound, message)
                 .hint(format!("'thinvol info {vg}/{}' shows what it is", lv.name)))
         }
         _ => Ok(()),
@@ -47,7 +58,7 @@ pub fn in_storage(lv: &Lv, volume: &Volume) -> Result<(), CliError> {
 ///
 /// # Errors
 /// If its volume does not exist, or has no such snapshot.
-pub fn snapshot<'a>(vg: &'a Vg, lineage: &Lineage<'a>, snapshot: &Snapshot) -> Result<&'a Lv, CliError> {
+pub fn snapshot<'a>(vg: &'a Vg, lineage: &Lineage<'a>, snapshot: &Snapshot) -> Result<&'a Lv, Refusal> {
     let of = volume(vg, &snapshot.volume)?;
     lineage.find_snapshot(of, &snapshot.snap).map_err(|error| explained(&vg.name, &error))
 }
@@ -55,8 +66,8 @@ pub fn snapshot<'a>(vg: &'a Vg, lineage: &Lineage<'a>, snapshot: &Snapshot) -> R
 /// The LV of a volume or of a snapshot of one.
 ///
 /// # Errors
-/// If it does not exist.
-pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &VolumeOrSnapshot) -> Result<&'a Lv, CliError> {
+/// If there is none.
+pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &VolumeOrSnapshot) -> Result<&'a Lv, Refusal> {
     match source {
         VolumeOrSnapshot::Volume(address) => volume(vg, address),
         VolumeOrSnapshot::Snapshot(address) => snapshot(vg, lineage, address),
@@ -64,42 +75,42 @@ pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &VolumeOrSnapshot) 
 }
 
 /// The error of a pool that is not there.
-pub fn no_pool(storage: &Storage) -> CliError {
+pub fn no_pool(storage: &Storage) -> Refusal {
     let Storage { vg, pool, id } = storage;
     let message = match id {
         Some(id) => format!("storage '{id}': no such thin pool '{vg}/{pool}'"),
         None => format!("storage '{vg}/{pool}' does not exist: no such thin pool"),
     };
-    CliError::new(ErrorKind::NotFound, message)
+    Refusal::new(ErrorKind::NotFound, message)
         .hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools"))
 }
 
 /// An error of lineage with its exit code and what to do about it.
-pub fn explained(vg: &VgName, error: &LineageError) -> CliError {
+pub fn explained(vg: &VgName, error: &LineageError) -> Refusal {
     match error {
-        LineageError::NoSuchSnapshot { former: Some(lv), .. } => CliError::from_error(ErrorKind::NotFound, error)
+        LineageError::NoSuchSnapshot { former: Some(lv), .. } => Refusal::caused(ErrorKind::NotFound, error)
             .hint(format!(
                 "'{vg}/{lv}' was made as that snapshot; it was renamed or may be written to since, and counts as a \
                  volume of its own: address it as '{vg}/{lv}'"
             )),
         LineageError::NoSuchSnapshot { namesake: Some(lv), volume, .. } => {
-            CliError::from_error(ErrorKind::NotFound, error).hint(format!(
+            Refusal::caused(ErrorKind::NotFound, error).hint(format!(
                 "'{vg}/{lv}' has the name of one but nothing records that it was made from '{volume}'; \
                  'thinvol info {vg}/{lv}' shows what it is, 'thinvol free {vg}/{lv}' removes it"
             ))
         }
-        LineageError::NoSuchSnapshot { .. } => CliError::from_error(ErrorKind::NotFound, error)
+        LineageError::NoSuchSnapshot { .. } => Refusal::caused(ErrorKind::NotFound, error)
             .hint(format!("'thinvol list --tree {vg}/<pool>' shows all snapshots")),
-        LineageError::Ambiguous { .. } => CliError::from_error(ErrorKind::Refused, error)
+        LineageError::Ambiguous { .. } => Refusal::caused(ErrorKind::Refused, error)
             .hint("take the tag off those that are not it: lvchange --deltag 'thinvol.snap=…' <vg>/<lv>"),
         LineageError::Unnameable { .. } => {
-            CliError::from_error(ErrorKind::Usage, error).hint("choose a shorter or plainer name for the snapshot")
+            Refusal::caused(ErrorKind::Usage, error).hint("choose a shorter or plainer name for the snapshot")
         }
     }
 }
 
 /// The error of an LV that is neither thin volume nor thin pool.
-pub fn not_thin(vg: &VgName, lv: &LvName) -> CliError {
-    CliError::new(ErrorKind::Unsupported, format!("'{vg}/{lv}' is neither a thin volume nor a thin pool"))
+pub fn not_thin(vg: &VgName, lv: &LvName) -> Refusal {
+    Refusal::new(ErrorKind::Unsupported, format!("'{vg}/{lv}' is neither a thin volume nor a thin pool"))
         .hint(format!("'lvs -a -o all {vg}/{lv}' shows what it is"))
 }

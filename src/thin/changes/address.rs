@@ -2,14 +2,17 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
+
+use super::filter::VolumeFilter;
+use crate::lineage::SnapName;
 use base::ids::{LvName, VgName};
 use config::names::{StorageId, lvm_volname};
-use lvm2::format::model::Lv;
-use thin::lineage::SnapName;
 
 /// A pool, as the place where volumes live.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Storage {
     /// Its volume group.
     pub vg: VgName,
@@ -24,12 +27,12 @@ impl Storage {
     pub fn volume(&self, lv: LvName) -> Volume {
         let has_id = self.id.is_some() && lvm_volname(lv.as_str()).is_ok();
         let storage = has_id.then(|| self.clone());
-        Volume { vg: self.vg.clone(), lv, storage }
+        Volume { storage, ..Volume::new(self.vg.clone(), lv) }
     }
 
     /// Whether an LV of its pool counts as one of its volumes: in one named by its id only what has a volume id.
-    pub fn lists(&self, lv: &Lv) -> bool {
-        self.id.is_none() || self.volume(lv.name.clone()).storage.is_some()
+    pub fn lists(&self, lv: &LvName) -> bool {
+        self.id.is_none() || self.volume(lv.clone()).storage.is_some()
     }
 }
 
@@ -51,14 +54,21 @@ pub struct Volume {
     pub lv: LvName,
     /// The storage it was named by, in whose pool it has to be.
     pub storage: Option<Storage>,
+    /// What it has to be like by the time of the change, if it was not named but chosen by that.
+    pub chosen_by: Option<Arc<VolumeFilter>>,
 }
 
 impl Volume {
+    /// The volume of that name.
+    pub fn new(vg: VgName, lv: LvName) -> Self {
+        Self { vg, lv, storage: None, chosen_by: None }
+    }
+
     /// Another volume of the same place, named the same way.
     pub fn sibling(&self, lv: LvName) -> Self {
         match &self.storage {
             Some(storage) => storage.volume(lv),
-            None => Self { lv, ..self.clone() },
+            None => Self::new(self.vg.clone(), lv),
         }
     }
 
@@ -139,7 +149,7 @@ impl fmt::Display for VolumeOrSnapshot {
 }
 
 /// What can be activated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamedObject {
     /// A whole volume group.
     Vg(VgName),
@@ -183,3 +193,36 @@ impl NamedObject {
         }
     }
 }
+
+impl fmt::Display for NamedObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vg(vg) => vg.fmt(f),
+            Self::Storage(storage) => storage.fmt(f),
+            Self::Volume(volume) => volume.fmt(f),
+            Self::Snapshot(snapshot) => snapshot.fmt(f),
+        }
+    }
+}
+
+impl From<VolumeOrSnapshot> for NamedObject {
+    fn from(named: VolumeOrSnapshot) -> Self {
+        match named {
+            VolumeOrSnapshot::Volume(volume) => Self::Volume(volume),
+            VolumeOrSnapshot::Snapshot(snapshot) => Self::Snapshot(snapshot),
+        }
+    }
+}
+
+/// Addresses are written the way they are shown.
+macro_rules! as_text {
+    ($($address:ty),*) => {
+        $(impl Serialize for $address {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        })*
+    };
+}
+
+as_text!(Storage, Volume, Snapshot, VolumeOrSnapshot, NamedObject);
