@@ -76,7 +76,6 @@ fn always() -> Vec<Case> {
         cases::batch::CASES,
         cases::lineage::CASES,
         cases::merging::CASES,
-        cases::recovered_states::CASES,
         cases::recovery::CASES,
         cases::refusals::CASES,
         cases::pool_health::CASES,

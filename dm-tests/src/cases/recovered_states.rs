@@ -14,22 +14,15 @@ use crate::world::crashes::recovered;
 use crate::world::recovered::{Recovered, xml};
 use crate::world::text::{EXTENT, PV_SECTORS, pv_uuid};
 
-/// The cases of this file that always run.
-pub const CASES: &[Case] = &[Case {
-    name: "recovered_states::some",
-    tier: Tier::Full,
-    limit_s: 300,
-    run: |ctx| judge(ctx, &few(), 4),
-}];
-
-/// Those that take long.
+/// The cases of this file: they take long.
 pub const LONG: &[Case] = &[
-    case("recovered_states::of_single_requests", |ctx| judge(ctx, &singles(), usize::MAX)),
-    case("recovered_states::of_batches", |ctx| judge(ctx, &batched(), usize::MAX)),
+    case("recovered_states::some", 600, |ctx| judge(ctx, &few(), 4)),
+    case("recovered_states::of_single_requests", 7200, |ctx| judge(ctx, &singles(), usize::MAX)),
+    case("recovered_states::of_batches", 7200, |ctx| judge(ctx, &batched(), usize::MAX)),
 ];
 
-const fn case(name: &'static str, run: fn(&Ctx) -> Result<()>) -> Case {
-    Case { name, tier: Tier::Full, limit_s: 7200, run }
+const fn case(name: &'static str, limit_s: u64, run: fn(&Ctx) -> Result<()>) -> Case {
+    Case { name, tier: Tier::Full, limit_s, run }
 }
 
 /// A change of each of the two orders.
