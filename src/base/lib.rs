@@ -1,4 +1,4 @@
-//! What everything speaks in: names, sizes, bytes and errors. Pure.
+//! What all crates share: names, sizes, bytes and errors. Pure.
 
 pub mod bytes;
 pub mod error_chain;

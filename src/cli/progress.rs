@@ -1,4 +1,4 @@
-//! How far long work has come, on a terminal.
+//! The progress of long work, on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;

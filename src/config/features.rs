@@ -1,4 +1,4 @@
-//! What can be done with a volume, as Proxmox VE tells it. Source: pve-storage `PVE/Storage/LvmThinPlugin.pm` and
+//! What can be done with a volume, as in Proxmox VE. Source: pve-storage `PVE/Storage/LvmThinPlugin.pm` and
 //! `PVE/Storage/ISCSIPlugin.pm` (`volume_has_feature`).
 
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! How `storage.cfg` falls into sections and properties: lines and bytes, no meaning yet.
+//! Splits `storage.cfg` into sections and properties, without their meaning.
 //!
 //! A section is a header `type: id`, then indented lines `key value`, up to an empty line. Facts from pve-common
 //! `PVE/SectionConfig.pm` (`parse_config`), pve-storage `PVE/Storage/Plugin.pm` (`parse_section_header`), pve-common

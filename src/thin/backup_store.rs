@@ -1,4 +1,4 @@
-//! Copies of the metadata in files, kept as changes are committed: a port to the metadata areas around another one.
+//! Writes backup and archive files as changes are committed: a port to the metadata areas that wraps another one.
 
 use std::sync::Arc;
 use std::time::SystemTime;

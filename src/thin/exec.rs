@@ -70,12 +70,12 @@ pub enum Aftermath {
     TakenBack,
     /// The change is made and committed; only devices are not as they were to be.
     OnlyDevices,
-    /// The change is made and committed; new volumes were to be overwritten and are not, or not wholly.
+    /// The change is made and committed; new volumes are not overwritten, or not completely.
     NotZeroed {
-        /// Them.
+        /// The new volumes.
         volumes: Vec<LvName>,
     },
-    /// Something could not be taken back, or must not be: recovery leads on.
+    /// Something could not be undone, or must not be: recovery completes the change.
     Unfinished {
         /// What failed while taking back.
         failures: Vec<String>,

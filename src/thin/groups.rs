@@ -1,4 +1,4 @@
-//! The volume groups of a machine, in short.
+//! Summaries of the volume groups of a machine.
 
 use serde::Serialize;
 

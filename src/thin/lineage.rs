@@ -120,7 +120,7 @@ pub enum Relation<'a> {
 pub struct Descent<'a> {
     /// What it was made from.
     pub parent: Parent<'a>,
-    /// How.
+    /// What it is to its parent.
     pub relation: Relation<'a>,
 }
 

@@ -1,5 +1,5 @@
-//! The record of a change under way: the thin devices that the kernel makes before the text names them. Only what it
-//! names is ever deleted as left over: nothing else tells a device that a crash left from somebody's.
+//! The record of a change under way: the thin devices that the kernel makes before the text names them. Only devices
+//! that it names are ever deleted as orphans: nothing else distinguishes an orphan from another program's device.
 
 use std::fmt;
 use std::str::FromStr;

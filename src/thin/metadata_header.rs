@@ -1,4 +1,4 @@
-//! Who writes metadata, when and why, from this host's clock and name.
+//! The header of new metadata (who writes it, when and why), from this host's clock and name; new UUIDs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,4 +1,4 @@
-//! A volume group found on its devices and read.
+//! An open volume group: found on its devices and read.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,7 @@
-//! A plan: everything a transaction will do, decided, in order, and printable.
+//! A plan: all steps of a transaction in their order, printable.
 //!
-//! Each step may carry the step that takes it back. Until the plan's point of no return, a step that fails makes the
-//! executor run those of the steps already done, last first; after it, only recovery leads on.
+//! Each step may carry the step that undoes it. Before the plan's point of no return, the executor undoes the completed
+//! steps after a failure, the last one first; after it, recovery completes the change.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a pool must be like before it is asked for anything.
+//! The state that a pool must have before it is changed.
 
 use super::plan::{PoolExpectation, Purpose};
 use super::refusal::Refusal;

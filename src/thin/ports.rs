@@ -1,4 +1,4 @@
-//! What the executor needs of the world besides device-mapper and udev.
+//! The ports of the executor besides device-mapper and udev: host, metadata areas, pool metadata.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! Why something is not done: said before anything was changed.
+//! Why a request is refused, before anything was changed.
 
 use serde::Serialize;
 use thiserror::Error;

@@ -1,4 +1,4 @@
-//! The suspended window: as short as it can be, and always followed by a resume.
+//! The suspended window: as short as possible, and always followed by a resume.
 
 use std::time::Duration;
 

@@ -76,8 +76,8 @@ impl<'a> Twins<'a> {
         Ok(true)
     }
 
-    /// Runs thinvol with each line of arguments, until one fails. A line that starts with `!` is of the shell. Returns the
-    /// one that failed.
+    /// Runs thinvol with each line of arguments, until one fails. A line that starts with `!` is of the shell. Returns
+    /// the one that failed.
     pub fn as_thinvol_does(&self, lines: &[&str]) -> Result<Option<Ran>> {
         for line in lines {
             let line = match line.strip_prefix('!') {

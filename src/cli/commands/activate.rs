@@ -1,4 +1,4 @@
-//! `thinvol activate` and `thinvol deactivate`: devices come and go.
+//! `thinvol activate` and `thinvol deactivate`: create and remove devices.
 
 use clap::Args;
 

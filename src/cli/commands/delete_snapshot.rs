@@ -1,4 +1,4 @@
-//! `thinvol delete-snapshot`: snapshots go.
+//! `thinvol delete-snapshot`: remove snapshots.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `thinvol free`: volumes go.
+//! `thinvol free`: remove volumes.
 
 use std::collections::{BTreeSet, HashMap};
 

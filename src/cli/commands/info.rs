@@ -1,4 +1,4 @@
-//! `thinvol info`: all about one volume or pool.
+//! `thinvol info`: details of one volume or pool.
 
 use std::io::{self, Write};
 

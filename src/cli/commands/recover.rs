@@ -1,4 +1,4 @@
-//! `thinvol recover`: what a crash left behind is finished or cleared.
+//! `thinvol recover`: finish or undo what a crash left behind.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! `thinvol remove`: a storage goes from the configuration.
+//! `thinvol remove`: remove a storage from the configuration.
 
 use clap::Args;
 

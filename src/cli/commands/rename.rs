@@ -1,4 +1,4 @@
-//! `thinvol rename`: a volume and its snapshots get another name.
+//! `thinvol rename`: rename a volume and its snapshots.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `thinvol resize`: a volume gets another size.
+//! `thinvol resize`: resize a volume.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `thinvol rollback`: a volume becomes what a snapshot of it holds.
+//! `thinvol rollback`: roll volumes back to snapshots.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `thinvol scan`: what there is.
+//! `thinvol scan`: list volume groups, thin pools and iSCSI targets.
 
 use std::io::{self, Write};
 

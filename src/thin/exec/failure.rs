@@ -1,4 +1,4 @@
-//! Why a step failed, and what to make of it.
+//! Why a step failed, and what follows from it.
 
 use nix::errno::Errno;
 use thiserror::Error;

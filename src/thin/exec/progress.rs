@@ -1,4 +1,4 @@
-//! How far a plan has come, for those who watch.
+//! The progress of a plan.
 
 use crate::plan::{Plan, Step};
 use crate::ports::Host;

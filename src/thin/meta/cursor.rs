@@ -1,4 +1,4 @@
-//! Walks a tree in the order of its keys, reading only the nodes it is told to go into.
+//! Walks a tree in the order of its keys, reading only the nodes that the caller descends into.
 
 use std::collections::BTreeSet;
 

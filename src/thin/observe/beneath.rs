@@ -1,4 +1,4 @@
-//! What stands on what: of interest where something is suspended, for a resume needs what is below it awake.
+//! Which devices stand on which others. Needed when something is suspended: a resume needs the devices below to run.
 
 use std::collections::BTreeMap;
 

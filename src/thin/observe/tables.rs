@@ -1,4 +1,4 @@
-//! The live tables of devices: of interest where they may not be what the text says.
+//! The live tables of devices. Needed where they may differ from the text.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! What a running pool lies on, against the text. lvm2 makes a pool's data and metadata longer before it commits the
 //! text that says so. Killed in between, it leaves them so, and the next resume of the pool's target makes the kernel
-//! use what is nobody's, or another volume's by then.
+//! use free extents, or another volume's.
 
 use super::compare::{Drift, difference};
 use super::draft::Draft;

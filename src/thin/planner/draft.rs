@@ -1,4 +1,4 @@
-//! What the requests come to, collected before the order of steps is decided.
+//! The effects of the requests, collected before the order of steps is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

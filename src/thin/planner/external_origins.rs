@@ -1,4 +1,4 @@
-//! The real devices of external origins: they come before the first device that stands on them and go after the last.
+//! The `-real` devices of external origins: created before the first device on them, removed after the last.
 
 use super::devices::refuse;
 use super::draft::Draft;

@@ -1,5 +1,5 @@
-//! Look-ups that a batch makes for each of its requests, worked out once for all of them: so a batch costs what its
-//! requests cost and what the volumes there are cost, not the one times the other.
+//! Look-ups that a batch makes for each of its requests, made once for all of them: the cost of a batch is the sum
+//! of its requests and the existing volumes, not their product.
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,4 +1,4 @@
-//! Devices that still have the name their volume, or its group, had before: a rename that was cut short. Devices are
+//! Devices that still have the old name of their volume or group: an interrupted rename. Devices are
 //! known by their uuid; whatever is planned after this finds them under their new names.
 
 use std::collections::HashMap;

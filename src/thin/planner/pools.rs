@@ -1,4 +1,4 @@
-//! Bringing devices up and down, and pools with them.
+//! Activates and deactivates devices, and the pools they need.
 
 use super::devices::refuse;
 use super::sequence::Sequence;

@@ -1,4 +1,4 @@
-//! What a crash, ours or lvm2's, left pending, and the plan that finishes or clears it.
+//! What a crash of thinvol or lvm2 left pending, and the plan that finishes or undoes it.
 //! The states and the argument for each answer are in docs/transactions.md.
 
 use std::collections::BTreeSet;

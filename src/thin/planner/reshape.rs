@@ -1,4 +1,4 @@
-//! The devices of volumes that stay and change.
+//! The devices of volumes that are changed, not created or removed.
 //!
 //! A device that nobody may be using while its volume changes (rolled back, shrunk, deactivated) goes before the first
 //! commit and, if it is to be there, comes back after the last one. So no crash leaves a device that serves another

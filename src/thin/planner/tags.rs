@@ -1,5 +1,5 @@
-//! Tags of lineage that name a uuid which is there no more, though what they mean is: after a rollback by Proxmox VE,
-//! and after `vgmerge`.
+//! Lineage tags with an old uuid of a volume that still exists under another uuid: after a rollback by Proxmox VE, and
+//! after `vgmerge`.
 
 use std::collections::HashSet;
 

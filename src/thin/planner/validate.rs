@@ -1,4 +1,4 @@
-//! Requests, one after another, against the rules: every check that needs no device comes here.
+//! Validates requests one after another: every check that needs no device.
 
 use super::devices::refuse;
 use super::draft::{Draft, NewVolume, Removal, Snap};

@@ -1,4 +1,4 @@
-//! Requests to discard what goes and to zero what is new.
+//! Requests to discard volumes that are removed and to zero new ones.
 
 use super::devices::refuse;
 use super::draft::Draft;

@@ -1,4 +1,4 @@
-//! The surroundings of the work on sessions, and its errors in the words of the command.
+//! What work on sessions needs from the host, and its errors as the command shows them.
 
 use std::time::Duration;
 

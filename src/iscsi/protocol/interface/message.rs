@@ -300,7 +300,7 @@ pub enum Event {
     Pdu {
         /// The session.
         sid: SessionId,
-        /// It.
+        /// The PDU.
         pdu: Pdu,
     },
     /// The connection is lost.

@@ -1,4 +1,4 @@
-//! Errors to order.
+//! Errors on demand.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! A disk in memory that is as unkind as real ones: it records what is written and flushed, fails on demand,
+//! A disk in memory for tests of failures: it records what is written and flushed, fails on demand,
 //! and shows every state that a crash could leave.
 
 pub mod crash;
