@@ -1,6 +1,7 @@
 //! The house rules that no compiler checks: layering, purity, sizes, words. Each rule is a function from a
 //! file to its violations, and is shown to fail on a bad example before it is trusted on the tree.
 
+mod adding;
 mod code;
 mod held;
 mod layers;
@@ -132,6 +133,25 @@ fn the_repository_speaks_of_the_project_alone() {
     fails(rules::foreign_words, "src/a.rs", concat!("// as is", "sue 3 says"));
     fails(rules::foreign_words, "x.toml", concat!("deb.deb", "ian.org"));
     holds(rules::foreign_words);
+}
+
+#[test]
+fn what_is_added_goes_into_the_files_that_the_page_names() {
+    let tree = [File::new("src/a.rs", "pub enum A {}")];
+    let page = |most: usize, row: &str| format!("# Page\n\n## A thing\n\nAt most {most} files.\n\n{row}\n");
+    assert_eq!(adding::wrong(&page(1, "| `src/a.rs` | `pub enum A` | a variant |"), &tree), [""; 0]);
+    for (most, row) in [
+        (1, "| `src/b.rs` | `pub enum A` | not there |"),
+        (1, "| `src/a.rs` | `pub enum B` | has no such thing |"),
+        (0, "| `src/a.rs` | `pub enum A` | too many |"),
+        (1, "no row"),
+    ] {
+        assert_eq!(adding::wrong(&page(most, row), &tree).len(), 1, "{row}");
+    }
+    let files = tree::files();
+    let page = files.iter().find(|file| file.path == adding::PAGE).expect("there is a page");
+    let wrong = adding::wrong(&page.text, &files);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
