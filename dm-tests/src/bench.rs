@@ -5,6 +5,7 @@
 mod bare;
 mod budgets;
 mod group;
+mod instructions;
 mod iscsi;
 mod measure;
 mod proxmox;
@@ -22,6 +23,9 @@ use works::{Row, WORKS};
 /// Volumes in the group when nothing else is asked for.
 const FEW: u32 = 10;
 
+/// Size of the metadata area, in MiB.
+const MIB: u32 = 16;
+
 /// How many volumes there are meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Size {
@@ -33,12 +37,18 @@ enum Size {
 
 /// Runs the bench in this machine. Arguments: numbers of volumes (or `max`), and words: only works whose name contains
 /// one of them. With `proxmox` as the first word, beside the commands that Proxmox VE runs, at the numbers of volumes
-/// that follow. With `iscsi` as the only word, sessions beside iscsiadm.
+/// that follow. With `instructions`, in a machine that counts them, at the numbers of volumes that follow. With `iscsi` as
+/// the only word, sessions beside iscsiadm.
 pub fn run(arguments: &[String]) -> Result<()> {
     if let [first, sizes @ ..] = arguments
         && first == "proxmox"
     {
         return proxmox::run(sizes);
+    }
+    if let [first, sizes @ ..] = arguments
+        && first == "instructions"
+    {
+        return instructions::run(sizes);
     }
     if arguments == ["iscsi"] {
         return iscsi::run();
@@ -55,7 +65,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         sizes.push(Size::Volumes(FEW));
     }
     let ctx = Ctx::new(Path::new("/tmp/bench"))?;
-    let mut group = Group::make(&ctx)?;
+    let mut group = Group::make(&ctx, MIB)?;
     let mut judge = Judge::new();
     for size in sizes {
         let volumes = match size {

@@ -18,6 +18,9 @@ use crate::workspace::Workspace;
 pub enum Accel {
     /// By translation: always works.
     Tcg,
+    /// By translation on one processor, with a clock that moves on by a nanosecond with each instruction: what a
+    /// process costs is how long it ran, the same each time.
+    Counting,
     /// By the host's processor.
     Kvm,
 }

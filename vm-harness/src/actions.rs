@@ -38,6 +38,9 @@ const BENCH_LIMIT_S: u64 = 4 * 3600;
 /// Tried in part in each run, beside the release that all of it runs on.
 const OTHER_RELEASE: Suite = Suite::Trixie;
 
+/// The bench that counts instructions, and needs a machine whose clock does.
+const COUNTING: &str = "instructions";
+
 /// Does it; an unsuccessful test or program is an exit code, not an error.
 pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
     let workspace = Workspace::find(suite)?;
@@ -47,7 +50,14 @@ pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
             run_script(&workspace, &setup, accel, DEMO)
         }
         Action::Bench { arguments } => {
-            let (setup, accel) = prepare(&workspace, Contents::Bench, 1)?;
+            let is_counting = arguments.first().is_some_and(|first| first == COUNTING);
+            let (setup, accel) = if is_counting {
+                let (image, payload) =
+                    (Image::get(&workspace)?, Payload::build(&workspace, Contents::Bench)?);
+                (Setup { processors: 1, image, payload }, Accel::Counting)
+            } else {
+                prepare(&workspace, Contents::Bench, 1)?
+            };
             let mut argv = vec!["dm-tests", "bench"];
             argv.extend(arguments.iter().map(String::as_str));
             run_script(&workspace, &setup, accel, Script { argv: &argv, limit_s: BENCH_LIMIT_S })

@@ -19,7 +19,7 @@ const ROOM: u64 = 400;
 /// What one volume takes of the text at most, in bytes.
 const TEXT_OF_ONE: u64 = 512;
 
-/// The group `pve` with the pool `data`, on one disk with a metadata area of 16 MiB.
+/// The group `pve` with the pool `data`, on one disk.
 pub struct Group<'c> {
     ctx: &'c Ctx,
     disk: Disk,
@@ -28,10 +28,10 @@ pub struct Group<'c> {
 
 impl<'c> Group<'c> {
     /// Makes it, with what is snapshot and cloned: `vm-101-disk-0` (thin id 1, active) with the snapshot `base`,
-    /// `vm-101-disk-1` (thin id 2, inactive), and lvm2's own.
-    pub fn make(ctx: &'c Ctx) -> Result<Self> {
+    /// `vm-101-disk-1` (thin id 2, inactive), and lvm2's own. The metadata area has so many MiB.
+    pub fn make(ctx: &'c Ctx, mib: u32) -> Result<Self> {
         let disk = ctx.disk(16 << 30)?;
-        ctx.ok(&format!("pvcreate --yes --metadatasize 16m {}", disk.name()))?;
+        ctx.ok(&format!("pvcreate --yes --metadatasize {mib}m {}", disk.name()))?;
         ctx.ok(&format!("vgcreate --yes --setautoactivation n pve {}", disk.name()))?;
         ctx.ok("lvcreate --yes --type thin-pool -L 8G --poolmetadatasize 256M -n data pve")?;
         ctx.thinvol_ok("alloc pve/data 101 vm-101-disk-0 1G")?;

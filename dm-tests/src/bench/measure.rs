@@ -53,11 +53,7 @@ pub fn timed(line: &str) -> Result<Duration> {
 
 /// Runs one command for the disk's counters and the memory, and one under strace.
 pub fn counted(group: &Group<'_>, watched: &str, traced: &str) -> Result<Counts> {
-    let before = (group.seqno()?, io_of(group)?);
-    let memory_kib = peak_memory(watched)?;
-    // What the kernel still writes for it belongs to it.
-    group.ctx().run_quietly(&["sh", "-c", "sync; udevadm settle"])?;
-    let after = (group.seqno()?, io_of(group)?);
+    let counts = counted_once(group, watched)?;
     let log = group.ctx().dir().join("strace").display().to_string();
     timed(&format!("strace -f -qq -o {log} {traced}"))?;
     let log = std::fs::read_to_string(log)?;
@@ -71,14 +67,22 @@ pub fn counted(group: &Group<'_>, watched: &str, traced: &str) -> Result<Counts>
         processes +=
             usize::from(["clone(", "clone3(", "vfork(", "fork("].iter().any(|fork| call.starts_with(fork)));
     }
+    Ok(Counts { ioctls, syscalls, processes, ..counts })
+}
+
+/// Runs one command for the disk's counters and the memory alone.
+pub fn counted_once(group: &Group<'_>, line: &str) -> Result<Counts> {
+    let before = (group.seqno()?, io_of(group)?);
+    let memory_kib = peak_memory(line)?;
+    // What the kernel still writes for it belongs to it.
+    group.ctx().run_quietly(&["sh", "-c", "sync; udevadm settle"])?;
+    let after = (group.seqno()?, io_of(group)?);
     Ok(Counts {
-        ioctls,
         commits: after.0.saturating_sub(before.0),
         written: after.1.0.saturating_sub(before.1.0),
         flushes: after.1.1.saturating_sub(before.1.1),
-        syscalls,
-        processes,
         memory_kib,
+        ..Counts::default()
     })
 }
 
