@@ -20,7 +20,7 @@ const BATCH: u32 = 1000;
 
 fn texts(criterion: &mut Criterion) {
     let metadata = large::metadata(VOLUMES);
-    let text = metadata.to_disk();
+    let text = metadata.disk_text();
     let mut group = criterion.benchmark_group("text of 5,000 volumes");
     group.bench_function("summary", |bench| bench.iter(|| summarize(black_box(&text))));
     group.bench_function("tree", |bench| bench.iter(|| Document::parse(black_box(&text))));

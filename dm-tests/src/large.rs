@@ -59,21 +59,7 @@ pub fn metadata(count: u32) -> Metadata {
 /// If a name does not fit.
 pub fn observed(metadata: &Metadata, requests: usize) -> Observed {
     let vg = &metadata.vg;
-    let status = format!("{TRANSACTION} 200/4096 0/51200 - rw discard_passdown queue_if_no_space - 1024");
-    let seen = PoolSeen {
-        making: None,
-        state: PoolState::Active(PoolStatus::parse(&status).expect("a constant status")),
-        inventory: Inventory::Clean,
-        strangers: BTreeMap::new(),
-    };
-    let fresh_uuid = |number: usize| -> LvmUuid {
-        uuid(b'y' - b'a' + 10, u32::try_from(number).expect("there are few requests"))
-    };
-    let mut observed = Observed {
-        pools: BTreeMap::from([(lv(POOL), seen)]),
-        inputs: PlanInputs { uuids: (0..requests).map(fresh_uuid).collect(), header: metadata_header() },
-        ..Observed::default()
-    };
+    let mut observed = observed_few(requests);
     for (minor, lv) in (0..).zip(vg.lvs.iter().filter(|lv| lv.thin().is_some())) {
         let name = DmName::of_lv(&vg.name, &lv.name, Layer::Plain).expect("a short name");
         let uuid = DmUuid::of_lv(&vg.id, &lv.id, Layer::Plain);
@@ -93,4 +79,26 @@ pub fn observed(metadata: &Metadata, requests: usize) -> Observed {
         observed.listed.insert(name, Some(uuid));
     }
     observed
+}
+
+/// The same, and no volume is active.
+///
+/// # Panics
+/// If a constant is not what it should be.
+pub fn observed_few(requests: usize) -> Observed {
+    let status = format!("{TRANSACTION} 200/4096 0/51200 - rw discard_passdown queue_if_no_space - 1024");
+    let seen = PoolSeen {
+        making: None,
+        state: PoolState::Active(PoolStatus::parse(&status).expect("a constant status")),
+        inventory: Inventory::Clean,
+        strangers: BTreeMap::new(),
+    };
+    let fresh_uuid = |number: usize| -> LvmUuid {
+        uuid(b'y' - b'a' + 10, u32::try_from(number).expect("there are few requests"))
+    };
+    Observed {
+        pools: BTreeMap::from([(lv(POOL), seen)]),
+        inputs: PlanInputs { uuids: (0..requests).map(fresh_uuid).collect(), header: metadata_header() },
+        ..Observed::default()
+    }
 }

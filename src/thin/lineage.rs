@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use thiserror::Error;
 
 use base::ids::{IdError, LvName, LvmUuid};
-use lvm2::format::model::{Lv, Vg};
+use lvm2::format::model::{Glance, Lv, Lvs, Vg};
 
 /// What starts the tag that records the uuid of the LV a volume was made from.
 pub const OF_TAG: &str = "thinvol.of=";
@@ -176,8 +176,6 @@ pub struct Lineage<'a> {
     vg: &'a Vg,
     /// Per LV of the VG, in its order.
     descents: Vec<Option<Descent<'a>>>,
-    /// Positions in the VG, by uuid.
-    positions: HashMap<LvmUuid, usize>,
     /// Positions of the LVs made from the LV with this uuid, in the order of the VG.
     children: HashMap<LvmUuid, Vec<usize>>,
 }
@@ -186,20 +184,20 @@ impl<'a> Lineage<'a> {
     /// Works out where each thin volume of a VG came from.
     pub fn of(vg: &'a Vg) -> Self {
         let index = Index::of(vg);
-        let descents: Vec<_> = vg.lvs.iter().map(|lv| index.descent(lv)).collect();
+        let descent = |lv: Glance<'a>| index.may_descend(lv).then(|| index.descent(lv.lv())).flatten();
+        let descents: Vec<_> = vg.lvs.glances().map(descent).collect();
         let mut children: HashMap<LvmUuid, Vec<usize>> = HashMap::new();
         for (position, descent) in descents.iter().enumerate() {
             if let Some(Descent { parent: Parent::Present(parent), .. }) = descent {
                 children.entry(parent.id).or_default().push(position);
             }
         }
-        let positions = vg.lvs.iter().enumerate().map(|(position, lv)| (lv.id, position)).collect();
-        Self { vg, descents, positions, children }
+        Self { vg, descents, children }
     }
 
     /// Where a volume came from; `None` if nothing records it or it is not a thin volume of this VG.
     pub fn descent(&self, lv: &Lv) -> Option<Descent<'a>> {
-        self.descents[*self.positions.get(&lv.id)?]
+        self.descents[self.vg.lvs.place_of_id(&lv.id)?]
     }
 
     /// The LVs that were made from this one: its snapshots and clones, in the order of the VG.
@@ -229,9 +227,9 @@ impl<'a> Lineage<'a> {
     /// The tags that name a uuid which what they mean does not have any more: the volume, the tag, and the tag it
     /// should have.
     pub fn outdated_tags(&self) -> impl Iterator<Item = (&'a Lv, String, String)> {
-        self.vg.lvs.iter().zip(&self.descents).filter_map(|(lv, descent)| {
-            let (Tag::Once(recorded), Parent::Present(parent)) =
-                (tag_value(lv, OF_TAG), descent.as_ref()?.parent)
+        self.vg.lvs.glances().zip(&self.descents).filter_map(|(lv, descent)| {
+            let (descent, lv) = (descent.as_ref()?, lv.lv());
+            let (Tag::Once(recorded), Parent::Present(parent)) = (tag_value(lv, OF_TAG), descent.parent)
             else {
                 return None;
             };
@@ -286,7 +284,7 @@ impl<'a> Lineage<'a> {
             let mut stack = vec![(*root, 0)];
             while let Some((lv, depth)) = stack.pop() {
                 let first_visit =
-                    self.positions.get(&lv.id).is_some_and(|at| !std::mem::replace(&mut seen[*at], true));
+                    self.vg.lvs.place_of_id(&lv.id).is_some_and(|at| !std::mem::replace(&mut seen[at], true));
                 if first_visit {
                     lines.push(TreeLine { depth, lv, descent: self.descent(lv) });
                     let mut children: Vec<&'a Lv> =
@@ -302,8 +300,7 @@ impl<'a> Lineage<'a> {
 
 /// What is needed to find parents quickly.
 struct Index<'a> {
-    by_uuid: HashMap<LvmUuid, &'a Lv>,
-    by_name: HashMap<&'a str, &'a Lv>,
+    lvs: &'a Lvs,
     /// Thin volumes by the name of their LVM origin.
     by_origin: HashMap<&'a str, Vec<&'a Lv>>,
     /// Which volume stands for one that is gone: of a pool and by the uuid of the one that is gone.
@@ -313,29 +310,32 @@ struct Index<'a> {
 impl<'a> Index<'a> {
     fn of(vg: &'a Vg) -> Self {
         let mut by_origin: HashMap<&'a str, Vec<&'a Lv>> = HashMap::new();
-        for lv in &vg.lvs {
-            if let Some(origin) = lv.thin().and_then(|thin| thin.origin.as_ref()) {
-                by_origin.entry(origin.as_str()).or_default().push(lv);
+        for lv in vg.lvs.glances() {
+            if let Some(origin) = lv.thin().and_then(|thin| thin.origin) {
+                by_origin.entry(origin).or_default().push(lv.lv());
             }
         }
-        let mut index = Self {
-            by_uuid: vg.lvs.iter().map(|lv| (lv.id, lv)).collect(),
-            by_name: vg.lvs.iter().map(|lv| (lv.name.as_str(), lv)).collect(),
-            by_origin,
-            successors: Successors::default(),
-        };
+        let mut index = Self { lvs: &vg.lvs, by_origin, successors: Successors::default() };
         index.successors = Successors::of(vg, &index);
         index
     }
 
+    /// Whether anything may record where an LV came from: a look at it tells of most that nothing does.
+    fn may_descend(&self, lv: Glance<'_>) -> bool {
+        let is_ours = |tag: &str| tag.starts_with(OF_TAG) || tag.starts_with(SNAP_TAG);
+        lv.thin().is_some_and(|thin| {
+            thin.origin.is_some() || lv.has_tag(is_ours) || self.by_origin.contains_key(lv.name())
+        })
+    }
+
     /// The thin volume of that uuid in the pool of another.
     fn in_pool_of(&self, lv: &Lv, uuid: &LvmUuid) -> Option<&'a Lv> {
-        self.by_uuid.get(uuid).copied().filter(|other| are_of_one_pool(other, lv))
+        self.lvs.find_id(uuid).filter(|other| are_of_one_pool(other, lv))
     }
 
     /// What lvm2 says that a volume was made from.
     fn origin_of(&self, lv: &Lv) -> Option<&'a Lv> {
-        let origin = self.by_name.get(lv.thin()?.origin.as_ref()?.as_str()).copied();
+        let origin = self.lvs.find(lv.thin()?.origin.as_ref()?.as_str());
         origin.filter(|origin| are_of_one_pool(origin, lv))
     }
 
@@ -379,7 +379,7 @@ impl<'a> Index<'a> {
                 Some(Descent { parent: Parent::Present(volume), relation: Relation::Snapshot(snap) })
             });
         };
-        let parent = *self.by_name.get(origin.as_str())?;
+        let parent = self.lvs.find(origin.as_str())?;
         if self.rolled_back_to(lv, parent).is_some() {
             return None;
         }

@@ -14,7 +14,7 @@ use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
 use dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::status::{LineError, PoolStatus};
-use lvm2::format::model::{Lv, PoolMessage, ThinPool, Vg};
+use lvm2::format::model::{Glance, Lv, PoolMessage, ThinPool, Vg};
 
 mod beneath;
 mod inside;
@@ -174,7 +174,14 @@ impl Observer<'_> {
         let by_uuid: BTreeMap<&DmUuid, &ListedDevice> =
             listed.iter().filter_map(|device| Some((device.uuid.as_ref()?, device))).collect();
         let externals = external_origins(self.vg);
-        for lv in self.vg.lvs.iter().filter(|lv| scope.all || scope.lvs.contains(&lv.name)) {
+        let active: BTreeSet<LvmUuid> =
+            by_uuid.keys().filter_map(|uuid| uuid.lvm_parts().ok()).map(|parts| parts.lv).collect();
+        // Of one that has no device there is nothing to be seen.
+        let in_scope = |lv: &Glance<'_>| {
+            active.contains(&lv.id())
+                && (scope.all || LvName::new(lv.name()).is_ok_and(|name| scope.lvs.contains(&name)))
+        };
+        for lv in self.vg.lvs.glances().filter(in_scope).map(Glance::lv) {
             // It may have been an external origin and not be one any more.
             let real = (lv.is_visible() && lv.thin().is_none()).then_some(&Layer::Real);
             let mut has_layer = false;
@@ -324,7 +331,7 @@ fn makes_device(request: &Request) -> bool {
 }
 
 fn external_origins(vg: &Vg) -> BTreeSet<&LvName> {
-    vg.lvs.iter().filter_map(|lv| lv.thin()?.external_origin.as_ref()).collect()
+    vg.lvs.others().filter_map(|lv| lv.thin()?.external_origin.as_ref()).collect()
 }
 
 /// The layers in which an LV can have a device, apart from a pool's target.

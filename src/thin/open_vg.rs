@@ -82,7 +82,7 @@ impl OpenVg {
             EngineError::caused(ErrorKind::Corrupt, format!("volume group {vg} cannot be read"), error)
                 .with_hint(format!("see what 'vgck {vg}' says of it"))
         })?;
-        let metadata = Metadata::parse(store.text()).map_err(|error| {
+        let metadata = Metadata::of_text(store.shared_text()).map_err(|error| {
             EngineError::caused(
                 ErrorKind::Corrupt,
                 format!("the metadata of volume group {vg} is not valid"),

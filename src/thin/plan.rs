@@ -282,14 +282,15 @@ impl Plan {
 impl Commit {
     /// Wraps a text with the words for its changes.
     pub fn new(metadata: Metadata, changes: Vec<String>) -> Box<Self> {
-        let commit = Self::of_text(metadata.vg.seqno, metadata.to_disk(), changes);
+        let commit = Self::of_text(metadata.vg.seqno, metadata.disk_text(), changes);
         Box::new(Self { metadata: Some(Arc::new(metadata)), ..*commit })
     }
 
     /// The same for a text from which no work goes on.
-    pub fn of_text(seqno: Seqno, text: Vec<u8>, changes: Vec<String>) -> Box<Self> {
+    pub fn of_text(seqno: Seqno, text: impl Into<Arc<[u8]>>, changes: Vec<String>) -> Box<Self> {
+        let text: Arc<[u8]> = text.into();
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Box::new(Self { text: text.into(), metadata: None, seqno, bytes, changes })
+        Box::new(Self { text, metadata: None, seqno, bytes, changes })
     }
 }
 

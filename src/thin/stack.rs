@@ -220,7 +220,7 @@ impl<'a> Stacks<'a> {
     pub fn new(vg: &'a Vg, autoextend_threshold: u32) -> Self {
         let (mut built_upon, mut merging) = (HashMap::new(), HashMap::new());
         let mut external_origins = HashSet::new();
-        for lv in &vg.lvs {
+        for lv in vg.lvs.others() {
             external_origins.extend(lv.thin().and_then(|thin| thin.external_origin.as_ref()));
             if let Some(origin) = lv.thin().and_then(|thin| thin.merge.as_ref()) {
                 let merge = Merge { origin, snapshot: &lv.name };

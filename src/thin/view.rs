@@ -7,12 +7,12 @@ use serde::Serialize;
 
 use crate::observed::{Observed, PoolReadError, PoolState};
 use base::ids::{DevNo, LvName, LvmUuid, ThinId};
-use base::units::{Bytes, Sectors};
+use base::units::{Bytes, Extents, Sectors};
 use dm::kernel::{DmError, Kernel, StatusFlush};
 use dm::name::{DmUuid, Layer};
 use dm::status::{PoolStatus, ThinStatus};
 use dm::table::TargetLine;
-use lvm2::format::model::{Lv, ThinPool, Vg};
+use lvm2::format::model::{Glance, Lv, ThinPool, Vg};
 
 /// A volume group.
 #[derive(Clone, Debug)]
@@ -114,8 +114,8 @@ pub fn view(
 ) -> Result<View, DmError> {
     let pools: Vec<PoolView> = vg.pools().map(|(lv, pool)| pool_view(&vg, lv, pool, observed)).collect();
     let mut volumes = Vec::new();
-    let shown = |lv: &&Lv| depth == Depth::Volumes && lv.is_visible() && lv.thin_pool().is_none();
-    for lv in vg.lvs.iter().filter(shown) {
+    let shown = |lv: &Glance<'_>| depth == Depth::Volumes && lv.is_visible() && lv.lv().thin_pool().is_none();
+    for lv in vg.lvs.glances().filter(shown).map(Glance::lv) {
         volumes.push(volume_view(&vg, lv, observed, kernel)?);
     }
     warnings.extend(pools.iter().filter_map(|pool| {
@@ -125,7 +125,11 @@ pub fn view(
 }
 
 fn size(vg: &Vg, lv: &Lv) -> Bytes {
-    let sectors = lv.extents().and_then(|extents| extents.to_sectors(vg.extent_size));
+    bytes(vg, lv.extents())
+}
+
+fn bytes(vg: &Vg, extents: Option<Extents>) -> Bytes {
+    let sectors = extents.and_then(|extents| extents.to_sectors(vg.extent_size));
     sectors.and_then(Sectors::to_bytes).unwrap_or(Bytes::ZERO)
 }
 
@@ -144,7 +148,7 @@ fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView
         }
     };
     let new = matches!(seen.map(|seen| &seen.state), Some(PoolState::ActiveNew(_)));
-    let sizes = vg.thins_of(&lv.name).map(|(thin, _)| size(vg, thin).get());
+    let sizes = vg.glances_of(&lv.name).map(|(thin, _)| bytes(vg, thin.extents()).get());
     PoolView {
         name: lv.name.clone(),
         uuid: lv.id,
@@ -154,7 +158,7 @@ fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView
         metadata_size: vg.lv(&pool.metadata).map_or(Bytes::ZERO, |tmeta| size(vg, tmeta)),
         chunk_size: pool.chunk_size,
         status,
-        volumes: vg.thins_of(&lv.name).count(),
+        volumes: vg.glances_of(&lv.name).count(),
         volumes_size: Bytes::new(sizes.fold(0, u64::saturating_add)),
         trouble,
     }

@@ -66,7 +66,7 @@ fn groups_read_by_lvm2(ctx: &Ctx, seed: u64, rounds: u64) -> Result<()> {
 }
 
 fn sorted(vg: &Vg) -> Vec<Lv> {
-    let mut lvs = vg.lvs.clone();
+    let mut lvs: Vec<Lv> = vg.lvs.iter().cloned().collect();
     lvs.sort_by(|a, b| a.name.cmp(&b.name));
     lvs
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use base::units::size::{Unit, parse_size};
-use lvm2::format::check::check;
+use lvm2::format::check::{check, flaws};
 use lvm2::format::metadata::Metadata;
+use lvm2::format::model::Vg;
 use lvm2::format::text::Document;
 use lvm2::host::conf::LvmConf;
 use lvm2::host::devices::used_file::UsedDevices;
@@ -18,13 +19,19 @@ use crate::world::text::fresh;
 /// A metadata text: given back byte for byte; if it is a volume group that keeps the rules, changed and read again.
 pub fn metadata(bytes: &[u8]) {
     let tree = Document::parse(bytes);
-    let summary = summarize(bytes);
+    let summary = summarize(&bytes.into());
     let Ok(tree) = tree else {
         assert!(summary.is_err(), "a summary of a text that cannot be read");
         return;
     };
     assert!(tree.to_bytes() == bytes, "an unchanged text came out changed");
-    let Ok(metadata) = Metadata::parse(bytes) else { return };
+    let metadata = Metadata::parse(bytes);
+    let read = Vg::from_document(&tree).ok();
+    assert_eq!(metadata.as_ref().ok().map(|metadata| &metadata.vg), read.as_ref(), "two ways to read differ");
+    let (Ok(metadata), Some(mut read)) = (metadata, read) else { return };
+    // Where all volumes are read, all rules are gone through.
+    read.lvs = read.lvs.iter().cloned().collect::<Vec<_>>().into();
+    assert_eq!((check(&metadata.vg), flaws(&metadata.vg)), (check(&read), flaws(&read)));
     if let Ok(summary) = summary {
         assert_eq!((&summary.name, summary.seqno), (&metadata.vg.name, metadata.vg.seqno));
     }

@@ -1,12 +1,14 @@
 //! The metadata of a volume group: its text and what the text says, always together.
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
 use crate::format::check::{check, flaws};
 use crate::format::edit::draft::Draft;
 use crate::format::edit::write::Writer;
 use crate::format::edit::{Edit, EditError, MetadataHeader};
-use crate::format::model::{Lv, ModelError, Vg};
+use crate::format::model::{ModelError, ReadError, Vg};
 use crate::format::text::{Document, Layout, NodeId, TextError};
 use base::ids::Seqno;
 
@@ -41,8 +43,18 @@ impl Metadata {
     /// # Errors
     /// If it is not in LVM's text format or does not describe a volume group.
     pub fn parse(text: &[u8]) -> Result<Self, MetadataError> {
-        let doc = Document::parse(text)?;
-        let vg = Vg::from_document(&doc)?;
+        Self::of_text(text.into())
+    }
+
+    /// The same of a text that others hold, too.
+    ///
+    /// # Errors
+    /// As [`Metadata::parse`].
+    pub fn of_text(text: Arc<[u8]>) -> Result<Self, MetadataError> {
+        let (doc, vg) = Vg::from_text(text, None).map_err(|error| match error {
+            ReadError::Text(error) => MetadataError::Text(error),
+            ReadError::Model(error) => MetadataError::Model(error),
+        })?;
         Ok(Self { doc, vg })
     }
 
@@ -65,9 +77,7 @@ impl Metadata {
         let text = doc.to_bytes();
         // A tree of thousands of volumes takes megabytes: it goes before the next one is made.
         drop(doc);
-        let doc = Document::parse(&text)?;
-        let vg = Vg::from_next_document(&doc, (&self.doc, &self.vg))?;
-        let next = Self { doc, vg };
+        let next = self.read_next(text.into())?;
         differs(&self.vg, &next.vg, &draft).map_or(Ok(()), |what| Err(EditError::Miswritten(what)))?;
         if next.vg.seqno != seqno {
             return Err(EditError::Miswritten("the sequence number".into()));
@@ -85,22 +95,38 @@ impl Metadata {
     ///
     /// # Errors
     /// If it cannot be made; see [`EditError`].
-    pub fn after_next(&self, header: &MetadataHeader) -> Result<(Seqno, Vec<u8>), EditError> {
+    pub fn after_next(&self, header: &MetadataHeader) -> Result<(Seqno, Arc<[u8]>), EditError> {
         let seqno = self.vg.seqno.next().and_then(Seqno::next).ok_or(EditError::SeqnoExhausted)?;
         if self.doc.layout() == Layout::File {
             let again = self.apply(&[], header)?.apply(&[], header)?;
-            return Ok((again.vg.seqno, again.to_disk()));
+            return Ok((again.vg.seqno, again.disk_text()));
         }
         let mut doc = self.doc.clone();
         Writer::new(&mut doc, self.vg.extent_size).write_header(seqno.0, header, GENERATOR)?;
-        let text = doc.to_bytes_with(1);
+        let text: Arc<[u8]> = doc.to_bytes_with(1).into();
         drop(doc);
-        let read = Document::parse(&text)?;
+        let read = self.read_next(Arc::clone(&text))?.doc;
         if says_the_same(&self.doc, &read, seqno) {
             Ok((seqno, text))
         } else {
             Err(EditError::Miswritten("the same content with another number".into()))
         }
+    }
+
+    /// Reads the text that is to follow this one.
+    fn read_next(&self, text: Arc<[u8]>) -> Result<Self, EditError> {
+        let (doc, vg) = Vg::from_text(text, Some(&self.vg)).map_err(|error| match error {
+            ReadError::Text(error) => EditError::Text(error),
+            ReadError::Model(error) => EditError::Model(error),
+        })?;
+        Ok(Self { doc, vg })
+    }
+
+    /// The same as [`Metadata::to_disk`], without a copy where the text is as it was read.
+    pub fn disk_text(&self) -> Arc<[u8]> {
+        let text = self.doc.text();
+        let is_whole = !self.doc.is_edited() && text.ends_with(b"\0") && !text.ends_with(b"\0\0");
+        if is_whole && self.doc.layout() == Layout::Disk { Arc::clone(text) } else { self.to_disk().into() }
     }
 
     /// The text as it goes into a metadata area, with its final NUL.
@@ -123,12 +149,23 @@ fn differs(before: &Vg, next: &Vg, meant: &Draft<'_>) -> Option<String> {
         return Some("something besides the logical volumes changed".into());
     }
     // As many, and each of them meant; that none comes twice is one of the rules that are checked next.
-    if meant.lvs.len() != next.lvs.len() {
-        return Some(format!("{} logical volumes instead of {}", next.lvs.len(), meant.lvs.len()));
+    if meant.len() != next.lvs.len() {
+        return Some(format!("{} logical volumes instead of {}", next.lvs.len(), meant.len()));
     }
-    let is_meant = |found: &&Lv| meant.lvs.get(&found.name).is_some_and(|entry| *entry.lv == **found);
-    if let Some(wrong) = next.lvs.iter().find(|found| !is_meant(found)) {
-        return Some(format!("logical volume {} is not as it was meant", wrong.name));
+    let mut staying = (0..before.lvs.len()).filter(|at| meant.stays(*at)).peekable();
+    let mut made = 0;
+    for at in 0..next.lvs.len() {
+        if staying.next_if(|staying| next.lvs.is_same(at, &before.lvs, *staying)).is_some() {
+            continue;
+        }
+        let found = &next.lvs[at];
+        if meant.touched.get(&found.name).is_none_or(|entry| entry.lv != *found) {
+            return Some(format!("logical volume {} is not as it was meant", found.name));
+        }
+        made += 1;
+    }
+    if made != meant.touched.len() {
+        return Some("a logical volume is lost".into());
     }
     let remembered = meant.history.records.iter().map(|record| &record.lv);
     (!remembered.eq(&next.historical_lvs)).then(|| "what is remembered of removed volumes".into())

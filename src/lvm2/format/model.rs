@@ -40,7 +40,7 @@ pub struct Vg {
     /// Physical volumes, in text order.
     pub pvs: Vec<Pv>,
     /// Logical volumes, visible and hidden, in text order.
-    pub lvs: Vec<Lv>,
+    pub lvs: Lvs,
     /// Removed LVs the text remembers, in text order: their names may not be used again.
     pub historical_lvs: Vec<HistoricalLv>,
 }
@@ -230,7 +230,7 @@ pub struct Thin {
 impl Vg {
     /// The LV of that name.
     pub fn lv(&self, name: &LvName) -> Option<&Lv> {
-        self.lvs.iter().find(|lv| lv.name == *name)
+        self.lvs.find(name.as_str())
     }
 
     /// The pool's identity on this host.
@@ -245,12 +245,18 @@ impl Vg {
 
     /// The LVs that are thin pools.
     pub fn pools(&self) -> impl Iterator<Item = (&Lv, &ThinPool)> {
-        self.lvs.iter().filter_map(|lv| Some((lv, lv.thin_pool()?)))
+        self.lvs.others().filter_map(|lv| Some((lv, lv.thin_pool()?)))
+    }
+
+    /// What a look at the thin volumes of a pool shows, snapshots included.
+    pub fn glances_of<'a>(&'a self, pool: &'a LvName) -> impl Iterator<Item = (Glance<'a>, ThinGlance<'a>)> {
+        let thins = self.lvs.glances().filter_map(|lv| Some((lv, lv.thin()?)));
+        thins.filter(move |(_, thin)| thin.pool == pool.as_str())
     }
 
     /// The thin volumes of a pool, snapshots included.
     pub fn thins_of<'a>(&'a self, pool: &'a LvName) -> impl Iterator<Item = (&'a Lv, &'a Thin)> {
-        self.lvs.iter().filter_map(|lv| Some((lv, lv.thin()?))).filter(move |(_, thin)| thin.pool == *pool)
+        self.glances_of(pool).filter_map(|(lv, _)| Some((lv.lv(), lv.lv().thin()?)))
     }
 }
 
@@ -325,11 +331,14 @@ pub fn last_seen(device_hint: &Option<String>) -> String {
 }
 
 mod history;
+mod lvs;
 mod read;
+pub mod record;
 mod segment;
 
 pub use history::{Ancestor, HistoricalLv};
-pub use read::ModelError;
+pub use lvs::{Glance, Lvs, ThinGlance};
+pub use read::{ModelError, ReadError};
 
 #[cfg(test)]
 mod tests;

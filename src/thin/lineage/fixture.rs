@@ -69,7 +69,7 @@ pub fn vg(lvs: Vec<Lv>) -> Vg {
         max_lv: 0,
         metadata_copies: 0,
         pvs: vec![],
-        lvs,
+        lvs: lvs.into(),
         historical_lvs: vec![],
     }
 }

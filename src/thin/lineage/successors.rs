@@ -21,8 +21,11 @@ impl<'a> Successors<'a> {
     /// they are its own.
     pub(super) fn of(vg: &'a Vg, index: &Index<'a>) -> Self {
         let mut successors = Self::default();
-        let rolled_back: HashMap<(&LvName, &str), (&'a Lv, &'a Lv)> = (vg.lvs.iter())
+        let made_from_another =
+            vg.lvs.glances().filter(|lv| lv.thin().is_some_and(|thin| thin.origin.is_some()));
+        let rolled_back: HashMap<(&LvName, &str), (&'a Lv, &'a Lv)> = (made_from_another)
             .filter_map(|volume| {
+                let volume = volume.lv();
                 let snapshot = index.origin_of(volume)?;
                 index.rolled_back_to(volume, snapshot)?;
                 Some(((&volume.thin()?.pool, volume.name.as_str()), (volume, snapshot)))

@@ -92,7 +92,10 @@ impl Observer<'_> {
         by_uuid: &BTreeMap<&DmUuid, &ListedDevice>,
         inventory: &Inventory,
     ) -> Result<BTreeMap<ThinId, DmName>, ObserveError> {
-        let known: BTreeSet<ThinId> = self.vg.thins_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
+        if inventory.devices().is_none() {
+            return Ok(BTreeMap::new());
+        }
+        let known: BTreeSet<ThinId> = self.vg.glances_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
         let unknown = |id: &&ThinId| !known.contains(id);
         let unknown: BTreeSet<&ThinId> =
             inventory.devices().into_iter().flat_map(BTreeMap::keys).filter(unknown).collect();

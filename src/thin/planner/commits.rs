@@ -57,7 +57,7 @@ impl Draft<'_> {
                 Some(Commit::new(without, vec!["messages carried out".into()]))
             }
         };
-        let (seqno, text, after) = (changed.vg.seqno, changed.to_disk(), Arc::new(changed));
+        let (seqno, text, after) = (changed.vg.seqno, changed.disk_text(), Arc::new(changed));
         let mut first = Commit::of_text(seqno, text, self.words(&next));
         self.check_fits(first.bytes)?;
         if second.is_none() {

@@ -1,13 +1,16 @@
 //! Devices that do not show what the text says of their volume: what a crash, ours or lvm2's, leaves between a commit
 //! and the device's new table, or between the new table and the commit.
 
+use std::collections::BTreeSet;
+
 use super::compare::{Drift, difference};
 use super::repair::Mending;
 use crate::plan::Step;
 use crate::stack::{DevRef, DeviceSpec, Role};
+use base::ids::LvmUuid;
 use dm::kernel::DeviceInfo;
 use dm::name::{DmUuid, Layer};
-use lvm2::format::model::Lv;
+use lvm2::format::model::{Glance, Lv};
 
 /// What is done with a device that differs from what the text says.
 enum Answer {
@@ -28,7 +31,7 @@ impl Mending<'_, '_> {
         let is_on_disks = |lv: &&Lv| lv.thin().is_none() && lv.thin_pool().is_none();
         let real =
             |lv: &Lv| stacks.is_external_origin(&lv.name).then(|| stacks.real(lv)).and_then(Result::ok);
-        for lv in draft.vg().lvs.iter().filter(is_on_disks) {
+        for lv in draft.vg().lvs.others().filter(is_on_disks) {
             for layer in [Layer::Real, Layer::Plain] {
                 let uuid = DmUuid::of_lv(&draft.vg().id, &lv.id, layer);
                 let is_seen = draft.observed.tables.contains_key(&uuid);
@@ -42,7 +45,10 @@ impl Mending<'_, '_> {
                 spec.into_iter().for_each(|spec| self.compare(lv, &spec));
             }
         }
-        for lv in draft.vg().lvs.iter().filter(|lv| !is_on_disks(lv)) {
+        let tables = draft.observed.tables.keys().filter_map(|uuid| uuid.lvm_parts().ok());
+        let seen: BTreeSet<LvmUuid> = tables.map(|parts| parts.lv).collect();
+        let seen = draft.vg().lvs.glances().filter(|lv| seen.contains(&lv.id())).map(Glance::lv);
+        for lv in seen.filter(|lv| !is_on_disks(lv)) {
             let layer = if lv.thin_pool().is_some() { Layer::Pool } else { Layer::Plain };
             let uuid = DmUuid::of_lv(&draft.vg().id, &lv.id, layer);
             if !draft.observed.tables.contains_key(&uuid) {

@@ -245,7 +245,7 @@ impl<'a> Draft<'a> {
     pub(super) fn change(&mut self, pool: &LvName) -> Result<&mut PoolChange, Refusal> {
         if !self.pools.contains_key(pool) {
             let mut taken: BTreeSet<ThinId> =
-                self.vg().thins_of(pool).map(|(_, thin)| thin.device_id).collect();
+                self.vg().glances_of(pool).map(|(_, thin)| thin.device_id).collect();
             let maximum = taken.last().copied();
             if let Some(devices) = self.seen(pool)?.inventory.devices() {
                 taken.extend(devices.keys().copied());

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use base::ids::LvName;
 use lvm2::format::check::flaws;
-use lvm2::format::model::{Lv, Vg};
+use lvm2::format::model::{Glance, Lv, Lvs, Vg};
 
 /// The LVs of a volume group by name, and who was made from whom.
 pub(super) struct Index<'a> {
-    lvs: HashMap<&'a LvName, &'a Lv>,
-    made_from: HashMap<&'a LvName, Vec<&'a LvName>>,
+    lvs: &'a Lvs,
+    made_from: HashMap<&'a str, Vec<Glance<'a>>>,
     external_users: HashMap<&'a LvName, &'a LvName>,
     /// LVs that must not be used, and why.
     flawed: HashMap<LvName, String>,
@@ -19,18 +19,18 @@ pub(super) struct Index<'a> {
 impl<'a> Index<'a> {
     pub(super) fn of(vg: &'a Vg) -> Self {
         let mut index = Self {
-            lvs: HashMap::with_capacity(vg.lvs.len()),
+            lvs: &vg.lvs,
             made_from: HashMap::new(),
             external_users: HashMap::new(),
             flawed: flaws(vg).into_iter().map(|flaw| (flaw.lv, flaw.problem)).collect(),
         };
-        for lv in &vg.lvs {
-            index.lvs.entry(&lv.name).or_insert(lv);
-            let Some(thin) = lv.thin() else { continue };
-            if let Some(origin) = &thin.origin {
-                index.made_from.entry(origin).or_default().push(&lv.name);
+        for lv in vg.lvs.glances() {
+            if let Some(origin) = lv.thin().and_then(|thin| thin.origin) {
+                index.made_from.entry(origin).or_default().push(lv);
             }
-            if let Some(external) = &thin.external_origin {
+        }
+        for lv in vg.lvs.others() {
+            if let Some(external) = lv.thin().and_then(|thin| thin.external_origin.as_ref()) {
                 index.external_users.entry(external).or_insert(&lv.name);
             }
         }
@@ -39,7 +39,7 @@ impl<'a> Index<'a> {
 
     /// The LV of that name.
     pub(super) fn lv(&self, name: &LvName) -> Option<&'a Lv> {
-        self.lvs.get(name).copied()
+        self.lvs.find(name.as_str())
     }
 
     /// Why that LV must not be used, if so.
@@ -48,8 +48,8 @@ impl<'a> Index<'a> {
     }
 
     /// The thin volumes whose LVM origin that is, in the order of the text.
-    pub(super) fn made_from(&self, name: &LvName) -> &[&'a LvName] {
-        self.made_from.get(name).map_or(&[], Vec::as_slice)
+    pub(super) fn made_from(&self, name: &LvName) -> impl Iterator<Item = &'a LvName> {
+        self.made_from.get(name.as_str()).into_iter().flatten().map(|lv| &lv.lv().name)
     }
 
     /// A volume whose unwritten chunks that LV provides.

@@ -1,25 +1,19 @@
 //! Devices that still have the old name of their volume or group: an interrupted rename. Devices are
 //! known by their uuid; whatever is planned after this finds them under their new names.
 
-use std::collections::HashMap;
-
 use super::repair::Mending;
 use crate::plan::Step;
-use base::ids::LvmUuid;
 use dm::kernel::DeviceInfo;
 use dm::name::{DmName, DmUuid, Layer};
-use lvm2::format::model::Lv;
 
 impl Mending<'_, '_> {
     /// Gives each device the name that the text wants, as soon as no other device has it.
     pub(super) fn names(&mut self) {
         let observed = self.sequence.draft.observed;
-        let lvs: HashMap<&LvmUuid, &Lv> =
-            self.sequence.draft.vg().lvs.iter().map(|lv| (&lv.id, lv)).collect();
         let mut astray: Vec<(&DmUuid, &DeviceInfo, DmName)> = observed
             .devices
             .iter()
-            .filter_map(|(uuid, device)| Some((uuid, device, self.wanted_name(&lvs, uuid, device)?)))
+            .filter_map(|(uuid, device)| Some((uuid, device, self.wanted_name(uuid, device)?)))
             .collect();
         loop {
             let before = astray.len();
@@ -59,15 +53,10 @@ impl Mending<'_, '_> {
     }
 
     /// The name a device is to have, if it has another: that of its volume, and its own layer.
-    fn wanted_name(
-        &self,
-        lvs: &HashMap<&LvmUuid, &Lv>,
-        uuid: &DmUuid,
-        device: &DeviceInfo,
-    ) -> Option<DmName> {
+    fn wanted_name(&self, uuid: &DmUuid, device: &DeviceInfo) -> Option<DmName> {
         let vg = self.sequence.draft.vg();
         let ids = uuid.lvm_parts().ok().filter(|ids| ids.vg == vg.id)?;
-        let lv = lvs.get(&ids.lv)?;
+        let lv = vg.lvs.find_id(&ids.lv)?;
         let has = device.name.lvm_parts();
         if has.as_ref().is_ok_and(|has| has.vg == vg.name && has.lv == lv.name) {
             return None;

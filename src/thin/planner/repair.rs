@@ -157,7 +157,7 @@ impl Mending<'_, '_> {
             return Err(transactions_differ(&shown, kernel, text, &missing));
         }
         let known: BTreeSet<ThinId> =
-            self.sequence.draft.vg().thins_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
+            self.sequence.draft.vg().glances_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
         if let Inventory::Unknown(why) = &seen.inventory {
             self.left
                 .push(format!("pool {shown}: could not look for devices that belong to no volume: {why}"));

@@ -297,10 +297,15 @@ impl<'d, 'a> Sequence<'d, 'a> {
     /// What the change made is in the text by now, and not being made any more.
     fn mark_clean(&mut self) -> Result<(), Refusal> {
         for name in self.draft.pools.keys() {
-            let known: BTreeSet<_> = self.draft.vg().thins_of(name).map(|(_, thin)| thin.device_id).collect();
+            let known = || -> BTreeSet<ThinId> {
+                self.draft.vg().glances_of(name).map(|(_, thin)| thin.device_id).collect()
+            };
             let matches = match &self.draft.seen(name)?.inventory {
                 Inventory::Clean => true,
-                Inventory::Read(devices) => devices.keys().all(|id| known.contains(id)),
+                Inventory::Read(devices) => {
+                    let known = known();
+                    devices.keys().all(|id| known.contains(id))
+                }
                 Inventory::Unknown(_) => false,
             };
             let pool = self.draft.vg().pool_id(self.draft.pool(name)?.0);
@@ -331,7 +336,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
     /// As lvm2 warns: the sum of all thin volumes against the pool.
     fn warn_of_overcommit(&mut self, after: &Vg) {
         for name in &self.draft.promised {
-            let volumes = after.thins_of(name).filter_map(|(lv, _)| lv.extents());
+            let volumes = after.glances_of(name).filter_map(|(lv, _)| lv.extents());
             let sum = volumes.map(|extents| u128::from(extents.get())).sum::<u128>();
             let size = after.lv(name).and_then(Lv::extents).map_or(0, |extents| extents.get());
             if sum > u128::from(size) {

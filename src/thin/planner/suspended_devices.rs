@@ -58,7 +58,7 @@ impl Mending<'_, '_> {
     pub(super) fn role_of(&self, device: &DeviceInfo) -> Role {
         let parts = device.uuid.as_ref().and_then(|uuid| uuid.lvm_parts().ok());
         let Some(parts) = parts else { return Role::Visible };
-        let lv = self.sequence.draft.vg().lvs.iter().find(|lv| lv.id == parts.lv);
+        let lv = self.sequence.draft.vg().lvs.find_id(&parts.lv);
         let has_layer = device.name.lvm_parts().is_ok_and(|name| name.layer.is_some());
         match parts.layer() {
             Some(Layer::Plain) if lv.is_none_or(|lv| lv.is_visible()) => Role::Visible,

@@ -1,13 +1,11 @@
 //! Lineage tags with an old uuid of a volume that still exists under another uuid: after a rollback by Proxmox VE, and
 //! after `vgmerge`.
 
-use std::collections::HashSet;
-
 use super::repair::Mending;
 use crate::lineage::{Lineage, OF_TAG, Parent};
 use base::ids::{LvName, LvmUuid};
 use lvm2::format::edit::Edit;
-use lvm2::format::model::Vg;
+use lvm2::format::model::{Glance, Lv, Vg};
 
 impl Mending<'_, '_> {
     /// Has such tags name what they mean, as long as something tells what that is: the link that does goes with the
@@ -34,14 +32,12 @@ impl Mending<'_, '_> {
 
 /// Whether a tag names a uuid that no volume of the same pool has: only then there is something to look into.
 fn names_something_gone(vg: &Vg) -> bool {
-    let tagged = || vg.lvs.iter().filter(|lv| lv.tags.iter().any(|tag| tag.starts_with(OF_TAG)));
-    if tagged().next().is_none() {
-        return false;
-    }
-    let there: HashSet<(&LvName, LvmUuid)> =
-        vg.lvs.iter().filter_map(|lv| Some((&lv.thin()?.pool, lv.id))).collect();
-    tagged().any(|lv| {
-        let named = lv.tags.iter().filter_map(|tag| tag.strip_prefix(OF_TAG)?.parse().ok());
-        lv.thin().is_some_and(|thin| named.into_iter().any(|uuid| !there.contains(&(&thin.pool, uuid))))
+    let tagged = vg.lvs.glances().filter(|lv| lv.has_tag(|tag| tag.starts_with(OF_TAG)));
+    tagged.map(Glance::lv).any(|lv| {
+        let mut named = lv.tags.iter().filter_map(|tag| tag.strip_prefix(OF_TAG)?.parse::<LvmUuid>().ok());
+        let is_there = |pool: &LvName, uuid: &LvmUuid| {
+            vg.lvs.find_id(uuid).and_then(Lv::thin).is_some_and(|thin| thin.pool == *pool)
+        };
+        lv.thin().is_some_and(|thin| named.any(|uuid| !is_there(&thin.pool, &uuid)))
     })
 }

@@ -209,7 +209,7 @@ impl Draft<'_> {
 
     /// Says which volumes that were made from a removed one stay.
     pub(super) fn say_what_stays(&mut self, name: &LvName) {
-        let made = self.index.made_from(name).iter().filter(|lv| !self.removed.contains(**lv));
+        let made = self.index.made_from(name).filter(|lv| !self.removed.contains(*lv));
         let snapshots: Vec<&str> = made.map(|lv| lv.as_str()).collect();
         if !snapshots.is_empty() {
             let stay = snapshots.join(", ");
@@ -279,7 +279,7 @@ impl Draft<'_> {
     fn check_limit(&self) -> Result<(), Refusal> {
         let vg = self.vg();
         // As lvm2 counts: what users see. Source: lvm2 `lib/metadata/vg.c` (`vg_visible_lvs`).
-        let visible = vg.lvs.iter().filter(|lv| lv.is_visible()).count();
+        let visible = vg.lvs.glances().filter(|lv| lv.is_visible()).count();
         let count = u64::try_from(visible + self.added.len() - self.removed.len()).unwrap_or(u64::MAX);
         if vg.max_lv > 0 && count >= vg.max_lv {
             return Err(Refusal::rule(format!(

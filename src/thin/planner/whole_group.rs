@@ -122,7 +122,7 @@ impl Sequence<'_, '_> {
         if draft.all_down.is_none() {
             return;
         }
-        for lv in draft.vg().lvs.iter().filter(|lv| lv.is_metadata_spare()) {
+        for lv in draft.vg().lvs.others().filter(|lv| lv.is_metadata_spare()) {
             let Ok(spec) = draft.stacks().hidden(lv) else { continue };
             let unused = draft.observed.device(&spec.uuid).filter(|device| device.open_count == 0);
             if let Some(device) = unused {

@@ -25,6 +25,9 @@ impl Flaw {
 
 /// The LVs of a group that must not be used, in the order of the text. Linear in its size.
 pub fn flaws(vg: &Vg) -> Vec<Flaw> {
+    if names_fit(vg) && devices_differ(vg) {
+        return Vec::new();
+    }
     let mut owners: HashMap<(&LvName, ThinId), Vec<&LvName>> = HashMap::new();
     for (lv, thin) in vg.lvs.iter().filter_map(|lv| Some((lv, lv.thin()?))) {
         owners.entry((&thin.pool, thin.device_id)).or_default().push(&lv.name);
@@ -41,6 +44,27 @@ pub fn flaws(vg: &Vg) -> Vec<Flaw> {
     };
     let flaw = |lv: &Lv| Some(Flaw { problem: problem(lv)?, lv: lv.name.clone() });
     vg.lvs.iter().filter_map(flaw).collect()
+}
+
+/// Whether no name is too long for certain: even if it were of hyphens alone.
+fn names_fit(vg: &Vg) -> bool {
+    let longest = vg.lvs.glances().map(|lv| lv.name().len()).max().unwrap_or(0);
+    2 * (vg.name.as_str().len() + longest) + "-".len() + "-tpool".len() <= LVM_NAME_MAX
+}
+
+/// Whether no two thin volumes have one device.
+fn devices_differ(vg: &Vg) -> bool {
+    let mut known: Vec<(&str, Vec<ThinId>)> = Vec::new();
+    for thin in vg.lvs.glances().filter_map(|lv| lv.thin()) {
+        match known.iter_mut().find(|(pool, _)| *pool == thin.pool) {
+            Some((_, ids)) => ids.push(thin.device_id),
+            None => known.push((thin.pool, vec![thin.device_id])),
+        }
+    }
+    known.iter_mut().all(|(_, ids)| {
+        ids.sort_unstable();
+        ids.windows(2).all(|pair| pair[0] != pair[1])
+    })
 }
 
 /// lvm2 wants `<vg>-<lv>` and three bytes to fit; device-mapper wants hyphens doubled and the layer's suffix

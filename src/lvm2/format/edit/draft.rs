@@ -1,7 +1,6 @@
 //! Changes applied to the typed model: what the text must say afterwards.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::history::History;
 use super::{Edit, EditError, NewThin};
@@ -16,37 +15,76 @@ pub const SETTABLE_FLAGS: [&str; 3] = ["ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERR
 const STATUS_ORDER: [&str; 4] = ["READ", "WRITE", "FIXED_MINOR", "VISIBLE"];
 const FLAG_ORDER: [&str; 4] = ["WRITE_LOCKED", "ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL"];
 
-/// An LV while changes are collected.
-pub(crate) struct Entry<'a> {
-    /// What it is to be: borrowed as long as nothing changed.
-    pub lv: Cow<'a, Lv>,
+/// An LV that changes.
+pub(crate) struct Entry {
+    /// What it is to be.
+    pub lv: Lv,
     /// Its place in the model before, if it was there.
     pub before: Option<usize>,
-    /// Whether anything changed.
-    pub touched: bool,
 }
 
 /// The LVs of a VG while changes are collected.
 pub(crate) struct Draft<'a> {
     vg: &'a Vg,
-    /// By name.
-    pub lvs: HashMap<LvName, Entry<'a>>,
+    /// What changes or is new, by name.
+    pub touched: HashMap<LvName, Entry>,
+    /// The places in the model before of what changes or goes.
+    changed: BTreeSet<usize>,
+    /// The places in the model before of what goes.
+    pub removed: BTreeSet<usize>,
     /// The new ones, by the order they were added in.
     pub added: BTreeMap<usize, LvName>,
-    /// Who names an LV; a superset, made when first needed.
-    referrers: Option<HashMap<LvName, Vec<LvName>>>,
+    /// Who names an LV; made when first needed.
+    referrers: Option<Referrers<'a>>,
     /// What is remembered of removed LVs.
     pub history: History,
+}
+
+/// Who names an LV, apart from its being a pool: a superset.
+struct Referrers<'a> {
+    /// By their places in the model before.
+    before: HashMap<&'a str, Vec<usize>>,
+    /// What names it since.
+    since: HashMap<LvName, Vec<LvName>>,
 }
 
 impl<'a> Draft<'a> {
     /// Starts from a VG.
     pub(crate) fn new(vg: &'a Vg) -> Self {
-        let entry = |(at, lv): (usize, &'a Lv)| {
-            (lv.name.clone(), Entry { lv: Cow::Borrowed(lv), before: Some(at), touched: false })
-        };
-        let lvs = vg.lvs.iter().enumerate().map(entry).collect();
-        Self { vg, lvs, added: BTreeMap::new(), referrers: None, history: History::of(vg) }
+        Self {
+            vg,
+            touched: HashMap::new(),
+            changed: BTreeSet::new(),
+            removed: BTreeSet::new(),
+            added: BTreeMap::new(),
+            referrers: None,
+            history: History::of(vg),
+        }
+    }
+
+    /// How many LVs there are to be.
+    pub(crate) fn len(&self) -> usize {
+        self.vg.lvs.len() - self.removed.len() + self.added.len()
+    }
+
+    /// Whether the LV at that place in the model before stays as it is.
+    pub(crate) fn stays(&self, place: usize) -> bool {
+        !self.changed.contains(&place)
+    }
+
+    /// The place in the model before of an LV that has its name and content from there.
+    fn place(&self, name: &LvName) -> Option<usize> {
+        self.vg.lvs.place(name.as_str()).filter(|place| self.stays(*place))
+    }
+
+    /// The LV that has that name now.
+    fn get(&self, name: &LvName) -> Option<&Lv> {
+        let touched = self.touched.get(name).map(|entry| &entry.lv);
+        touched.or_else(|| self.place(name).map(|place| &self.vg.lvs[place]))
+    }
+
+    fn contains(&self, name: &LvName) -> bool {
+        self.touched.contains_key(name) || self.place(name).is_some()
     }
 
     /// Applies one change.
@@ -64,7 +102,7 @@ impl<'a> Draft<'a> {
                 if let Some(referrers) = &mut self.referrers {
                     for message in messages {
                         if let PoolMessage::Create(lv) = message {
-                            referrers.entry(lv.clone()).or_default().push(pool.clone());
+                            referrers.since.entry(lv.clone()).or_default().push(pool.clone());
                         }
                     }
                 }
@@ -99,9 +137,13 @@ impl<'a> Draft<'a> {
     }
 
     fn lv(&mut self, name: &LvName) -> Result<&mut Lv, EditError> {
-        let entry = self.lvs.get_mut(name).ok_or_else(|| EditError::NoSuchLv(name.clone()))?;
-        entry.touched = true;
-        Ok(entry.lv.to_mut())
+        if let Some(place) = self.place(name) {
+            let entry = Entry { lv: self.vg.lvs[place].clone(), before: Some(place) };
+            self.touched.insert(name.clone(), entry);
+            self.changed.insert(place);
+        }
+        let entry = self.touched.get_mut(name).ok_or_else(|| EditError::NoSuchLv(name.clone()))?;
+        Ok(&mut entry.lv)
     }
 
     fn pool(&mut self, name: &LvName) -> Result<&mut ThinPool, EditError> {
@@ -130,7 +172,7 @@ impl<'a> Draft<'a> {
 
     fn free_name(&self, name: &LvName) -> Result<(), EditError> {
         let taken = |by| Err(EditError::NameTaken { name: name.clone(), by });
-        if self.lvs.contains_key(name) {
+        if self.contains(name) {
             return taken("another logical volume");
         }
         if self.history.has(name.as_str()) {
@@ -143,12 +185,8 @@ impl<'a> Draft<'a> {
         self.free_name(&new.name)?;
         for (name, wanted) in [(Some(&new.pool), "a thin pool"), (new.origin.as_ref(), "a thin volume")] {
             let Some(name) = name else { continue };
-            let entry = self.lvs.get(name).ok_or_else(|| EditError::NoSuchLv(name.clone()))?;
-            let fits = if wanted == "a thin pool" {
-                entry.lv.thin_pool().is_some()
-            } else {
-                entry.lv.thin().is_some()
-            };
+            let lv = self.get(name).ok_or_else(|| EditError::NoSuchLv(name.clone()))?;
+            let fits = if wanted == "a thin pool" { lv.thin_pool().is_some() } else { lv.thin().is_some() };
             if !fits {
                 return Err(EditError::WrongKind { name: name.clone(), wanted });
             }
@@ -164,19 +202,19 @@ impl<'a> Draft<'a> {
         self.index(&lv);
         let order = self.added.last_key_value().map_or(0, |(last, _)| last + 1);
         self.added.insert(order, new.name.clone());
-        self.lvs.insert(new.name.clone(), Entry { lv: Cow::Owned(lv), before: None, touched: true });
+        self.touched.insert(new.name.clone(), Entry { lv, before: None });
         Ok(())
     }
 
     fn remove(&mut self, name: &LvName, recorded: Option<u64>) -> Result<(), EditError> {
         let in_use = |user: String| EditError::InUse { name: name.clone(), verb: "removed", user };
-        if !self.lvs.contains_key(name) {
+        if !self.contains(name) {
             return Err(EditError::NoSuchLv(name.clone()));
         }
         let holders = self.holders(name);
         let needs = |holder: &&LvName| {
-            let entry = &self.lvs[*holder];
-            references(&entry.lv).any(|(target, link)| target == name.as_str() && link != Link::Origin)
+            let found = self.get(holder).into_iter().flat_map(references);
+            found.into_iter().any(|(target, link)| target == name.as_str() && link != Link::Origin)
         };
         if let Some(holder) = holders.iter().find(needs) {
             return Err(in_use(format!("logical volume '{holder}'")));
@@ -188,7 +226,9 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        if let Some(gone) = self.lvs.remove(name) {
+        self.lv(name)?;
+        if let Some(gone) = self.touched.remove(name) {
+            self.removed.extend(gone.before);
             self.history.remove(&gone.lv, &holders, recorded);
         }
         self.added.retain(|_, added| added != name);
@@ -207,15 +247,15 @@ impl<'a> Draft<'a> {
     }
 
     fn rename(&mut self, from: &LvName, to: &LvName) -> Result<(), EditError> {
-        if !self.lvs.contains_key(from) {
+        if !self.contains(from) {
             return Err(EditError::NoSuchLv(from.clone()));
         }
         self.free_name(to)?;
         let in_use = |user: String| EditError::InUse { name: from.clone(), verb: "renamed", user };
         let holders = self.holders(from);
         let opaque = |holder: &&LvName| {
-            references(&self.lvs[*holder].lv)
-                .any(|(target, link)| target == from.as_str() && link == Link::Opaque)
+            let found = self.get(holder).into_iter().flat_map(references);
+            found.into_iter().any(|(target, link)| target == from.as_str() && link == Link::Opaque)
         };
         if let Some(holder) = holders.iter().find(opaque) {
             return Err(in_use(format!(
@@ -225,15 +265,14 @@ impl<'a> Draft<'a> {
         for holder in &holders {
             self.lv(holder)?.segments.iter_mut().for_each(|segment| rename_in(&mut segment.kind, from, to));
         }
-        let mut entry = self.lvs.remove(from).ok_or_else(|| EditError::NoSuchLv(from.clone()))?;
-        entry.lv.to_mut().name = to.clone();
-        entry.touched = true;
+        self.lv(from)?.name = to.clone();
+        let entry = self.touched.remove(from).ok_or_else(|| EditError::NoSuchLv(from.clone()))?;
         self.index(&entry.lv);
-        self.lvs.insert(to.clone(), entry);
+        self.touched.insert(to.clone(), entry);
         self.added.values_mut().filter(|added| *added == from).for_each(|added| *added = to.clone());
         self.history.rename(from, to);
         if let Some(referrers) = &mut self.referrers {
-            referrers.insert(to.clone(), holders);
+            referrers.since.entry(to.clone()).or_default().extend(holders);
         }
         Ok(())
     }
@@ -241,18 +280,26 @@ impl<'a> Draft<'a> {
     /// The LVs that name this one now. An area that is the key of a PV is no LV, whatever LVs are called.
     fn holders(&mut self, name: &LvName) -> Vec<LvName> {
         if self.referrers.is_none() {
-            self.referrers = Some(HashMap::new());
-            let lvs: Vec<Cow<'a, Lv>> = self.lvs.values().map(|entry| entry.lv.clone()).collect();
-            lvs.iter().for_each(|lv| self.index(lv));
+            self.referrers = Some(Referrers::of(self.vg));
+            let touched: Vec<Lv> = self.touched.values().map(|entry| entry.lv.clone()).collect();
+            touched.iter().for_each(|lv| self.index(lv));
         }
-        let known = self.referrers.as_ref().and_then(|all| all.get(name)).map_or(&[][..], Vec::as_slice);
-        let now = |holder: &&LvName| {
+        let Some(referrers) = &self.referrers else { return Vec::new() };
+        let lvs = &self.vg.lvs;
+        let before =
+            referrers.before.get(name.as_str()).into_iter().flatten().map(|at| lvs[*at].name.clone());
+        let since = referrers.since.get(name).into_iter().flatten().cloned();
+        // The volumes of a pool are not noted one by one.
+        let is_pool = self.get(name).is_some_and(|lv| lv.thin_pool().is_some());
+        let volumes = is_pool.then(|| self.vg.thins_of(name).map(|(lv, _)| lv.name.clone()));
+        let now = |holder: &LvName| {
             let refers = |(target, link): (&str, Link)| {
                 target == name.as_str() && (link != Link::Area || self.vg.pv(target).is_none())
             };
-            self.lvs.get(*holder).is_some_and(|entry| references(&entry.lv).any(refers))
+            self.get(holder).is_some_and(|lv| references(lv).any(refers))
         };
-        let mut holders: Vec<LvName> = known.iter().filter(now).cloned().collect();
+        let found = before.chain(since).chain(volumes.into_iter().flatten());
+        let mut holders: Vec<LvName> = found.filter(now).collect();
         holders.sort_unstable();
         holders.dedup();
         holders
@@ -263,9 +310,24 @@ impl<'a> Draft<'a> {
         let Some(referrers) = &mut self.referrers else { return };
         for (target, _) in references(lv) {
             if let Ok(target) = LvName::new(target) {
-                referrers.entry(target).or_default().push(lv.name.clone());
+                referrers.since.entry(target).or_default().push(lv.name.clone());
             }
         }
+    }
+}
+
+impl<'a> Referrers<'a> {
+    fn of(vg: &'a Vg) -> Self {
+        let mut before: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, lv) in vg.lvs.glances().enumerate() {
+            match lv.plain() {
+                Some(thin) => {
+                    thin.origin.into_iter().for_each(|name| before.entry(name).or_default().push(at))
+                }
+                None => references(lv.lv()).for_each(|(name, _)| before.entry(name).or_default().push(at)),
+            }
+        }
+        Self { before, since: HashMap::new() }
     }
 }
 

@@ -47,24 +47,26 @@ impl<'a> Writer<'a> {
         let vg = self.vg()?;
         let Some(lvs) = vg.section("logical_volumes").map(|lvs| lvs.id()) else { return Ok(()) };
         let nodes: Vec<NodeId> = vg_sections(self.doc, lvs).map(|section| section.id()).collect();
-        let kept: HashSet<usize> = draft.lvs.values().filter_map(|entry| entry.before).collect();
-        for (at, node) in nodes.iter().enumerate().filter(|(at, _)| !kept.contains(at)) {
-            debug_assert_eq!(self.doc.key(*node), before.lvs[at].name.as_str());
-            self.doc.remove(*node)?;
+        for at in &draft.removed {
+            debug_assert_eq!(self.doc.key(nodes[*at]), before.lvs[*at].name.as_str());
         }
-        for entry in draft.lvs.values().filter(|entry| entry.touched) {
+        let removed: Vec<NodeId> = draft.removed.iter().map(|at| nodes[*at]).collect();
+        removed.iter().try_for_each(|node| self.doc.remove(*node))?;
+        for entry in draft.touched.values() {
             if let Some(at) = entry.before {
+                self.doc.open(nodes[at])?;
                 self.change_lv(nodes[at], &before.lvs[at], &entry.lv)?;
             }
         }
         // lvm2 writes visible LVs first.
-        let is_shown = |at: &usize| kept.contains(at) && before.lvs[*at].is_visible();
-        let mut last = (0..nodes.len()).rev().find(is_shown).map(|at| nodes[at]);
+        let shown = before.lvs.glances().enumerate().rev();
+        let mut shown = shown.filter(|(at, lv)| !draft.removed.contains(at) && lv.is_visible());
+        let mut last = shown.next().map(|(at, _)| nodes[at]);
         for name in draft.added.values() {
-            let text = self.new_lv(lvs, &draft.lvs[name].lv);
+            let text = self.new_lv(lvs, &draft.touched[name].lv);
             last = self.doc.insert(lvs, last, &text)?.last().copied();
         }
-        if draft.lvs.is_empty() {
+        if draft.len() == 0 {
             self.doc.remove(lvs)?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::{GENERATOR, Metadata};
 use crate::format::edit::MetadataHeader;
 use crate::format::text::{
-    Document, Layout, Lines, NodeId, Section, Value, quote, size_comment, time_comment,
+    Document, Layout, Lines, NodeId, Section, TimeComments, Value, quote, size_comment, time_comment,
 };
 use base::units::{Extents, Sectors};
 
@@ -20,8 +20,14 @@ pub(super) fn relayout(
     layout: Layout,
     header: Option<(&str, &MetadataHeader)>,
 ) -> String {
-    let mut writer =
-        Relayout { doc: &metadata.doc, extent_size: metadata.vg.extent_size, lines: Lines::new(layout, 0) };
+    let mut writer = Relayout {
+        doc: &metadata.doc,
+        extent_size: metadata.vg.extent_size,
+        // Half as long again: tabs and comments.
+        lines: Lines::with_room(layout, metadata.doc.text().len() / 2 * 3),
+        times: TimeComments::default(),
+        size: None,
+    };
     if layout == Layout::File {
         writer.header(header);
         writer.lines.blank();
@@ -41,6 +47,9 @@ struct Relayout<'a> {
     doc: &'a Document,
     extent_size: Sectors,
     lines: Lines,
+    times: TimeComments,
+    /// The comment of the last size in extents.
+    size: Option<(u64, String)>,
 }
 
 impl Relayout<'_> {
@@ -85,13 +94,47 @@ impl Relayout<'_> {
         self.lines.open(&self.doc.key_text(section.id()));
         for (key, id) in section.nodes() {
             self.lead(&self.doc.lead_text(id));
-            match self.doc.section(id) {
-                Some(inner) => self.section(inner),
-                None => self.assignment(section, &key, id),
+            match (self.doc.closed_text(id), self.doc.section(id)) {
+                (Some(inside), _) => self.record(&key, inside),
+                (None, Some(inner)) => self.section(inner),
+                (None, None) => self.assignment(section, &key, id),
             }
         }
         self.lead(&self.doc.close_lead_text(section.id()));
         self.lines.close();
+    }
+
+    /// A section that was not taken apart: each line of it is an assignment, begins a section or ends one.
+    fn record(&mut self, name: &str, inside: &[u8]) {
+        let inside = String::from_utf8_lossy(inside);
+        let mut lines = inside.split('\n');
+        lines.next();
+        self.lines.open(name);
+        for line in lines {
+            let number = |key| line.strip_prefix(key).and_then(|number| number.parse().ok());
+            if let Some(seconds) = number("creation_time = ") {
+                self.lines.commented(&[line], self.times.comment(seconds));
+            } else if let Some(count) = number("extent_count = ") {
+                self.extents(line, count);
+            } else if let Some(name) = line.strip_suffix(" {") {
+                self.lines.open(name);
+            } else {
+                match line {
+                    "" => self.lines.blank(),
+                    "}" => self.lines.close(),
+                    _ => self.lines.line(line),
+                }
+            }
+        }
+    }
+
+    fn extents(&mut self, line: &str, count: u64) {
+        let known = self.size.take().filter(|(known, _)| *known == count);
+        let comment =
+            || Extents::new(count).to_sectors(self.extent_size).map(size_comment).unwrap_or_default();
+        let size = known.unwrap_or_else(|| (count, comment()));
+        self.lines.commented(&[line], &size.1);
+        self.size = Some(size);
     }
 
     /// Blank lines and comment lines before a node.

@@ -485,7 +485,7 @@ proptest! {
         // All at once must come to the same.
         if let Ok(at_once) = disk().apply(&done, &metadata_header()) {
             let sorted = |metadata: &Metadata| {
-                let mut lvs = metadata.vg.lvs.clone();
+                let mut lvs: Vec<_> = metadata.vg.lvs.iter().cloned().collect();
                 lvs.sort_by_key(|lv| lv.id);
                 lvs
             };

@@ -1,15 +1,17 @@
 //! From the text tree to the typed model. Field names: lvm2 `lib/format_text/export.c` and `import_vsn1.c`.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::history;
+use super::record::Record;
 use super::segment;
-use super::{Lv, Pv, Segment, SegmentKind, Vg};
-use crate::format::text::{Document, FieldError, Section};
+use super::{Lv, Lvs, Pv, Vg};
+use crate::format::text::{Document, FieldError, NodeId, Section, Taken, TextError};
 use base::ids::{IdError, LvName, LvmUuid, Seqno};
 use base::units::{Extents, Sectors};
 
@@ -36,39 +38,71 @@ impl Vg {
     /// If the text is no LVM2 metadata, or a field that is needed is missing, of the wrong kind or out of
     /// range.
     pub fn from_document(doc: &Document) -> Result<Self, ModelError> {
-        read(doc, &Known::default())
+        read(doc, Vec::new())
     }
 
-    /// Reads the next text of a volume group, most of which was read before: an LV of whose text not a byte has changed
-    /// is what it was.
+    /// Reads a volume group, and keeps what need not be taken apart as it is. `before` is what the text before said of
+    /// it: what is the same there, byte for byte, is not read again.
     ///
     /// # Errors
-    /// As [`Vg::from_document`].
-    pub fn from_next_document(doc: &Document, before: (&Document, &Self)) -> Result<Self, ModelError> {
-        read(doc, &Known::of(before.0, before.1))
+    /// As [`Vg::from_document`]; or if the text is not in LVM's format.
+    pub fn from_text(text: Arc<[u8]>, before: Option<&Self>) -> Result<(Document, Self), ReadError> {
+        let mut records = Records { found: Vec::new(), before: before.map(|vg| &vg.lvs), next: 0 };
+        let doc = Document::parse_closing(text, VOLUMES, &mut |text, at, node| records.take(text, at, node))?;
+        let vg = read(&doc, records.found)?;
+        Ok((doc, vg))
     }
 }
 
-/// LVs that were read before, with their text.
-#[derive(Default)]
-struct Known<'a>(HashMap<&'a str, (Cow<'a, [u8]>, &'a Lv)>);
+/// The section of the LVs.
+const VOLUMES: &str = "logical_volumes";
 
-impl<'a> Known<'a> {
-    /// All but those of which the rest of the text tells what they are: of a kind that is not known, the words that are
-    /// names of LVs.
-    fn of(doc: &'a Document, vg: &'a Vg) -> Self {
-        let sections = vg_section(doc).and_then(|vg| vg.section("logical_volumes")).map(|lvs| lvs.sections());
-        let is_opaque = |segment: &Segment| matches!(segment.kind, SegmentKind::Opaque { .. });
-        let known =
-            sections.into_iter().flatten().zip(&vg.lvs).filter(|(section, lv)| {
-                section.name() == lv.name.as_str() && !lv.segments.iter().any(is_opaque)
-            });
-        Self(known.map(|(section, lv)| (lv.name.as_str(), (doc.node_text(section.id()), lv))).collect())
+/// Why [`Vg::from_text`] gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// The text is not in LVM's format.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// It is no volume group.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// The records that a text consists of, by the nodes that stand for them.
+struct Records<'a> {
+    found: Vec<(NodeId, Record)>,
+    /// Those of the text before.
+    before: Option<&'a Lvs>,
+    /// The one among them that is to be expected next.
+    next: usize,
+}
+
+impl Records<'_> {
+    fn take(&mut self, text: &[u8], at: usize, node: NodeId) -> Option<Taken> {
+        let record = self.same(text, at).or_else(|| self.other(text, at))?;
+        let taken = record.taken();
+        self.found.push((node, record));
+        Some(taken)
     }
 
-    fn find(&self, doc: &Document, section: Section<'_>) -> Option<&'a Lv> {
-        let (text, lv) = self.0.get(&*section.name())?;
-        (*text == doc.node_text(section.id())).then_some(*lv)
+    fn same(&mut self, text: &[u8], at: usize) -> Option<Record> {
+        let before = self.before?;
+        let record = before.record(self.next)?.moved(before.text(), (text, at))?;
+        self.next += 1;
+        Some(record)
+    }
+
+    fn other(&mut self, text: &[u8], at: usize) -> Option<Record> {
+        let record = Record::at(text, at);
+        if let Some(before) = self.before {
+            let known = record.as_ref().and_then(|record| before.place(record.name(text)));
+            match known {
+                Some(place) => self.next = place + 1,
+                // What is no record was none before, as a rule.
+                None => self.next += usize::from(record.is_none() && before.record(self.next).is_none()),
+            }
+        }
+        record
     }
 }
 
@@ -76,7 +110,8 @@ fn vg_section(doc: &Document) -> Option<Section<'_>> {
     doc.root().sections().next()
 }
 
-fn read(doc: &Document, known: &Known<'_>) -> Result<Vg, ModelError> {
+/// `records` are the sections that were not taken apart.
+fn read(doc: &Document, records: Vec<(NodeId, Record)>) -> Result<Vg, ModelError> {
     let root = doc.root();
     let header = |error: FieldError| ModelError::NotMetadata(error.to_string());
     let contents = root.str("contents").map_err(header)?;
@@ -89,23 +124,18 @@ fn read(doc: &Document, known: &Known<'_>) -> Result<Vg, ModelError> {
     }
     let vg = vg_section(doc);
     let vg = vg.ok_or_else(|| ModelError::NotMetadata("it has no volume group".into()))?;
-    Ok(volume_group(doc, vg, known)?)
+    Ok(volume_group(doc, vg, records)?)
 }
 
-fn volume_group(doc: &Document, vg: Section<'_>, known: &Known<'_>) -> Result<Vg, FieldError> {
+fn volume_group(doc: &Document, vg: Section<'_>, records: Vec<(NodeId, Record)>) -> Result<Vg, FieldError> {
     no_duplicates(vg)?;
     let extent_size = Sectors::new(u64::from(u32_of(vg, "extent_size")?));
     let pvs = vg.section("physical_volumes").ok_or_else(|| vg.error("physical_volumes", "it is missing"))?;
     let pvs = pvs.sections().map(physical_volume).collect::<Result<_, _>>()?;
-    let lvs: Vec<Section<'_>> =
-        vg.section("logical_volumes").map(|lvs| lvs.sections().collect()).unwrap_or_default();
-    let names = lvs.iter().map(|lv| lv.name().into_owned()).collect();
+    let lvs = volumes(doc, vg, records)?;
     let history = vg.section("historical_logical_volumes");
     let history = history.map(|lvs| lvs.sections().collect::<Vec<_>>()).unwrap_or_default();
     let lock_type = vg.opt_str("lock_type")?.map(|kind| kind.into_owned());
-    let read_lv = |lv: &Section<'_>| {
-        known.find(doc, *lv).map_or_else(|| logical_volume(*lv, &names), |known| Ok(known.clone()))
-    };
     Ok(Vg {
         name: named(vg)?,
         id: parsed(vg, "id")?,
@@ -121,9 +151,28 @@ fn volume_group(doc: &Document, vg: Section<'_>, known: &Known<'_>) -> Result<Vg
         max_lv: vg.opt_u64("max_lv")?.unwrap_or(0),
         metadata_copies: vg.opt_u64("metadata_copies")?.unwrap_or(0),
         pvs,
-        lvs: lvs.iter().map(read_lv).collect::<Result<_, _>>()?,
+        lvs,
         historical_lvs: history.into_iter().map(history::read).collect::<Result<_, _>>()?,
     })
+}
+
+/// The LVs: the records as they are, the others read.
+fn volumes(doc: &Document, vg: Section<'_>, records: Vec<(NodeId, Record)>) -> Result<Lvs, FieldError> {
+    let sections = || vg.section(VOLUMES).into_iter().flat_map(|lvs| lvs.sections());
+    let mut lvs = Lvs::in_text(Arc::clone(doc.text()));
+    let names = OnceCell::new();
+    let names = || names.get_or_init(|| sections().map(|lv| lv.name().into_owned()).collect::<HashSet<_>>());
+    let mut records = records.into_iter().peekable();
+    for section in sections() {
+        if !doc.is_closed(section.id()) {
+            lvs.push(logical_volume(section, &names)?);
+            continue;
+        }
+        // A record may be in another section of that name.
+        while records.next_if(|(node, _)| *node != section.id()).is_some() {}
+        lvs.extend(records.next().map(|(_, record)| record));
+    }
+    Ok(lvs)
 }
 
 fn physical_volume(pv: Section<'_>) -> Result<Pv, FieldError> {
@@ -141,7 +190,8 @@ fn physical_volume(pv: Section<'_>) -> Result<Pv, FieldError> {
     })
 }
 
-fn logical_volume(lv: Section<'_>, names: &HashSet<String>) -> Result<Lv, FieldError> {
+/// `names` are those of all LVs.
+fn logical_volume<'n>(lv: Section<'_>, names: &dyn Fn() -> &'n HashSet<String>) -> Result<Lv, FieldError> {
     no_duplicates(lv)?;
     let mut segments = Vec::with_capacity(1);
     for section in lv.sections() {

@@ -21,7 +21,10 @@ const MIRROR_KEYS: [&str; 7] =
     ["start_extent", "extent_count", "type", "tags", "device_count", "region_size", "raids"];
 
 /// Reads one segment; `lvs` are the names of all LVs of the VG.
-pub(super) fn read(segment: Section<'_>, lvs: &HashSet<String>) -> Result<Segment, FieldError> {
+pub(super) fn read<'n>(
+    segment: Section<'_>,
+    lvs: &dyn Fn() -> &'n HashSet<String>,
+) -> Result<Segment, FieldError> {
     let segtype = segment.str("type")?;
     let mut words = segtype.split('+');
     let kind = match (words.next(), words.next(), words.next()) {
@@ -30,7 +33,7 @@ pub(super) fn read(segment: Section<'_>, lvs: &HashSet<String>) -> Result<Segmen
         (Some("thin"), None, None) => SegmentKind::Thin(thin(segment)?),
         _ => {
             let mut references = Vec::new();
-            collect_names(segment, lvs, &mut HashSet::new(), &mut references);
+            collect_names(segment, lvs(), &mut HashSet::new(), &mut references);
             let mirror = (segtype == RAID1).then(|| mirror(segment)).flatten();
             SegmentKind::Opaque { segtype: segtype.into_owned(), references, mirror }
         }

@@ -1,6 +1,8 @@
 //! Tests of the model against texts that lvm2 2.03.16 wrote.
 
-use super::{Discards, ModelError, PoolMessage, SegmentKind, Stripe, Vg};
+use std::sync::Arc;
+
+use super::{Discards, ModelError, PoolMessage, ReadError, SegmentKind, Stripe, Vg};
 use crate::format::text::Document;
 use base::ids::{LvName, Seqno, ThinId, TransactionId};
 use base::units::{Extents, Sectors};
@@ -70,19 +72,32 @@ fn unknown_segments_are_opaque_with_their_references() {
 fn the_next_text_is_read_as_if_nothing_were_known() {
     let raid = "type = \"raid1+NEW\"\nraids = [\n\"pool_tmeta\", \"else\"\n]";
     let before = DISK.replacen("type = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", 0\n]", raid, 1);
-    let known = Document::parse(before.as_bytes()).unwrap();
-    let vg = Vg::from_document(&known).unwrap();
-    // A volume gets another name, a size, nothing; and another becomes one that an unknown segment speaks of.
-    for (from, to) in
-        [("\nt1 {", "\nelse {"), ("device_id = 1\n", "device_id = 9\n"), ("seqno = 6", "seqno = 7")]
-    {
-        let next = Document::parse(before.replacen(from, to, 1).as_bytes()).unwrap();
-        let read = Vg::from_next_document(&next, (&known, &vg)).unwrap();
-        assert_eq!(read, Vg::from_document(&next).unwrap(), "{to}");
+    let text = |text: String| Arc::<[u8]>::from(text.into_bytes());
+    let (_, vg) = Vg::from_text(text(before.clone()), None).unwrap();
+    // A volume gets another name, a size, nothing; another goes; and one becomes one that an unknown segment speaks of.
+    let gone = between(&before, "\nt1 {", "\ns1 {");
+    for (from, to) in [
+        ("\nt1 {", "\nelse {"),
+        ("device_id = 1\n", "device_id = 9\n"),
+        ("seqno = 6", "seqno = 7"),
+        (gone.as_str(), ""),
+    ] {
+        let next = before.replacen(from, to, 1);
+        let (doc, read) = Vg::from_text(text(next.clone()), Some(&vg)).unwrap();
+        assert_eq!(read, Vg::from_document(&Document::parse(next.as_bytes()).unwrap()).unwrap(), "{to}");
+        assert_eq!(doc.to_bytes(), next.as_bytes());
         assert_ne!(read, vg, "{to}");
     }
-    let broken = Document::parse(before.replacen("device_id = 1\n", "", 1).as_bytes()).unwrap();
-    assert_eq!(Vg::from_next_document(&broken, (&known, &vg)), Vg::from_document(&broken));
+    let broken = before.replacen("device_id = 1\n", "", 1);
+    let alone = Vg::from_document(&Document::parse(broken.as_bytes()).unwrap()).unwrap_err();
+    assert_eq!(Vg::from_text(text(broken), Some(&vg)).unwrap_err(), ReadError::Model(alone));
+}
+
+/// From the first mark to before the second.
+fn between(text: &str, from: &str, to: &str) -> String {
+    let start = text.find(from).expect("the text has the mark");
+    let end = start + text[start..].find(to).expect("the text has the other mark");
+    text[start..end].to_owned()
 }
 
 #[test]

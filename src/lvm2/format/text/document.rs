@@ -1,13 +1,15 @@
 //! The tree: nodes are spans into one buffer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::layout::Layout;
 use super::parse::{self, TextError};
 use super::section::Section;
 use super::value::{Value, unescape};
 
-/// A part of the buffer. 32 bits are enough: longer texts are refused.
+/// A part of the text as parsed and of what was added to it since, one behind the other. 32 bits are enough: longer
+/// texts are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     start: u32,
@@ -25,6 +27,11 @@ impl Span {
     /// The bytes it stands for.
     pub(super) fn of(self, bytes: &[u8]) -> &[u8] {
         &bytes[self.start()..self.end()]
+    }
+
+    /// The same part of a text that stands behind so many bytes.
+    pub(super) fn behind(self, bytes: usize) -> Self {
+        Self::new(self.start() + bytes, self.end() + bytes)
     }
 
     pub(super) fn start(self) -> usize {
@@ -78,17 +85,41 @@ pub(super) enum Body {
         /// What stands before the closing brace, and the brace.
         close: Span,
     },
+    /// A section that is not taken apart: somebody knows what is in it.
+    Closed {
+        /// What is in it, and the closing brace.
+        inside: Span,
+    },
+}
+
+/// A section that somebody knows without its being taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Where its name ends.
+    pub key_end: usize,
+    /// What follows its closing brace.
+    pub end: usize,
+}
+
+/// Which sections are not taken apart.
+pub(super) struct Closing<'a> {
+    /// The name of the sections they are in.
+    pub within: &'a str,
+    /// Tells of the section that begins at a byte, and would be that node, whether it is known.
+    pub take: &'a mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
 }
 
 /// A text in LVM's format, as a tree that gives back every byte it does not change.
 #[derive(Clone, Debug)]
 pub struct Document {
-    /// The text as parsed, then every piece of text that changes added.
-    pub(super) buffer: Vec<u8>,
+    /// The text as parsed, with the NUL bytes at its end.
+    text: Arc<[u8]>,
+    /// Its length without them.
+    length: usize,
+    /// Every piece of text that changes added: what stands behind the text.
+    pub(super) added: Vec<u8>,
     /// The root first.
     pub(super) nodes: Vec<Node>,
-    /// How many NUL bytes end the text.
-    nuls: usize,
     /// Whether anything was changed since the text was parsed.
     pub(super) edited: bool,
 }
@@ -99,56 +130,77 @@ impl Document {
     /// # Errors
     /// If the text is not in LVM's format, nests too deep, holds NUL bytes inside, or is longer than 256 MiB.
     pub fn parse(text: &[u8]) -> Result<Self, TextError> {
-        Self::parse_outside(text, None)
+        Self::parse_with(text.into(), None, None)
     }
 
-    /// The same, but what is in sections of the name `unkept` is checked and not kept: for who needs the rest only.
+    /// The same, but sections within those of the name `within` that `take` knows are not taken apart: they have no
+    /// children here. `take` is given the text, where the section begins, and the node that it will be.
     ///
     /// # Errors
     /// As [`Document::parse`].
-    pub fn outline(text: &[u8], unkept: &str) -> Result<Self, TextError> {
-        Self::parse_outside(text, Some(unkept))
+    pub fn parse_closing(
+        text: Arc<[u8]>,
+        within: &str,
+        take: &mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
+    ) -> Result<Self, TextError> {
+        Self::parse_with(text, Some(Closing { within, take }), None)
     }
 
-    fn parse_outside(text: &[u8], unkept: Option<&str>) -> Result<Self, TextError> {
-        let length = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        let content = &text[..length];
-        if length > parse::MAX_TEXT {
-            return Err(TextError::new(text, parse::MAX_TEXT, "a text of at most 256 MiB"));
-        }
-        if let Some(at) = content.iter().position(|byte| *byte == 0) {
-            return Err(TextError::new(content, at, "no NUL byte before the end"));
-        }
-        // Room for the root and for about one node per 24 bytes, as in LVM's metadata.
-        let mut nodes = Vec::with_capacity(if unkept.is_some() { 64 } else { 1 + length / 24 });
-        nodes.push(Node {
-            parent: NodeId::ROOT,
-            lead: Span::EMPTY,
-            key: Span::EMPTY,
-            op: Span::EMPTY,
-            body: Body::Section { children: Vec::new(), close: Span::EMPTY },
-            trail: Span::EMPTY,
+    /// Parses a text for who needs what is not in sections of the name `unkept`: what is in those is checked, unless
+    /// `take` knows it, and not kept.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn outline(
+        text: Arc<[u8]>,
+        unkept: &str,
+        take: &mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
+    ) -> Result<Self, TextError> {
+        Self::parse_with(text, Some(Closing { within: unkept, take }), Some(unkept))
+    }
+
+    fn parse_with(
+        text: Arc<[u8]>,
+        closing: Option<Closing<'_>>,
+        unkept: Option<&str>,
+    ) -> Result<Self, TextError> {
+        let length = content_length(&text)?;
+        // Room for the root and for about one node per 24 bytes, as in LVM's metadata, or one for each volume.
+        let mut nodes = root(match (&closing, unkept) {
+            (_, Some(_)) => 64,
+            (Some(_), None) => 128 + length / 300,
+            (None, None) => 1 + length / 24,
         });
-        let parsed = parse::nodes_outside(content, 0, NodeId::ROOT, &mut nodes, unkept)?;
+        let parsed = parse::nodes_with(&text[..length], 0, NodeId::ROOT, &mut nodes, closing, unkept)?;
         nodes[0].body = Body::Section { children: parsed.children, close: parsed.tail };
-        Ok(Self { buffer: content.to_vec(), nodes, nuls: text.len() - length, edited: false })
+        Ok(Self { text, length, added: Vec::new(), nodes, edited: false })
     }
 
     /// The text: the same bytes that were parsed, where nothing was changed.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.to_bytes_with(self.nuls)
+        self.to_bytes_with(self.text.len() - self.length)
     }
 
     /// The text with that many NUL bytes at its end: one on disk, none in files.
     pub fn to_bytes_with(&self, nuls: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.buffer.len() + nuls);
+        let mut out = Vec::with_capacity(self.length + self.added.len() + nuls);
         if self.edited {
             self.write_node(NodeId::ROOT, &mut out);
         } else {
-            out.extend_from_slice(&self.buffer);
+            out.extend_from_slice(&self.text[..self.length]);
         }
         out.resize(out.len() + nuls, 0);
         out
+    }
+
+    /// The text as parsed, with the NUL bytes at its end.
+    pub fn text(&self) -> &Arc<[u8]> {
+        &self.text
+    }
+
+    /// Whether anything was changed since the text was parsed.
+    pub fn is_edited(&self) -> bool {
+        self.edited
     }
 
     /// The text of one node, with what stands before it and behind it on its line.
@@ -166,7 +218,7 @@ impl Document {
     fn write_node(&self, id: NodeId, out: &mut Vec<u8>) {
         let mut pending = Span::EMPTY;
         self.spans(id, &mut |span: Span| {
-            if span.start == pending.end {
+            if span.start == pending.end && span.start() != self.text.len() {
                 pending.end = span.end;
             } else if span.start != span.end {
                 out.extend_from_slice(self.bytes(pending));
@@ -188,6 +240,7 @@ impl Document {
                 children.iter().for_each(|child| self.spans(*child, put));
                 put(*close);
             }
+            Body::Closed { inside } => put(*inside),
         }
         put(node.trail);
     }
@@ -202,7 +255,21 @@ impl Document {
     /// # Panics
     /// If the id belongs to another document.
     pub fn section(&self, id: NodeId) -> Option<Section<'_>> {
-        matches!(self.node(id).body, Body::Section { .. }).then(|| Section::new(self, id))
+        matches!(self.node(id).body, Body::Section { .. } | Body::Closed { .. })
+            .then(|| Section::new(self, id))
+    }
+
+    /// Whether a section was not taken apart.
+    pub fn is_closed(&self, id: NodeId) -> bool {
+        matches!(self.node(id).body, Body::Closed { .. })
+    }
+
+    /// What is in a section that was not taken apart, with its closing brace.
+    pub(crate) fn closed_text(&self, id: NodeId) -> Option<&[u8]> {
+        match self.node(id).body {
+            Body::Closed { inside } => Some(self.bytes(inside)),
+            Body::Assignment { .. } | Body::Section { .. } => None,
+        }
     }
 
     /// The value at a path such as `devices/filter`, as lvm2 finds it in its configuration: sections of the
@@ -223,6 +290,7 @@ impl Document {
             match &self.node(*id).body {
                 Body::Assignment { .. } => rest.is_empty().then_some(*id),
                 Body::Section { .. } => self.find_last(*id, rest.strip_prefix('/')?.trim_start_matches('/')),
+                Body::Closed { .. } => None,
             }
         })
     }
@@ -231,7 +299,7 @@ impl Document {
     pub fn value(&self, id: NodeId) -> Option<Value<'_>> {
         match self.node(id).body {
             Body::Assignment { value } => Some(parse::decode(self.bytes(value), 0)),
-            Body::Section { .. } => None,
+            Body::Section { .. } | Body::Closed { .. } => None,
         }
     }
 
@@ -239,7 +307,7 @@ impl Document {
     pub fn value_text(&self, id: NodeId) -> Option<&[u8]> {
         match self.node(id).body {
             Body::Assignment { value } => Some(self.bytes(value)),
-            Body::Section { .. } => None,
+            Body::Section { .. } | Body::Closed { .. } => None,
         }
     }
 
@@ -288,7 +356,7 @@ impl Document {
                 let text = self.bytes(*close);
                 String::from_utf8_lossy(text.strip_suffix(b"}").unwrap_or(text))
             }
-            Body::Assignment { .. } => Cow::Borrowed(""),
+            Body::Assignment { .. } | Body::Closed { .. } => Cow::Borrowed(""),
         }
     }
 
@@ -315,10 +383,10 @@ impl Document {
         }
     }
 
-    /// The nodes in a section, in order; none for an assignment.
+    /// The nodes in a section, in order; none for an assignment, and none for a section that was not taken apart.
     pub fn children(&self, id: NodeId) -> &[NodeId] {
         match &self.node(id).body {
-            Body::Assignment { .. } => &[],
+            Body::Assignment { .. } | Body::Closed { .. } => &[],
             Body::Section { children, .. } => children,
         }
     }
@@ -338,14 +406,49 @@ impl Document {
     /// The line of a node in the text as parsed, from 1. Nodes added since count as if they stood behind its
     /// end.
     pub fn line(&self, id: NodeId) -> usize {
-        parse::line_of(&self.buffer, self.node(id).key.start())
+        parse::line_of(&self.text, self.node(id).key.start())
     }
 
     pub(super) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.index()]
     }
 
+    /// Nothing spans the end of the text as parsed and what was added.
     pub(super) fn bytes(&self, span: Span) -> &[u8] {
-        span.of(&self.buffer)
+        match span.start().checked_sub(self.text.len()) {
+            Some(start) => &self.added[start..start + (span.end() - span.start())],
+            None => span.of(&self.text),
+        }
     }
+
+    /// Where the next piece of text that is added will stand.
+    pub(super) fn end(&self) -> usize {
+        self.text.len() + self.added.len()
+    }
+}
+
+/// The length of a text without the NUL bytes at its end.
+fn content_length(text: &[u8]) -> Result<usize, TextError> {
+    let length = text.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if length > parse::MAX_TEXT {
+        return Err(TextError::new(text, parse::MAX_TEXT, "a text of at most 256 MiB"));
+    }
+    match memchr::memchr(0, &text[..length]) {
+        Some(at) => Err(TextError::new(&text[..length], at, "no NUL byte before the end")),
+        None => Ok(length),
+    }
+}
+
+/// The root, without children, and room for so many nodes.
+fn root(room: usize) -> Vec<Node> {
+    let mut nodes = Vec::with_capacity(room);
+    nodes.push(Node {
+        parent: NodeId::ROOT,
+        lead: Span::EMPTY,
+        key: Span::EMPTY,
+        op: Span::EMPTY,
+        body: Body::Section { children: Vec::new(), close: Span::EMPTY },
+        trail: Span::EMPTY,
+    });
+    nodes
 }

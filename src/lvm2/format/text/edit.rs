@@ -91,18 +91,19 @@ impl Document {
             Some(id) => 1 + self.position(section, id).expect("the node is in the section"),
         };
         let first_line = section == NodeId::ROOT && at == 0;
-        let before = self.buffer.len();
-        let added = self.append(format!("{}{text}", if first_line { "" } else { "\n" }).as_bytes())?;
-        let known = self.nodes.len();
-        let parsed = match parse::nodes(&self.buffer, added.start(), section, &mut self.nodes) {
+        let (known, before) = (self.nodes.len(), self.added.len());
+        let start = self.end() - before;
+        self.append(format!("{}{text}", if first_line { "" } else { "\n" }).as_bytes())?;
+        let parsed = match parse::nodes(&self.added, before, section, &mut self.nodes) {
             Ok(parsed) if parsed.tail.start() == parsed.tail.end() => parsed,
             result => {
-                let tail = result.map(|parsed| TextError::new(&self.buffer, parsed.tail.start(), "no tail"));
+                let tail = result.map(|parsed| TextError::new(&self.added, parsed.tail.start(), "no tail"));
                 self.nodes.truncate(known);
-                self.buffer.truncate(before);
+                self.added.truncate(before);
                 return Err(tail.unwrap_or_else(|error| error));
             }
         };
+        self.nodes[known..].iter_mut().for_each(|node| node.move_behind(start));
         if let Some(last) = parsed.children.last()
             && self.joins_next_line(section, at)
         {
@@ -136,7 +137,7 @@ impl Document {
             match (next, &mut self.nodes[section.index()].body) {
                 (None, Body::Section { close, .. }) => *close = start,
                 (Some(next), _) => self.nodes[next.index()].lead = start,
-                (None, Body::Assignment { .. }) => {}
+                (None, Body::Assignment { .. } | Body::Closed { .. }) => {}
             }
         }
         if let Body::Section { children, .. } = &mut self.nodes[section.index()].body {
@@ -154,7 +155,7 @@ impl Document {
                 self.bytes(node.lead).first().or(self.bytes(node.key).first())
             }
             (None, Body::Section { close, .. }) => self.bytes(*close).first(),
-            (None, Body::Assignment { .. }) => None,
+            (None, Body::Assignment { .. } | Body::Closed { .. }) => None,
         };
         first.is_some_and(|byte| *byte != b'\n')
     }
@@ -163,14 +164,55 @@ impl Document {
         self.children(section).iter().position(|child| *child == id)
     }
 
+    /// Takes a section apart that was not.
+    ///
+    /// # Errors
+    /// If what is in it does not parse, which whoever knows it should have seen.
+    pub fn open(&mut self, id: NodeId) -> Result<(), TextError> {
+        let Body::Closed { inside } = self.node(id).body else { return Ok(()) };
+        // Read as the one node of a text, with a name of one byte: the node has its name already.
+        let text = [b"x", self.bytes(inside)].concat();
+        let first = self.nodes.len();
+        parse::nodes(&text, 0, self.node(id).parent, &mut self.nodes)?;
+        for node in &mut self.nodes[first..] {
+            // The name's byte is that before what is in the section.
+            node.move_behind(inside.start() - 1);
+            if node.parent.index() == first {
+                node.parent = id;
+            }
+        }
+        let Some(read) = self.nodes.get_mut(first) else { return Ok(()) };
+        let empty = Body::Section { children: Vec::new(), close: Span::EMPTY };
+        let (op, body) = (read.op, std::mem::replace(&mut read.body, empty));
+        let node = &mut self.nodes[id.index()];
+        (node.op, node.body) = (op, body);
+        Ok(())
+    }
+
     fn append(&mut self, text: &[u8]) -> Result<Span, TextError> {
-        let start = self.buffer.len();
+        let start = self.end();
         let end = start + text.len();
         if end > parse::MAX_TEXT {
-            return Err(TextError::new(&self.buffer, start, "a document of at most 256 MiB"));
+            return Err(TextError::new(&self.added, self.added.len(), "a document of at most 256 MiB"));
         }
-        self.buffer.extend_from_slice(text);
+        self.added.extend_from_slice(text);
         self.edited = true;
         Ok(Span::new(start, end))
+    }
+}
+
+impl Node {
+    /// Moves it behind so many bytes.
+    fn move_behind(&mut self, bytes: usize) {
+        for span in [&mut self.lead, &mut self.key, &mut self.op, &mut self.trail] {
+            *span = span.behind(bytes);
+        }
+        match &mut self.body {
+            Body::Assignment { value: span }
+            | Body::Section { close: span, .. }
+            | Body::Closed { inside: span } => {
+                *span = span.behind(bytes);
+            }
+        }
     }
 }

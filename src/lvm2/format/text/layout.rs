@@ -30,6 +30,11 @@ impl Lines {
         Self { layout, indent, out: String::new() }
     }
 
+    /// Starts at no indentation, with room for so many bytes.
+    pub(crate) fn with_room(layout: Layout, bytes: usize) -> Self {
+        Self { layout, indent: 0, out: String::with_capacity(bytes) }
+    }
+
     /// Writes an empty line.
     pub(crate) fn blank(&mut self) {
         self.out.push('\n');
@@ -86,7 +91,7 @@ impl Lines {
 
     fn start(&mut self) {
         if self.layout == Layout::File {
-            (0..self.indent.min(MAX_INDENT)).for_each(|_| self.out.push('\t'));
+            self.out.push_str(&"\t\t\t\t\t"[..self.indent.min(MAX_INDENT)]);
         }
     }
 }
@@ -131,6 +136,32 @@ fn six_digits(numerator: u128, divisor: u128) -> String {
     if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") }
 }
 
+/// Comments behind many times: those of one day share the work.
+#[derive(Default)]
+pub(crate) struct TimeComments {
+    day: Option<u64>,
+    text: String,
+}
+
+impl TimeComments {
+    /// What [`time_comment`] says.
+    pub(crate) fn comment(&mut self, seconds: u64) -> &str {
+        let (day, of_day) = (seconds / 86_400, seconds % 86_400);
+        if self.day.replace(day) != Some(day) {
+            self.text = time_comment(seconds);
+            return &self.text;
+        }
+        self.text.truncate(self.text.len() - "00:00:00 +0000".len());
+        for (number, behind) in [(of_day / 3600, ":"), (of_day / 60 % 60, ":"), (of_day % 60, " +0000")] {
+            for digit in [number / 10, number % 10] {
+                self.text.push(char::from_digit(u32::try_from(digit).unwrap_or(0), 10).unwrap_or('0'));
+            }
+            self.text.push_str(behind);
+        }
+        &self.text
+    }
+}
+
 /// The comment behind a time: `# 2026-11-23 06:00:35 +0000`, in UTC.
 pub(crate) fn time_comment(seconds: u64) -> String {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
@@ -154,7 +185,7 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{size_comment, time_comment};
+    use super::{TimeComments, size_comment, time_comment};
     use base::units::Sectors;
 
     #[test]
@@ -188,6 +219,10 @@ mod tests {
         ];
         for (seconds, comment) in cases {
             assert_eq!(time_comment(seconds), comment);
+        }
+        let mut many = TimeComments::default();
+        for seconds in [0, 59, 86_399, 86_400, 951_782_399, 951_782_340, 1_795_413_635, 1_795_413_600] {
+            assert_eq!(many.comment(seconds), time_comment(seconds));
         }
     }
 }

@@ -12,9 +12,9 @@ mod parse;
 mod section;
 mod value;
 
-pub use document::{Document, NodeId};
+pub use document::{Document, NodeId, Taken};
 pub use layout::Layout;
-pub(crate) use layout::{Lines, comment_gap, size_comment, time_comment};
+pub(crate) use layout::{Lines, TimeComments, comment_gap, size_comment, time_comment};
 pub use parse::TextError;
 pub use section::{FieldError, Section};
 pub use value::{Value, quote};

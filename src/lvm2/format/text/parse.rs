@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::document::{Body, Node, NodeId, Span};
+use super::document::{Body, Closing, Node, NodeId, Span, Taken};
 use super::value::{Value, unescape};
 
 /// How deep sections may nest. LVM's own texts need six levels.
@@ -75,7 +75,7 @@ pub(super) fn skip_trivia(bytes: &[u8], mut pos: usize) -> usize {
 }
 
 fn end_of_line(bytes: &[u8], pos: usize) -> usize {
-    bytes[pos..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |at| pos + at)
+    memchr::memchr(b'\n', &bytes[pos..]).map_or(bytes.len(), |at| pos + at)
 }
 
 /// Where the rest of the line ends if it holds only blanks and a comment; `pos` if something else follows.
@@ -223,20 +223,24 @@ pub(super) fn nodes(
     parent: NodeId,
     nodes: &mut Vec<Node>,
 ) -> Result<Parsed, TextError> {
-    nodes_outside(bytes, start, parent, nodes, None)
+    nodes_with(bytes, start, parent, nodes, None, None)
 }
 
-/// The same, but what is in sections of the name `unkept` is checked and not kept.
-pub(super) fn nodes_outside(
+/// The same, but sections that `closing` knows are not taken apart, and what is in sections of the name `unkept` is not
+/// kept.
+pub(super) fn nodes_with(
     bytes: &[u8],
     start: usize,
     parent: NodeId,
     nodes: &mut Vec<Node>,
+    mut closing: Option<Closing<'_>>,
     unkept: Option<&str>,
 ) -> Result<Parsed, TextError> {
     let mut open: Vec<(NodeId, Vec<NodeId>)> = vec![(parent, Vec::new())];
     // How many sections were open when one began whose content is not kept.
     let mut unkept_from: Option<usize> = None;
+    // How many sections are open where what comes next may be known.
+    let mut closing_at: Option<usize> = None;
     let mut pos = start;
     loop {
         let lead = pos;
@@ -258,6 +262,9 @@ pub(super) fn nodes_outside(
                 let trail = rest_of_line(bytes, close + 1);
                 let (id, children) = open.pop().expect("depth is above one");
                 pos = trail;
+                if closing_at.is_some_and(|at| open.len() < at) {
+                    closing_at = None;
+                }
                 if unkept_from.is_some_and(|from| open.len() > from) {
                     continue;
                 }
@@ -267,9 +274,21 @@ pub(super) fn nodes_outside(
                 node.trail = Span::new(close + 1, trail);
             }
             Some(_) => {
+                let is_kept = unkept_from.is_none();
+                if closing_at == Some(depth)
+                    && let Some(closing) = &mut closing
+                    && let Some(taken) = (closing.take)(bytes, pos, NodeId::new(nodes.len()))
+                {
+                    let node = closed(bytes, lead, pos, *parent, taken);
+                    pos = node.trail.end();
+                    if is_kept {
+                        children.push(NodeId::new(nodes.len()));
+                        nodes.push(node);
+                    }
+                    continue;
+                }
                 let (node, end) = node_head(bytes, lead, pos, *parent)?;
                 pos = end;
-                let is_kept = unkept_from.is_none();
                 // What is not kept is nobody's child; its place on the stack only counts levels.
                 let id = if is_kept { NodeId::new(nodes.len()) } else { *parent };
                 if is_kept {
@@ -283,6 +302,10 @@ pub(super) fn nodes_outside(
                     if is_kept && unkept.is_some_and(|name| node.key.of(bytes) == name.as_bytes()) {
                         unkept_from = Some(depth);
                     }
+                    let within = closing.as_ref().map(|closing| closing.within.as_bytes());
+                    if closing_at.is_none() && depth == 2 && within == Some(node.key.of(bytes)) {
+                        closing_at = Some(depth + 1);
+                    }
                     open.push((id, Vec::new()));
                 }
                 if is_kept {
@@ -290,6 +313,19 @@ pub(super) fn nodes_outside(
                 }
             }
         }
+    }
+}
+
+/// The node of a section that is not taken apart.
+fn closed(bytes: &[u8], lead: usize, pos: usize, parent: NodeId, taken: Taken) -> Node {
+    let Taken { key_end, end } = taken;
+    Node {
+        parent,
+        lead: Span::new(lead, pos),
+        key: Span::new(pos, key_end),
+        op: Span::new(key_end, key_end),
+        body: Body::Closed { inside: Span::new(key_end, end) },
+        trail: Span::new(end, rest_of_line(bytes, end)),
     }
 }
 

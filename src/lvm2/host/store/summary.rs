@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::format::model::record::Record;
 use crate::format::text::{Document, FieldError, TextError};
 use base::ids::{IdError, LvmUuid, Seqno, VgName};
 
@@ -49,8 +50,9 @@ const VOLUMES: &str = "logical_volumes";
 ///
 /// # Errors
 /// If the text is not one of a volume group.
-pub fn summarize(text: &[u8]) -> Result<Summary, SummaryError> {
-    let document = Document::outline(text, VOLUMES)?;
+pub fn summarize(text: &Arc<[u8]>) -> Result<Summary, SummaryError> {
+    let take = &mut |text: &[u8], at, _| Record::at(text, at).map(|record| record.taken());
+    let document = Document::outline(Arc::clone(text), VOLUMES, take)?;
     let is_vg = |section: &crate::format::text::Section<'_>| {
         section.find("id").is_some() && section.find("seqno").is_some()
     };
@@ -93,11 +95,12 @@ impl TextPool {
     ///
     /// # Errors
     /// If it is not one of a volume group.
-    pub fn take(&mut self, text: Vec<u8>) -> Result<TextCopy, SummaryError> {
-        if let Some(known) = self.0.iter().find(|known| *known.text == *text) {
+    pub fn take(&mut self, text: impl AsRef<[u8]> + Into<Arc<[u8]>>) -> Result<TextCopy, SummaryError> {
+        if let Some(known) = self.0.iter().find(|known| *known.text == *text.as_ref()) {
             return Ok(known.clone());
         }
-        let copy = TextCopy { summary: Arc::new(summarize(&text)?), text: text.into() };
+        let text: Arc<[u8]> = text.into();
+        let copy = TextCopy { summary: Arc::new(summarize(&text)?), text };
         self.0.push(copy.clone());
         Ok(copy)
     }

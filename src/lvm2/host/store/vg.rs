@@ -69,6 +69,11 @@ impl VgStore {
         &self.state.newest.text
     }
 
+    /// The same, to be kept.
+    pub fn shared_text(&self) -> Arc<[u8]> {
+        Arc::clone(&self.state.newest.text)
+    }
+
     /// Which group it is, and in which state.
     pub fn summary(&self) -> &Summary {
         &self.state.newest.summary
