@@ -10,6 +10,8 @@ use super::commands::{
     path, recover, remove, rename, resize, rollback, scan, set, snapshot, status, template,
 };
 
+pub mod quick;
+
 const ABOUT: &str = "\
 Creates, snapshots, clones and removes thin volumes in LVM2 thin pools by talking to device-mapper itself, \
 and records the result in LVM2's own metadata: stock lvm2 sees, activates and removes the same volumes.

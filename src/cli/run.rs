@@ -9,7 +9,7 @@ use clap::error::ErrorKind as ParseError;
 use nix::sys::stat::Mode;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::args::{Cli, Command};
+use super::args::{Cli, Command, quick};
 use super::context::Context;
 use super::errors::CliError;
 use super::output::Style;
@@ -22,7 +22,7 @@ use sys::io::events::Subscribe;
 /// does.
 pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match quick::parse(&arguments).map_or_else(|| Cli::try_parse_from(&arguments), Ok) {
         Ok(cli) => cli,
         Err(error) => return not_parsed(&error, &arguments),
     };

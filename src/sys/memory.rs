@@ -39,6 +39,21 @@ impl Drop for MemoryLocked {
     }
 }
 
+/// Has memory that was freed kept for what is needed next, up to so many bytes, instead of given back: to get it again
+/// costs more than a command that reads and writes some texts does with it.
+#[cfg(target_env = "gnu")]
+pub fn keep_freed(bytes: u32) {
+    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    for parameter in [libc::M_MMAP_THRESHOLD, libc::M_TRIM_THRESHOLD] {
+        // SAFETY: mallopt takes numbers only; it changes how memory is asked for from now on, not what is in use.
+        unsafe { libc::mallopt(parameter, bytes) };
+    }
+}
+
+/// Other libraries have other ways.
+#[cfg(not(target_env = "gnu"))]
+pub fn keep_freed(_bytes: u32) {}
+
 /// `PR_SET_IO_FLUSHER`. Source: Linux `include/uapi/linux/prctl.h`.
 const PR_SET_IO_FLUSHER: libc::c_int = 57;
 
