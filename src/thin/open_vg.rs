@@ -78,10 +78,11 @@ impl OpenVg {
             )
         })?;
         // By identity: a name can move to another group at any time.
-        let store = VgStore::open(devices, &VgRef::Id(found.id)).map_err(|error| {
-            EngineError::caused(ErrorKind::Corrupt, format!("volume group {vg} cannot be read"), error)
-                .with_hint(format!("see what 'vgck {vg}' says of it"))
-        })?;
+        let store =
+            VgStore::open_knowing(devices, &VgRef::Id(found.id), found.text.clone()).map_err(|error| {
+                EngineError::caused(ErrorKind::Corrupt, format!("volume group {vg} cannot be read"), error)
+                    .with_hint(format!("see what 'vgck {vg}' says of it"))
+            })?;
         let metadata = Metadata::of_text(store.shared_text()).map_err(|error| {
             EngineError::caused(
                 ErrorKind::Corrupt,

@@ -11,7 +11,7 @@ use lvm2::host::store::vg::VgStore;
 impl MetadataStore for VgStore {
     fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure> {
         let vg = self.summary().name.clone();
-        let committed = match VgStore::commit(self, &commit.text) {
+        let committed = match self.commit_text(Arc::clone(&commit.text)) {
             Ok(committed) => committed,
             Err(CommitError::NotCommitted(why)) => {
                 return Err(CommitFailure { vg, nothing_changed: true, source: Box::new(why) });

@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::host::conf::DevicesConf;
 use crate::host::filter::reason::Skip;
+use crate::host::store::summary::TextCopy;
 use base::ids::{DevNo, LvmUuid, Seqno, VgName};
 use base::units::Sectors;
 use sys::io::block::BlockDev;
@@ -97,6 +98,9 @@ pub struct FoundVg {
     pub claims: Vec<Claim>,
     /// Other groups of the same name.
     pub namesakes: Vec<LvmUuid>,
+    /// Its newest text.
+    #[serde(skip)]
+    pub text: TextCopy,
 }
 
 impl FoundVg {

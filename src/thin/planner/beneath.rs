@@ -130,7 +130,7 @@ impl Draft<'_> {
             SegmentKind::Opaque { references, .. } => references.contains(&pv.key),
             SegmentKind::Thin(_) | SegmentKind::ThinPool(_) => false,
         };
-        let segments = vg.lvs.iter().flat_map(|lv| &lv.segments);
+        let segments = vg.lvs.others().flat_map(|lv| &lv.segments);
         let is_free = !segments.into_iter().any(|segment| is_used(&segment.kind, segment.count.get()));
         let device = pv.device_hint.as_ref()?;
         (is_free && part.extents().is_some()).then(|| format!("{device}:{first}-{last}"))

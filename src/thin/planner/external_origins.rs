@@ -19,7 +19,7 @@ impl Draft<'_> {
         let reads = |external: Option<&LvName>| external == Some(origin);
         let stays = |lv: &&Lv| lv.thin().is_some_and(|thin| reads(thin.external_origin.as_ref()));
         let new = self.pools.values().flat_map(|change| &change.new);
-        self.vg().lvs.iter().filter(stays).all(|lv| self.removed.contains(&lv.name))
+        self.vg().lvs.others().filter(stays).all(|lv| self.removed.contains(&lv.name))
             && !new.into_iter().any(|new| reads(new.thin.external_origin.as_ref()))
     }
 }
@@ -30,7 +30,8 @@ impl Mending<'_, '_> {
     pub(super) fn old_layers(&mut self) {
         let draft = self.sequence.draft;
         let (observed, stacks) = (draft.observed, draft.stacks());
-        for lv in draft.vg().lvs.iter().filter(|lv| lv.is_visible() && !stacks.is_external_origin(&lv.name)) {
+        for lv in draft.vg().lvs.others().filter(|lv| lv.is_visible() && !stacks.is_external_origin(&lv.name))
+        {
             let uuid = |layer| DmUuid::of_lv(&draft.vg().id, &lv.id, layer);
             let is_awake = |device: &&DeviceInfo| device.live_table && !device.suspended;
             let Some(layer) = observed.device(&uuid(Layer::Real)).filter(is_awake) else { continue };

@@ -1,6 +1,6 @@
-//! Says of most volume groups at a glance that they keep all rules. A record of a thin volume keeps those that concern it
-//! alone, so of it only the names, ids and links that it shares with others are looked at. Where anything is unusual the
-//! answer is no, and the rules themselves decide.
+//! Says of most volume groups at a glance that they keep all rules. A record of a thin volume keeps those that concern
+//! it alone, so of it only the names, ids and links that it shares with others are looked at. Where anything is unusual
+//! the answer is no, and the rules themselves decide.
 
 use std::collections::BTreeSet;
 

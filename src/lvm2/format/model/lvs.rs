@@ -1,5 +1,5 @@
-//! The logical volumes of a volume group, most of which nobody asks for: what is a plain record of a thin volume is kept
-//! as one, and read when it is asked for.
+//! The logical volumes of a volume group, most of which nobody asks for: what is a plain record of a thin volume is
+//! kept as one, and read when it is asked for.
 
 use std::sync::{Arc, OnceLock};
 
@@ -192,6 +192,16 @@ impl std::ops::Index<usize> for Lvs {
 }
 
 impl Lvs {
+    /// How many were read one by one so far.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn how_many_are_read(&self) -> usize {
+        let is_read = |item: &&Item| match item {
+            Item::Read(_) => true,
+            Item::Known { read, .. } => read.get().is_some(),
+        };
+        self.items.iter().filter(is_read).count()
+    }
+
     /// All of them, to be changed.
     #[cfg(any(test, feature = "testing"))]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lv> {

@@ -101,6 +101,17 @@ pub struct Taken {
     pub end: usize,
 }
 
+/// How much of a text is wanted: all of it, unless something else is said.
+#[derive(Default)]
+pub(super) struct Wanted<'a> {
+    /// Which sections are not taken apart.
+    pub closing: Option<Closing<'a>>,
+    /// The name of sections whose content is checked and not kept.
+    pub unkept: Option<&'a str>,
+    /// The name of a section within an outermost one at which all ends.
+    pub until: Option<&'a str>,
+}
+
 /// Which sections are not taken apart.
 pub(super) struct Closing<'a> {
     /// The name of the sections they are in.
@@ -130,7 +141,7 @@ impl Document {
     /// # Errors
     /// If the text is not in LVM's format, nests too deep, holds NUL bytes inside, or is longer than 256 MiB.
     pub fn parse(text: &[u8]) -> Result<Self, TextError> {
-        Self::parse_with(text.into(), None, None)
+        Self::parse_wanted(text.into(), Wanted::default())
     }
 
     /// The same, but sections within those of the name `within` that `take` knows are not taken apart: they have no
@@ -143,7 +154,8 @@ impl Document {
         within: &str,
         take: &mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
     ) -> Result<Self, TextError> {
-        Self::parse_with(text, Some(Closing { within, take }), None)
+        let closing = Some(Closing { within, take });
+        Self::parse_wanted(text, Wanted { closing, ..Wanted::default() })
     }
 
     /// Parses a text for who needs what is not in sections of the name `unkept`: what is in those is checked, unless
@@ -156,22 +168,28 @@ impl Document {
         unkept: &str,
         take: &mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
     ) -> Result<Self, TextError> {
-        Self::parse_with(text, Some(Closing { within: unkept, take }), Some(unkept))
+        let closing = Some(Closing { within: unkept, take });
+        Self::parse_wanted(text, Wanted { closing, unkept: Some(unkept), until: None })
     }
 
-    fn parse_with(
-        text: Arc<[u8]>,
-        closing: Option<Closing<'_>>,
-        unkept: Option<&str>,
-    ) -> Result<Self, TextError> {
+    /// Parses what stands before the first section of the name `until` in an outermost one. What follows is not looked
+    /// at: the document is for reading alone.
+    ///
+    /// # Errors
+    /// As [`Document::parse`].
+    pub fn start(text: Arc<[u8]>, until: &str) -> Result<Self, TextError> {
+        Self::parse_wanted(text, Wanted { until: Some(until), ..Wanted::default() })
+    }
+
+    fn parse_wanted(text: Arc<[u8]>, wanted: Wanted<'_>) -> Result<Self, TextError> {
         let length = content_length(&text)?;
         // Room for the root and for about one node per 24 bytes, as in LVM's metadata, or one for each volume.
-        let mut nodes = root(match (&closing, unkept) {
+        let mut nodes = root(match (&wanted.closing, wanted.unkept.or(wanted.until)) {
             (_, Some(_)) => 64,
             (Some(_), None) => 128 + length / 300,
             (None, None) => 1 + length / 24,
         });
-        let parsed = parse::nodes_with(&text[..length], 0, NodeId::ROOT, &mut nodes, closing, unkept)?;
+        let parsed = parse::nodes_of(&text[..length], 0, NodeId::ROOT, &mut nodes, wanted)?;
         nodes[0].body = Body::Section { children: parsed.children, close: parsed.tail };
         Ok(Self { text, length, added: Vec::new(), nodes, edited: false })
     }

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::document::{Body, Closing, Node, NodeId, Span, Taken};
+use super::document::{Body, Node, NodeId, Span, Taken, Wanted};
 use super::value::{Value, unescape};
 
 /// How deep sections may nest. LVM's own texts need six levels.
@@ -223,96 +223,141 @@ pub(super) fn nodes(
     parent: NodeId,
     nodes: &mut Vec<Node>,
 ) -> Result<Parsed, TextError> {
-    nodes_with(bytes, start, parent, nodes, None, None)
+    nodes_of(bytes, start, parent, nodes, Wanted::default())
 }
 
-/// The same, but sections that `closing` knows are not taken apart, and what is in sections of the name `unkept` is not
-/// kept.
-pub(super) fn nodes_with(
+/// The same, as far as they are wanted.
+pub(super) fn nodes_of(
     bytes: &[u8],
     start: usize,
     parent: NodeId,
     nodes: &mut Vec<Node>,
-    mut closing: Option<Closing<'_>>,
-    unkept: Option<&str>,
+    wanted: Wanted<'_>,
 ) -> Result<Parsed, TextError> {
-    let mut open: Vec<(NodeId, Vec<NodeId>)> = vec![(parent, Vec::new())];
-    // How many sections were open when one began whose content is not kept.
-    let mut unkept_from: Option<usize> = None;
-    // How many sections are open where what comes next may be known.
-    let mut closing_at: Option<usize> = None;
+    let open = vec![(parent, Vec::new())];
+    let mut walk = Walk { bytes, nodes, wanted, open, unkept_from: None, closing_at: None };
     let mut pos = start;
     loop {
         let lead = pos;
         pos = skip_trivia(bytes, pos);
-        let depth = open.len();
-        let (parent, children) = open.last_mut().expect("the outermost level is only popped at the end");
+        let depth = walk.open.len();
         match bytes.get(pos) {
             None if depth == 1 => {
-                let children = std::mem::take(children);
-                return Ok(Parsed { children, tail: Span::new(lead, pos) });
+                return Ok(Parsed { children: walk.outermost(), tail: Span::new(lead, pos) });
             }
             None => {
-                let line = line_of(bytes, nodes[parent.index()].key.start());
+                let parent = walk.open[depth - 1].0;
+                let line = line_of(bytes, walk.nodes[parent.index()].key.start());
                 return Err(TextError::new(bytes, pos, format!("'}}' for the section of line {line}")));
             }
             Some(b'}') if depth == 1 => return Err(TextError::new(bytes, pos, "a section or a key")),
-            Some(b'}') => {
-                let close = pos;
-                let trail = rest_of_line(bytes, close + 1);
-                let (id, children) = open.pop().expect("depth is above one");
-                pos = trail;
-                if closing_at.is_some_and(|at| open.len() < at) {
-                    closing_at = None;
-                }
-                if unkept_from.is_some_and(|from| open.len() > from) {
-                    continue;
-                }
-                unkept_from = None;
-                let node = &mut nodes[id.index()];
-                node.body = Body::Section { children, close: Span::new(lead, close + 1) };
-                node.trail = Span::new(close + 1, trail);
-            }
-            Some(_) => {
-                let is_kept = unkept_from.is_none();
-                if closing_at == Some(depth)
-                    && let Some(closing) = &mut closing
-                    && let Some(taken) = (closing.take)(bytes, pos, NodeId::new(nodes.len()))
-                {
-                    let node = closed(bytes, lead, pos, *parent, taken);
-                    pos = node.trail.end();
-                    if is_kept {
-                        children.push(NodeId::new(nodes.len()));
-                        nodes.push(node);
-                    }
-                    continue;
-                }
-                let (node, end) = node_head(bytes, lead, pos, *parent)?;
-                pos = end;
-                // What is not kept is nobody's child; its place on the stack only counts levels.
-                let id = if is_kept { NodeId::new(nodes.len()) } else { *parent };
-                if is_kept {
-                    children.push(id);
-                }
-                if matches!(node.body, Body::Section { .. }) {
-                    if depth > MAX_DEPTH {
-                        let expected = format!("at most {MAX_DEPTH} levels of sections");
-                        return Err(TextError::new(bytes, node.key.start(), expected));
-                    }
-                    if is_kept && unkept.is_some_and(|name| node.key.of(bytes) == name.as_bytes()) {
-                        unkept_from = Some(depth);
-                    }
-                    let within = closing.as_ref().map(|closing| closing.within.as_bytes());
-                    if closing_at.is_none() && depth == 2 && within == Some(node.key.of(bytes)) {
-                        closing_at = Some(depth + 1);
-                    }
-                    open.push((id, Vec::new()));
-                }
-                if is_kept {
-                    nodes.push(node);
-                }
-            }
+            Some(b'}') => pos = walk.close(lead, pos),
+            Some(_) => match walk.node(lead, pos)? {
+                Some(end) => pos = end,
+                None => return Ok(Parsed { children: walk.cut_short(), tail: Span::EMPTY }),
+            },
         }
+    }
+}
+
+/// What is known while a text is gone through.
+struct Walk<'b, 'n, 'w> {
+    bytes: &'b [u8],
+    nodes: &'n mut Vec<Node>,
+    wanted: Wanted<'w>,
+    /// The sections that are open, with what is in them so far; the outermost level is the first.
+    open: Vec<(NodeId, Vec<NodeId>)>,
+    /// How many sections were open when one began whose content is not kept.
+    unkept_from: Option<usize>,
+    /// How many sections are open where what comes next may be known.
+    closing_at: Option<usize>,
+}
+
+impl Walk<'_, '_, '_> {
+    /// Ends the innermost section at its brace; returns where its line ends.
+    fn close(&mut self, lead: usize, brace: usize) -> usize {
+        let trail = rest_of_line(self.bytes, brace + 1);
+        let Some((id, children)) = self.open.pop() else { return trail };
+        if self.closing_at.is_some_and(|at| self.open.len() < at) {
+            self.closing_at = None;
+        }
+        if self.unkept_from.is_some_and(|from| self.open.len() > from) {
+            return trail;
+        }
+        self.unkept_from = None;
+        let node = &mut self.nodes[id.index()];
+        node.body = Body::Section { children, close: Span::new(lead, brace + 1) };
+        node.trail = Span::new(brace + 1, trail);
+        trail
+    }
+
+    /// Takes the node that begins at `pos`; returns where it ends, or where what is in it begins. Nothing if no more is
+    /// wanted.
+    fn node(&mut self, lead: usize, pos: usize) -> Result<Option<usize>, TextError> {
+        let depth = self.open.len();
+        let parent = self.open[depth - 1].0;
+        if let Some(node) = self.known(lead, pos, parent) {
+            let end = node.trail.end();
+            self.keep(node);
+            return Ok(Some(end));
+        }
+        let (node, end) = node_head(self.bytes, lead, pos, parent)?;
+        let is = |name: Option<&str>| name.is_some_and(|name| node.key.of(self.bytes) == name.as_bytes());
+        if depth == 2 && is(self.wanted.until) {
+            return Ok(None);
+        }
+        let is_section = matches!(node.body, Body::Section { .. });
+        if is_section && depth > MAX_DEPTH {
+            let expected = format!("at most {MAX_DEPTH} levels of sections");
+            return Err(TextError::new(self.bytes, node.key.start(), expected));
+        }
+        let ends_keeping = is_section && self.unkept_from.is_none() && is(self.wanted.unkept);
+        let within = self.wanted.closing.as_ref().map(|closing| closing.within);
+        let begins_closing = is_section && self.closing_at.is_none() && depth == 2 && is(within);
+        // What is not kept is nobody's child; its place among the open ones only counts levels.
+        let id = self.keep(node).unwrap_or(parent);
+        if ends_keeping {
+            self.unkept_from = Some(depth);
+        }
+        if begins_closing {
+            self.closing_at = Some(depth + 1);
+        }
+        if is_section {
+            self.open.push((id, Vec::new()));
+        }
+        Ok(Some(end))
+    }
+
+    /// The node of a section that begins at `pos` and that somebody knows.
+    fn known(&mut self, lead: usize, pos: usize, parent: NodeId) -> Option<Node> {
+        let closing = self.wanted.closing.as_mut().filter(|_| self.closing_at == Some(self.open.len()))?;
+        let taken = (closing.take)(self.bytes, pos, NodeId::new(self.nodes.len()))?;
+        Some(closed(self.bytes, lead, pos, parent, taken))
+    }
+
+    /// Adds a node to the innermost section, unless what is in it is not kept.
+    fn keep(&mut self, node: Node) -> Option<NodeId> {
+        if self.unkept_from.is_some() {
+            return None;
+        }
+        let id = NodeId::new(self.nodes.len());
+        self.nodes.push(node);
+        self.open.last_mut()?.1.push(id);
+        Some(id)
+    }
+
+    /// What is on the outermost level.
+    fn outermost(&mut self) -> Vec<NodeId> {
+        self.open.pop().map_or_else(Vec::new, |(_, children)| children)
+    }
+
+    /// Ends all sections that are open; returns what is on the outermost level.
+    fn cut_short(&mut self) -> Vec<NodeId> {
+        while self.open.len() > 1 {
+            let Some((id, children)) = self.open.pop() else { break };
+            self.nodes[id.index()].body = Body::Section { children, close: Span::EMPTY };
+        }
+        self.outermost()
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Claim, DuplicatePv, FoundPv, FoundVg, MissingPv};
 use crate::host::store::read::{Content, MdaRead, PvRead};
-use crate::host::store::summary::Summary;
+use crate::host::store::summary::{Summary, TextCopy};
 use base::ids::LvmUuid;
 
 /// A PV that was read.
@@ -31,14 +31,14 @@ pub(super) struct Groups {
 /// Groups PVs by the newest text of each group, whichever PV has it.
 pub(super) fn group(pvs: &[&ReadPv]) -> Groups {
     let mut warnings = Vec::new();
-    let mut newest: BTreeMap<LvmUuid, Arc<Summary>> = BTreeMap::new();
+    let mut newest: BTreeMap<LvmUuid, &TextCopy> = BTreeMap::new();
     for pv in pvs {
         for mda in &pv.read.mdas {
             match &mda.content {
                 Content::Text(copy) => {
-                    let best = newest.entry(copy.summary.id).or_insert_with(|| Arc::clone(&copy.summary));
-                    if copy.summary.seqno > best.seqno {
-                        *best = Arc::clone(&copy.summary);
+                    let best = newest.entry(copy.summary.id).or_insert(copy);
+                    if copy.summary.seqno > best.summary.seqno {
+                        *best = copy;
                     }
                 }
                 Content::Damaged(error) => {
@@ -48,7 +48,7 @@ pub(super) fn group(pvs: &[&ReadPv]) -> Groups {
             }
         }
     }
-    let mut vgs: Vec<FoundVg> = newest.values().map(|summary| vg(summary, pvs)).collect();
+    let mut vgs: Vec<FoundVg> = newest.values().map(|copy| vg(copy, pvs)).collect();
     vgs.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
     let names: Vec<_> = vgs.iter().map(|vg| (vg.name.clone(), vg.id)).collect();
     for vg in &mut vgs {
@@ -56,20 +56,20 @@ pub(super) fn group(pvs: &[&ReadPv]) -> Groups {
         vg.namesakes = others.map(|(_, id)| *id).collect();
         vg.claims = claims(vg.id, &newest, pvs);
     }
-    let named = |pv: &ReadPv| newest.values().any(|summary| summary.pv_ids.contains(&pv.found.id));
+    let named = |pv: &ReadPv| newest.values().any(|copy| copy.summary.pv_ids.contains(&pv.found.id));
     let orphans = pvs.iter().filter(|pv| !named(pv)).map(|pv| pv.found.clone()).collect();
     Groups { vgs, orphans, warnings }
 }
 
 /// What other groups claim of a group's PVs. A PV with the group's own text on it is the group's: lvm2 looks there
 /// first. What has another group's text the store of the group sees.
-fn claims(vg: LvmUuid, newest: &BTreeMap<LvmUuid, Arc<Summary>>, pvs: &[&ReadPv]) -> Vec<Claim> {
+fn claims(vg: LvmUuid, newest: &BTreeMap<LvmUuid, &TextCopy>, pvs: &[&ReadPv]) -> Vec<Claim> {
     let Some(own) = newest.get(&vg) else { return Vec::new() };
     let is_own = |mda: &MdaRead| matches!(&mda.content, Content::Text(copy) if copy.summary.id == vg);
     let settled = |id: &LvmUuid| pvs.iter().any(|pv| pv.found.id == *id && pv.read.mdas.iter().any(is_own));
-    let others = newest.values().filter(|other| other.id != vg);
+    let others = newest.values().map(|copy| &copy.summary).filter(|other| other.id != vg);
     let claim = |other: &Arc<Summary>| {
-        let both = own.pv_ids.iter().filter(|id| other.pv_ids.contains(id) && !settled(id));
+        let both = own.summary.pv_ids.iter().filter(|id| other.pv_ids.contains(id) && !settled(id));
         both.map(|id| Claim { pv: *id, vg: other.name.clone() }).collect::<Vec<_>>()
     };
     others.flat_map(claim).collect()
@@ -82,7 +82,8 @@ fn explain(error: &dyn std::error::Error) -> String {
     }
 }
 
-fn vg(summary: &Summary, pvs: &[&ReadPv]) -> FoundVg {
+fn vg(copy: &TextCopy, pvs: &[&ReadPv]) -> FoundVg {
+    let summary = &copy.summary;
     let mut vg = FoundVg {
         name: summary.name.clone(),
         id: summary.id,
@@ -93,6 +94,7 @@ fn vg(summary: &Summary, pvs: &[&ReadPv]) -> FoundVg {
         duplicates: Vec::new(),
         claims: Vec::new(),
         namesakes: Vec::new(),
+        text: copy.clone(),
     };
     for id in &summary.pv_ids {
         let mut devices: Vec<&ReadPv> = pvs.iter().copied().filter(|pv| pv.found.id == *id).collect();

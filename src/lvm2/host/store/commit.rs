@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::assess::{AreaRef, VgRef, assess};
 use super::error::{CommitError, Committed, NotCommitted, Resolution, ResolveError};
 use super::read::{Content, MdaRead, read_area};
-use super::summary::{Summary, TextCopy, TextPool};
+use super::summary::{Summary, TextCopy, TextPool, summarize, summarize_start};
 use super::vg::VgStore;
 use crate::format::mda::header::MdaHeader;
 use crate::format::placement::plan::{CopyPlan, DiskWrite, plan_copy};
@@ -41,6 +41,16 @@ impl VgStore {
     /// [`CommitError::NotCommitted`]: the old text stands. [`CommitError::Unknown`]: no area is known to be written;
     /// only [`VgStore::resolve`] and reads go on from there.
     pub fn commit(&mut self, text: &[u8]) -> Result<Committed, CommitError> {
+        let text: Arc<[u8]> = text.into();
+        summarize(&text).map_err(NotCommitted::from)?;
+        self.commit_text(text)
+    }
+
+    /// The same of a text that others hold, too, and that was read as a whole before: here its start is looked at.
+    ///
+    /// # Errors
+    /// As [`VgStore::commit`].
+    pub fn commit_text(&mut self, text: Arc<[u8]>) -> Result<Committed, CommitError> {
         let next = self.next_text(text)?;
         let plans = self.plan_copies(&next)?;
         self.check_unchanged()?;
@@ -104,7 +114,7 @@ impl VgStore {
     }
 
     /// Checks that the group may be changed and that `text` is its next state.
-    fn next_text(&self, text: &[u8]) -> Result<TextCopy, NotCommitted> {
+    fn next_text(&self, text: Arc<[u8]>) -> Result<TextCopy, NotCommitted> {
         if self.in_doubt.is_some() {
             return Err(NotCommitted::InDoubt(self.summary().name.clone()));
         }
@@ -112,11 +122,8 @@ impl VgStore {
             let vg = self.summary().name.clone();
             return Err(NotCommitted::Forbidden { vg, issue: Box::new(issue.clone()) });
         }
-        let mut bytes = text.to_vec();
-        if bytes.last() != Some(&0) {
-            bytes.push(0);
-        }
-        let next = TextPool::default().take(bytes)?;
+        let text = if text.ends_with(b"\0") { text } else { [&*text, b"\0"].concat().into() };
+        let next = TextCopy { summary: Arc::new(summarize_start(&text)?), text };
         let (now, new) = (self.summary(), &next.summary);
         let sorted = |ids: &[base::ids::LvmUuid]| {
             let mut ids = ids.to_vec();

@@ -52,7 +52,18 @@ const VOLUMES: &str = "logical_volumes";
 /// If the text is not one of a volume group.
 pub fn summarize(text: &Arc<[u8]>) -> Result<Summary, SummaryError> {
     let take = &mut |text: &[u8], at, _| Record::at(text, at).map(|record| record.taken());
-    let document = Document::outline(Arc::clone(text), VOLUMES, take)?;
+    summary(&Document::outline(Arc::clone(text), VOLUMES, take)?)
+}
+
+/// The same of a text that was read as a whole before: nothing behind the physical volumes is looked at.
+///
+/// # Errors
+/// If the text is not one of a volume group.
+pub fn summarize_start(text: &Arc<[u8]>) -> Result<Summary, SummaryError> {
+    summary(&Document::start(Arc::clone(text), VOLUMES)?)
+}
+
+fn summary(document: &Document) -> Result<Summary, SummaryError> {
     let is_vg = |section: &crate::format::text::Section<'_>| {
         section.find("id").is_some() && section.find("seqno").is_some()
     };
@@ -78,7 +89,7 @@ pub fn summarize(text: &Arc<[u8]>) -> Result<Summary, SummaryError> {
 }
 
 /// A text and what it says, shared by the areas that hold it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextCopy {
     /// The text as on disk, with its NUL if it has one.
     pub text: Arc<[u8]>,
@@ -91,6 +102,11 @@ pub struct TextCopy {
 pub struct TextPool(Vec<TextCopy>);
 
 impl TextPool {
+    /// With one that was read before.
+    pub fn knowing(copy: TextCopy) -> Self {
+        Self(vec![copy])
+    }
+
     /// The text, summarized.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use super::assess::{AreaRef, Assessment, DeviceRead, VgRef, assess};
 use super::error::{NotCommitted, StoreError};
 use super::issue::StoreIssue;
 use super::read::{MdaRead, PvRead, read_device, read_header};
-use super::summary::{Summary, TextPool};
+use super::summary::{Summary, TextCopy, TextPool};
 use crate::format::mda::header::MdaHeader;
 use crate::format::placement::place::Ring;
 use crate::format::placement::plan::{RoomError, percent_used};
@@ -47,7 +47,28 @@ impl VgStore {
     /// # Errors
     /// If none has a text of it, or the name stands for two groups.
     pub fn open(devices: Vec<Box<dyn BlockDev>>, vg: &VgRef) -> Result<Self, StoreError> {
-        let sources = read_all(&devices);
+        Self::open_with(devices, vg, TextPool::default())
+    }
+
+    /// The same where the group's text was read a moment ago, as by a scan: if it is still that, it is not gone through
+    /// again.
+    ///
+    /// # Errors
+    /// As [`VgStore::open`].
+    pub fn open_knowing(
+        devices: Vec<Box<dyn BlockDev>>,
+        vg: &VgRef,
+        known: TextCopy,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(devices, vg, TextPool::knowing(known))
+    }
+
+    fn open_with(
+        devices: Vec<Box<dyn BlockDev>>,
+        vg: &VgRef,
+        mut pool: TextPool,
+    ) -> Result<Self, StoreError> {
+        let sources = read_all(&devices, &mut pool);
         let state = assess(&sources, vg)?;
         Ok(Self { devices, sources, state, in_doubt: None })
     }
@@ -57,7 +78,7 @@ impl VgStore {
     /// # Errors
     /// As [`VgStore::open`]; the group is now asked for by its identity.
     pub fn reload(&mut self) -> Result<(), StoreError> {
-        let sources = read_all(&self.devices);
+        let sources = read_all(&self.devices, &mut TextPool::default());
         self.state = assess(&sources, &VgRef::Id(self.summary().id))?;
         self.sources = sources;
         Ok(())
@@ -133,9 +154,8 @@ impl VgStore {
     }
 }
 
-fn read_all(devices: &[Box<dyn BlockDev>]) -> Vec<DeviceRead> {
-    let mut pool = TextPool::default();
+fn read_all(devices: &[Box<dyn BlockDev>], pool: &mut TextPool) -> Vec<DeviceRead> {
     let mut read =
-        |device: &dyn BlockDev| DeviceRead { device: device.name(), read: read_device(device, &mut pool) };
+        |device: &dyn BlockDev| DeviceRead { device: device.name(), read: read_device(device, pool) };
     devices.iter().map(|device| read(device.as_ref())).collect()
 }

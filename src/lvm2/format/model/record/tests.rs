@@ -6,9 +6,10 @@ use super::Record;
 use crate::format::model::Vg;
 use crate::format::text::Document;
 
-const RECORD: &str = "t1 {\nid = \"03TMeQ-gzkk-z0cw-Rwpi-DdDB-1sru-ehx7l2\"\nstatus = [\"READ\", \"WRITE\", \"VISIBLE\"]\n\
-    flags = [\"ACTIVATION_SKIP\", \"NOAUTOACTIVATE\"]\ntags = [\"pve-vm-100\", \"a:b#c\"]\ncreation_time = 1795413600\n\
-    creation_host = \"node 1\"\nsegment_count = 1\n\nsegment1 {\nstart_extent = 0\nextent_count = 25\n\ntype = \"thin\"\n\
+const RECORD: &str = "t1 {\nid = \"03TMeQ-gzkk-z0cw-Rwpi-DdDB-1sru-ehx7l2\"\n\
+    status = [\"READ\", \"WRITE\", \"VISIBLE\"]\nflags = [\"ACTIVATION_SKIP\", \"NOAUTOACTIVATE\"]\n\
+    tags = [\"pve-vm-100\", \"a:b#c\"]\ncreation_time = 1795413600\ncreation_host = \"node 1\"\n\
+    segment_count = 1\n\nsegment1 {\nstart_extent = 0\nextent_count = 25\n\ntype = \"thin\"\n\
     thin_pool = \"pool\"\ntransaction_id = 6\ndevice_id = 2\norigin = \"t0\"\n}\n}";
 
 fn text(volumes: &str) -> String {
