@@ -10,7 +10,7 @@ use dm_tests::large;
 use dm_tests::world::asks::{create, remove, snapshot};
 use lvm2::format::check::{check, flaws};
 use lvm2::format::metadata::Metadata;
-use lvm2::host::store::summary::TextPool;
+use lvm2::host::store::summary::{TextPool, summarize_start};
 use thin::plan::Step;
 use thin::planner::plan;
 
@@ -24,9 +24,8 @@ fn main() {
         return;
     }
     let text = std::fs::read(subject).expect("a file with a text");
-    let copies: Vec<_> =
-        (0..2).map(|_| TextPool::default().take(text.clone()).expect("a text of a group")).collect();
-    let metadata = Arc::new(Metadata::of_text(Arc::clone(&copies[0].text)).expect("the text is valid"));
+    let copy = TextPool::default().take(text).expect("a text of a group");
+    let metadata = Arc::new(Metadata::of_text(Arc::clone(&copy.text)).expect("the text is valid"));
     assert!(check(&metadata.vg).is_empty() && flaws(&metadata.vg).is_empty());
     let request = match what.as_str() {
         "create" => create("new", true),
@@ -40,7 +39,8 @@ fn main() {
     let mut written = metadata.to_backup_file("thinvol", &header).len();
     for planned in &plan.steps {
         let Step::Commit(commit) = &planned.step else { continue };
-        let next = TextPool::default().take(Arc::clone(&commit.text)).expect("a text of a group");
+        summarize_start(&commit.text).expect("a text of a group");
+        let next = commit;
         written += next.text.len() + usize::try_from(base::bytes::crc::lvm(&next.text) & 1).expect("a bit");
         if let Some(metadata) = &commit.metadata {
             written += metadata.to_backup_file("thinvol", &header).len();

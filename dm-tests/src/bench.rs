@@ -37,8 +37,8 @@ enum Size {
 
 /// Runs the bench in this machine. Arguments: numbers of volumes (or `max`), and words: only works whose name contains
 /// one of them. With `proxmox` as the first word, beside the commands that Proxmox VE runs, at the numbers of volumes
-/// that follow. With `instructions`, in a machine that counts them, at the numbers of volumes that follow. With `iscsi` as
-/// the only word, sessions beside iscsiadm.
+/// that follow. With `instructions`, in a machine that counts them, at the numbers of volumes that follow. With `iscsi`
+/// as the only word, sessions beside iscsiadm.
 pub fn run(arguments: &[String]) -> Result<()> {
     if let [first, sizes @ ..] = arguments
         && first == "proxmox"

@@ -86,7 +86,7 @@ pub fn observed(metadata: &Metadata, requests: usize) -> Observed {
 /// # Panics
 /// If a constant is not what it should be.
 pub fn observed_few(requests: usize) -> Observed {
-    let status = format!("{TRANSACTION} 200/4096 0/51200 - rw discard_passdown queue_if_no_space - 1024");
+    let status = format!("{TRANSACTION} 200/1024 0/1600 - rw discard_passdown queue_if_no_space - 1024");
     let seen = PoolSeen {
         making: None,
         state: PoolState::Active(PoolStatus::parse(&status).expect("a constant status")),

@@ -40,7 +40,7 @@ impl Draft<'_> {
                         "bring the disk back; 'lvchange -ay --activationmode partial' activates what is left",
                     ));
                 }
-                let part = vg.lvs.iter().find(|lv| lv.name.as_str() == name);
+                let part = vg.lvs.find(name);
                 below.extend(part.filter(|part| seen.insert(part.name.as_str())));
             }
         }

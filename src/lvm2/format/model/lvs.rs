@@ -111,7 +111,7 @@ impl Lvs {
 
     /// The place of the first LV of that identity, in the order of the text.
     pub fn place_of_id(&self, id: &LvmUuid) -> Option<usize> {
-        places_of(self.ids(), start_of(id)).filter(|at| Glance { lvs: self, at: *at }.id() == *id).min()
+        places_of(self.ids(), number_of_id(id)).filter(|at| Glance { lvs: self, at: *at }.id() == *id).min()
     }
 
     /// Whether it is certain that no two have the same name or the same identity. Two names can have the same number.
@@ -124,7 +124,7 @@ impl Lvs {
     }
 
     fn ids(&self) -> &Places {
-        self.by_id.get_or_init(|| sorted(self.glances().map(|lv| start_of(&lv.id()))))
+        self.by_id.get_or_init(|| sorted(self.glances().map(|lv| number_of_id(&lv.id()))))
     }
 
     fn name(&self, at: usize) -> &str {
@@ -169,12 +169,18 @@ fn places_of(places: &Places, number: u64) -> impl Iterator<Item = usize> {
     same.filter_map(|(_, at)| usize::try_from(*at).ok())
 }
 
-/// A number for an id: its first bytes, which tell random ids apart.
-fn start_of(id: &LvmUuid) -> u64 {
-    id.compact().bytes().take(8).fold(0, |number, byte| (number << 8) | u64::from(byte))
+/// A number for an id, made as FNV-1a's are, of eight bytes at a time.
+fn number_of_id(id: &LvmUuid) -> u64 {
+    let (words, _) = id.compact().as_bytes().as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    words.fold(FNV_OFFSET, |number, word| (number ^ word).wrapping_mul(FNV_PRIME).rotate_left(29))
 }
 
-/// A number for a name: FNV-1a, whose offset and prime these are.
+/// Source: the FNV-1a hash of 64 bits.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
+
+/// A number for a name: its FNV-1a hash.
 fn number_of(name: &str) -> u64 {
     name.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |number, byte| (number ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
