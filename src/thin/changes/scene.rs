@@ -95,7 +95,7 @@ impl<'a> Scene<'a> {
         };
         let vg = self.vg;
         let numbers = self.disk_numbers.get_or_insert_with(|| {
-            let live = vg.lvs.iter().map(|lv| lv.name.as_str());
+            let live = vg.lvs.glances().map(|lv| lv.name());
             DiskNumbers::of(live.chain(vg.historical_lvs.iter().map(|lv| lv.name.as_str())))
         });
         let made = &self.made.volumes;
@@ -129,8 +129,8 @@ impl Made {
         if from == to {
             return;
         }
-        vg.lvs.retain(|lv| lv.name != *to);
-        for lv in &mut vg.lvs {
+        let mut lvs: Vec<Lv> = vg.lvs.iter().filter(|lv| lv.name != *to).cloned().collect();
+        for lv in &mut lvs {
             if lv.name == *from {
                 lv.name = to.clone();
             }
@@ -142,5 +142,6 @@ impl Made {
                 }
             }
         }
+        vg.lvs = lvs.into();
     }
 }
