@@ -52,11 +52,13 @@ fn judge(ctx: &Ctx, changes: &[Change], most: usize) -> Result<()> {
     ensure!(!states.is_empty(), "no states");
     println!("{} distinct states of {} changes", states.len(), changes.len());
     let disk = ctx.disk(PV_SECTORS * 512)?;
+    // Where thin_restore writes: it opens files as only a disk lets it.
+    let metadata = ctx.disk(EXTENT * 512)?;
     let step = states.len().div_ceil(most.min(states.len()));
     let mut judged = 0;
     for state in states.values().step_by(step) {
         println!("# {}", state.how);
-        make(ctx, &disk, state).context("making it")?;
+        make(ctx, [&disk, &metadata], state).context("making it")?;
         goes_on(ctx).with_context(|| format!("{}\n{}\n{:?}", state.how, state.text, state.pool))?;
         judged += 1;
     }
@@ -65,24 +67,24 @@ fn judge(ctx: &Ctx, changes: &[Change], most: usize) -> Result<()> {
 }
 
 /// Puts a state on the disk.
-fn make(ctx: &Ctx, disk: &Disk, state: &Recovered) -> Result<()> {
-    let [text, dump, metadata] = ["text", "dump.xml", "tmeta"].map(|name| ctx.dir().join(name));
+fn make(ctx: &Ctx, [disk, metadata]: [&Disk; 2], state: &Recovered) -> Result<()> {
+    let [text, dump] = ["text", "dump.xml"].map(|name| ctx.dir().join(name));
     std::fs::write(&text, &state.text)?;
     let (disk, uuid, text) = (disk.name(), pv_uuid(0), text.display());
     ctx.ok(&format!("dd if=/dev/zero of={disk} bs=1M count=1 conv=notrunc status=none"))?;
     ctx.ok(&format!("pvcreate --yes --uuid {uuid} --restorefile {text} {disk}"))?;
     ctx.ok(&format!("vgcfgrestore --yes --force --file {text} pve"))?;
-    std::fs::File::create(&metadata)?.set_len(EXTENT * 512)?;
+    let metadata = metadata.name();
+    ctx.ok(&format!("dd if=/dev/zero of={metadata} bs=1M count=4 status=none"))?;
     let at = match &state.pool {
         None => return Ok(()),
         Some((at, pool)) => {
             std::fs::write(&dump, xml(pool))?;
-            ctx.ok(&format!("thin_restore -q -i {} -o {}", dump.display(), metadata.display()))?;
+            ctx.ok(&format!("thin_restore -q -i {} -o {metadata}", dump.display()))?;
             at.get()
         }
     };
-    let from = metadata.display();
-    ctx.ok(&format!("dd if={from} of={disk} bs=512 seek={at} conv=notrunc,fsync status=none"))?;
+    ctx.ok(&format!("dd if={metadata} of={disk} bs=512 seek={at} conv=notrunc,fsync status=none"))?;
     ctx.ok("udevadm settle").map(drop)
 }
 
