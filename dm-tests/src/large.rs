@@ -89,6 +89,7 @@ pub fn observed_few(requests: usize) -> Observed {
     let status = format!("{TRANSACTION} 200/1024 0/1600 - rw discard_passdown queue_if_no_space - 1024");
     let seen = PoolSeen {
         making: None,
+        watch: None,
         state: PoolState::Active(PoolStatus::parse(&status).expect("a constant status")),
         inventory: Inventory::Clean,
         strangers: BTreeMap::new(),

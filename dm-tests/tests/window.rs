@@ -21,6 +21,10 @@ use thin::suspended_window::{SuspendError, with_suspended};
 
 #[path = "window/beneath.rs"]
 mod beneath;
+#[path = "window/signals.rs"]
+mod signals;
+#[path = "window/watched.rs"]
+mod watched;
 
 fn used() -> World {
     Start::Used.world(1)

@@ -33,8 +33,9 @@ Exit codes:
   6  metadata is corrupt
   7  not supported
   101  a fault in thinvol itself; 'thinvol recover' finishes what it had begun
-  128 + n  ended by signal n, 130 by Ctrl-C, 143 by SIGTERM: the transaction was completed first, or
-     nothing was changed; a signal during a discard or zeroing ends it with 5 instead
+  128 + n  ended by signal n, 130 by Ctrl-C, 143 by SIGTERM: before a change began, or after its results were
+     printed. A signal during a change ends it with 1 if nothing was changed, with 5 if a part was (a discard,
+     one of several volume groups), with 0 and a warning if it came too late
 
 Errors go to standard error as 'error: …', 'caused by: …' and 'hint: …'; with --json as an object. Warnings and
 notes go to standard error; with --json they are in the answer instead.

@@ -1,11 +1,12 @@
 //! The whole run: find the volume group, lock it, read it, and hand it to a session; afterwards the backup files.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 mod settings;
+mod signals;
 use crate::backup_store::BackupStore;
 use crate::changes::{Change, Lowered, lower};
 use crate::exec::BUSY_WAIT;
@@ -33,6 +34,7 @@ use lvm2::host::conf::{HostIds, LvmConf, built_in, tag_file};
 use lvm2::host::lock::{LockError, LockMode, VgLock, VgReadLock};
 use lvm2::host::scan::Scanner;
 use sys::io::direct::Access;
+use sys::signals::SignalsHeldOff;
 
 pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
@@ -83,6 +85,8 @@ pub struct Engine {
     host: LinuxHost,
     scanner: Scanner,
     backups: Backups,
+    /// From the first change on: what was done is told before a signal ends the process.
+    held_off: RefCell<Option<SignalsHeldOff>>,
 }
 
 impl Engine {
@@ -120,7 +124,17 @@ impl Engine {
         let ids = HostIds::resolve(&conf, &name);
         let scanner = Scanner::of_this_machine(conf.devices.clone()).on_host(ids.ids.clone());
         let backups = Backups::new(conf.backup.clone());
-        Ok(Self { settings, conf, host_tags, ids, kernel: Counting::new(kernel), host, scanner, backups })
+        Ok(Self {
+            settings,
+            conf,
+            host_tags,
+            ids,
+            kernel: Counting::new(kernel),
+            host,
+            scanner,
+            backups,
+            held_off: RefCell::default(),
+        })
     }
 
     /// The volume groups of this machine, under the lock that lvm2's commands take for reading when they go through all
@@ -247,12 +261,15 @@ impl Engine {
         let lowered = lower(&opened.metadata.vg, changes)?;
         self.check_use(&opened, &lowered.requests).map_err(|refusal| refusal.after(&[], &warnings))?;
         let (mut recovered, mut failed_apart) = (Vec::new(), Vec::new());
+        self.hold_off_signals()?;
         let (result, copies) = self.with_session(&mut opened, |session| {
+            session.heed_signals()?;
             let scope = Scope::of(&session.metadata.vg, &lowered.requests);
             if session.writable {
                 let repair = session.recover(&scope, &lock)?;
                 recovered = repair.found;
                 warnings.extend(repair.left);
+                session.heed_signals()?;
             }
             let plan = session.plan(&lowered.requests)?;
             let executed = session.execute(&plan, &lock)?;
@@ -263,8 +280,12 @@ impl Engine {
             Ok((plan, suspended_us))
         });
         warnings.extend(copies);
-        let (mut plan, suspended_us) =
-            result.map_err(|error: EngineError| error.of_changes(&lowered).after(&recovered, &warnings))?;
+        let (mut plan, suspended_us) = result.map_err(|error: EngineError| {
+            // What keeps a pool from being repaired keeps it from being changed: once is enough.
+            let same = error.to_string();
+            warnings.retain(|warning| !warning.starts_with(&same));
+            error.of_changes(&lowered).after(&recovered, &warnings)
+        })?;
         plan.outcomes.retain(|outcome| !failed_apart.iter().any(|left| left.concerns(outcome)));
         plan.left.extend(failed_apart);
         let report = self.report(vg, plan, &lowered);

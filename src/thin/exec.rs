@@ -1,5 +1,6 @@
 //! The executor: runs a plan over the ports and decides nothing. The only place that knows of suspended devices.
 
+mod decisive;
 mod failure;
 mod progress;
 mod wipe;
@@ -10,19 +11,20 @@ use std::time::Duration;
 use nix::errno::Errno;
 use thiserror::Error;
 
+use self::decisive::{concerns_devices, may_have_decided, unzeroed};
 pub use self::failure::StepError;
 use self::progress::Progress;
 pub use self::wipe::WipeError;
-use crate::plan::{Apart, Commit, Left, Message, Plan, Planned, PoolExpectation, Send, Step};
+use crate::plan::{Apart, Commit, Left, Plan, Planned, PoolExpectation, Send, Step};
 use crate::pool_health::check_pool;
 use crate::ports::{Host, MetadataStore};
 use crate::stack::{DevRef, DeviceSpec, Role};
 use crate::suspended_window::{SuspendError, with_suspended};
-use crate::wipe::{Emptied, Wipe, WipeMethod};
+use crate::wipe::Emptied;
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName};
 use dm::kernel::{Kernel, StatusFlush, Suspend};
-use dm::message::is_refusal;
+use dm::message::{Message, is_refusal};
 use dm::name::DmName;
 use dm::status::PoolStatus;
 use dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
@@ -114,6 +116,7 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, lock: &VgLock) -> Result<Exec
         progress: Progress::of(plan),
         emptied: Vec::new(),
         executed: Executed::default(),
+        may_stop: plan.may_stop(),
     };
     for (place, planned) in plan.steps.iter().enumerate() {
         if let Err(cause) = run.planned(planned) {
@@ -129,52 +132,13 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, lock: &VgLock) -> Result<Exec
     run.wait_for_udev();
     run.progress.end();
     run.progress.tell(run.ports.host);
+    if let Some(signal) = plan.may_stop().then(|| run.ports.host.stop_asked()).flatten() {
+        run.executed.warnings.push(format!(
+            "{signal} came when the change of volume group {} was not to be taken back any more: it is complete",
+            plan.vg
+        ));
+    }
     Ok(run.executed)
-}
-
-/// Whether a step that failed may have taken effect in a way that cannot be taken back: a commit whose
-/// outcome is unknown, or a deletion that failed without being refused.
-fn may_have_decided(step: &Step, cause: &StepError) -> bool {
-    match (step, cause) {
-        (_, StepError::Commit(failure)) => !failure.nothing_changed,
-        (Step::Send { sends }, StepError::Dm(error)) => {
-            sends.iter().any(|send| send.message.deleted().is_some()) && !is_refusal(error.errno)
-        }
-        _ => false,
-    }
-}
-
-/// Whether a step changes nothing that lasts: devices, and marks of this host.
-fn concerns_devices(step: &Step) -> bool {
-    match step {
-        Step::MarkDirty { .. }
-        | Step::MarkClean { .. }
-        | Step::CreateDevice(_)
-        | Step::ReloadDevice(_)
-        | Step::ThinCheck { .. }
-        | Step::RemoveDevice(_)
-        | Step::RenameDevice { .. }
-        | Step::Resume { .. }
-        | Step::ExpectPool { .. }
-        | Step::Unlock
-        | Step::Apart(_)
-        | Step::Wipe(Wipe { how: WipeMethod::Zero, .. }) => true,
-        Step::Freeze { .. }
-        | Step::Send { .. }
-        | Step::SetTransaction { .. }
-        | Step::Commit(_)
-        | Step::Wipe(Wipe { how: WipeMethod::Discard, .. })
-        | Step::PointOfNoReturn => false,
-    }
-}
-
-/// The volumes that these steps overwrite with zeros.
-fn unzeroed(steps: &[Planned]) -> Vec<LvName> {
-    let wiped = steps.iter().filter_map(|planned| match &planned.step {
-        Step::Wipe(wipe) if wipe.how == WipeMethod::Zero => Some(wipe.volume.clone()),
-        _ => None,
-    });
-    wiped.collect()
 }
 
 /// The flags for udev's rules about a device.
@@ -195,6 +159,8 @@ struct Run<'r, 'p> {
     progress: Progress,
     emptied: Vec<Emptied>,
     executed: Executed,
+    /// Whether a signal is heeded as long as everything can be taken back.
+    may_stop: bool,
 }
 
 impl Run<'_, '_> {
@@ -203,8 +169,16 @@ impl Run<'_, '_> {
         self.progress.tell(self.ports.host);
     }
 
+    /// Whether the user wants to stop, while everything can be taken back.
+    fn heed_signals(&self) -> Result<(), StepError> {
+        let may_stop = self.may_stop && self.returnable;
+        let asked = may_stop.then(|| self.ports.host.stop_asked()).flatten();
+        asked.map_or(Ok(()), |signal| Err(StepError::Stopped(signal)))
+    }
+
     /// A step, and what takes it back kept in mind.
     fn planned(&mut self, planned: &Planned) -> Result<(), StepError> {
+        self.heed_signals()?;
         let done = self.step(&planned.step);
         // A device may have its new table although that failed: the old one does no harm.
         if done.is_ok() || matches!(planned.step, Step::ReloadDevice(_)) && self.returnable {
@@ -216,21 +190,28 @@ impl Run<'_, '_> {
         done
     }
 
-    /// Steps that nothing else depends on: if one fails, those before it are taken back.
-    fn apart(&mut self, apart: &Apart) {
+    /// Steps that nothing else depends on: if one fails, those before it are taken back. A signal is about all.
+    fn apart(&mut self, apart: &Apart) -> Result<(), StepError> {
         let before = self.undo.len();
         let failed =
             apart.steps.iter().find_map(|planned| Some((&planned.step, self.planned(planned).err()?)));
-        let Some((step, cause)) = failed else { return };
+        let (step, cause) = match failed {
+            None => return Ok(()),
+            Some((_, cause @ StepError::Stopped(_))) => return Err(cause),
+            Some(failed) => failed,
+        };
+        let may_stop = std::mem::replace(&mut self.may_stop, false);
         let mut message = format!("could not {step}: {}", in_words(&cause));
         for back in self.undo.split_off(before.min(self.undo.len())).into_iter().rev() {
             if let Err(error) = self.step(&back) {
                 message.push_str(&format!("; taking back failed: {back}: {error}"));
             }
         }
+        self.may_stop = may_stop;
         let (kind, hint) = (cause.kind(), cause.hint());
         let (request, lvs) = (apart.request, apart.lvs.clone());
         self.executed.left.push(Left { request, lvs, kind, message, hint });
+        Ok(())
     }
 
     fn step(&mut self, step: &Step) -> Result<(), StepError> {
@@ -249,6 +230,13 @@ impl Run<'_, '_> {
             Step::RenameDevice { from, to, role } => self.rename((from, to), *role),
             Step::RemoveDevice(spec) => self.remove(spec),
             Step::Resume { name, role } => self.resume(name, *role),
+            Step::Watch { tpool, how } => {
+                if let Err(error) = self.ports.host.watch(tpool, how) {
+                    let message = format!("dmeventd does not watch the pool any more ({tpool}): {error}");
+                    self.executed.warnings.push(message);
+                }
+                Ok(())
+            }
             Step::ExpectPool { tpool, expect } => self.expect_pool(tpool, expect),
             Step::Freeze { origins, how, sends } => self.freeze(origins, *how, sends),
             Step::Send { sends } => sends.iter().try_for_each(|send| {
@@ -269,10 +257,7 @@ impl Run<'_, '_> {
                 self.undo.clear();
                 Ok(())
             }
-            Step::Apart(apart) => {
-                self.apart(apart);
-                Ok(())
-            }
+            Step::Apart(apart) => self.apart(apart),
             Step::PointOfNoReturn => {
                 self.returnable = false;
                 self.undo.clear();
@@ -393,6 +378,7 @@ impl Run<'_, '_> {
     }
 
     fn send(&mut self, send: &Send) -> Result<(), StepError> {
+        self.heed_signals()?;
         let sent = self.ports.kernel.message(&send.tpool, &send.message.to_string());
         match sent {
             Ok(()) => {
@@ -441,6 +427,7 @@ impl Run<'_, '_> {
     fn fail(mut self, step: &Step, cause: StepError, only_devices: bool, unzeroed: Vec<LvName>) -> ExecError {
         self.progress.end();
         self.progress.tell(self.ports.host);
+        self.may_stop = false;
         let mut failures = Vec::new();
         let decided = may_have_decided(step, &cause);
         if decided {

@@ -2,6 +2,7 @@
 
 mod check;
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -13,13 +14,15 @@ use std::time::{Duration, Instant};
 pub use self::check::CheckPolicy;
 use crate::exec::udev_flags;
 use crate::making::Making;
+use crate::plan::Watch;
 use crate::ports::{
     CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, ProgressObserver,
 };
 use crate::stack::{ReadAhead, Role};
 use base::ids::{DevNo, PoolId};
 use base::units::Sectors;
-use dm::name::DmName;
+use dm::name::{DmName, DmUuid};
+use lvm2::host::dmeventd::{Dmeventd, Registration};
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -63,6 +66,8 @@ pub struct LinuxHost {
     freeze_limit: Duration,
     start: Instant,
     progress_observer: Option<Arc<dyn ProgressObserver>>,
+    /// The signal that has asked to stop, if one has.
+    stop: Cell<Option<Signal>>,
 }
 
 impl LinuxHost {
@@ -75,6 +80,7 @@ impl LinuxHost {
             freeze_limit: FREEZE_LIMIT,
             start: Instant::now(),
             progress_observer: None,
+            stop: Cell::new(None),
         }
     }
 
@@ -250,6 +256,25 @@ impl Host for LinuxHost {
         Holders { names: found.iter().map(ToString::to_string).collect(), stay: found.iter().any(stays) }
     }
 
+    fn watch_of(&self, device: &DmUuid) -> Option<Watch> {
+        match Dmeventd::default().registered(device) {
+            Ok(registration) => registration.map(|how| Watch {
+                library: how.library,
+                events: how.events,
+                timeout_s: how.timeout_s,
+            }),
+            Err(error) => {
+                tracing::debug!(%error, "dmeventd does not say whether it watches the pool");
+                None
+            }
+        }
+    }
+
+    fn watch(&self, device: &DmUuid, how: &Watch) -> io::Result<()> {
+        let Watch { library, events, timeout_s } = how.clone();
+        Dmeventd::default().register(device, &Registration { library, events, timeout_s })
+    }
+
     fn size(&self, dev: DevNo) -> Option<Sectors> {
         // In units of 512 bytes, whatever the device's own are.
         read_attribute(Path::new(&format!("/sys/dev/block/{dev}/size")))?.parse().ok().map(Sectors::new)
@@ -285,7 +310,8 @@ impl Host for LinuxHost {
     }
 
     fn stop_asked(&self) -> Option<Signal> {
-        take_stop()
+        self.stop.set(self.stop.get().or_else(take_stop));
+        self.stop.get()
     }
 
     fn now(&self) -> Duration {

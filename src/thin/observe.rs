@@ -275,7 +275,9 @@ impl Observer<'_> {
         };
         let strangers = self.strangers(lv, by_uuid, &inventory)?;
         let making = self.host.being_made(&self.vg.pool_id(lv)).filter(|making| making.vg == self.vg.id);
-        Ok(PoolSeen { state, inventory, making, strangers })
+        let is_new = matches!(state, PoolState::ActiveNew(_)) && scope.inventory != LookInside::Never;
+        let watch = is_new.then(|| self.host.watch_of(&tpool)).flatten();
+        Ok(PoolSeen { state, inventory, making, watch, strangers })
     }
 
     /// The devices of a pool's data and metadata: of interest only where the pool's target is to be started.

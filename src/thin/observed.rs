@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::making::Making;
 use crate::meta::DeviceDetails;
+use crate::plan::Watch;
 use crate::stack::{DevRef, Stacks};
 use base::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
 use base::units::{Bytes, Sectors};
@@ -66,6 +67,8 @@ pub struct PoolSeen {
     pub inventory: Inventory,
     /// What the last change was about to make, if it did not run through to its end.
     pub making: Option<Making>,
+    /// How dmeventd watches a pool whose target has to be made anew for its first volume.
+    pub watch: Option<Watch>,
     /// Thin devices that the text does not know and that are active all the same, under these names.
     pub strangers: BTreeMap<ThinId, DmName>,
 }

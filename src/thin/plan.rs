@@ -18,7 +18,7 @@ use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
 use dm::kernel::Suspend;
 pub use dm::message::Message;
-use dm::name::DmName;
+use dm::name::{DmName, DmUuid};
 use lvm2::format::metadata::Metadata;
 
 /// A message and the one refusal that means it was carried out earlier.
@@ -134,6 +134,13 @@ pub enum Step {
         /// The id it gets.
         to: TransactionId,
     },
+    /// Have dmeventd watch a pool's target as it did before the target was made anew.
+    Watch {
+        /// The target.
+        tpool: DmUuid,
+        /// How.
+        how: Watch,
+    },
     /// Write a text to all metadata areas.
     Commit(Box<Commit>),
     /// Discard or zero all of a volume.
@@ -144,6 +151,17 @@ pub enum Step {
     PointOfNoReturn,
     /// Steps that nothing else depends on: if one fails, those before it are taken back, and the plan goes on.
     Apart(Apart),
+}
+
+/// How dmeventd watches a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Watch {
+    /// The library that it tells of events.
+    pub library: String,
+    /// Which events, as bits. Source: lvm2 `daemons/dmeventd/libdevmapper-event.h`.
+    pub events: u32,
+    /// How often it tells without an event, in seconds.
+    pub timeout_s: u32,
 }
 
 /// Steps that stand and fall together, apart from the rest of the plan.
@@ -273,6 +291,12 @@ impl Plan {
         self.steps.push(Planned { step, undo });
     }
 
+    /// Whether it ends early, with everything taken back, if the user wants to stop. What mends stands for itself, step
+    /// by step, and is carried through.
+    pub fn may_stop(&self) -> bool {
+        !self.outcomes.is_empty()
+    }
+
     /// Number of metadata commits if all goes well.
     pub fn commits(&self) -> usize {
         self.steps.iter().filter(|planned| matches!(planned.step, Step::Commit(_))).count()
@@ -328,6 +352,7 @@ impl fmt::Display for Step {
             Self::RemoveDevice(spec) => write!(f, "deactivate {}", spec.name),
             Self::RenameDevice { from, to, .. } => write!(f, "rename device {from} to {to}"),
             Self::Resume { name, .. } => write!(f, "resume {name}"),
+            Self::Watch { how, .. } => write!(f, "have dmeventd watch the pool again ({})", how.library),
             Self::ExpectPool { tpool, expect } => {
                 let also = match expect.purpose {
                     Purpose::Activation => "",

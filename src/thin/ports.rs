@@ -11,13 +11,13 @@ use thiserror::Error;
 use crate::making::Making;
 use crate::meta::DeviceDetails;
 use crate::observed::PoolReadError;
-use crate::plan::Commit;
+use crate::plan::{Commit, Watch};
 use crate::stack::ReadAhead;
 use base::ids::{DevNo, PoolId, ThinId, TransactionId, VgName};
 use base::units::Sectors;
 use dm::kernel::{DmError, Kernel};
 use dm::message::Message;
-use dm::name::DmName;
+use dm::name::{DmName, DmUuid};
 use lvm2::format::model::{ThinPool, Vg};
 use lvm2::host::lock::VgLock;
 
@@ -231,6 +231,15 @@ pub trait Host {
     /// If it cannot be started.
     fn guard(&self, devices: &[DmName], lock: &VgLock) -> io::Result<Box<dyn Guard>>;
 
+    /// How dmeventd watches a device, if it does and can be asked.
+    fn watch_of(&self, device: &DmUuid) -> Option<Watch>;
+
+    /// Has dmeventd watch a device, if it runs.
+    ///
+    /// # Errors
+    /// If it does not answer in time, or refuses.
+    fn watch(&self, device: &DmUuid, how: &Watch) -> io::Result<()>;
+
     /// Who keeps a device open.
     fn holders(&self, dev: DevNo) -> Holders;
 
@@ -252,8 +261,8 @@ pub trait Host {
     /// The kernel's: EBUSY if somebody has.
     fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno>;
 
-    /// A signal that has arrived while signals are held off, and that asks to stop. It is consumed: the caller must
-    /// stop.
+    /// A signal that has arrived while signals are held off, and that asks to stop. It is consumed, and the answer
+    /// stays the same from then on: the caller must stop, or say why not.
     fn stop_asked(&self) -> Option<Signal> {
         None
     }

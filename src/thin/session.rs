@@ -201,6 +201,17 @@ impl Session<'_> {
         may_pass
     }
 
+    /// Whether the user wants to stop before anything of a change is begun.
+    ///
+    /// # Errors
+    /// If so.
+    pub fn heed_signals(&self) -> Result<(), EngineError> {
+        self.host.stop_asked().map_or(Ok(()), |signal| {
+            let message = format!("stopped by {signal} before anything of it was begun");
+            Err(EngineError::new(ErrorKind::Refused, message))
+        })
+    }
+
     /// Runs a plan. Signals wait meanwhile: it is not interrupted.
     ///
     /// # Errors

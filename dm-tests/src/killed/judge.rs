@@ -25,6 +25,8 @@ struct Now {
 /// The first thing that is not as it has to be.
 pub fn judge(said: &mut Transcript, machine: &mut Machine, row: &Row) -> Result<()> {
     said.ok("thinvol recover").context("recover")?;
+    finish_group(said, machine).context("groups that are neither one nor two")?;
+    finish_move(said).context("a move that is under way")?;
     let groups = groups(said)?;
     let all = groups.join(" ");
     if let Some((origin, _)) = row.merged {
@@ -74,6 +76,42 @@ fn finish_merge(said: &mut Transcript, origin: &str) -> Result<()> {
     // lvm2's own 'lvchange -an' fails where the origin's device has no table yet.
     said.ok(&format!("thinvol deactivate pve/{origin}"))?;
     said.ok(&format!("lvchange -qq -ay pve/{origin}")).map(drop)
+}
+
+/// A group that was being split or merged is left to lvm2, which ends that as docs/lvm2-access.md says: a disk that two
+/// groups claim keeps both out of use, and a new group is exported up to its last commit.
+fn finish_group(said: &mut Transcript, machine: &Machine) -> Result<()> {
+    let ran = said.run("thinvol recover")?;
+    if ran.stderr.contains("belongs to volume group") {
+        let ran = said.run("thinvol activate pve")?;
+        ensure!(ran.status == 7, "a group is activated of which another has a disk");
+        let line = "vgreduce -y --removemissing --force --config 'devices/filter=[\"r|{2}|\"]' pve";
+        said.ok(&machine.line(line))?;
+    }
+    let exported = said.ok("vgs --noheadings -o vg_name -S vg_exported=1")?;
+    for group in exported.split_whitespace() {
+        let ran = said.run(&format!("thinvol activate {group}"))?;
+        ensure!(
+            ran.status == 7 && ran.stderr.contains(&format!("vgimport {group}")),
+            "{}",
+            ran.stderr.trim()
+        );
+        said.lvm(&[format!("vgimport -qq {group}")])?;
+        said.ok("thinvol recover")?;
+    }
+    Ok(())
+}
+
+/// A move of extents is left to lvm2: what is under way with a volume is not thinvol's to start.
+fn finish_move(said: &mut Transcript) -> Result<()> {
+    let list = said.run("lvs -a --noheadings -o lv_name")?;
+    if list.stdout.contains("[pvmove") {
+        said.run("thinvol activate pve")?;
+        at_rest(said)?;
+        said.ok("pvmove -qq --config global/use_lvmpolld=0 --abort")?;
+        said.ok("thinvol recover")?;
+    }
+    Ok(())
 }
 
 fn groups(said: &mut Transcript) -> Result<Vec<String>> {

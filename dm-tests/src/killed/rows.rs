@@ -136,7 +136,8 @@ const ROWS: &[Row] = &[
     },
     Row { name: "merge-groups", build: OTHER, command: "vgmerge -qq pve other", ..PLAIN },
     plain("reduce-group", "vgreduce -qq pve {1}"),
-    plain("move-volumes", "pvmove -qq -i1 {0} {1}"),
+    // The daemon that polls would go on where the command was killed.
+    plain("move-volumes", "pvmove -qq --config global/use_lvmpolld=0 -i1 {0} {1}"),
 ];
 
 /// The row of this name.

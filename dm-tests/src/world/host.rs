@@ -10,12 +10,13 @@ use std::time::Duration;
 use base::ids::{DevNo, PoolId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{Kernel as _, UdevEvent};
-use dm::name::DmName;
+use dm::name::{DmName, DmUuid};
 use dm::sim::SimKernel;
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use thin::making::Making;
+use thin::plan::Watch;
 use thin::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure};
 use thin::stack::ReadAhead;
 
@@ -48,6 +49,12 @@ pub struct HostState {
     pub pieces_that_work: Option<usize>,
     /// How many before the user asks to stop.
     pub pieces_before_stop: Option<usize>,
+    /// How often it is asked if the user wants to stop before the user does.
+    pub asks_before_stop: Option<usize>,
+    /// What dmeventd watches, and how, if it runs.
+    pub watched: Option<BTreeMap<DmUuid, Watch>>,
+    /// How often it was told to watch.
+    pub registrations: usize,
     /// A device that a process has open, and when it lets go of it. Any other is held for good.
     pub lets_go: Option<(DmName, Duration)>,
 }
@@ -248,6 +255,20 @@ impl Host for SimHost {
         Holders { names, stay: self.state.borrow().lets_go.is_none() }
     }
 
+    fn watch_of(&self, device: &DmUuid) -> Option<Watch> {
+        self.state.borrow().watched.as_ref()?.get(device).cloned()
+    }
+
+    fn watch(&self, device: &DmUuid, how: &Watch) -> io::Result<()> {
+        self.kernel.waits_for("dmeventd");
+        let mut state = self.state.borrow_mut();
+        if let Some(watched) = &mut state.watched {
+            watched.insert(device.clone(), how.clone());
+            state.registrations += 1;
+        }
+        Ok(())
+    }
+
     fn size(&self, dev: DevNo) -> Option<Sectors> {
         self.kernel.size_of(dev)
     }
@@ -268,7 +289,10 @@ impl Host for SimHost {
     }
 
     fn stop_asked(&self) -> Option<Signal> {
-        (self.state.borrow().pieces_before_stop == Some(0)).then_some(Signal::SIGINT)
+        let mut state = self.state.borrow_mut();
+        let is_asked = state.pieces_before_stop == Some(0) || state.asks_before_stop == Some(0);
+        state.asks_before_stop = state.asks_before_stop.map(|left| left.saturating_sub(1));
+        is_asked.then_some(Signal::SIGINT)
     }
 
     fn now(&self) -> Duration {

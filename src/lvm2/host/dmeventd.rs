@@ -23,11 +23,28 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// No answer is longer.
 const ANSWER_MAX: usize = 4096;
 
+/// `DM_EVENT_CMD_REGISTER_FOR_EVENT`.
+const REGISTER: u32 = 2;
+
+/// `DM_EVENT_CMD_GET_TIMEOUT`.
+const GET_TIMEOUT: u32 = 7;
+
 /// `DM_EVENT_CMD_GET_REGISTERED_DEVICE`.
 const GET_REGISTERED: u32 = 4;
 
 /// `DM_EVENT_ERROR_MASK`: what lvm2 asks for.
 const ALL_ERRORS: u32 = 0xff00;
+
+/// How a device is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// The library that is told of events.
+    pub library: String,
+    /// Which events, as bits (`DM_EVENT_*`).
+    pub events: u32,
+    /// How often it is told without an event, in seconds; 0: as dmeventd does by itself.
+    pub timeout_s: u32,
+}
 
 /// dmeventd's pipes.
 #[derive(Debug)]
@@ -53,6 +70,36 @@ impl Dmeventd {
     /// # Errors
     /// If it does not answer in time, or as it should, or its pipes are not to be trusted.
     pub fn watches(&self, device: &DmUuid) -> io::Result<bool> {
+        Ok(self.registered(device)?.is_some())
+    }
+
+    /// How a device is watched, if it is. Where dmeventd does not run, none is.
+    ///
+    /// # Errors
+    /// As for [`Self::watches`].
+    pub fn registered(&self, device: &DmUuid) -> io::Result<Option<Registration>> {
+        let any = Registration { library: "-".into(), events: ALL_ERRORS, timeout_s: 0 };
+        let Some(text) = self.ask(GET_REGISTERED, device, &any)? else { return Ok(None) };
+        let unclear = || io::Error::other(format!("it answers '{text}'"));
+        // Its id, the library, the device, the events.
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [_, library, _, events, ..] = words.as_slice() else { return Err(unclear()) };
+        let events = events.parse().map_err(|_| unclear())?;
+        let timeout = self.ask(GET_TIMEOUT, device, &any)?;
+        let timeout_s = timeout.and_then(|text| text.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0);
+        Ok(Some(Registration { library: (*library).to_owned(), events, timeout_s }))
+    }
+
+    /// Has a device watched. Where dmeventd does not run nothing is done, and it is not started.
+    ///
+    /// # Errors
+    /// As for [`Self::watches`].
+    pub fn register(&self, device: &DmUuid, how: &Registration) -> io::Result<()> {
+        self.ask(REGISTER, device, how).map(drop)
+    }
+
+    /// Sends a command and waits for its answer; nothing if dmeventd does not run or does not know the device.
+    fn ask(&self, command: u32, device: &DmUuid, how: &Registration) -> io::Result<Option<String>> {
         let deadline = Instant::now() + self.limit;
         let client = match open(&self.client, false) {
             // Without a reader the pipe is one that a dmeventd of before has left.
@@ -60,7 +107,7 @@ impl Dmeventd {
                 if [Some(Errno::ENXIO as i32), Some(Errno::ENOENT as i32)]
                     .contains(&error.raw_os_error()) =>
             {
-                return Ok(false);
+                return Ok(None);
             }
             client => client?,
         };
@@ -68,16 +115,18 @@ impl Dmeventd {
         // What another client has left unread.
         while server.read(&mut [0; 128]).is_ok_and(|read| read > 0) {}
         let id = format!("{}:0", std::process::id());
-        send(&client, GET_REGISTERED, &format!("{id} - {device} {ALL_ERRORS} 0\0"))?;
+        let Registration { library, events, timeout_s } = how;
+        send(&client, command, &format!("{id} {library} {device} {events} {timeout_s}\0"))?;
         loop {
             let (said, text) = answer(&mut server, deadline)?;
             if text.split_whitespace().next() != Some(&id) {
                 continue;
             }
+            let text = text.trim_end_matches('\0');
             return match said {
-                0 => Ok(true),
-                said if said == -(Errno::ENOENT as i32) => Ok(false),
-                _ => Err(io::Error::other(format!("it answers '{}'", text.trim_end_matches('\0')))),
+                0 => Ok(Some(text.to_owned())),
+                said if said == -(Errno::ENOENT as i32) => Ok(None),
+                _ => Err(io::Error::other(format!("it answers '{text}'"))),
             };
         }
     }
@@ -162,8 +211,11 @@ mod tests {
         DmUuid::new("LVM-x-tpool").unwrap()
     }
 
-    /// A dmeventd that gives these answers to the first question it is asked.
-    fn asked(answers: &[(i32, &str)]) -> io::Result<bool> {
+    /// What comes of a question to a dmeventd that is asked these questions, and gives these answers to them.
+    fn asked<T: Send>(
+        questions: &[(u32, &str, &[(i32, &str)])],
+        ask: impl FnOnce(&Dmeventd) -> io::Result<T> + Send,
+    ) -> io::Result<T> {
         let dir = tempfile::tempdir().unwrap();
         let dmeventd = Dmeventd::at(dir.path(), Duration::from_secs(20));
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
@@ -175,30 +227,48 @@ mod tests {
         server.write_all(b"left by another").unwrap();
         std::thread::scope(|scope| {
             scope.spawn(move || {
-                let mut head = [0; 8];
-                client.read_exact(&mut head).unwrap();
-                assert_eq!(head[..4], 4_u32.to_be_bytes());
-                let mut text = vec![0; usize::from(head[7])];
-                client.read_exact(&mut text).unwrap();
-                let id = format!("{}:0", std::process::id());
-                assert_eq!(text, format!("{id} - LVM-x-tpool 65280 0\0").into_bytes());
-                for (said, text) in answers {
-                    let text = text.replace("ID", &id);
-                    let length = u32::try_from(text.len()).unwrap().to_be_bytes();
-                    server.write_all(&[&said.to_be_bytes(), &length, text.as_bytes()].concat()).unwrap();
+                for (command, wanted, answers) in questions {
+                    let mut head = [0; 8];
+                    client.read_exact(&mut head).unwrap();
+                    assert_eq!(head[..4], command.to_be_bytes());
+                    let mut text = vec![0; usize::from(head[7])];
+                    client.read_exact(&mut text).unwrap();
+                    let id = format!("{}:0", std::process::id());
+                    assert_eq!(text, format!("{id} {wanted}\0").into_bytes());
+                    for (said, text) in *answers {
+                        let text = text.replace("ID", &id);
+                        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+                        server.write_all(&[&said.to_be_bytes(), &length, text.as_bytes()].concat()).unwrap();
+                    }
                 }
             });
-            dmeventd.watches(&device())
+            ask(&dmeventd)
         })
     }
 
+    const ANY: &str = "- LVM-x-tpool 65280 0";
+    const TEN: (u32, &str, &[(i32, &str)]) = (GET_TIMEOUT, ANY, &[(0, "ID 10\0")]);
+
+    fn known(answers: &[(i32, &str)]) -> io::Result<Option<Registration>> {
+        asked(&[(GET_REGISTERED, ANY, answers), TEN], |dmeventd| dmeventd.registered(&device()))
+    }
+
+    fn unknown(answers: &[(i32, &str)]) -> io::Result<Option<Registration>> {
+        asked(&[(GET_REGISTERED, ANY, answers)], |dmeventd| dmeventd.registered(&device()))
+    }
+
     #[test]
-    fn it_says_whether_it_watches() {
-        assert!(asked(&[(0, "ID libdevmapper-event-lvm2thin.so LVM-x-tpool 196352\0")]).unwrap());
-        assert!(!asked(&[(-2, "ID No such file or directory\0")]).unwrap());
-        assert!(asked(&[(-2, "1:0 another's\0"), (0, "ID so LVM-x-tpool 65280\0")]).unwrap());
-        let error = asked(&[(-22, "ID Invalid argument\0")]).unwrap_err();
-        assert!(error.to_string().contains("Invalid argument"), "{error}");
+    fn it_says_how_it_watches() {
+        let library = "libdevmapper-event-lvm2thin.so".to_owned();
+        let all = Registration { library, events: 196_352, timeout_s: 10 };
+        let said = "ID libdevmapper-event-lvm2thin.so LVM-x-tpool 196352\0";
+        assert_eq!(known(&[(0, said)]).unwrap(), Some(all.clone()));
+        assert_eq!(known(&[(-2, "1:0 another's\0"), (0, said)]).unwrap(), Some(all.clone()));
+        assert_eq!(unknown(&[(-2, "ID No such file or directory\0")]).unwrap(), None);
+        let error = unknown(&[(-22, "ID Invalid argument\0")]).unwrap_err();
+        assert!(error.to_string().contains("Invalid argument"));
+        let wanted = "libdevmapper-event-lvm2thin.so LVM-x-tpool 196352 10";
+        asked(&[(REGISTER, wanted, &[(0, "ID\0")])], |dmeventd| dmeventd.register(&device(), &all)).unwrap();
     }
 
     #[test]

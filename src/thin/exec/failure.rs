@@ -1,6 +1,7 @@
 //! Why a step failed, and what follows from it.
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use super::wipe::WipeError;
@@ -27,6 +28,9 @@ pub enum StepError {
     /// A volume is not wiped, or not all of it.
     #[error(transparent)]
     Wipe(#[from] WipeError),
+    /// The user wants to stop.
+    #[error("stopped by {0}")]
+    Stopped(Signal),
     /// The kernel's status cannot be understood.
     #[error("the status of {device} cannot be read")]
     Status {

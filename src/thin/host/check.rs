@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::LinuxHost;
-use crate::ports::CheckFound;
+use crate::ports::{CheckFound, Host};
 
 /// How often a running check is looked at.
 const CHECK_PAUSE: Duration = Duration::from_millis(5);
@@ -67,12 +67,18 @@ impl LinuxHost {
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break status,
-                Ok(None) if Instant::now() < deadline => std::thread::sleep(CHECK_PAUSE),
                 Ok(None) => {
+                    let why = match self.stop_asked() {
+                        Some(signal) => format!("it was stopped by {signal}"),
+                        None if Instant::now() < deadline => {
+                            std::thread::sleep(CHECK_PAUSE);
+                            continue;
+                        }
+                        None => format!("it took longer than {} s", self.check.limit.as_secs()),
+                    };
                     // A check that was killed and not reaped would be a zombie until this process ends: no more.
                     let _ = child.kill().and_then(|()| child.wait());
-                    let limit = self.check.limit.as_secs();
-                    return Err(CheckFound::Nothing(format!("it took longer than {limit} s")));
+                    return Err(CheckFound::Nothing(why));
                 }
                 Err(error) => return Err(CheckFound::Nothing(format!("waiting for it failed: {error}"))),
             }

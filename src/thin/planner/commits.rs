@@ -75,7 +75,10 @@ impl Draft<'_> {
     fn step(&self, pool: &LvName) -> Result<TransactionId, Refusal> {
         let (_, segment) = self.pool(pool)?;
         segment.transaction_id.next().ok_or_else(|| {
-            Refusal::rule(format!("the transaction id of pool {pool} cannot be stepped any more"))
+            Refusal::rule(format!(
+                "the transaction id of pool {}/{pool} cannot be stepped any more",
+                self.vg().name
+            ))
         })
     }
 

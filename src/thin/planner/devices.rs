@@ -19,13 +19,14 @@ const NO_AUTOACTIVATION: &str = "NOAUTOACTIVATE";
 impl Draft<'_> {
     pub(super) fn activate(&mut self, name: &LvName, ignore_skip: bool) -> Result<(), Refusal> {
         if self.added.contains_key(name) {
-            return Err(Refusal::rule(format!("{name} is created by the same batch"))
+            return Err(Refusal::rule(format!("{}/{name} is created by the same batch", self.vg().name))
                 .hint("ask for it to be active where it is created"));
         }
         let lv = self.existing(name)?;
         if !lv.is_visible() {
             return Err(Refusal::rule(format!(
-                "{name} is an internal volume: it comes with the one it belongs to"
+                "{}/{name} is an internal volume: it comes with the one it belongs to",
+                self.vg().name
             )));
         }
         self.check_allowed(lv)?;
@@ -34,8 +35,10 @@ impl Draft<'_> {
         let mut effect = Effect::Activated;
         if lv.has_flag("ACTIVATION_SKIP") && !ignore_skip {
             effect = Effect::Skipped;
-            self.warnings
-                .push(format!("{name} has the activation skip flag; it is activated when asked for by name"));
+            self.warnings.push(format!(
+                "{}/{name} has the activation skip flag; it is activated when asked for by name",
+                self.vg().name
+            ));
         } else {
             self.activate.add(&lv.name);
         }
@@ -49,7 +52,8 @@ impl Draft<'_> {
         let lv = self.existing(name)?;
         if !lv.is_visible() {
             return Err(Refusal::rule(format!(
-                "{name} is an internal volume: it goes with the one it belongs to"
+                "{}/{name} is an internal volume: it goes with the one it belongs to",
+                self.vg().name
             )));
         }
         self.deactivate.add(&lv.name);
@@ -91,7 +95,7 @@ impl Draft<'_> {
         let volumes = self.vg().lvs.iter().filter(|lv| self.comes_with_all(lv, auto));
         for lv in volumes.collect::<Vec<_>>() {
             if let Err(refusal) = self.check_flawless(lv, "activate").and_then(|()| self.check_complete(lv)) {
-                self.warnings.push(format!("{} is left as it is: {refusal}", lv.name));
+                self.warnings.push(format!("{}/{} is left as it is: {refusal}", self.vg().name, lv.name));
                 continue;
             }
             let possible = match lv.thin_pool() {

@@ -52,14 +52,21 @@ impl<'a> Draft<'a> {
     ) -> Result<(), Refusal> {
         let (before, after) = (self.shown(before), self.shown(after));
         if !shrink {
-            return Err(Refusal::rule(format!("{} has {before}, more than {after}", lv.name)).hint(
+            return Err(Refusal::rule(format!(
+                "{}/{} has {before}, more than {after}",
+                self.vg().name,
+                lv.name
+            ))
+            .hint(
                 "shrinking cuts off what lies beyond: shrink the file system first, then say --shrink \
                  --accept-data-loss (in a batch: \"shrink\": true)",
             ));
         }
         self.unused_device(lv)?;
         self.warnings.push(format!(
-            "what {} holds beyond {after} stays in the pool, out of reach, until the volume is removed or grown again",
+            "what {}/{} holds beyond {after} stays in the pool, out of reach, until the volume is removed or grown \
+             again",
+            self.vg().name,
             lv.name
         ));
         Ok(())
@@ -73,8 +80,11 @@ impl<'a> Draft<'a> {
             return self.outcome(lv, Effect::Unchanged { already: Already::Name });
         }
         if self.renamed.contains_key(name) {
-            return Err(Refusal::rule(format!("{name} is renamed twice by the same batch"))
-                .hint("give it its last name at once"));
+            return Err(Refusal::rule(format!(
+                "{}/{name} is renamed twice by the same batch",
+                self.vg().name
+            ))
+            .hint("give it its last name at once"));
         }
         self.check_new_name(to)?;
         self.alteration(lv).name = Some(to.clone());
@@ -128,19 +138,27 @@ impl<'a> Draft<'a> {
         self.check_no_external_user(lv, "roll back")?;
         let Some(thin) = lv.thin() else { return Ok(()) };
         if self.altered.get(&lv.name).is_some_and(|altered| altered.rolled_back.is_some()) {
-            return Err(Refusal::rule(format!("{name} is rolled back twice by the same batch")));
+            return Err(Refusal::rule(format!(
+                "{}/{name} is rolled back twice by the same batch",
+                self.vg().name
+            )));
         }
         let source = self.source(to, "roll back to")?;
         if source.external_origin != thin.external_origin {
             // Its unwritten parts would be read from elsewhere.
             return Err(Refusal::new(
                 ErrorKind::Unsupported,
-                format!("{name} and {to} do not have the same external origin"),
+                format!("{}/{name} and {to} do not have the same external origin", self.vg().name),
             )
             .hint(format!("take a clone of {to} instead")));
         }
         if source.pool != thin.pool {
-            return Err(Refusal::rule(format!("{to} is in pool {}, {name} in {}", source.pool, thin.pool)));
+            return Err(Refusal::rule(format!(
+                "{vg}/{to} is in pool {}, {vg}/{name} in {}",
+                source.pool,
+                thin.pool,
+                vg = self.vg().name
+            )));
         }
         self.unused_device(lv)?;
         let before = self.extents(lv);
@@ -168,8 +186,11 @@ impl<'a> Draft<'a> {
     /// A thin volume that exists and takes part in nothing thinvol does not plan with.
     fn ordinary(&self, name: &LvName, verb: &str) -> Result<&'a Lv, Refusal> {
         if self.added.contains_key(name) {
-            return Err(Refusal::rule(format!("cannot {verb} {name}: it is created by the same batch"))
-                .hint("create it as it is to be"));
+            return Err(Refusal::rule(format!(
+                "cannot {verb} {}/{name}: it is created by the same batch",
+                self.vg().name
+            ))
+            .hint("create it as it is to be"));
         }
         let (lv, thin) = self.thin(name)?;
         self.check_ordinary(lv, thin, verb)?;

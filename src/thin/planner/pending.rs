@@ -36,7 +36,7 @@ impl Mending<'_, '_> {
                     let (_, thin) = draft.thin(name)?;
                     let there = devices.and_then(|devices| devices.get(&thin.device_id));
                     if there.is_some_and(|details| details.transaction_id < before) {
-                        return Err(stranger(&lv.name, name, thin.device_id));
+                        return Err(stranger(&draft.vg().name, &lv.name, name, thin.device_id));
                     }
                     sends.push(match &thin.origin {
                         None => (None, Message::CreateThin(thin.device_id)),
@@ -149,7 +149,7 @@ impl Mending<'_, '_> {
             }
             PoolState::ActiveNew(_) => {
                 let old = self.sequence.draft.stacks().new_pool(lv, pool).map_err(|error| refuse(&error))?;
-                self.sequence.take_down(&old.tpool);
+                self.sequence.take_down_new(&lv.name, &old.tpool)?;
                 self.sequence.start_stack(&lv.name, &stack, expect)?;
             }
             PoolState::Inactive(_) | PoolState::Unreadable(_) => {
@@ -170,10 +170,12 @@ pub(super) fn waiting(vg: &VgName, name: &LvName) -> Refusal {
     .hint(format!("'lvchange --refresh {vg}/{name}' puts the right one in place"))
 }
 
-fn stranger(pool: &LvName, name: &LvName, id: ThinId) -> Refusal {
+fn stranger(vg: &VgName, pool: &LvName, name: &LvName, id: ThinId) -> Refusal {
     Refusal::new(
         ErrorKind::Corrupt,
-        format!("volume {name} was to be created as thin device {id} of pool {pool}, which another device already is"),
+        format!(
+            "volume {vg}/{name} was to be created as thin device {id} of pool {pool}, which another device already is"
+        ),
     )
     .hint("remove the volume with lvremove; the device's data is not touched before that")
 }

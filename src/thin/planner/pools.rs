@@ -89,8 +89,7 @@ impl Sequence<'_, '_> {
                 if let Some(device) = self.draft.observed.device(&stack.tpool.uuid) {
                     self.draft.check_unused(lv, device, 0)?;
                 }
-                self.take_down(&stack.tpool);
-                Ok(())
+                self.take_down_new(&lv.name, &stack.tpool)
             }
             PoolState::Active(status) => check_pool(&shown, status, &expect),
             PoolState::Inactive(kernel) => check_transaction_for(&shown, *kernel, &expect),
@@ -179,6 +178,25 @@ impl Sequence<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the target of a pool down that is made anew for its first volume. dmeventd loses it with that: it is to
+    /// watch the new one, or that of before if the change is taken back.
+    pub(super) fn take_down_new(&mut self, name: &LvName, tpool: &DeviceSpec) -> Result<(), Refusal> {
+        self.freed.insert(tpool.name.clone());
+        let mut back = vec![Step::CreateDevice(tpool.clone())];
+        if let Some(how) = self.draft.seen(name)?.watch.clone() {
+            let watch = Step::Watch { tpool: tpool.uuid.clone(), how };
+            back.push(watch.clone());
+            self.watched.push(watch);
+        }
+        self.plan.push_undoable(Step::RemoveDevice(tpool.clone()), back);
+        Ok(())
+    }
+
+    /// Has dmeventd watch what it watched before.
+    pub(super) fn watch_again(&mut self) {
+        std::mem::take(&mut self.watched).into_iter().for_each(|watch| self.plan.push(watch));
     }
 
     /// Makes a device go.

@@ -69,6 +69,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     mending.commit(metadata, observed)?;
     clean.into_iter().for_each(|step| mending.sequence.plan.push(step));
     mending.sequence.stop_idle_pools()?;
+    mending.sequence.watch_again();
     let Mending { sequence: Sequence { plan, .. }, found, left, refused, .. } = mending;
     Ok(Repair { plan, found, left, refused })
 }

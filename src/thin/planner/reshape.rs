@@ -52,7 +52,12 @@ impl Sequence<'_, '_> {
         let by_name = Index::of(after);
         let mut reshaping = Reshaping::default();
         for (name, alteration) in &draft.altered {
-            let lost = || Refusal::new(ErrorKind::Corrupt, format!("volume {name} is lost in the change"));
+            let lost = || {
+                Refusal::new(
+                    ErrorKind::Corrupt,
+                    format!("volume {}/{name} is lost in the change", draft.vg().name),
+                )
+            };
             let lv = draft.before(name)?;
             let now = alteration.name.as_ref().unwrap_or(name);
             let spec = stacks.volume(by_name.lv(now).ok_or_else(lost)?).map_err(|error| refuse(&error))?;

@@ -35,6 +35,7 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     sequence.activations()?;
     sequence.stop_idle_pools()?;
     sequence.leave_idle_grounds()?;
+    sequence.watch_again();
     sequence.zero()?;
     sequence.take_down_spare();
     sequence.say_what_stays_active();
@@ -114,6 +115,8 @@ pub(super) struct Sequence<'d, 'a> {
     pub users: BTreeMap<LvName, u32>,
     /// The same for the real devices of external origins.
     pub grounds: BTreeMap<LvName, u32>,
+    /// What dmeventd is to watch again at the end.
+    pub watched: Vec<Step>,
     /// The devices of volumes that stay and change.
     pub reshaping: Reshaping,
 }
@@ -130,6 +133,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
             renamed: BTreeMap::new(),
             users: BTreeMap::new(),
             grounds: BTreeMap::new(),
+            watched: Vec::new(),
             reshaping: Reshaping::default(),
         }
     }

@@ -104,7 +104,7 @@ impl Draft<'_> {
         let extents = size.and_then(|size| Extents::holding(size, self.vg().extent_size));
         extents.filter(|extents| (1..=MAX_EXTENTS).contains(&extents.get())).ok_or_else(|| {
             let shown = size.map_or("too large".into(), |size| format!("{size} sectors"));
-            Refusal::rule(format!("{name} cannot have a size of {shown}"))
+            Refusal::rule(format!("{}/{name} cannot have a size of {shown}", self.vg().name))
                 .hint("give a size of at least one extent and of at most 2^32 extents")
         })
     }
@@ -136,7 +136,8 @@ impl Draft<'_> {
         if let Some(new) = change.and_then(|change| change.new.iter().find(|new| new.thin.name == *origin)) {
             if new.empty {
                 return Err(Refusal::rule(format!(
-                    "{origin} is created by the same batch: it has no content yet"
+                    "{}/{origin} is created by the same batch: it has no content yet",
+                    self.vg().name
                 ))
                 .hint("create the second volume by itself, or snapshot in a later transaction"));
             }
@@ -179,12 +180,18 @@ impl Draft<'_> {
 
     fn remove(&mut self, name: &LvName) -> Result<(), Refusal> {
         if self.added.contains_key(name) {
-            return Err(Refusal::rule(format!("{name} is created and removed by the same batch")));
+            return Err(Refusal::rule(format!(
+                "{}/{name} is created and removed by the same batch",
+                self.vg().name
+            )));
         }
         let (lv, thin) = self.thin(name)?;
         if self.altered.contains_key(&lv.name) {
-            return Err(Refusal::rule(format!("{name} is changed and removed by the same batch"))
-                .hint("leave the change out"));
+            return Err(Refusal::rule(format!(
+                "{}/{name} is changed and removed by the same batch",
+                self.vg().name
+            ))
+            .hint("leave the change out"));
         }
         self.check_ordinary(lv, thin, "remove")?;
         self.check_no_external_user(lv, "remove")?;
@@ -213,7 +220,8 @@ impl Draft<'_> {
         let snapshots: Vec<&str> = made.map(|lv| lv.as_str()).collect();
         if !snapshots.is_empty() {
             let stay = snapshots.join(", ");
-            self.warnings.push(format!("{name} goes, what was made from it stays whole: {stay}"));
+            self.warnings
+                .push(format!("{}/{name} goes, what was made from it stays whole: {stay}", self.vg().name));
         }
     }
 
@@ -222,11 +230,17 @@ impl Draft<'_> {
         self.check_flawless(lv, verb)?;
         if let Some(error) = self.stacks().merging(lv) {
             let refusal = refuse(&error);
-            return Err(Refusal { message: format!("cannot {verb} {}: {refusal}", lv.name), ..refusal });
+            return Err(Refusal {
+                message: format!("cannot {verb} {}/{}: {refusal}", self.vg().name, lv.name),
+                ..refusal
+            });
         }
         if let Some(user) = self.stacks().used_by_unknown(lv) {
-            let message =
-                format!("cannot {verb} {}: {user} is built on it, in a way thinvol does not know", lv.name);
+            let message = format!(
+                "cannot {verb} {}/{}: {user} is built on it, in a way thinvol does not know",
+                self.vg().name,
+                lv.name
+            );
             return Err(
                 Refusal::new(ErrorKind::Unsupported, message).hint("use lvm2's own commands for this volume")
             );
@@ -237,9 +251,12 @@ impl Draft<'_> {
     /// Refuses what lvm2 leaves in a text and no device can be made of.
     pub(super) fn check_flawless(&self, lv: &Lv, verb: &str) -> Result<(), Refusal> {
         self.index.flaw(&lv.name).map_or(Ok(()), |problem| {
-            Err(Refusal::new(ErrorKind::Corrupt, format!("cannot {verb} {}: {problem}", lv.name)).hint(
-                "the other volumes are not concerned; a corrected text can be restored with vgcfgrestore",
-            ))
+            let message = format!("cannot {verb} {}/{}: {problem}", self.vg().name, lv.name);
+            let vg = &self.vg().name;
+            Err(Refusal::new(ErrorKind::Corrupt, message).hint(format!(
+                "the other volumes are not affected. No command repairs it: correct a copy of the metadata \
+                 ('vgcfgbackup -f <file> {vg}'), then 'vgcfgrestore --force -f <file> {vg}'"
+            )))
         })
     }
 
@@ -247,7 +264,8 @@ impl Draft<'_> {
     pub(super) fn check_no_external_user(&self, lv: &Lv, verb: &str) -> Result<(), Refusal> {
         self.index.external_user(&lv.name).map_or(Ok(()), |user| {
             Err(Refusal::rule(format!(
-                "cannot {verb} {}: it is the external origin of {user}, which reads from it what it does not hold",
+                "cannot {verb} {}/{}: it is the external origin of {user}, which reads from it what it does not hold",
+                self.vg().name,
                 lv.name
             ))
             .hint(format!("remove {user} first")))
@@ -293,7 +311,9 @@ impl Draft<'_> {
 
     fn take_id(&mut self, pool: &LvName, ids: Option<Vec<ThinId>>) -> Result<ThinId, Refusal> {
         let id = ids.and_then(|ids| ids.first().copied());
-        let id = id.ok_or_else(|| Refusal::rule(format!("pool {pool} has no thin device id left")))?;
+        let id = id.ok_or_else(|| {
+            Refusal::rule(format!("pool {}/{pool} has no thin device id left", self.vg().name))
+        })?;
         self.change(pool)?.taken.insert(id);
         Ok(id)
     }
@@ -331,7 +351,11 @@ impl Draft<'_> {
         let listed = Listed { vg: self.vg(), name: &thin.name, tags: &thin.tags };
         let refusal = self.observed.policy.lists.refusal(listed).filter(|_| activate);
         if let Some(why) = refusal {
-            self.warnings.push(format!("{} is left inactive on this host: {why}", thin.name));
+            self.warnings.push(format!(
+                "{}/{} is left inactive on this host: {why}",
+                self.vg().name,
+                thin.name
+            ));
         }
         let activate = activate && refusal.is_none();
         self.outcomes.push(Outcome { request: 0, name: thin.name.clone(), uuid: Some(thin.id), effect });

@@ -33,6 +33,7 @@ impl Sequence<'_, '_> {
                 }
             }
         }
+        self.shared_grounds(&groups);
         for (pool, names) in groups {
             match pool {
                 Some(pool) => self.activate_pool_and(pool, &names),
@@ -40,6 +41,24 @@ impl Sequence<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// What volumes of several pools read from comes first, apart from them: it must not go with the first pool that
+    /// fails.
+    fn shared_grounds(&mut self, groups: &[(Option<&LvName>, Vec<&LvName>)]) {
+        let mut users: BTreeMap<LvName, usize> = BTreeMap::new();
+        for (_, names) in groups {
+            let grounds = names.iter().filter_map(|name| self.ground_of(self.draft.vg().lv(name)?));
+            for ground in grounds.collect::<BTreeSet<_>>() {
+                *users.entry(ground).or_default() += 1;
+            }
+        }
+        for ground in users.into_iter().filter(|(_, users)| *users > 1).map(|(ground, _)| ground) {
+            self.apart(format!("activate what reads {ground}"), &ground, &[], |sequence| {
+                sequence.stand_on(&ground)?;
+                sequence.step_off(&ground, 1)
+            });
+        }
     }
 
     /// A pool that has to be started and its volumes fail together; each volume of one that runs fails by itself.

@@ -27,7 +27,8 @@ impl Draft<'_> {
         if let Some(rest) = rest.filter(|rest| rest.get() > 0) {
             let rest = Rounded(rest);
             self.warnings.push(format!(
-                "the last {rest} of {name} are no whole chunk of its pool: the disks do not hear of them"
+                "the last {rest} of {}/{name} are no whole chunk of its pool: the disks do not hear of them",
+                self.vg().name
             ));
         }
         self.discards.insert(lv.name.clone());
@@ -40,11 +41,15 @@ impl Draft<'_> {
         let change = self.added.get(name).and_then(|pool| self.pools.get(pool));
         let new = change.and_then(|change| change.new.iter().find(|new| new.thin.name == *name));
         let Some(new) = new.filter(|new| new.empty) else {
-            return Err(Refusal::rule(format!("{name} is not created by this batch: it is not overwritten")));
+            let message =
+                format!("{}/{name} is not created by this batch: it is not overwritten", self.vg().name);
+            return Err(Refusal::rule(message));
         };
         if !new.activate {
-            return Err(Refusal::rule(format!("{name} stays inactive: it cannot be overwritten"))
-                .hint("a new volume reads as zeros where its pool zeroes new chunks"));
+            let message = format!("{}/{name} stays inactive: it cannot be overwritten", self.vg().name);
+            return Err(
+                Refusal::rule(message).hint("a new volume reads as zeros where its pool zeroes new chunks")
+            );
         }
         let (pool, id, extents) = (new.thin.pool.clone(), new.thin.id, new.thin.extents);
         let size = extents.to_sectors(self.vg().extent_size).unwrap_or(Sectors::ZERO);
@@ -59,14 +64,15 @@ impl Draft<'_> {
     pub(super) fn check_discarded(&self) -> Result<(), Refusal> {
         for name in &self.discards {
             if !self.removed.contains(name) {
-                return Err(Refusal::rule(format!("{name} stays: it is not discarded"))
+                return Err(Refusal::rule(format!("{}/{name} stays: it is not discarded", self.vg().name))
                     .hint("only what the same batch removes is"));
             }
             let (_, thin) = self.thin_before(name)?;
             let snaps = self.pools.get(&thin.pool).map(|change| &change.snaps);
             if snaps.is_some_and(|snaps| snaps.iter().any(|snap| snap.origin == thin.device_id)) {
                 return Err(Refusal::rule(format!(
-                    "{name} is discarded, and something is made from it by the same batch"
+                    "{}/{name} is discarded, and something is made from it by the same batch",
+                    self.vg().name
                 ))
                 .hint("discard it in a later transaction"));
             }
@@ -158,7 +164,9 @@ impl Sequence<'_, '_> {
             self.bring_up(writable.clone())?;
             writable
         };
-        let size = draft.bytes(lv).ok_or_else(|| Refusal::rule(format!("the size of {name} overflows")))?;
+        let size = draft
+            .bytes(lv)
+            .ok_or_else(|| Refusal::rule(format!("the size of {}/{name} overflows", draft.vg().name)))?;
         let chunk = draft.pool(pool)?.1.chunk_size;
         let node = (device.name.clone(), device.uuid.clone());
         self.plan.push(Step::Wipe(Wipe::all(WipeMethod::Discard, name.clone(), node, size, chunk)));
@@ -179,7 +187,8 @@ impl Sequence<'_, '_> {
             for new in change.new.iter().filter(|new| draft.zeroes.contains(&new.thin.name)) {
                 let spec = draft.stacks().new_volume(&new.thin).map_err(|error| refuse(&error))?;
                 let size = new.thin.extents.to_sectors(draft.vg().extent_size).and_then(Sectors::to_bytes);
-                let overflows = || Refusal::rule(format!("the size of {} overflows", new.thin.name));
+                let overflows =
+                    || Refusal::rule(format!("the size of {}/{} overflows", draft.vg().name, new.thin.name));
                 let (size, chunk) = (size.ok_or_else(overflows)?, draft.pool(pool)?.1.chunk_size);
                 let node = (spec.name, spec.uuid);
                 let wipe = Wipe::all(WipeMethod::Zero, new.thin.name.clone(), node, size, chunk);
