@@ -112,7 +112,13 @@ fn two_sessions(ctx: &Ctx) -> Result<()> {
     at_the_far_end(ctx, 0xc1, |_| {
         let login = |more: &str| format!("iscsi login {}", login(more));
         refused(ctx, &login("--interface nowhere"), 3, &["no network interface 'nowhere'", "ip link"])?;
-        refused(ctx, &login("--interface lo"), 4, &[FAR, "by interface lo", "has an address"])?;
+        // The interface is there, and leads nowhere: nothing answers.
+        refused(
+            ctx,
+            &login("--interface lo --timeout 3"),
+            4,
+            &[FAR, "by lo", "--timeout gives it more time"],
+        )?;
         refused(ctx, &login("--interface a/b"), 2, &["network interface"])?;
         refused(ctx, &format!("iscsi discover {FAR} --interface nowhere"), 3, &["'nowhere'"])?;
         nothing_left()?;
@@ -148,23 +154,23 @@ fn two_sessions(ctx: &Ctx) -> Result<()> {
             let answer = ctx.iscsi_login(&self::login(more))?;
             ensure!(text(&answer, "/sessions/0/how")? == "already_there", "{answer}");
         }
-        as_a_storage(ctx)?;
+        let config = as_a_storage(ctx)?;
         verified_io(ctx, disks[1])?;
 
         let said = ctx.thinvol_ok(&format!("iscsi logout {PATIENT} --target {IQN} --interface left"))?;
         ensure!(said.contains("by left"), "{said}");
         let left = sessions(ctx)?;
         ensure!(left.len() == 1 && left[0]["interface"] == "right", "{left:?}");
-        ctx.iscsi_logout()?;
+        ctx.thinvol_ok(&format!("--config {config} deactivate san"))?;
         nothing_left()
     })
 }
 
-/// A storage uses the sessions there are, and tells its paths apart.
-fn as_a_storage(ctx: &Ctx) -> Result<()> {
+/// A storage uses the sessions there are, and tells its paths apart; its configuration.
+fn as_a_storage(ctx: &Ctx) -> Result<String> {
     let config = ctx.dir().join("storage.cfg");
     fs::write(&config, format!("iscsi: san\n\tportal 10.9.9.1\n\ttarget {IQN}\n\tcontent none\n"))?;
-    let config = config.display();
+    let config = config.display().to_string();
     let said = ctx.thinvol_ok(&format!("--config {config} activate san"))?;
     ensure!(said.contains("2 of 2 paths up, 1 LUN") && class("iscsi_session").len() == 2, "{said}");
     let status: Value =
@@ -172,7 +178,7 @@ fn as_a_storage(ctx: &Ctx) -> Result<()> {
     let paths = status.pointer("/storages/0/paths").and_then(Value::as_array);
     let by = |name: &str| paths.is_some_and(|paths| paths.iter().any(|path| path["interface"] == name));
     ensure!(by("left") && by("right"), "{status}");
-    Ok(())
+    Ok(config)
 }
 
 /// Waits until the sessions are in these states, by interface.
