@@ -178,7 +178,10 @@ impl Run<'_, '_> {
 
     /// A step, and what takes it back kept in mind.
     fn planned(&mut self, planned: &Planned) -> Result<(), StepError> {
-        self.heed_signals()?;
+        // What comes right before that point may be a deletion, which nothing takes back.
+        if !matches!(planned.step, Step::PointOfNoReturn) {
+            self.heed_signals()?;
+        }
         let done = self.step(&planned.step);
         // A device may have its new table although that failed: the old one does no harm.
         if done.is_ok() || matches!(planned.step, Step::ReloadDevice(_)) && self.returnable {

@@ -2,6 +2,7 @@
 
 use base::error_chain::in_words;
 use base::error_kind::ErrorKind;
+use base::ids::ThinId;
 use dm_tests::world::asks::{activate, create, remove, resize, snapshot};
 use dm_tests::world::{World, tpool};
 use thin::request::Request;
@@ -13,7 +14,10 @@ fn stop_everywhere(requests: &[Request]) {
     let (mut stopped, mut too_late) = (0, 0);
     for asks in 0.. {
         let world = used();
-        let ids = |world: &World| kernel(world).thin_devices(&tpool()).unwrap();
+        // When an origin was shared last is no content of it.
+        let ids = |world: &World| -> Vec<ThinId> {
+            kernel(world).thin_devices(&tpool()).unwrap().into_keys().collect()
+        };
         let (volumes, before) = (world.metadata().vg.lvs.len(), ids(&world));
         world.machine.host.set(|host| host.asks_before_stop = Some(asks));
         match world.run(requests) {
