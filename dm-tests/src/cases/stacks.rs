@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
     Case { name: "stacks::one_bad_pool", tier: Tier::Full, limit_s: 300, run: one_bad_pool },
     Case { name: "stacks::check_without_result", tier: Tier::Full, limit_s: 240, run: check_without_result },
     Case { name: "stacks::profile", tier: Tier::Full, limit_s: 240, run: profile },
+    Case { name: "stacks::monitored", tier: Tier::Full, limit_s: 240, run: monitored },
 ];
 
 /// A volume group on three disks.
@@ -158,9 +159,14 @@ fn what_stays_is_said(ctx: &Ctx) -> Result<()> {
 /// Of two pools one fails its check: the other is activated, and stays.
 fn one_bad_pool(ctx: &Ctx) -> Result<()> {
     let vg = three_disks(ctx)?;
-    pool_of(ctx, vg, "one", "")?;
     pool_of(ctx, vg, "two", "")?;
+    pool_of(ctx, vg, "one", "")?;
     ctx.ok(&format!("lvcreate --yes -Wn -L 8M -n thick {vg}"))?;
+    // Both pools have volumes that read from it.
+    ctx.shell(&format!(
+        "udevadm settle; lvchange -qq -an {vg}/thick; lvchange -qq -pr {vg}/thick; \
+         for pool in two one; do lvcreate -qq -s --thinpool {vg}/$pool -n $pool-b {vg}/thick; done"
+    ))?;
     stop(ctx, vg)?;
     let conf = Conf::new(ctx)?;
     // Fails for the metadata of pool `two` alone: the larger one's number is not known before.
@@ -179,7 +185,8 @@ fn one_bad_pool(ctx: &Ctx) -> Result<()> {
     ensure!(ran.status == 5 && ran.stderr.contains("bad btree"), "{ran:?}");
     ensure!(ran.stderr.contains(&format!("lvconvert --repair {vg}/two")), "{ran:?}");
     let active = stack(ctx, vg)?;
-    ensure!(active.contains("one--a") && active.contains("thick") && !active.contains("two"), "{active}");
+    ensure!(active.contains("one--a") && active.contains("one--b"), "{active}");
+    ensure!(active.contains("thick") && !active.contains("two"), "{active}");
     // By name it is refused, with nothing changed.
     let ran = conf.run(ctx, &format!("thinvol activate {vg}/two-a"))?;
     ensure!(ran.status == 6, "{ran:?}");
@@ -261,5 +268,36 @@ fn profile(ctx: &Ctx) -> Result<()> {
     ensure!(free.status == 0 && group.status == 0, "{free:?} {group:?}");
     let ran = conf.run(ctx, &alloc)?;
     ensure!(ran.status == 0, "{ran:?}");
+    ctx.oracle(vg)
+}
+
+/// Whether dmeventd watches a pool is said as lvm2 says it, and a pool that gets its layers with its first volume is
+/// watched on.
+fn monitored(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    let agree = |wanted: bool| -> Result<()> {
+        let theirs = ctx.lvm(&format!("lvs --noheadings -o seg_monitor {vg}/data"))?;
+        let ours = ctx.thinvol_ok(&format!("info {vg}/data --json"))?;
+        let text = ctx.thinvol_ok(&format!("info {vg}/data"))?;
+        let line = text.lines().find(|line| line.contains("monitored")).unwrap_or_default();
+        ensure!((theirs.trim() == "monitored") == wanted, "lvm2 says '{theirs}'");
+        ensure!(ours.replace(' ', "").contains(&format!("\"monitored\":{wanted}")), "{ours}");
+        ensure!(line.ends_with(if wanted { "by dmeventd" } else { "no" }), "{text}");
+        Ok(())
+    };
+    ctx.ok(&format!("lvchange --monitor y {vg}/data"))?;
+    agree(true)?;
+    let ran = ctx.thinvol(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    ensure!(ran.status == 0 && ran.stderr.is_empty(), "{ran:?}");
+    agree(true)?;
+    ctx.oracle(vg)?;
+    ctx.ok(&format!("lvchange --monitor n {vg}/data"))?;
+    agree(false)?;
+    ctx.ok(&format!("lvchange --monitor y {vg}/data"))?;
+    agree(true)?;
+    // What thinvol has activated is watched by nobody.
+    ctx.change(&format!("deactivate {vg}"))?;
+    ctx.change(&format!("activate {vg}"))?;
+    agree(false)?;
     ctx.oracle(vg)
 }

@@ -11,6 +11,7 @@ use crate::ctx::{Ctx, Storages};
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "told::done_but_not_said", tier: Tier::Full, limit_s: 300, run: done_but_not_said },
+    Case { name: "told::stopped_by_a_signal", tier: Tier::Full, limit_s: 400, run: stopped_by_a_signal },
     Case { name: "told::names_of_mounts", tier: Tier::Full, limit_s: 300, run: names_of_mounts },
     Case { name: "told::no_file_to_replace", tier: Tier::Full, limit_s: 300, run: no_file_to_replace },
 ];
@@ -44,6 +45,38 @@ fn done_but_not_said(ctx: &Ctx) -> Result<()> {
         ensure!(made.status == 0 && made.stdout.contains("successfully created"), "{deaf}: {made:?}");
         ctx.ok("udevadm settle")?;
         ctx.thinvol_ok(&format!("free {vg}/vm-100-b"))?;
+    }
+    ctx.agreed(vg)
+}
+
+/// A signal stops a batch before its point of no return and all is taken back, or it comes too late and all is made;
+/// which of the two is said.
+fn stopped_by_a_signal(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.pool()?;
+    ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-disk-0 8M"))?;
+    let trace = ctx.dir().join("trace").display().to_string();
+    let clone = |inject: &str| {
+        ctx.sh(&format!(
+            "strace -qq -o {trace} -e trace=ioctl {inject} thinvol clone {vg}/vm-100-disk-0 1000-1019"
+        ))
+    };
+    let clones = || Ok::<_, anyhow::Error>(ctx.fact(vg, "lv_name")?.matches("vm-10").count() - 1);
+    let ran = clone("")?;
+    ensure!(ran.status == 0 && clones()? == 20, "{ran:?}");
+    let calls = fs::read_to_string(&trace)?;
+    let is_message = |(_, line): &(usize, &str)| line.contains("DM_TARGET_MSG");
+    let messages: Vec<usize> =
+        calls.lines().enumerate().filter(is_message).map(|(number, _)| number + 1).collect();
+    let names: Vec<String> = (1000..1020).map(|vmid| format!("{vg}/vm-{vmid}-disk-0")).collect();
+    ctx.thinvol_ok(&format!("free {}", names.join(" ")))?;
+    for (place, status, there, said) in
+        [(messages.len() / 2, 1, 0, "nothing was changed"), (messages.len() - 1, 0, 20, "it is complete")]
+    {
+        let ran = clone(&format!("-e inject=ioctl:signal=TERM:when={}", messages[place]))?;
+        ensure!(ran.status == status && clones()? == there, "{ran:?}");
+        ensure!(ran.stderr.contains("SIGTERM") && ran.stderr.contains(said), "{ran:?}");
+        let recovered = ctx.thinvol_ok(&format!("recover {vg}"))?;
+        ensure!(recovered.contains("nothing to recover"), "{recovered}");
     }
     ctx.agreed(vg)
 }
