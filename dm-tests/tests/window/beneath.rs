@@ -14,26 +14,29 @@ use super::{kernel, length, used};
 
 /// Gives a device another table with that length, put in place or left waiting.
 fn give(world: &World, name: &str, length: u64, in_place: bool) {
-    let mut table = kernel(world).table(&device(name)).unwrap();
+    let mut table = kernel(world).table(&device(name)).expect("the simulated kernel does it");
     table[0].length = Sectors::new(length);
-    kernel(world).load(&device(name), &Table(table), false).unwrap();
+    kernel(world).load(&device(name), &Table(table), false).expect("the simulated kernel does it");
     if in_place {
-        kernel(world).resume(&device(name), UdevEvent(0)).unwrap();
+        kernel(world).resume(&device(name), UdevEvent(0)).expect("the simulated kernel does it");
     }
 }
 
 /// Sectors of metadata that the kernel uses.
 fn metadata(world: &World) -> u64 {
-    let (_, lines) = kernel(world).status(&tpool(), StatusFlush::NoFlush).unwrap();
-    let PoolStatus::Working(working) = PoolStatus::parse(&lines[0].params).unwrap() else {
+    let (_, lines) =
+        kernel(world).status(&tpool(), StatusFlush::NoFlush).expect("the simulated kernel does it");
+    let PoolStatus::Working(working) =
+        PoolStatus::parse(&lines[0].params).expect("the simulated kernel does it")
+    else {
         panic!("it works")
     };
     working.metadata.total * 8
 }
 
 fn resume_pool(world: &World) {
-    kernel(world).suspend(&tpool(), Suspend::Flush).unwrap();
-    kernel(world).resume(&tpool(), UdevEvent(0)).unwrap();
+    kernel(world).suspend(&tpool(), Suspend::Flush).expect("the simulated kernel does it");
+    kernel(world).resume(&tpool(), UdevEvent(0)).expect("the simulated kernel does it");
 }
 
 const METADATA: &str = "data_tmeta";

@@ -16,7 +16,7 @@ fn stop_everywhere(requests: &[Request]) {
         let world = used();
         // When an origin was shared last is no content of it.
         let ids = |world: &World| -> Vec<ThinId> {
-            kernel(world).thin_devices(&tpool()).unwrap().into_keys().collect()
+            kernel(world).thin_devices(&tpool()).expect("the simulated machine has it").into_keys().collect()
         };
         let (volumes, before) = (world.metadata().vg.lvs.len(), ids(&world));
         world.machine.host.set(|host| host.asks_before_stop = Some(asks));
@@ -37,7 +37,7 @@ fn stop_everywhere(requests: &[Request]) {
         assert_eq!(kernel(&world).violations(), []);
         assert!(kernel(&world).suspended().is_empty());
         world.machine.host.set(|host| host.asks_before_stop = None);
-        assert!(world.recover().unwrap().found.is_empty(), "after {asks}");
+        assert!(world.recover().expect("the simulated machine has it").found.is_empty(), "after {asks}");
     }
     assert!(stopped > 1 && too_late == 1, "{stopped} {too_late}");
 }

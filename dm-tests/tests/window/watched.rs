@@ -16,9 +16,10 @@ use super::kernel;
 /// A machine with a fresh pool that is active, and watched.
 fn watched() -> (World, DmUuid, Watch) {
     let world = World::new(1);
-    world.run(&[activate(POOL)]).unwrap();
+    world.run(&[activate(POOL)]).expect("the simulated machine has it");
     let vg = world.metadata().vg;
-    let tpool = DmUuid::of_lv(&vg.id, &vg.lv(&lv(POOL)).unwrap().id, Layer::Tpool);
+    let tpool =
+        DmUuid::of_lv(&vg.id, &vg.lv(&lv(POOL)).expect("the simulated machine has it").id, Layer::Tpool);
     let how = Watch { library: "libdevmapper-event-lvm2thin.so".into(), events: 65_280, timeout_s: 10 };
     let all = BTreeMap::from([(tpool.clone(), how.clone())]);
     world.machine.host.set(|host| host.watched = Some(all));
@@ -28,7 +29,7 @@ fn watched() -> (World, DmUuid, Watch) {
 /// What is watched, and how often dmeventd was told to.
 fn now(world: &World) -> (BTreeMap<DmUuid, Watch>, usize) {
     let state = world.machine.host.state();
-    (state.watched.unwrap(), state.registrations)
+    (state.watched.expect("the simulated machine has it"), state.registrations)
 }
 
 #[test]

@@ -211,9 +211,12 @@ mod tests {
         DmUuid::new("LVM-x-tpool").unwrap()
     }
 
+    /// A command, what is said with it, and the answers: a code and a text each.
+    type Question<'a> = (u32, &'a str, &'a [(i32, &'a str)]);
+
     /// What comes of a question to a dmeventd that is asked these questions, and gives these answers to them.
     fn asked<T: Send>(
-        questions: &[(u32, &str, &[(i32, &str)])],
+        questions: &[Question<'_>],
         ask: impl FnOnce(&Dmeventd) -> io::Result<T> + Send,
     ) -> io::Result<T> {
         let dir = tempfile::tempdir().unwrap();

@@ -101,6 +101,9 @@ pub struct Taken {
     pub end: usize,
 }
 
+/// Tells of the section that begins at a byte of the text, and would be that node, whether it is known.
+pub type Recognize<'a> = dyn FnMut(&[u8], usize, NodeId) -> Option<Taken> + 'a;
+
 /// How much of a text is wanted: all of it, unless something else is said.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
@@ -116,8 +119,8 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Closing<'a> {
     /// The name of the sections they are in.
     pub within: &'a str,
-    /// Tells of the section that begins at a byte, and would be that node, whether it is known.
-    pub take: &'a mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
+    /// Knows some of them.
+    pub take: &'a mut Recognize<'a>,
 }
 
 /// A text in LVM's format, as a tree that gives back every byte it does not change.
@@ -149,11 +152,7 @@ impl Document {
     ///
     /// # Errors
     /// As [`Document::parse`].
-    pub fn parse_closing(
-        text: Arc<[u8]>,
-        within: &str,
-        take: &mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
-    ) -> Result<Self, TextError> {
+    pub fn parse_closing(text: Arc<[u8]>, within: &str, take: &mut Recognize<'_>) -> Result<Self, TextError> {
         let closing = Some(Closing { within, take });
         Self::parse_wanted(text, Wanted { closing, ..Wanted::default() })
     }
@@ -163,11 +162,7 @@ impl Document {
     ///
     /// # Errors
     /// As [`Document::parse`].
-    pub fn outline(
-        text: Arc<[u8]>,
-        unkept: &str,
-        take: &mut dyn FnMut(&[u8], usize, NodeId) -> Option<Taken>,
-    ) -> Result<Self, TextError> {
+    pub fn outline(text: Arc<[u8]>, unkept: &str, take: &mut Recognize<'_>) -> Result<Self, TextError> {
         let closing = Some(Closing { within: unkept, take });
         Self::parse_wanted(text, Wanted { closing, unkept: Some(unkept), until: None })
     }
