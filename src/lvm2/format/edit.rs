@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use crate::format::check::Violation;
-use crate::format::model::{ModelError, PoolMessage};
+use crate::format::model::{Discards, ModelError, PoolMessage, Segment};
 use crate::format::text::{FieldError, TextError};
 use base::first_few::first_few;
 use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
@@ -11,6 +11,7 @@ use base::units::Extents;
 
 pub(crate) mod draft;
 pub(crate) mod history;
+mod new_lv;
 pub(crate) mod write;
 
 /// Who wrote a text, when and why: its header.
@@ -33,6 +34,36 @@ pub struct MetadataHeader {
 pub enum Edit {
     /// Adds a thin volume.
     AddThin(NewThin),
+    /// Adds an LV of any other kind.
+    AddLv(NewLv),
+    /// Makes an LV that lies on extents longer.
+    SetSegments {
+        /// The LV.
+        lv: LvName,
+        /// All segments it has then: those it had, the last one perhaps longer, and more.
+        segments: Vec<Segment>,
+    },
+    /// Sets the size of a pool: that of its data.
+    SetPoolExtents {
+        /// The pool.
+        pool: LvName,
+        /// Its size.
+        count: Extents,
+    },
+    /// Sets what a pool does with discards.
+    SetPoolDiscards {
+        /// The pool.
+        pool: LvName,
+        /// What.
+        discards: Discards,
+    },
+    /// Sets whether a pool zeroes new chunks.
+    SetPoolZeroing {
+        /// The pool.
+        pool: LvName,
+        /// Whether it does.
+        on: bool,
+    },
     /// Removes an LV that no other needs. Volumes that name it as their origin forget it, as with lvm2.
     RemoveLv(LvName),
     /// The same, and what it was made from, and what was made from it, is remembered where it links them.
@@ -109,6 +140,25 @@ pub enum Edit {
         /// The pool's transaction id before this change.
         transaction_id: TransactionId,
     },
+}
+
+/// An LV to be added that lies on extents, or a pool over two such. It may be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLv {
+    /// Its name.
+    pub name: LvName,
+    /// Its identity: new, random.
+    pub id: LvmUuid,
+    /// Whether users see it.
+    pub visible: bool,
+    /// Words of [`draft::SETTABLE_FLAGS`].
+    pub flags: Vec<String>,
+    /// Seconds since 1970.
+    pub creation_time: u64,
+    /// The host's name.
+    pub creation_host: String,
+    /// Its segments.
+    pub segments: Vec<Segment>,
 }
 
 /// A thin volume to be added.

@@ -1,6 +1,7 @@
 //! LVM2 on disk: a lossless text tree, labels and metadata areas, the typed volume group, its invariants, edits of it,
 //! and where the next copy goes. Pure.
 
+pub mod allocation;
 pub mod check;
 pub mod edit;
 pub mod label;
@@ -8,5 +9,6 @@ pub mod mda;
 pub mod metadata;
 pub mod model;
 pub mod placement;
+pub mod pool_size;
 pub mod text;
 pub mod volume_list;

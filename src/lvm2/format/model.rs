@@ -124,6 +124,9 @@ pub enum SegmentKind {
         segtype: String,
         /// Names of LVs that its strings and arrays mention.
         references: Vec<String>,
+        /// Keys of PVs that they mention: it may lie on them itself.
+        #[serde(skip)]
+        pvs: Vec<String>,
         /// How it maps, if it is a plain mirror.
         #[serde(skip_serializing_if = "Option::is_none")]
         mirror: Option<Mirror>,
@@ -261,6 +264,11 @@ impl Vg {
 }
 
 impl Pv {
+    /// Whether new extents of LVs may go on it.
+    pub fn is_allocatable(&self) -> bool {
+        self.status.iter().any(|word| word == "ALLOCATABLE")
+    }
+
     /// Whether the text says that it was away when the group was changed: what it holds may be out of date.
     pub fn is_marked_missing(&self) -> bool {
         self.status.iter().chain(&self.flags).any(|word| word == "MISSING")

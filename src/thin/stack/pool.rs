@@ -5,6 +5,7 @@ use base::ids::LvName;
 use base::units::{Chunks, Sectors};
 use dm::name::{DmName, Layer};
 use lvm2::format::model::{Lv, Mirror, Segment, SegmentKind, ThinPool, Vg};
+use lvm2::format::pool_size::METADATA_MAX;
 
 /// The devices of a thin pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,10 +38,6 @@ impl PoolStack {
     }
 }
 
-/// The largest metadata device the kernel uses. Source: lvm2 `libdm/libdevmapper.h` (`DM_THIN_MAX_METADATA_SIZE`):
-/// 255 * 16384 - 16384/... sectors of 512 bytes, 15.81 GiB.
-const CROPPED_METADATA_MAX: Sectors = Sectors::new(33_161_216);
-
 /// What the text may say of a mirror and its copies while nothing is under way with them.
 const QUIET_WORDS: [&str; 4] = ["READ", "WRITE", "VISIBLE", "NOAUTOACTIVATE"];
 
@@ -48,7 +45,7 @@ const QUIET_WORDS: [&str; 4] = ["READ", "WRITE", "VISIBLE", "NOAUTOACTIVATE"];
 pub fn part_length(vg: &Vg, pool: &ThinPool, part: &Lv) -> Option<Sectors> {
     let whole = part.extents()?.to_sectors(vg.extent_size)?;
     let is_cropped = part.name == pool.metadata && pool.crop_metadata == Some(true);
-    Some(if is_cropped { whole.min(CROPPED_METADATA_MAX) } else { whole })
+    Some(if is_cropped { whole.min(Sectors::new(METADATA_MAX)) } else { whole })
 }
 
 impl Stacks<'_> {
@@ -76,7 +73,7 @@ impl Stacks<'_> {
             TargetSpec::Linear { length, device: DevRef::Device(tpool.name.clone()), offset: Sectors::ZERO };
         let mut pool_device = self.spec(lv, Layer::Pool, vec![link], Role::Internal)?;
         pool_device.read_only = true;
-        let crop_at = (pool.crop_metadata == Some(true)).then_some(CROPPED_METADATA_MAX);
+        let crop_at = (pool.crop_metadata == Some(true)).then_some(Sectors::new(METADATA_MAX));
         let parts = self.part(tmeta_lv, Layer::Tmeta, crop_at);
         let parts = parts.and_then(|tmeta| Ok([tmeta, self.part(tdata_lv, Layer::Tdata, None)?]));
         Ok(PoolStack { parts, tmeta, tpool, pool: pool_device })

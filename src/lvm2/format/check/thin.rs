@@ -5,13 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::Report;
 use super::names::repeated;
 use crate::format::model::{Lv, PoolMessage, SegmentKind, Thin, ThinPool, Vg};
+use crate::format::pool_size::{CHUNK_MAX, CHUNK_MIN, valid_chunk};
 use base::ids::{LvName, ThinId};
-
-/// Limits of a pool's chunk in sectors; it is also a multiple of the smallest.
-/// Source: Linux `drivers/md/dm-thin.c` (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`,
-/// `DATA_DEV_BLOCK_SIZE_MAX_SECTORS`).
-const CHUNK_MIN: u64 = 128;
-const CHUNK_MAX: u64 = 2_097_152;
 
 /// The LVs by name, and who takes them for data, metadata or ground.
 struct Index<'a> {
@@ -86,9 +81,8 @@ fn check_pool(lv: &Lv, pool: &ThinPool, index: &Index<'_>, report: &mut Report<'
             report.lv(name, format!("its data LV has {} extents, the pool has {}", sizes[0], sizes[1]));
         }
     }
-    let chunk = pool.chunk_size.get();
-    if !(CHUNK_MIN..=CHUNK_MAX).contains(&chunk) || !chunk.is_multiple_of(CHUNK_MIN) {
-        let rule = format!("a multiple of {CHUNK_MIN} sectors up to {CHUNK_MAX}");
+    if valid_chunk(pool.chunk_size).is_err() {
+        let (chunk, rule) = (pool.chunk_size, format!("a multiple of {CHUNK_MIN} sectors up to {CHUNK_MAX}"));
         report.lv(name, format!("its chunk size of {chunk} sectors is not {rule}"));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::history::History;
-use super::{Edit, EditError, NewThin};
+use super::{Edit, EditError, NewLv, NewThin};
 use crate::format::check::valid_tag;
 use crate::format::model::{Lv, PoolMessage, Segment, SegmentKind, Thin, ThinPool, Vg};
 use base::ids::LvName;
@@ -91,6 +91,21 @@ impl<'a> Draft<'a> {
     pub(crate) fn apply(&mut self, edit: &Edit) -> Result<(), EditError> {
         match edit {
             Edit::AddThin(new) => self.add_thin(new),
+            Edit::AddLv(lv) => self.add_lv(lv),
+            Edit::SetSegments { lv, segments } => self.set_segments(lv, segments),
+            Edit::SetPoolExtents { pool, count } => {
+                self.pool(pool)?;
+                self.lv(pool)?.segments.iter_mut().for_each(|segment| segment.count = *count);
+                Ok(())
+            }
+            Edit::SetPoolDiscards { pool, discards } => {
+                self.pool(pool)?.discards = *discards;
+                Ok(())
+            }
+            Edit::SetPoolZeroing { pool, on } => {
+                self.pool(pool)?.zero_new_blocks = *on;
+                Ok(())
+            }
             Edit::RemoveLv(name) => self.remove(name, None),
             Edit::RemoveLvRecorded { lv, time } => self.remove(lv, Some(*time)),
             Edit::SetPoolTransaction { pool, id } => {
@@ -199,11 +214,62 @@ impl<'a> Draft<'a> {
             set_word(&mut lv.flags, settable(flag)?, true, &FLAG_ORDER);
         }
         set_writable(&mut lv, !new.read_only, self.write_locked());
+        self.insert(lv);
+        Ok(())
+    }
+
+    fn insert(&mut self, lv: Lv) {
         self.index(&lv);
         let order = self.added.last_key_value().map_or(0, |(last, _)| last + 1);
-        self.added.insert(order, new.name.clone());
-        self.touched.insert(new.name.clone(), Entry { lv, before: None });
+        self.added.insert(order, lv.name.clone());
+        self.touched.insert(lv.name.clone(), Entry { lv, before: None });
+    }
+
+    fn add_lv(&mut self, new: &NewLv) -> Result<(), EditError> {
+        self.free_name(&new.name)?;
+        let shown = new.visible.then_some("VISIBLE");
+        let mut lv = Lv {
+            name: new.name.clone(),
+            id: new.id,
+            status: ["READ"].into_iter().chain(shown).map(str::to_owned).collect(),
+            flags: Vec::new(),
+            tags: Vec::new(),
+            creation_time: Some(new.creation_time),
+            creation_host: Some(new.creation_host.clone()),
+            profile: None,
+            read_ahead: None,
+            fixed_minor: None,
+            segments: new.segments.clone(),
+        };
+        for flag in &new.flags {
+            set_word(&mut lv.flags, settable(flag)?, true, &FLAG_ORDER);
+        }
+        set_writable(&mut lv, true, self.write_locked());
+        self.insert(lv);
         Ok(())
+    }
+
+    /// Segments that lie on extents only ever come to be more and longer.
+    fn set_segments(&mut self, name: &LvName, segments: &[Segment]) -> Result<(), EditError> {
+        let lv = self.lv(name)?;
+        let grows = |(old, new): (&Segment, &Segment)| {
+            matches!((&old.kind, &new.kind), (SegmentKind::Striped(old), SegmentKind::Striped(new)) if old == new)
+                && old.start == new.start
+                && old.count <= new.count
+        };
+        if segments.len() < lv.segments.len() || !lv.segments.iter().zip(segments).all(grows) {
+            return Err(EditError::WrongKind {
+                name: name.clone(),
+                wanted: "the beginning of what it is to become",
+            });
+        }
+        lv.segments = segments.to_vec();
+        Ok(())
+    }
+
+    /// The new LVs, in the order they were added in.
+    pub(crate) fn new_lvs(&self) -> impl Iterator<Item = &Lv> {
+        self.added.values().map(|name| &self.touched[name].lv)
     }
 
     fn remove(&mut self, name: &LvName, recorded: Option<u64>) -> Result<(), EditError> {

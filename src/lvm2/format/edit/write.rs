@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::draft::Draft;
 use super::history::History;
+use super::new_lv::{discards, list, new_lv, segment};
 use super::{EditError, MetadataHeader};
 use crate::format::model::{
     HistoricalLv, Lv, PoolMessage, Segment, SegmentKind, Striped, Thin, ThinPool, Vg,
@@ -24,14 +25,8 @@ pub(crate) struct Writer<'a> {
     extent_size: Sectors,
 }
 
-/// Writes a list of words as lvm2 does.
-fn list(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
-    format!("[{}]", quoted.join(", "))
-}
-
 /// A size in extents as a comment; empty if it is no size.
-fn extents_comment(count: Extents, extent_size: Sectors) -> String {
+pub(super) fn extents_comment(count: Extents, extent_size: Sectors) -> String {
     count.to_sectors(extent_size).map(size_comment).unwrap_or_default()
 }
 
@@ -45,7 +40,9 @@ impl<'a> Writer<'a> {
     /// Makes the text say what the draft says of the LVs; it says `before` now.
     pub(crate) fn write_lvs(&mut self, before: &Vg, draft: &Draft<'_>) -> Result<(), EditError> {
         let vg = self.vg()?;
-        let Some(lvs) = vg.section("logical_volumes").map(|lvs| lvs.id()) else { return Ok(()) };
+        let Some(lvs) = vg.section("logical_volumes").map(|lvs| lvs.id()) else {
+            return self.write_first_lvs(draft);
+        };
         let nodes: Vec<NodeId> = vg_sections(self.doc, lvs).map(|section| section.id()).collect();
         for at in &draft.removed {
             debug_assert_eq!(self.doc.key(nodes[*at]), before.lvs[*at].name.as_str());
@@ -59,15 +56,38 @@ impl<'a> Writer<'a> {
             }
         }
         // lvm2 writes visible LVs first.
-        let shown = before.lvs.glances().enumerate().rev();
-        let mut shown = shown.filter(|(at, lv)| !draft.removed.contains(at) && lv.is_visible());
-        let mut last = shown.next().map(|(at, _)| nodes[at]);
-        for name in draft.added.values() {
-            let text = self.new_lv(lvs, &draft.touched[name].lv);
-            last = self.doc.insert(lvs, last, &text)?.last().copied();
+        let places = || before.lvs.glances().enumerate().rev().filter(|(at, _)| !draft.removed.contains(at));
+        let mut shown = places().find(|(_, lv)| lv.is_visible()).map(|(at, _)| nodes[at]);
+        let mut last = places().next().map(|(at, _)| nodes[at]);
+        for lv in draft.new_lvs() {
+            let mut lines = Lines::new(self.layout, self.depth(lvs));
+            new_lv(&mut lines, lv, self.extent_size);
+            let after = if lv.is_visible() { shown } else { last };
+            let added = self.doc.insert(lvs, after, &lines.finish())?.last().copied();
+            if lv.is_visible() {
+                shown = added;
+            }
+            if after == last {
+                last = added;
+            }
         }
         if draft.len() == 0 {
             self.doc.remove(lvs)?;
+        }
+        Ok(())
+    }
+
+    /// A group without LVs has no section for them.
+    fn write_first_lvs(&mut self, draft: &Draft<'_>) -> Result<(), EditError> {
+        let vg = self.vg()?;
+        let (vg_node, pvs) = (vg.id(), vg.section("physical_volumes").map(|pvs| pvs.id()));
+        let mut lines = Lines::new(self.layout, self.depth(vg_node));
+        lines.blank();
+        lines.open("logical_volumes");
+        draft.new_lvs().for_each(|lv| new_lv(&mut lines, lv, self.extent_size));
+        lines.close();
+        if draft.new_lvs().next().is_some() {
+            self.doc.insert(vg_node, pvs, &lines.finish())?;
         }
         Ok(())
     }
@@ -177,10 +197,20 @@ impl<'a> Writer<'a> {
             .map(|segment| Ok((segment.u64("start_extent")?, segment.id())))
             .collect::<Result<_, EditError>>()?;
         segments.sort_by_key(|(start, _)| *start);
+        let known = segments.len();
         for ((_, node), (old, new)) in segments.into_iter().zip(old.segments.iter().zip(&new.segments)) {
             if old != new {
                 self.change_segment(node, old, new)?;
             }
+        }
+        if new.segments.len() > known {
+            let mut lines = Lines::new(self.layout, self.depth(node));
+            for (number, more) in new.segments.iter().enumerate().skip(known) {
+                segment(&mut lines, number + 1, more, self.extent_size);
+            }
+            let last = self.doc.children(node).last().copied();
+            self.doc.insert(node, last, &lines.finish())?;
+            self.set_field(node, "segment_count", Some(&new.segments.len().to_string()), "flags")?;
         }
         Ok(())
     }
@@ -229,6 +259,13 @@ impl<'a> Writer<'a> {
         if old.transaction_id != new.transaction_id {
             let text = new.transaction_id.to_string();
             self.set_field(node, "transaction_id", Some(&text), "pool")?;
+        }
+        if old.discards != new.discards {
+            let text = quote(discards(new.discards));
+            self.set_field(node, "discards", Some(&text), "chunk_size")?;
+        }
+        if old.zero_new_blocks != new.zero_new_blocks {
+            self.set_field(node, "zero_new_blocks", new.zero_new_blocks.then_some("1"), "discards")?;
         }
         if old.messages == new.messages {
             return Ok(());
@@ -307,37 +344,6 @@ impl<'a> Writer<'a> {
     fn depth(&self, section: NodeId) -> usize {
         self.doc.children(section).first().map_or(0, |child| self.doc.indent(*child))
     }
-
-    fn new_lv(&self, lvs: NodeId, lv: &Lv) -> String {
-        let mut lines = Lines::new(self.layout, self.depth(lvs));
-        lines.blank();
-        lines.open(lv.name.as_str());
-        lines.line(&format!("id = \"{}\"", lv.id));
-        lines.line(&format!("status = {}", list(&lv.status)));
-        lines.line(&format!("flags = {}", list(&lv.flags)));
-        if !lv.tags.is_empty() {
-            lines.line(&format!("tags = {}", list(&lv.tags)));
-        }
-        if let (Some(time), Some(host)) = (lv.creation_time, &lv.creation_host) {
-            lines.commented(&["creation_time = ", &time.to_string()], &time_comment(time));
-            lines.line(&format!("creation_host = {}", quote(host)));
-        }
-        lines.line(&format!("segment_count = {}", lv.segments.len()));
-        lines.blank();
-        for (number, segment) in lv.segments.iter().enumerate() {
-            lines.open(&format!("segment{}", number + 1));
-            lines.line(&format!("start_extent = {}", segment.start));
-            let comment = extents_comment(segment.count, self.extent_size);
-            lines.commented(&["extent_count = ", &segment.count.to_string()], &comment);
-            lines.blank();
-            if let SegmentKind::Thin(thin) = &segment.kind {
-                thin_fields(&mut lines, thin);
-            }
-            lines.close();
-        }
-        lines.close();
-        lines.finish()
-    }
 }
 
 /// Source: lvm2 `lib/format_text/export.c` (`_print_historical_lv_with_descendants`).
@@ -357,21 +363,6 @@ fn historical_lv(lines: &mut Lines, lv: &HistoricalLv) {
         lines.line(&format!("descendants = {}", list(&lv.descendants)));
     }
     lines.close();
-}
-
-/// Source: lvm2 `lib/thin/thin.c` (`_thin_text_export`).
-fn thin_fields(lines: &mut Lines, thin: &Thin) {
-    lines.line("type = \"thin\"");
-    lines.line(&format!("thin_pool = {}", quote(thin.pool.as_str())));
-    lines.line(&format!("transaction_id = {}", thin.transaction_id));
-    lines.line(&format!("device_id = {}", thin.device_id));
-    let links =
-        [("external_origin", &thin.external_origin), ("origin", &thin.origin), ("merge", &thin.merge)];
-    for (key, name) in links {
-        if let Some(name) = name {
-            lines.line(&format!("{key} = {}", quote(name.as_str())));
-        }
-    }
 }
 
 fn vg_sections(doc: &Document, section: NodeId) -> impl Iterator<Item = Section<'_>> {

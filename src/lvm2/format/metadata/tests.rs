@@ -11,6 +11,8 @@ use crate::format::text::Document;
 use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use base::units::Extents;
 
+mod pools;
+
 const DISK: &str = include_str!("../testdata/thin.disk");
 const FILE: &str = include_str!("../testdata/thin.vg");
 

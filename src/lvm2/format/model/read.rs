@@ -1,7 +1,6 @@
 //! From the text tree to the typed model. Field names: lvm2 `lib/format_text/export.c` and `import_vsn1.c`.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use thiserror::Error;
 
 use super::history;
 use super::record::Record;
-use super::segment;
+use super::segment::{self, Names};
 use super::{Lv, Lvs, Pv, Vg};
 use crate::format::text::{Document, FieldError, NodeId, Section, Taken, TextError};
 use base::ids::{IdError, LvName, LvmUuid, Seqno};
@@ -131,8 +130,8 @@ fn volume_group(doc: &Document, vg: Section<'_>, records: Vec<(NodeId, Record)>)
     no_duplicates(vg)?;
     let extent_size = Sectors::new(u64::from(u32_of(vg, "extent_size")?));
     let pvs = vg.section("physical_volumes").ok_or_else(|| vg.error("physical_volumes", "it is missing"))?;
-    let pvs = pvs.sections().map(physical_volume).collect::<Result<_, _>>()?;
-    let lvs = volumes(doc, vg, records)?;
+    let pvs: Vec<Pv> = pvs.sections().map(physical_volume).collect::<Result<_, _>>()?;
+    let lvs = volumes(doc, (vg, &pvs), records)?;
     let history = vg.section("historical_logical_volumes");
     let history = history.map(|lvs| lvs.sections().collect::<Vec<_>>()).unwrap_or_default();
     let lock_type = vg.opt_str("lock_type")?.map(|kind| kind.into_owned());
@@ -157,11 +156,19 @@ fn volume_group(doc: &Document, vg: Section<'_>, records: Vec<(NodeId, Record)>)
 }
 
 /// The LVs: the records as they are, the others read.
-fn volumes(doc: &Document, vg: Section<'_>, records: Vec<(NodeId, Record)>) -> Result<Lvs, FieldError> {
+fn volumes(
+    doc: &Document,
+    (vg, pvs): (Section<'_>, &[Pv]),
+    records: Vec<(NodeId, Record)>,
+) -> Result<Lvs, FieldError> {
     let sections = || vg.section(VOLUMES).into_iter().flat_map(|lvs| lvs.sections());
     let mut lvs = Lvs::in_text(Arc::clone(doc.text()));
     let names = OnceCell::new();
-    let names = || names.get_or_init(|| sections().map(|lv| lv.name().into_owned()).collect::<HashSet<_>>());
+    let all = || Names {
+        lvs: sections().map(|lv| lv.name().into_owned()).collect(),
+        pvs: pvs.iter().map(|pv| pv.key.clone()).collect(),
+    };
+    let names = || names.get_or_init(all);
     let mut records = records.into_iter().peekable();
     for section in sections() {
         if !doc.is_closed(section.id()) {
@@ -190,8 +197,8 @@ fn physical_volume(pv: Section<'_>) -> Result<Pv, FieldError> {
     })
 }
 
-/// `names` are those of all LVs.
-fn logical_volume<'n>(lv: Section<'_>, names: &dyn Fn() -> &'n HashSet<String>) -> Result<Lv, FieldError> {
+/// `names` are those of all LVs and PVs.
+fn logical_volume<'n>(lv: Section<'_>, names: &dyn Fn() -> &'n Names) -> Result<Lv, FieldError> {
     no_duplicates(lv)?;
     let mut segments = Vec::with_capacity(1);
     for section in lv.sections() {

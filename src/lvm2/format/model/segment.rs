@@ -20,11 +20,17 @@ const RAID1: &str = "raid1";
 const MIRROR_KEYS: [&str; 7] =
     ["start_extent", "extent_count", "type", "tags", "device_count", "region_size", "raids"];
 
-/// Reads one segment; `lvs` are the names of all LVs of the VG.
-pub(super) fn read<'n>(
-    segment: Section<'_>,
-    lvs: &dyn Fn() -> &'n HashSet<String>,
-) -> Result<Segment, FieldError> {
+/// The names that a segment can refer to.
+#[derive(Default)]
+pub(super) struct Names {
+    /// Of all LVs of the VG.
+    pub(super) lvs: HashSet<String>,
+    /// The keys of all its PVs.
+    pub(super) pvs: HashSet<String>,
+}
+
+/// Reads one segment.
+pub(super) fn read<'n>(segment: Section<'_>, names: &dyn Fn() -> &'n Names) -> Result<Segment, FieldError> {
     let segtype = segment.str("type")?;
     let mut words = segtype.split('+');
     let kind = match (words.next(), words.next(), words.next()) {
@@ -32,10 +38,12 @@ pub(super) fn read<'n>(
         (Some("thin-pool"), None | Some(CROP_METADATA), None) => SegmentKind::ThinPool(thin_pool(segment)?),
         (Some("thin"), None, None) => SegmentKind::Thin(thin(segment)?),
         _ => {
-            let mut references = Vec::new();
-            collect_names(segment, lvs(), &mut HashSet::new(), &mut references);
+            let (mut references, mut pvs) = (Vec::new(), Vec::new());
+            let names = names();
+            collect_names(segment, &names.lvs, &mut HashSet::new(), &mut references);
+            collect_names(segment, &names.pvs, &mut HashSet::new(), &mut pvs);
             let mirror = (segtype == RAID1).then(|| mirror(segment)).flatten();
-            SegmentKind::Opaque { segtype: segtype.into_owned(), references, mirror }
+            SegmentKind::Opaque { segtype: segtype.into_owned(), references, pvs, mirror }
         }
     };
     Ok(Segment {
@@ -46,15 +54,15 @@ pub(super) fn read<'n>(
     })
 }
 
-/// Every string in the section that names an LV, once. Sections nest at most 32 deep.
+/// Every string in the section that is one of these names, once. Sections nest at most 32 deep.
 fn collect_names<'a>(
     section: Section<'_>,
-    lvs: &'a HashSet<String>,
+    names: &'a HashSet<String>,
     seen: &mut HashSet<&'a str>,
     found: &mut Vec<String>,
 ) {
     let mut take = |value: &Value<'_>| {
-        if let Some(name) = value.as_str().and_then(|text| lvs.get(text))
+        if let Some(name) = value.as_str().and_then(|text| names.get(text))
             && seen.insert(name)
         {
             found.push(name.clone());
@@ -67,7 +75,7 @@ fn collect_names<'a>(
             (_, value) => take(&value),
         }
     }
-    section.sections().for_each(|inner| collect_names(inner, lvs, seen, found));
+    section.sections().for_each(|inner| collect_names(inner, names, seen, found));
 }
 
 /// A plain mirror; nothing if it is any other.

@@ -60,12 +60,13 @@ fn a_volume_group_with_a_pool_is_read() {
 #[test]
 fn unknown_segments_are_opaque_with_their_references() {
     let raid = "type = \"raid1+NEW\"\ndevice_count = 2\nlog = \"t1\"\n\
-        raids = [\n\"pool_tmeta\", \"pool_tdata\", \"else\"\n]";
+        raids = [\n\"pool_tmeta\", \"pool_tdata\", \"pv0\"\n]";
     let text = DISK.replacen("type = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", 0\n]", raid, 1);
     let vg = read(&text).unwrap();
     let kind = &vg.lv(&name("lin")).unwrap().segments[0].kind;
     let references = ["t1", "pool_tmeta", "pool_tdata"].map(str::to_owned).to_vec();
-    assert_eq!(*kind, SegmentKind::Opaque { segtype: "raid1+NEW".into(), references, mirror: None });
+    let (segtype, pvs) = ("raid1+NEW".into(), vec!["pv0".into()]);
+    assert_eq!(*kind, SegmentKind::Opaque { segtype, references, pvs, mirror: None });
 }
 
 #[test]
