@@ -4,7 +4,7 @@
 
 use dm_tests::world::asks::Start::{Stopped, Used};
 use dm_tests::world::changes::{
-    Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks,
+    Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks, pools,
     removals, snapshots,
 };
 use dm_tests::world::crashes::{Count, explore};
@@ -54,6 +54,12 @@ fn activations_survive_every_crash() {
 #[test]
 fn alterations_survive_every_crash() {
     all("resize, rename, modify, roll back", &alterations(), 1, 2);
+}
+
+#[test]
+fn changes_of_pools_survive_every_crash() {
+    all("pools", &pools(), 1, 2);
+    all("pools on two disks", &pools(), 2, 1);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::observed::{Inventory, Observed, PoolSeen, PoolState};
 use crate::ports::{Host, PoolReader};
-use crate::request::Request;
+use crate::request::{GrowPool, Request, SetPool};
 use crate::stack::DevRef;
 use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
 use dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
@@ -126,6 +126,9 @@ impl Scope {
                 Request::Rollback { name, to } => {
                     scope.add(vg, to);
                     scope.add_with_table(vg, name);
+                }
+                Request::GrowPool(GrowPool { pool, .. }) | Request::SetPool(SetPool { pool, .. }) => {
+                    scope.add_with_table(vg, pool);
                 }
                 Request::ActivateAll { .. } | Request::DeactivateAll => scope.all = true,
                 // What it creates is not there to be looked at.
@@ -263,7 +266,8 @@ impl Observer<'_> {
                 }
             }
         };
-        if scope.all_tables || self.may_differ(pool, &state, &uuid, (by_uuid, observed)) {
+        let matters = scope.all_tables || scope.tables.contains(&lv.name);
+        if matters || self.may_differ(pool, &state, &uuid, (by_uuid, observed)) {
             self.tables_of_pool(pool, &uuid, by_uuid, observed)?;
         }
         let tpool = uuid;
@@ -322,7 +326,9 @@ fn makes_device(request: &Request) -> bool {
         | Request::Modify { .. }
         | Request::Rollback { .. }
         | Request::Activate { .. }
-        | Request::ActivateAll { .. } => true,
+        | Request::ActivateAll { .. }
+        | Request::GrowPool(_)
+        | Request::SetPool(_) => true,
         Request::Remove { .. }
         | Request::Discard { .. }
         | Request::Zero { .. }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::effect::Effect;
 use super::making::Making;
 use super::refusal::Refusal;
-use super::stack::{DevRef, DeviceSpec, Role};
+use super::stack::{DevRef, DeviceSpec, PoolBlocks, Role};
 use super::wipe::Wipe;
 use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
@@ -58,6 +58,9 @@ pub struct PoolExpectation {
     pub purpose: Purpose,
     /// Data usage in percent above which new volumes are refused.
     pub threshold_percent: u32,
+    /// How large it must be at least, if that matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<PoolBlocks>,
 }
 
 /// One thing to do.
@@ -359,7 +362,10 @@ impl fmt::Display for Step {
                     Purpose::Change => ", writable",
                     Purpose::NewVolumes { .. } => ", writable, with room for new volumes",
                 };
-                write!(f, "expect {tpool} at transaction {}{also}", expect.transaction_id)
+                write!(f, "expect {tpool} at transaction {}{also}", expect.transaction_id)?;
+                expect.size.iter().try_for_each(|size| {
+                    write!(f, ", of {} chunks and {} metadata blocks", size.data, size.metadata)
+                })
             }
             Self::Freeze { origins, sends, .. } if origins.is_empty() => {
                 write!(f, "tell {}", messages(sends))

@@ -2,6 +2,7 @@
 
 use super::plan::{PoolExpectation, Purpose};
 use super::refusal::Refusal;
+use super::stack::PoolBlocks;
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, TransactionId};
 use dm::status::{PoolMode, PoolStatus, PoolWorking};
@@ -38,7 +39,7 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
     if let Purpose::NewVolumes { empty, snapshots } = expect.purpose {
         check_room(pool, working, expect.threshold_percent, (empty, snapshots))?;
     }
-    Ok(())
+    expect.size.map_or(Ok(()), |size| check_size(pool, working, size))
 }
 
 /// Checks the transaction of a pool for what it is wanted for. LVM leaves the id of a pool that has none of its volumes
@@ -97,6 +98,19 @@ pub fn transactions_differ(
          done until they agree. Restore a copy of the metadata in which the pool has 'transaction_id = {kernel}' \
          ('vgcfgrestore --list {vg}' lists them), or the pool as it was at transaction {text}"
     ))
+}
+
+/// Checks that the kernel has taken a new size: with `needs_check` set it does not, and says nothing.
+fn check_size(pool: &str, working: &PoolWorking, wanted: PoolBlocks) -> Result<(), Refusal> {
+    let (data, metadata) = (working.data.total, working.metadata.total);
+    if data >= wanted.data.get() && metadata >= wanted.metadata {
+        return Ok(());
+    }
+    Err(Refusal::rule(format!(
+        "pool {pool} has {data} chunks and {metadata} blocks of metadata in the kernel, {} and {} were given to it",
+        wanted.data, wanted.metadata
+    ))
+    .hint("the kernel log says why it did not grow; 'thinvol recover' tries again"))
 }
 
 fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
@@ -166,7 +180,8 @@ mod tests {
     const ONE: Purpose = Purpose::NewVolumes { empty: 1, snapshots: 0 };
 
     fn says(status: &PoolStatus, purpose: Purpose) -> Option<String> {
-        let expect = PoolExpectation { transaction_id: TransactionId(7), purpose, threshold_percent: 80 };
+        let expect =
+            PoolExpectation { transaction_id: TransactionId(7), purpose, threshold_percent: 80, size: None };
         check_pool("pve/data", status, &expect).err().map(|refusal| refusal.to_string())
     }
 

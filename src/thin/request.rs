@@ -2,9 +2,13 @@
 
 use serde::Serialize;
 
+mod pool;
+
 use base::ids::LvName;
 use base::units::Sectors;
 use lvm2::format::check::Use;
+
+pub use pool::{GrowPool, SetPool, Space};
 
 /// One change of a volume group. A batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -113,6 +117,10 @@ pub enum Request {
     },
     /// Deactivates every volume of the VG.
     DeactivateAll,
+    /// Gives a pool more room, in use or not. It is made by itself.
+    GrowPool(GrowPool),
+    /// Changes how a pool works, in use or not. It is made by itself.
+    SetPool(SetPool),
 }
 
 impl Request {
@@ -129,7 +137,9 @@ impl Request {
             | Self::Modify { .. }
             | Self::Rollback { .. }
             | Self::Discard { .. }
-            | Self::Zero { .. } => Use::Change,
+            | Self::Zero { .. }
+            | Self::GrowPool(_)
+            | Self::SetPool(_) => Use::Change,
         }
     }
 }

@@ -19,7 +19,7 @@ mod read_ahead;
 mod show;
 mod table;
 
-pub use pool::{Part, PoolStack, part_length};
+pub use pool::{Part, PoolBlocks, PoolStack, part_length};
 pub use read_ahead::ReadAhead;
 
 /// A device that a table stands on.
@@ -412,6 +412,25 @@ impl<'a> Stacks<'a> {
             (_, Some(stripe_size)) => Ok(TargetSpec::Striped { length, stripe_size, areas }),
             (_, None) => Err(StackError::Dangling { lv: lv.name.clone(), missing: "stripe_size".into() }),
         }
+    }
+}
+
+impl DeviceSpec {
+    /// The length of all its targets.
+    pub fn length(&self) -> Sectors {
+        Sectors::new(
+            self.targets.iter().fold(0, |sum: u64, target| sum.saturating_add(target.length().get())),
+        )
+    }
+
+    /// The same with a last target that makes it so long.
+    #[must_use]
+    pub fn of_length(mut self, length: Sectors) -> Self {
+        let others = self.length().get() - self.targets.last().map_or(0, |last| last.length().get());
+        if let Some(last) = self.targets.last_mut() {
+            *last.length_mut() = Sectors::new(length.get().saturating_sub(others));
+        }
+        self
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests in few words, and the machines that they are made on.
 
 use base::units::Sectors;
-use thin::request::{Attributes, NewSize, Request};
+use thin::request::{Attributes, GrowPool, NewSize, Request, SetPool, Space};
 
 use super::machine::Machine;
 use super::text::{POOL, POOL_2};
@@ -92,6 +92,27 @@ pub fn modify(name: &str, read_only: bool) -> Request {
         remove_tags: Vec::new(),
     };
     Request::Modify { name: lv(name), attributes }
+}
+
+/// So many extents of data and of metadata more for the pool.
+pub fn grow_pool(data: u64, metadata: u64) -> Request {
+    let space = |extents: u64| (extents > 0).then(|| Space::By(Sectors::new(extents * EXTENT.get())));
+    Request::GrowPool(GrowPool {
+        pool: lv(POOL),
+        data: space(data),
+        metadata: space(metadata),
+        on: Vec::new(),
+    })
+}
+
+/// A pool that does not zero chunks, and fails writes when it is full.
+pub fn set_pool() -> Request {
+    Request::SetPool(SetPool {
+        pool: lv(POOL),
+        discards: None,
+        zero: Some(false),
+        error_when_full: Some(true),
+    })
 }
 
 /// An activation.

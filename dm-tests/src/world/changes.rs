@@ -4,8 +4,8 @@ use thin::request::Request;
 
 use super::asks::Start::{self, Fresh, FreshRunning, SecondFresh, Stopped, TwoPools, Used};
 use super::asks::{
-    SIZE, activate, activate_anyway, clone, create, create_in, deactivate, modify, remove, rename, resize,
-    roll_back, snapshot,
+    SIZE, activate, activate_anyway, clone, create, create_in, deactivate, grow_pool, modify, remove, rename,
+    resize, roll_back, set_pool, snapshot,
 };
 use super::text::{POOL, POOL_2};
 
@@ -64,6 +64,19 @@ pub fn alterations() -> Vec<Change> {
         ("roll an active volume back", Used, vec![roll_back("a", "s")]),
         ("roll an inactive volume back", Used, vec![roll_back("b", "s")]),
         ("roll back in a stopped pool", Stopped, vec![roll_back("a", "s")]),
+    ]
+}
+
+/// Pools that get more room, or work otherwise.
+pub fn pools() -> Vec<Change> {
+    vec![
+        ("more data for a running pool", Used, vec![grow_pool(3, 0)]),
+        ("more metadata for a running pool", Used, vec![grow_pool(0, 1)]),
+        ("more of both for a running pool", Used, vec![grow_pool(3, 1)]),
+        ("more data for a stopped pool", Stopped, vec![grow_pool(3, 0)]),
+        ("more data for a fresh pool that runs", FreshRunning, vec![grow_pool(3, 1)]),
+        ("another way for a running pool", Used, vec![set_pool()]),
+        ("another way for a stopped pool", Stopped, vec![set_pool()]),
     ]
 }
 

@@ -21,7 +21,7 @@ use super::host::{HostState, resume_all};
 use super::machine::Machine;
 use super::recovered::Recovered;
 use super::rest::{
-    Contents, Expect, active, at_rest, at_rest_but, contents, devices_match, no_layer_alone, unharmed,
+    Contents, Expect, active, at_rest, at_rest_but, contents, devices_match, ground, no_layer_alone, unharmed,
     volumes,
 };
 use super::tape::Point;
@@ -271,13 +271,16 @@ impl Explorer {
     }
 
     fn expect_of(&self, world: &World) -> Result<Expect, String> {
-        Ok(Expect { volumes: volumes(&world.metadata().vg), contents: self.contents(world)? })
+        let vg = world.metadata().vg;
+        Ok(Expect { volumes: volumes(&vg), contents: self.contents(world)?, ground: ground(&vg) })
     }
 
     /// Which of the two states the world is in.
     fn which(&self, world: &World) -> Result<Expect, String> {
-        let now = volumes(&world.metadata().vg);
-        let expect = [&self.old, &self.new].into_iter().find(|expect| expect.volumes == now);
+        let vg = world.metadata().vg;
+        let (now, under) = (volumes(&vg), ground(&vg));
+        let is_it = |expect: &&Expect| expect.volumes == now && expect.ground == under;
+        let expect = [&self.old, &self.new].into_iter().find(is_it);
         let expect =
             expect.ok_or_else(|| format!("neither the old volumes nor the new ones: {:?}", now.keys()))?;
         let contents = self.contents(world)?;

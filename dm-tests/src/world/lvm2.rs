@@ -9,6 +9,7 @@ use dm::kernel::{Kernel as _, StatusFlush, Suspend, UdevEvent};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::sim::SimKernel;
 use dm::status::PoolStatus;
+use dm::table::TargetLine;
 use lvm2::format::edit::{Edit, NewThin};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::{Lv, PoolMessage, ThinPool, Vg};
@@ -139,10 +140,15 @@ impl Lvm2<'_> {
             },
         };
         let there = self.kernel.info(&spec.name).map_err(|error| error.to_string())?;
-        if there.as_ref().is_some_and(|device| device.live_table) {
-            return Ok(());
-        }
         let table = spec.table(number)?;
+        if there.as_ref().is_some_and(|device| device.live_table) {
+            // It preloads what has become longer. Source: lvm2 `libdm/libdm-deptree.c` (`dm_tree_preload_children`).
+            let length = |lines: &[TargetLine]| lines.iter().map(|line| line.length.get()).sum::<u64>();
+            let live = self.kernel.table(&spec.name).map_err(|error| error.to_string())?;
+            if length(&live) >= length(&table.0) {
+                return Ok(());
+            }
+        }
         if there.is_none() {
             self.did(self.kernel.create(&spec.name, &spec.uuid, spec.minor))?;
         }

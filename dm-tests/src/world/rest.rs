@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base::ids::{LvName, LvmUuid, ThinId};
+use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use dm::kernel::Kernel as _;
 use dm::name::{DmUuid, Layer};
-use lvm2::format::model::{Lv, Vg};
+use lvm2::format::model::{Lv, SegmentKind, Vg};
 use thin::request::Request;
 use thin::stack::{DevRef, Stacks};
 
@@ -25,12 +25,29 @@ pub struct Expect {
     pub volumes: BTreeMap<LvName, Lv>,
     /// What they hold.
     pub contents: Contents,
+    /// The other LVs, whatever transaction the pools are at.
+    pub ground: BTreeMap<LvName, Lv>,
 }
 
 /// The thin volumes' records.
 pub fn volumes(vg: &Vg) -> BTreeMap<LvName, Lv> {
     let thins = vg.lvs.iter().filter(|lv| lv.thin().is_some());
     thins.map(|lv| (lv.name.clone(), lv.clone())).collect()
+}
+
+/// Everything that thin volumes stand on, without what each change of them changes.
+pub fn ground(vg: &Vg) -> BTreeMap<LvName, Lv> {
+    let others = vg.lvs.iter().filter(|lv| lv.thin().is_none());
+    let still = |lv: &Lv| {
+        let mut lv = lv.clone();
+        for segment in &mut lv.segments {
+            if let SegmentKind::ThinPool(pool) = &mut segment.kind {
+                (pool.transaction_id, pool.messages) = (TransactionId(0), Vec::new());
+            }
+        }
+        lv
+    };
+    others.map(|lv| (lv.name.clone(), still(lv))).collect()
 }
 
 impl Expect {
@@ -40,7 +57,7 @@ impl Expect {
     /// What is not at rest.
     pub fn of(world: &World) -> Result<Self, String> {
         let vg = at_rest(world)?;
-        Ok(Self { volumes: volumes(&vg), contents: contents(world)? })
+        Ok(Self { volumes: volumes(&vg), contents: contents(world)?, ground: ground(&vg) })
     }
 
     /// The same without some volumes.
@@ -97,26 +114,42 @@ pub fn at_rest_but(world: &World) -> Result<(Vg, BTreeSet<ThinId>), String> {
     Ok((vg, strangers))
 }
 
-/// Checks that each volume's device, if it has one, has the name, the table and the mode that the text says.
+/// Checks that each device of a volume or pool that is there has the name, the table and the mode that the text says.
 ///
 /// # Errors
 /// The first that differs.
 pub fn devices_match(world: &World) -> Result<(), String> {
     let (vg, kernel) = (world.metadata().vg, &world.machine.kernel);
     let stacks = Stacks::new(&vg, world.policy.autoextend_threshold).with_lists(&world.policy.lists);
+    let pvs = machine::pvs(world.machine.disks.len());
+    let mut specs = Vec::new();
+    for (lv, pool) in vg.pools() {
+        let new = pool.transaction_id.0 == 0;
+        let stack = if new { stacks.new_pool(lv, pool) } else { stacks.pool(lv, pool) };
+        let stack = stack.map_err(|error| error.to_string())?;
+        specs.extend(stack.part_devices().cloned());
+        specs.push(stack.tpool.clone());
+    }
     for lv in vg.lvs.iter().filter(|lv| lv.thin().is_some()) {
-        let spec = stacks.volume(lv).map_err(|error| error.to_string())?;
+        specs.push(stacks.volume(lv).map_err(|error| error.to_string())?);
+    }
+    for spec in specs {
         let device = kernel.info_by_uuid(&spec.uuid).map_err(|error| error.to_string())?;
         let Some(device) = device else { continue };
         let table = spec.table(|dev| match dev {
             DevRef::Device(name) => kernel.info(name).ok().flatten().map(|info| info.dev).ok_or("no pool"),
-            DevRef::Pv(_) => Err("a thin volume on a disk"),
+            DevRef::Pv(key) => {
+                let pv = vg.pv(key).and_then(|pv| pvs.get(&pv.id));
+                pv.copied().ok_or("no such disk")
+            }
         })?;
-        let live = kernel.table(&device.name).map_err(|error| error.to_string())?;
+        let mut live = kernel.table(&device.name).map_err(|error| error.to_string())?;
+        // The kernel puts a blank behind each of a pool's words.
+        live.iter_mut().for_each(|line| line.params.truncate(line.params.trim_end().len()));
         let is = (device.name.as_str(), live, device.read_only, device.inactive_table);
         let should = (spec.name.as_str(), table.0, spec.read_only, false);
         if is != should {
-            return Err(format!("the device of {} is {is:?} instead of {should:?}", lv.name));
+            return Err(format!("the device of {} is {is:?} instead of {should:?}", spec.lv));
         }
     }
     Ok(())

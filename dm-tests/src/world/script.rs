@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use base::ids::{LvName, ThinId};
 use base::units::Sectors;
-use dm::kernel::{Kernel as _, Suspend, UdevEvent};
+use dm::kernel::{Kernel as _, StatusFlush, Suspend, UdevEvent};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::table::{Table, TargetLine};
-use lvm2::format::model::{Lv, PoolMessage, Vg};
+use lvm2::format::model::{Lv, PoolMessage, Segment, SegmentKind, Stripe, Vg};
 use lvm2::format::volume_list::VolumeLists;
 use thin::error::EngineError;
 use thin::making::Making;
@@ -24,6 +24,8 @@ use super::reader::metadata_place;
 use super::text::POOL;
 use super::{World, device, tpool};
 use base::error_chain::in_words;
+
+mod pools;
 
 /// What a command line starts with.
 const PROMPT: &str = "> ";
@@ -83,6 +85,7 @@ impl Player {
             "state" => self.state(),
             "read" => self.read(&words)?,
             "table" => self.table(&words)?,
+            "layout" => self.layout(),
             _ => self.arrange(verb, rest, &words)?,
         }
         Ok(())
@@ -179,6 +182,19 @@ impl Player {
         let lines = self.world.machine.kernel.table(&device(volume)).map_err(|error| error.to_string())?;
         lines.iter().for_each(|line| self.say(&format!("{volume}: {line}")));
         Ok(())
+    }
+
+    /// `layout`: what lies on extents, where, and what the kernel says of the pool.
+    fn layout(&mut self) {
+        let vg = self.world.metadata().vg;
+        let hidden = vg.lvs.iter().filter(|lv| lv.thin().is_none() && lv.thin_pool().is_none());
+        let lines: Vec<String> = hidden.map(|lv| format!("  {}: {}", lv.name, ranges(lv))).collect();
+        lines.iter().for_each(|line| self.say(line));
+        for target in [tpool(), device(POOL)] {
+            if let Ok((_, lines)) = self.world.machine.kernel.status(&target, StatusFlush::NoFlush) {
+                lines.iter().for_each(|line| self.say(&format!("  {target}: {}", line.params)));
+            }
+        }
     }
 
     /// `list allowed pve/a @tag`: a volume list of lvm.conf; without items one that nothing is in.
@@ -325,6 +341,22 @@ impl Player {
     }
 }
 
+/// Where an LV lies, as `lvs -o seg_pe_ranges` shows it.
+fn ranges(lv: &Lv) -> String {
+    let area = |segment: &Segment| match &segment.kind {
+        SegmentKind::Striped(striped) => {
+            let length = segment.count.get() / u64::try_from(striped.stripes.len()).unwrap_or(1);
+            let range = |stripe: &Stripe| {
+                let start = stripe.start.get();
+                format!("{}:{start}-{}", stripe.area, start + length - 1)
+            };
+            striped.stripes.iter().map(range).collect::<Vec<_>>().join("+")
+        }
+        _ => "elsewhere".into(),
+    };
+    lv.segments.iter().map(area).collect::<Vec<_>>().join(" ")
+}
+
 fn message(message: &PoolMessage) -> String {
     match message {
         PoolMessage::Create(name) => format!("create {name}"),
@@ -443,6 +475,6 @@ fn request(words: &[&str]) -> Result<Request, String> {
         ["activate", which, "anyway"] => activate_anyway(which),
         ["deactivate", "all"] => Request::DeactivateAll,
         ["deactivate", which] => deactivate(which),
-        _ => return Err(format!("{words:?} is no request")),
+        words => pools::request(words)?,
     })
 }

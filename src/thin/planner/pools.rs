@@ -206,7 +206,7 @@ impl Sequence<'_, '_> {
     }
 
     /// A device under the name it has: that of its volume, or one of before a rename that could not be mended.
-    fn as_named(&self, spec: DeviceSpec) -> DeviceSpec {
+    pub(super) fn as_named(&self, spec: DeviceSpec) -> DeviceSpec {
         let observed = self.draft.observed;
         let is_it = |(_, uuid): &(&DmName, &Option<DmUuid>)| uuid.as_ref() == Some(&spec.uuid);
         let listed = observed.listed.iter().find(is_it).map(|(name, _)| name);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::{Draft, PoolChange};
 use super::reshape::Reshaping;
+use super::space;
 use crate::effect::{Already, Effect};
 use crate::making::Making;
 use crate::observed::{Inventory, Observed, PoolState};
@@ -23,6 +24,11 @@ use lvm2::format::model::{Lv, Vg};
 /// refused, too.
 pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> Result<Plan, Refusal> {
     let mut draft = Draft::new(metadata, observed);
+    if let [request] = requests
+        && let Some(plan) = space::plan(&mut draft, request)
+    {
+        return plan;
+    }
     validate_all(&mut draft, requests)?;
     draft.check_discarded()?;
     let removed: Vec<LvName> = draft.removed.iter().cloned().collect();
@@ -294,7 +300,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         purpose: Purpose,
     ) -> PoolExpectation {
         let threshold_percent = self.draft.observed.policy.threshold(pool);
-        PoolExpectation { transaction_id, purpose, threshold_percent }
+        PoolExpectation { transaction_id, purpose, threshold_percent, size: None }
     }
 
     /// A pool that holds, or may hold, devices the text does not know is not marked clean: it is looked through again.

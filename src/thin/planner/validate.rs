@@ -7,7 +7,7 @@ use crate::effect::Effect;
 use crate::lineage::complete_tags;
 use crate::plan::Outcome;
 use crate::refusal::Refusal;
-use crate::request::Request;
+use crate::request::{GrowPool, Request, SetPool};
 use base::error_kind::ErrorKind;
 use base::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
 use base::units::{Extents, Sectors};
@@ -76,6 +76,13 @@ impl Draft<'_> {
             Request::Deactivate { name } => self.deactivate(name),
             Request::ActivateAll { auto } => self.activate_all(*auto),
             Request::DeactivateAll => self.deactivate_all(),
+            Request::GrowPool(GrowPool { pool, .. }) | Request::SetPool(SetPool { pool, .. }) => {
+                Err(Refusal::rule(format!(
+                    "pool {}/{pool} is changed together with something else",
+                    self.vg().name
+                ))
+                .hint("a change of a pool is made by itself: ask for it alone"))
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! The devices of a thin pool: its target, and what its data and metadata lie on.
 
+use serde::Serialize;
+
 use super::{DevRef, DeviceSpec, Role, StackError, Stacks, TargetSpec};
 use base::ids::LvName;
 use base::units::{Chunks, Sectors};
@@ -21,6 +23,15 @@ pub struct PoolStack {
     pub pool: DeviceSpec,
 }
 
+/// The size of a pool as the kernel counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolBlocks {
+    /// Chunks of data.
+    pub data: Chunks,
+    /// Blocks of metadata, of 4 KiB.
+    pub metadata: u64,
+}
+
 /// A pool's metadata or data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
@@ -30,7 +41,22 @@ pub struct Part {
     pub top: DeviceSpec,
 }
 
+/// Sectors of a block of metadata, and how many sectors of it the kernel uses at most.
+/// Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`, `THIN_METADATA_MAX_SECTORS`).
+const METADATA_BLOCK: u64 = 8;
+const METADATA_USED_MAX: u64 = 33_292_800;
+
 impl PoolStack {
+    /// How large the kernel finds it; `None` if thinvol cannot tell what it lies on.
+    pub fn blocks(&self) -> Option<PoolBlocks> {
+        let [tmeta, _] = self.parts.as_ref().ok()?;
+        let Some(TargetSpec::ThinPool { length, chunk_size, .. }) = self.tpool.targets.first() else {
+            return None;
+        };
+        let data = Chunks::new(length.get().checked_div(chunk_size.get())?);
+        Some(PoolBlocks { data, metadata: tmeta.top.length().get().min(METADATA_USED_MAX) / METADATA_BLOCK })
+    }
+
     /// The devices of data and metadata in the order in which they are created; none if thinvol cannot create them.
     pub fn part_devices(&self) -> impl DoubleEndedIterator<Item = &DeviceSpec> {
         let parts = self.parts.as_ref().map_or(&[][..], |parts| &parts[..]);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::format::model::{Pv, SegmentKind, Vg};
+use crate::format::model::{Pv, Segment, SegmentKind, Vg};
 use base::units::Extents;
 
 /// A run of free extents of one physical volume.
@@ -61,6 +61,27 @@ impl Free {
     pub fn total(&self) -> Extents {
         let runs = self.pvs.iter().flat_map(|pv| &pv.runs);
         Extents::new(runs.fold(0, |sum: u64, run| sum.saturating_add(run.count)))
+    }
+
+    /// Leaves out what these segments lie on.
+    pub fn without(&mut self, segments: &[Segment]) {
+        for segment in segments {
+            let SegmentKind::Striped(striped) = &segment.kind else { continue };
+            let width = u64::try_from(striped.stripes.len()).unwrap_or(u64::MAX).max(1);
+            for stripe in &striped.stripes {
+                let Some(pv) = self.pvs.iter_mut().find(|pv| pv.key == stripe.area) else { continue };
+                let (start, end) = (stripe.start.get(), stripe.start.get() + segment.count.get() / width);
+                let cut = |run: &Run| {
+                    let before = Run {
+                        start: run.start,
+                        count: start.clamp(run.start, run.start + run.count) - run.start,
+                    };
+                    let from = end.clamp(run.start, run.start + run.count);
+                    [before, Run { start: from, count: run.start + run.count - from }]
+                };
+                pv.runs = pv.runs.iter().flat_map(cut).filter(|run| run.count > 0).collect();
+            }
+        }
     }
 
     /// Takes extents out, of the start of a run or of its middle.

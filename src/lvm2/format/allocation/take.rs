@@ -25,7 +25,11 @@ impl Shape {
         extents.get().checked_next_multiple_of(stripes).map(Extents::new)
     }
 
-    /// That of a segment; `None` if it lies on no extents.
+    /// That of the last of an LV's segments, which more of it gets, too; `None` if it does not lie on extents.
+    pub fn of_last(segments: &[Segment]) -> Option<Self> {
+        segments.last().and_then(Self::of)
+    }
+
     fn of(segment: &Segment) -> Option<Self> {
         match &segment.kind {
             SegmentKind::Striped(striped) if striped.stripes.len() == 1 => Some(Self::LINEAR),

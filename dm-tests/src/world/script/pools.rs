@@ -1,0 +1,56 @@
+//! Requests about pools themselves, in words.
+
+use base::units::Sectors;
+use lvm2::format::model::Discards;
+use thin::request::{GrowPool, Request, SetPool, Space};
+
+use super::{MIB, name, number};
+use crate::world::machine::disk_number;
+
+/// `grow-pool data data=+40M metadata=8M on=1`, `set-pool data zero=off full=error discards=nopassdown`.
+pub(super) fn request(words: &[&str]) -> Result<Request, String> {
+    let (verb, rest) = words.split_first().ok_or("which request?")?;
+    let (pool, options) = rest.split_first().ok_or("of which pool?")?;
+    let pool = name(pool)?;
+    let option = |key: &str| {
+        options.iter().find_map(|word| word.strip_prefix(key).and_then(|word| word.strip_prefix('=')))
+    };
+    let on_off = |key: &str| option(key).map(|word| word == "on" || word == "error");
+    match *verb {
+        "grow-pool" => Ok(Request::GrowPool(GrowPool {
+            pool,
+            data: option("data").map(space).transpose()?,
+            metadata: option("metadata").map(space).transpose()?,
+            on: option("on").map(disk).transpose()?.into_iter().collect(),
+        })),
+        "set-pool" => Ok(Request::SetPool(SetPool {
+            pool,
+            discards: option("discards").map(discards).transpose()?,
+            zero: on_off("zero"),
+            error_when_full: on_off("full"),
+        })),
+        _ => Err(format!("{words:?} is no request")),
+    }
+}
+
+/// `40M`, `+40M`, `50%FREE`.
+fn space(word: &str) -> Result<Space, String> {
+    if let Some(percent) = word.strip_suffix("%FREE") {
+        return Ok(Space::FreePercent(number(percent)?.try_into().unwrap_or(100)));
+    }
+    let size = Sectors::new(number(word.trim_start_matches('+').trim_end_matches('M'))? * MIB);
+    Ok(if word.starts_with('+') { Space::By(size) } else { Space::To(size) })
+}
+
+fn disk(word: &str) -> Result<base::ids::DevNo, String> {
+    Ok(disk_number(number(word)?.try_into().unwrap_or(0)))
+}
+
+fn discards(word: &str) -> Result<Discards, String> {
+    Ok(match word {
+        "ignore" => Discards::Ignore,
+        "nopassdown" => Discards::NoPassdown,
+        "passdown" => Discards::Passdown,
+        _ => return Err(format!("{word} is nothing to do with discards")),
+    })
+}

@@ -1,0 +1,314 @@
+//! More room for a pool. The order is argued in docs/transactions.md, "More room for a pool".
+
+use super::super::devices::refuse;
+use super::super::draft::Draft;
+use super::super::sequence::Sequence;
+use super::state::finished;
+use crate::plan::{Plan, PoolExpectation, Purpose, Step};
+use crate::refusal::Refusal;
+use crate::request::{GrowPool, Space};
+use crate::stack::{DevRef, PoolStack};
+use base::error_kind::ErrorKind;
+use base::ids::{DevNo, LvName};
+use base::units::size::Rounded;
+use base::units::{Bytes, Extents, Sectors};
+use dm::status::{PoolMode, PoolWorking};
+use lvm2::format::allocation::{Free, NoRoom};
+use lvm2::format::edit::Edit;
+use lvm2::format::model::{Lv, Segment, ThinPool, Vg};
+use lvm2::format::pool_size::{PoolSizeError, enough_metadata, metadata_max, spare_size};
+
+/// Chunks that one more block of the metadata keeps count of, and blocks that the trees above them may take.
+/// Source: Linux `drivers/md/persistent-data/dm-space-map-common.h` (`ENTRIES_PER_BYTE`, a bitmap of 4096 bytes).
+const CHUNKS_PER_BITMAP: u64 = 16_320;
+const BITMAP_TREE_BLOCKS: u64 = 8;
+
+/// What grows.
+struct Growth {
+    /// The data, with all segments it has then.
+    data: Option<Vec<Segment>>,
+    /// The metadata, likewise.
+    metadata: Option<Vec<Segment>>,
+}
+
+/// Plans the growth.
+pub(super) fn plan(draft: &mut Draft<'_>, request: &GrowPool) -> Result<Plan, Refusal> {
+    let (lv, pool, working) = draft.sound_pool(&request.pool)?;
+    let growth = draft.growth(lv, pool, request)?;
+    if growth.data.is_none() && growth.metadata.is_none() {
+        return Ok(finished(Sequence::new(draft)));
+    }
+    if let Some(working) = working {
+        draft.check_takes_room(lv, pool, working, &growth)?;
+    }
+    let mut sequence = Sequence::new(draft);
+    sequence.grow(&request.pool, &growth)?;
+    Ok(finished(sequence))
+}
+
+impl Draft<'_> {
+    /// The extents that may be taken: of physical volumes that are here, and of those that are named, if any are.
+    pub(super) fn free_extents(&self, on: &[DevNo]) -> Result<Free, Refusal> {
+        let number = |key: &str| self.observed.numbers.get(&DevRef::Pv(key.to_owned())).copied();
+        let numbers: Vec<DevNo> = self.vg().pvs.iter().filter_map(|pv| number(&pv.key)).collect();
+        if let Some(other) = on.iter().find(|dev| !numbers.contains(dev)) {
+            return Err(Refusal::new(
+                ErrorKind::NotFound,
+                format!("device {other} is no physical volume of {}", self.vg().name),
+            )
+            .hint(format!("'pvs -o name,vg_name' shows those of {}", self.vg().name)));
+        }
+        Ok(Free::of(self.vg(), |pv| number(&pv.key).is_some_and(|dev| on.is_empty() || on.contains(&dev))))
+    }
+
+    fn part(&self, name: &LvName) -> Result<(&Lv, Extents), Refusal> {
+        let lv = self.before(name)?;
+        Ok((lv, lv.extents().unwrap_or(Extents::ZERO)))
+    }
+
+    /// Decides what grows and where, and puts it into the text.
+    fn growth(&mut self, lv: &Lv, pool: &ThinPool, request: &GrowPool) -> Result<Growth, Refusal> {
+        let (vg, extent) = (self.vg(), self.vg().extent_size);
+        let (tdata, data) = self.part(&pool.data)?;
+        let (tmeta, metadata) = self.part(&pool.metadata)?;
+        let (tdata, tmeta) = (tdata.clone(), tmeta.clone());
+        let mut free = self.free_extents(&request.on)?;
+        let total = free.total();
+        let shown = self.shown_pool(&lv.name);
+        let mut more_data = more(request.data, data, (total, extent), &format!("the data of pool {shown}"))?;
+        let mut more_metadata =
+            more(request.metadata, metadata, (total, extent), &format!("the metadata of pool {shown}"))?;
+        if more_data > 0 && request.metadata.is_none() && request.on.is_empty() {
+            let enough = |data| enough_metadata(data, extent, pool.chunk_size).map_err(|error| size(&error));
+            more_metadata = enough(plus(data, more_data)?)?.get().saturating_sub(metadata.get());
+        }
+        let limit = metadata_max(extent).map_err(|error| size(&error))?;
+        if more_metadata > 0 && plus(metadata, more_metadata)? > limit {
+            more_metadata = limit.get().saturating_sub(metadata.get());
+            let limit = self.size_of(limit);
+            self.warnings.push(format!(
+                "the metadata of pool {shown} grows to {limit} at most: the kernel uses no more"
+            ));
+        }
+        if let (Some(Space::FreePercent(_)), true) = (request.data, more_metadata > 0) {
+            // Metadata and its spare need their share of what is free.
+            let spare = more_spare(vg, lv, plus(metadata, more_metadata)?)?.map_or(0, |(_, more)| more);
+            more_data = more_data.min(total.get().saturating_sub(more_metadata.saturating_add(spare)));
+        }
+        let no_room = |what: &str, error: &NoRoom| no_room(&format!("{what} of pool {shown}"), error);
+        let metadata_grown = self
+            .extended(&mut free, &tmeta, more_metadata)
+            .map_err(|error| no_room("the metadata", &error))?;
+        if let Some(segments) = &metadata_grown {
+            self.edits.push(Edit::SetSegments { lv: pool.metadata.clone(), segments: segments.clone() });
+            self.grown(lv, "metadata", metadata, segments);
+            self.grow_spare(&mut free, lv, segments)?;
+        }
+        let data_grown =
+            self.extended(&mut free, &tdata, more_data).map_err(|error| no_room("the data", &error))?;
+        if let Some(segments) = &data_grown {
+            self.edits.push(Edit::SetSegments { lv: pool.data.clone(), segments: segments.clone() });
+            self.edits.push(Edit::SetPoolExtents { pool: lv.name.clone(), count: sum(segments) });
+            self.grown(lv, "data", data, segments);
+        }
+        if metadata_grown.is_none() && data_grown.is_none() {
+            let what =
+                format!("has that size already: {}, metadata {}", self.size_of(data), self.size_of(metadata));
+            self.pool_outcome(lv, what);
+        }
+        Ok(Growth { data: data_grown, metadata: metadata_grown })
+    }
+
+    fn extended(&self, free: &mut Free, lv: &Lv, more: u64) -> Result<Option<Vec<Segment>>, NoRoom> {
+        if more == 0 {
+            return Ok(None);
+        }
+        let more = lvm2::format::allocation::Shape::of_last(&lv.segments)
+            .and_then(|shape| shape.rounded(Extents::new(more)))
+            .ok_or(NoRoom::Kind)?;
+        free.extend(&lv.segments, more).map(Some)
+    }
+
+    fn grown(&mut self, lv: &Lv, what: &str, before: Extents, segments: &[Segment]) {
+        let (before, after) = (self.size_of(before), self.size_of(sum(segments)));
+        self.words.push(format!("{what} of {} to {after}", lv.name));
+        self.pool_outcome(lv, format!("{what} grown from {before} to {after}"));
+    }
+
+    /// The spare is to hold a copy of the metadata of any pool. If it cannot, that is said, as by lvm2.
+    fn grow_spare(&mut self, free: &mut Free, lv: &Lv, metadata: &[Segment]) -> Result<(), Refusal> {
+        let Some((spare, more)) = more_spare(self.vg(), lv, sum(metadata))? else { return Ok(()) };
+        let spare = spare.clone();
+        let taken = self.extended(free, &spare, more).or_else(|_| {
+            // It may lie anywhere, whatever the pool is to lie on.
+            let mut anywhere = self.free_extents(&[]).map_err(|_| NoRoom::Kind)?;
+            anywhere.without(metadata);
+            self.extended(&mut anywhere, &spare, more)
+        });
+        taken.iter().flatten().for_each(|segments| free.without(segments));
+        match taken {
+            Ok(segments) => self
+                .edits
+                .extend(segments.map(|segments| Edit::SetSegments { lv: spare.name.clone(), segments })),
+            Err(error) => self.warnings.push(format!(
+                "the spare {} for pools' metadata stays as it is, too small for a repair of {}: {error}",
+                spare.name, lv.name
+            )),
+        }
+        Ok(())
+    }
+
+    pub(super) fn size_of(&self, extents: Extents) -> Rounded {
+        let bytes = extents.to_sectors(self.vg().extent_size).and_then(Sectors::to_bytes);
+        Rounded(bytes.unwrap_or(Bytes::ZERO))
+    }
+
+    /// Refuses what the kernel would not take, or would take for damage.
+    fn check_takes_room(
+        &self,
+        lv: &Lv,
+        pool: &ThinPool,
+        working: &PoolWorking,
+        growth: &Growth,
+    ) -> Result<(), Refusal> {
+        let shown = self.shown_pool(&lv.name);
+        if working.needs_check {
+            return Err(Refusal::new(
+                ErrorKind::Corrupt,
+                format!("pool {shown} needs its metadata checked: the kernel lets it grow after that only"),
+            )
+            .hint(format!("deactivate the pool, then 'lvconvert --repair {shown}'")));
+        }
+        let first = format!("'thinvol pool extend {shown} --metadata-size +<size>' first");
+        if growth.metadata.is_none() && working.mode == PoolMode::ReadOnly {
+            return Err(Refusal::rule(format!("pool {shown} is read-only: it is out of metadata space"))
+                .hint(format!("more room for data needs some: {first}")));
+        }
+        let Some(data) = growth.data.as_ref().filter(|_| growth.metadata.is_none()) else { return Ok(()) };
+        let sectors = sum(data).to_sectors(self.vg().extent_size).unwrap_or(Sectors::ZERO);
+        let chunks = sectors.get().checked_div(pool.chunk_size.get()).unwrap_or(0);
+        let bitmaps = chunks.saturating_sub(working.data.total).div_ceil(CHUNKS_PER_BITMAP);
+        if working.metadata.free() <= bitmaps.saturating_add(BITMAP_TREE_BLOCKS) {
+            return Err(Refusal::rule(format!(
+                "the metadata of pool {shown} is {} % full: there is no room in it to name more data",
+                working.metadata.percent()
+            ))
+            .hint(first));
+        }
+        Ok(())
+    }
+}
+
+/// How many extents more than it has something is to get.
+fn more(
+    space: Option<Space>,
+    now: Extents,
+    (free, extent): (Extents, Sectors),
+    what: &str,
+) -> Result<u64, Refusal> {
+    let too_large = || Refusal::rule(format!("{what} cannot have that size"));
+    let whole = |size: Sectors| Extents::holding(size, extent).ok_or_else(too_large);
+    match space {
+        None => Ok(0),
+        Some(Space::By(size)) => whole(size).map(Extents::get),
+        Some(Space::FreePercent(percent)) => {
+            u64::try_from(u128::from(free.get()) * u128::from(percent.min(100)) / 100)
+                .map_err(|_| too_large())
+        }
+        Some(Space::To(size)) => {
+            let wanted = whole(size)?;
+            wanted.checked_sub(now).map(Extents::get).ok_or_else(|| {
+                let shown = |extents: Extents| {
+                    let bytes = extents.to_sectors(extent).and_then(Sectors::to_bytes);
+                    Rounded(bytes.unwrap_or(Bytes::ZERO))
+                };
+                Refusal::rule(format!("{what} has {}, more than {}", shown(now), shown(wanted)))
+                    .hint("a pool cannot be made smaller")
+            })
+        }
+    }
+}
+
+fn plus(extents: Extents, more: u64) -> Result<Extents, Refusal> {
+    extents.checked_add(Extents::new(more)).ok_or_else(|| size(&PoolSizeError::Overflow))
+}
+
+fn sum(segments: &[Segment]) -> Extents {
+    segments.iter().fold(Extents::ZERO, |sum, segment| sum.checked_add(segment.count).unwrap_or(sum))
+}
+
+pub(super) fn size(error: &PoolSizeError) -> Refusal {
+    Refusal::rule(error.to_string())
+}
+
+pub(super) fn no_room(what: &str, error: &NoRoom) -> Refusal {
+    match error {
+        NoRoom::Kind => Refusal::new(ErrorKind::Unsupported, format!("{what} cannot grow: {error}"))
+            .hint("lvextend can make it grow"),
+        NoRoom::Extents { .. } | NoRoom::Run { .. } | NoRoom::Stripes { .. } => {
+            Refusal::rule(format!("there is no room for {what}: {error}"))
+                .hint("'vgs' shows what is free; 'vgextend' adds a physical volume")
+        }
+    }
+}
+
+/// The group's spare and how much more it is to get, if the pool's metadata comes to be so large.
+fn more_spare<'v>(vg: &'v Vg, lv: &Lv, metadata: Extents) -> Result<Option<(&'v Lv, u64)>, Refusal> {
+    let Some(spare) = vg.lvs.iter().find(|lv| lv.is_metadata_spare()) else { return Ok(None) };
+    let others = vg.pools().filter(|(other, _)| other.name != lv.name);
+    let others = others.filter_map(|(_, pool)| vg.lv(&pool.metadata)?.extents());
+    let wanted = spare_size(others.chain([metadata]), vg.extent_size).map_err(|error| size(&error))?;
+    let more = wanted.get().saturating_sub(spare.extents().unwrap_or(wanted).get());
+    Ok((more > 0).then_some((spare, more)))
+}
+
+impl Sequence<'_, '_> {
+    /// The stack of a pool as the text after the change wants it.
+    pub(super) fn stack_after(&self, after: &Vg, name: &LvName) -> Result<PoolStack, Refusal> {
+        let lost = || Refusal::new(ErrorKind::Corrupt, format!("pool {name} is lost in the change"));
+        let lv = after.lv(name).ok_or_else(lost)?;
+        let pool = lv.thin_pool().ok_or_else(lost)?;
+        let stacks = self.draft.observed.stacks(after);
+        let stack =
+            if pool.transaction_id.0 == 0 { stacks.new_pool(lv, pool) } else { stacks.pool(lv, pool) };
+        stack.map_err(|error| refuse(&error))
+    }
+
+    /// 1. The text: from here on a crash leaves a kernel that is behind it, which lvm2 and recovery take further.
+    /// 2. What the pool lies on, longer: the pool does not look at it yet, and it can be taken back.
+    /// 3. The pool's table, which makes the kernel look. Chunks may be given out of the new room from now on, so the
+    ///    text must stay. Metadata comes by itself before data: without room in it the kernel cannot name more data.
+    /// 4. What the kernel says must be the new size.
+    fn grow(&mut self, name: &LvName, growth: &Growth) -> Result<(), Refusal> {
+        let draft = self.draft;
+        let texts = draft.texts()?;
+        let (lv, pool) = draft.pool(name)?;
+        let (before, _) = draft.pool_stack(lv, pool)?;
+        let after = self.stack_after(&texts.after.vg, name)?;
+        self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
+        if !draft.pool_runs(name)? {
+            return Ok(());
+        }
+        let both = |stack: &PoolStack| stack.parts.clone().map_err(|error| refuse(&error));
+        let ([old_tmeta, old_tdata], [tmeta, tdata]) = (both(&before)?, both(&after)?);
+        let parts =
+            [(growth.metadata.is_some(), old_tmeta, tmeta), (growth.data.is_some(), old_tdata, tdata)];
+        for (_, old, new) in parts.into_iter().filter(|(grows, ..)| *grows) {
+            let (old, new) = (self.as_named(old.top), self.as_named(new.top));
+            self.plan.push_undoable(Step::ReloadDevice(new), vec![Step::ReloadDevice(old)]);
+        }
+        self.plan.push(Step::PointOfNoReturn);
+        if growth.metadata.is_some() && growth.data.is_some() {
+            self.plan.push(Step::ReloadDevice(self.as_named(before.tpool)));
+        }
+        let tpool = self.as_named(after.tpool.clone());
+        self.plan.push(Step::ReloadDevice(tpool.clone()));
+        if draft.observed.device(&after.pool.uuid).is_some() && growth.data.is_some() {
+            self.plan.push(Step::ReloadDevice(self.as_named(after.pool.clone())));
+        }
+        let expect = self.expectation(name, pool.transaction_id, Purpose::Change);
+        let expect = PoolExpectation { size: after.blocks(), ..expect };
+        self.plan.push(Step::ExpectPool { tpool: tpool.name, expect });
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! Changes of pools themselves, each a plan of its own.
+
+use super::draft::Draft;
+use crate::plan::Plan;
+use crate::refusal::Refusal;
+use crate::request::Request;
+
+mod grow;
+mod set;
+mod state;
+
+/// The plan of a change of a pool; nothing if it is another request.
+pub(super) fn plan(draft: &mut Draft<'_>, request: &Request) -> Option<Result<Plan, Refusal>> {
+    match request {
+        Request::GrowPool(request) => Some(grow::plan(draft, request)),
+        Request::SetPool(request) => Some(set::plan(draft, request)),
+        _ => None,
+    }
+}

@@ -1,0 +1,75 @@
+//! How a pool works: discards, zeroing, what happens when it is full.
+
+use super::super::draft::Draft;
+use super::super::sequence::Sequence;
+use super::state::finished;
+use crate::plan::{Plan, Step};
+use crate::refusal::Refusal;
+use crate::request::SetPool;
+use base::error_kind::ErrorKind;
+use base::ids::LvName;
+use lvm2::format::edit::Edit;
+use lvm2::format::model::Discards;
+
+/// The flag of a pool that fails writes when it is full. Source: lvm2 `lib/format_text/flags.c`.
+const ERROR_WHEN_FULL: &str = "ERROR_WHEN_FULL";
+
+/// Plans the change.
+pub(super) fn plan(draft: &mut Draft<'_>, request: &SetPool) -> Result<Plan, Refusal> {
+    let SetPool { pool: name, discards, zero, error_when_full } = request;
+    let (lv, pool, working) = draft.sound_pool(name)?;
+    let shown = draft.shown_pool(name);
+    let mut words = Vec::new();
+    if let Some(discards) = discards.filter(|discards| *discards != pool.discards) {
+        if working.is_some() && (discards == Discards::Ignore || pool.discards == Discards::Ignore) {
+            // Source: Linux `drivers/md/dm-thin.c` (`__pool_find`).
+            return Err(Refusal::new(
+                ErrorKind::Busy,
+                format!("pool {shown} cannot begin or cease to ignore discards while it is active"),
+            )
+            .hint("deactivate it and its volumes first"));
+        }
+        draft.edits.push(Edit::SetPoolDiscards { pool: name.clone(), discards });
+        words.push(match discards {
+            Discards::Ignore => "ignores discards",
+            Discards::NoPassdown => "frees what is discarded and does not tell the disks",
+            Discards::Passdown => "frees what is discarded and tells the disks",
+        });
+    }
+    if let Some(on) = zero.filter(|on| *on != pool.zero_new_blocks) {
+        draft.edits.push(Edit::SetPoolZeroing { pool: name.clone(), on });
+        words.push(if on { "zeroes new chunks" } else { "does not zero new chunks" });
+    }
+    if let Some(on) = error_when_full.filter(|on| *on != lv.has_flag(ERROR_WHEN_FULL)) {
+        draft.edits.push(Edit::SetLvFlag { lv: name.clone(), flag: ERROR_WHEN_FULL.into(), on });
+        words.push(if on { "fails writes when full" } else { "holds writes back when full" });
+    }
+    if words.is_empty() {
+        draft.pool_outcome(lv, "is as asked already");
+        return Ok(finished(Sequence::new(draft)));
+    }
+    let what = words.join(", ");
+    draft.words.push(format!("{name} {what}"));
+    draft.pool_outcome(lv, what);
+    let mut sequence = Sequence::new(draft);
+    sequence.reload_pool(name)?;
+    Ok(finished(sequence))
+}
+
+impl Sequence<'_, '_> {
+    /// The text first, then the table: a crash in between leaves a pool that works as before, and as the text says from
+    /// its next start or change on.
+    fn reload_pool(&mut self, name: &LvName) -> Result<(), Refusal> {
+        let draft = self.draft;
+        let texts = draft.texts()?;
+        let (lv, pool) = draft.pool(name)?;
+        let (before, _) = draft.pool_stack(lv, pool)?;
+        let after = self.stack_after(&texts.after.vg, name)?;
+        self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
+        if draft.pool_runs(name)? {
+            let (old, new) = (self.as_named(before.tpool), self.as_named(after.tpool));
+            self.plan.push_undoable(Step::ReloadDevice(new), vec![Step::ReloadDevice(old)]);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! What can be asked of pools themselves. Each is made by itself, not in a batch.
+
+use serde::Serialize;
+
+use base::ids::{DevNo, LvName};
+use base::units::Sectors;
+use lvm2::format::model::Discards;
+
+/// How large something is to be; rounded up to whole extents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Space {
+    /// So large.
+    To(Sectors),
+    /// So much more than it is.
+    By(Sectors),
+    /// Larger by so many percent of the extents that are free; what else grows with it is left free.
+    FreePercent(u32),
+}
+
+/// More room for a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GrowPool {
+    /// The pool.
+    pub pool: LvName,
+    /// Room for data.
+    pub data: Option<Space>,
+    /// Room for its metadata. If nothing is said of it, it grows with the data.
+    pub metadata: Option<Space>,
+    /// The physical volumes to take extents from; any if there are none.
+    pub on: Vec<DevNo>,
+}
+
+/// How a pool works; what is not said stays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetPool {
+    /// The pool.
+    pub pool: LvName,
+    /// What happens to discards.
+    pub discards: Option<Discards>,
+    /// Whether new chunks are zeroed.
+    pub zero: Option<bool>,
+    /// Whether writes fail at once when it is full, instead of waiting for room.
+    pub error_when_full: Option<bool>,
+}
