@@ -1,4 +1,4 @@
-//! More room for a pool. The order is argued in docs/transactions.md, "More room for a pool".
+//! More room for a pool. The order is argued in docs/transactions.md, "Changes of pools".
 
 use super::super::devices::refuse;
 use super::super::draft::Draft;

@@ -1,6 +1,6 @@
 //! Pools and the LVs under them: added, made longer, changed.
 
-use super::{DISK, disk, file, header, name, records, text, without_header};
+use super::{DISK, disk, file, metadata_header, name, records, text, without_header};
 use crate::format::edit::{Edit, EditError, NewLv};
 use crate::format::metadata::Metadata;
 use crate::format::model::{Discards, Lv, Segment, SegmentKind, Stripe};
