@@ -5,7 +5,7 @@
 use dm_tests::world::asks::Start::{Stopped, Used};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks, pools,
-    removals, snapshots,
+    removals, removed_pools, snapshots,
 };
 use dm_tests::world::crashes::{Count, explore};
 use dm_tests::world::drawn;
@@ -60,6 +60,7 @@ fn alterations_survive_every_crash() {
 fn changes_of_pools_survive_every_crash() {
     all("pools", &pools(), 1, 2);
     all("pools on two disks", &pools(), 2, 1);
+    all("pools that go", &removed_pools(), 1, 1);
 }
 
 #[test]

@@ -11,12 +11,12 @@ use dm::sim::{Fault, FaultKind, When};
 use dm_tests::world::asks::{SECTORS, Start, activate, activate_anyway, create, discard, remove, snapshot};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks, pools,
-    removals, snapshots,
+    removals, removed_pools, snapshots,
 };
 use dm_tests::world::machine::{disk_number, pvs};
 use dm_tests::world::reader::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed};
-use dm_tests::world::text::PV_SECTORS;
+use dm_tests::world::text::{POOL, PV_SECTORS};
 use dm_tests::world::{World, device, lv, tpool};
 use lvm2::format::model::PoolMessage;
 use nix::errno::Errno;
@@ -111,6 +111,9 @@ impl<'a> Case<'a> {
                 ));
             }
         }
+        if fork.metadata().vg.lv(&lv(POOL)).is_none() {
+            return Ok(());
+        }
         fork.run(&[create("next", false)]).map_err(|error| format!("next change: {}", in_words(&error)))?;
         at_rest(fork).map(|_| ())
     }
@@ -186,6 +189,7 @@ fn alterations_with_a_failing_ioctl() {
 #[test]
 fn changes_of_pools_with_a_failing_ioctl() {
     every_ioctl(&pools());
+    every_ioctl(&removed_pools());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::commands::{
     activate, add, alloc, batch, clone, complete, completions, delete_snapshot, free, info, iscsi, list,
-    path, recover, remove, rename, resize, rollback, scan, set, snapshot, status, template,
+    path, pool, recover, remove, rename, resize, rollback, scan, set, snapshot, status, template,
 };
 
 pub mod quick;
@@ -154,6 +154,7 @@ pub enum Command {
     Deactivate(activate::DeactivateArgs),
     Batch(batch::BatchArgs),
     Recover(recover::RecoverArgs),
+    Pool(pool::PoolArgs),
     Iscsi(iscsi::IscsiArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]

@@ -85,6 +85,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Deactivate(args) => args.run(context),
         Command::Batch(args) => args.run(context),
         Command::Recover(args) => args.run(context),
+        Command::Pool(args) => args.run(context),
         Command::Iscsi(args) => args.run(context),
         Command::Completions(args) => args.run(),
         Command::Complete(args) => {

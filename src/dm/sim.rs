@@ -169,6 +169,15 @@ impl SimKernel {
         self.lock().disk_sector(disk, sector.get())
     }
 
+    /// Makes a range of a disk read as zeros: a pool's metadata that starts in it is no more.
+    pub fn zero_disk(&self, disk: DevNo, start: Sectors, length: Sectors) {
+        let mut world = self.lock();
+        let range = start.get()..start.get().saturating_add(length.get());
+        let is_in = |(at, sector): &(DevNo, u64)| *at == disk && range.contains(sector);
+        world.stores.retain(|place, _| !is_in(place));
+        world.content.retain(|place, _| !is_in(place));
+    }
+
     /// The machine crashes and starts again: no devices, no faults, disks as they were.
     pub fn crash(&self, how: Crash) {
         self.lock().crash(how);

@@ -252,6 +252,7 @@ impl Run<'_, '_> {
                 Ok(self.ports.kernel.message(tpool, &message.to_string())?)
             }
             Step::Commit(commit) => self.commit(commit),
+            Step::ZeroExtents(place) => self.zero_extents(place),
             Step::Wipe(wipe) => self.wipe(wipe),
             Step::Unlock => {
                 self.ports.store.keep_copy();

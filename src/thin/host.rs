@@ -1,6 +1,7 @@
 //! The host: marks under /run, thin_check, the guard process.
 
 mod check;
+mod zero;
 
 use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
@@ -20,7 +21,7 @@ use crate::ports::{
 };
 use crate::stack::{ReadAhead, Role};
 use base::ids::{DevNo, PoolId};
-use base::units::Sectors;
+use base::units::{Bytes, Sectors};
 use dm::name::{DmName, DmUuid};
 use lvm2::host::dmeventd::{Dmeventd, Registration};
 use lvm2::host::lock::VgLock;
@@ -294,6 +295,10 @@ impl Host for LinuxHost {
         };
         let kib = sectors.get().div_ceil(SECTORS_OF_KIB);
         fs::write(format!("/sys/dev/block/{dev}/bdi/read_ahead_kb"), kib.to_string())
+    }
+
+    fn zero_disk(&self, dev: DevNo, start: Bytes, length: Bytes) -> Result<(), Errno> {
+        zero::zero_disk(dev, start, length).map_err(|error| errno_of(&error))
     }
 
     fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno> {

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::observed::{Inventory, Observed, PoolSeen, PoolState};
 use crate::ports::{Host, PoolReader};
-use crate::request::{GrowPool, Request, SetPool};
+use crate::request::{GrowPool, RemovePool, Request, SetPool};
 use crate::stack::DevRef;
 use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
 use dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
@@ -130,9 +130,13 @@ impl Scope {
                 Request::GrowPool(GrowPool { pool, .. }) | Request::SetPool(SetPool { pool, .. }) => {
                     scope.add_with_table(vg, pool);
                 }
+                Request::RemovePool(RemovePool { pool, .. }) => {
+                    scope.add(vg, pool);
+                    vg.thins_of(pool).for_each(|(volume, _)| scope.add(vg, &volume.name));
+                }
                 Request::ActivateAll { .. } | Request::DeactivateAll => scope.all = true,
                 // What it creates is not there to be looked at.
-                Request::Zero { .. } => {}
+                Request::Zero { .. } | Request::CreatePool(_) => {}
             }
         }
         scope
@@ -327,9 +331,11 @@ fn makes_device(request: &Request) -> bool {
         | Request::Rollback { .. }
         | Request::Activate { .. }
         | Request::ActivateAll { .. }
+        | Request::CreatePool(_)
         | Request::GrowPool(_)
         | Request::SetPool(_) => true,
         Request::Remove { .. }
+        | Request::RemovePool(_)
         | Request::Discard { .. }
         | Request::Zero { .. }
         | Request::Rename { .. }

@@ -16,6 +16,7 @@ use dm::status::PoolStatus;
 use dm::table::TargetLine;
 use lvm2::format::edit::MetadataHeader;
 use lvm2::format::model::Vg;
+use lvm2::format::pool_size::PoolDefaults;
 use lvm2::format::volume_list::VolumeLists;
 use thiserror::Error;
 
@@ -134,6 +135,8 @@ pub struct Policy {
     pub lists: VolumeLists,
     /// Whether volumes whose text says nothing of it read nothing ahead (`activation/readahead`).
     pub no_read_ahead: bool,
+    /// How pools are made.
+    pub pools: PoolDefaults,
     /// Whether removed volumes that link others are remembered (`metadata/record_lvs_history`).
     pub record_history: bool,
 }
@@ -146,6 +149,7 @@ impl Default for Policy {
             system_ids: Vec::new(),
             lists: VolumeLists::default(),
             no_read_ahead: false,
+            pools: PoolDefaults::default(),
             record_history: false,
         }
     }
@@ -161,7 +165,7 @@ impl Policy {
 /// Values from outside that a plan uses up.
 #[derive(Clone, Debug, Default)]
 pub struct PlanInputs {
-    /// New UUIDs, at least as many as there are requests.
+    /// New UUIDs, at least as many as the requests take.
     pub uuids: Vec<LvmUuid>,
     /// Time, host and wording for the metadata header.
     pub header: MetadataHeader,

@@ -16,6 +16,8 @@ use super::stack::{DevRef, DeviceSpec, PoolBlocks, Role};
 use super::wipe::Wipe;
 use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
+use base::units::Sectors;
+use base::units::size::Rounded;
 use dm::kernel::Suspend;
 pub use dm::message::Message;
 use dm::name::{DmName, DmUuid};
@@ -144,6 +146,8 @@ pub enum Step {
         /// How.
         how: Watch,
     },
+    /// Make extents that belong to nobody read as zeros.
+    ZeroExtents(ZeroExtents),
     /// Write a text to all metadata areas.
     Commit(Box<Commit>),
     /// Discard or zero all of a volume.
@@ -165,6 +169,19 @@ pub struct Watch {
     pub events: u32,
     /// How often it tells without an event, in seconds.
     pub timeout_s: u32,
+}
+
+/// A place on a physical volume that is to be a pool's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ZeroExtents {
+    /// The pool.
+    pub pool: LvName,
+    /// The physical volume.
+    pub disk: DevRef,
+    /// Where on it.
+    pub start: Sectors,
+    /// How much.
+    pub length: Sectors,
 }
 
 /// Steps that stand and fall together, apart from the rest of the plan.
@@ -387,6 +404,10 @@ impl fmt::Display for Step {
                     commit.bytes,
                     join(&commit.changes)
                 )
+            }
+            Self::ZeroExtents(ZeroExtents { pool, disk, start, length }) => {
+                let length = Rounded(length.to_bytes().unwrap_or_default());
+                write!(f, "zero {length} on {disk} at sector {start}, for the metadata of {pool}")
             }
             Self::Wipe(wipe) => wipe.fmt(f),
             Self::Unlock => write!(f, "unlock the volume group"),

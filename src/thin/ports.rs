@@ -14,7 +14,7 @@ use crate::observed::PoolReadError;
 use crate::plan::{Commit, Watch};
 use crate::stack::ReadAhead;
 use base::ids::{DevNo, PoolId, ThinId, TransactionId, VgName};
-use base::units::Sectors;
+use base::units::{Bytes, Sectors};
 use dm::kernel::{DmError, Kernel};
 use dm::message::Message;
 use dm::name::{DmName, DmUuid};
@@ -254,6 +254,12 @@ pub trait Host {
     /// # Errors
     /// If the kernel does not take it.
     fn set_read_ahead(&self, dev: DevNo, read_ahead: ReadAhead) -> io::Result<()>;
+
+    /// Makes a range of a physical volume read as zeros, and that durable.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn zero_disk(&self, dev: DevNo, start: Bytes, length: Bytes) -> Result<(), Errno>;
 
     /// Opens a device for writing, if nobody else has it open in the same way, such as a mount.
     ///

@@ -8,7 +8,7 @@ use base::ids::LvName;
 use base::units::Sectors;
 use lvm2::format::check::Use;
 
-pub use pool::{GrowPool, SetPool, Space};
+pub use pool::{GrowPool, NewPool, RemovePool, SetPool, Space};
 
 /// One change of a volume group. A batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -117,6 +117,10 @@ pub enum Request {
     },
     /// Deactivates every volume of the VG.
     DeactivateAll,
+    /// Makes a pool. It is made by itself.
+    CreatePool(NewPool),
+    /// Removes a pool, with its volumes if asked to. It is made by itself.
+    RemovePool(RemovePool),
     /// Gives a pool more room, in use or not. It is made by itself.
     GrowPool(GrowPool),
     /// Changes how a pool works, in use or not. It is made by itself.
@@ -138,9 +142,18 @@ impl Request {
             | Self::Rollback { .. }
             | Self::Discard { .. }
             | Self::Zero { .. }
+            | Self::CreatePool(_)
+            | Self::RemovePool(_)
             | Self::GrowPool(_)
             | Self::SetPool(_) => Use::Change,
         }
+    }
+}
+
+impl Request {
+    /// How many new UUIDs it may take: a pool one for itself, its two parts, and the group's spare.
+    pub fn new_uuids(&self) -> usize {
+        if matches!(self, Self::CreatePool(_)) { 4 } else { 1 }
     }
 }
 

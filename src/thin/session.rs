@@ -167,7 +167,11 @@ impl Session<'_> {
         let mut observed = self.looked.clone().map_or_else(look, Ok)?;
         let deadline = self.host.now() + self.busy_wait;
         loop {
-            let uuids = requests.iter().map(|_| (self.new_uuid)()).collect();
+            let uuids = requests
+                .iter()
+                .flat_map(|request| 0..request.new_uuids())
+                .map(|_| (self.new_uuid)())
+                .collect();
             observed.inputs = PlanInputs { uuids, header: self.header.clone() };
             match plan(&self.metadata, &observed, requests) {
                 Ok(plan) => return Ok(plan),

@@ -37,6 +37,7 @@ pub mod machine;
 pub mod merging;
 pub mod parity;
 pub mod pool_health;
+pub mod pools;
 pub mod proxmox;
 pub mod random_scripts;
 pub mod recovered_states;

@@ -1,7 +1,7 @@
 //! Requests in few words, and the machines that they are made on.
 
 use base::units::Sectors;
-use thin::request::{Attributes, GrowPool, NewSize, Request, SetPool, Space};
+use thin::request::{Attributes, GrowPool, NewPool, NewSize, RemovePool, Request, SetPool, Space};
 
 use super::machine::Machine;
 use super::text::{POOL, POOL_2};
@@ -103,6 +103,28 @@ pub fn grow_pool(data: u64, metadata: u64) -> Request {
         metadata: space(metadata),
         on: Vec::new(),
     })
+}
+
+/// A new pool of so many extents.
+pub fn create_pool(name: &str, data: u64, activate: bool) -> Request {
+    Request::CreatePool(NewPool {
+        name: lv(name),
+        data: Space::To(Sectors::new(data * EXTENT.get())),
+        metadata: None,
+        chunk: None,
+        stripes: 1,
+        stripe_size: None,
+        discards: None,
+        zero: None,
+        error_when_full: None,
+        on: Vec::new(),
+        activate,
+    })
+}
+
+/// The pool and everything in it goes.
+pub fn remove_pool() -> Request {
+    Request::RemovePool(RemovePool { pool: lv(POOL), with_volumes: true })
 }
 
 /// A pool that does not zero chunks, and fails writes when it is full.

@@ -4,8 +4,8 @@ use thin::request::Request;
 
 use super::asks::Start::{self, Fresh, FreshRunning, SecondFresh, Stopped, TwoPools, Used};
 use super::asks::{
-    SIZE, activate, activate_anyway, clone, create, create_in, deactivate, grow_pool, modify, remove, rename,
-    resize, roll_back, set_pool, snapshot,
+    SIZE, activate, activate_anyway, clone, create, create_in, create_pool, deactivate, grow_pool, modify,
+    remove, remove_pool, rename, resize, roll_back, set_pool, snapshot,
 };
 use super::text::{POOL, POOL_2};
 
@@ -77,6 +77,18 @@ pub fn pools() -> Vec<Change> {
         ("more data for a fresh pool that runs", FreshRunning, vec![grow_pool(3, 1)]),
         ("another way for a running pool", Used, vec![set_pool()]),
         ("another way for a stopped pool", Stopped, vec![set_pool()]),
+        ("another pool, active", Used, vec![create_pool("new", 3, true)]),
+        ("another pool, inactive", Stopped, vec![create_pool("new", 3, false)]),
+    ]
+}
+
+/// Pools that go, with all that is in them.
+pub fn removed_pools() -> Vec<Change> {
+    vec![
+        ("a pool with volumes goes", Used, vec![remove_pool()]),
+        ("a stopped pool with volumes goes", Stopped, vec![remove_pool()]),
+        ("a fresh pool that runs goes", FreshRunning, vec![remove_pool()]),
+        ("one of two pools goes", TwoPools, vec![remove_pool()]),
     ]
 }
 

@@ -21,8 +21,8 @@ use super::host::{HostState, resume_all};
 use super::machine::Machine;
 use super::recovered::Recovered;
 use super::rest::{
-    Contents, Expect, active, at_rest, at_rest_but, contents, devices_match, ground, no_layer_alone, unharmed,
-    volumes,
+    Contents, Expect, active, at_rest, at_rest_but, contents, devices_match, ground, no_layer_alone,
+    unharmed, volumes,
 };
 use super::tape::Point;
 use super::{World, lvm2, state};
@@ -359,6 +359,9 @@ impl Explorer {
     /// lvm2 goes on, takes over nobody's data, and thinvol goes on after it.
     fn lvm2(&self, world: &World, expect: &Expect) -> Result<(), String> {
         let fork = world.fork();
+        if fork.metadata().vg.pools().next().is_none() {
+            return Ok(());
+        }
         lvm2::creates(&fork)?;
         at_rest_but(&fork)?;
         let after = self.expect_of(&fork)?;

@@ -282,6 +282,18 @@ impl Host for SimHost {
         Ok(())
     }
 
+    fn zero_disk(&self, dev: DevNo, start: Bytes, length: Bytes) -> Result<(), Errno> {
+        self.kernel.waits_for("a disk that is zeroed");
+        if self.kernel.stopped() {
+            return Err(Errno::ESHUTDOWN);
+        }
+        if self.state.borrow().pieces_that_work == Some(0) {
+            return Err(Errno::EIO);
+        }
+        self.kernel.zero_disk(dev, sectors(start.get()), sectors(length.get()));
+        Ok(())
+    }
+
     fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno> {
         let name = self.kernel.name_of(dev).ok_or(Errno::ENXIO)?;
         self.kernel.open(&name)?;

@@ -23,7 +23,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (20, "lvm2::format::label", true),
     (21, "lvm2::format::mda", true),
     (22, "lvm2::format::model", true),
-    (22, "lvm2::format::pool_size", true),
+    (23, "lvm2::format::pool_size", true),
     (23, "lvm2::format::allocation", true),
     (23, "lvm2::format::check", true),
     (23, "lvm2::format::volume_list", true),

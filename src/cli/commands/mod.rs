@@ -13,6 +13,7 @@ pub mod info;
 pub mod iscsi;
 pub mod list;
 pub mod path;
+pub mod pool;
 pub mod recover;
 pub mod remove;
 pub mod rename;

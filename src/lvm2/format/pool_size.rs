@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use crate::format::model::Discards;
 use base::units::size::Rounded;
 use base::units::{Bytes, Extents, Sectors};
 
@@ -18,8 +19,8 @@ pub const CHUNK_MAX: u64 = 2_097_152;
 /// (`DEFAULT_THIN_POOL_MIN_METADATA_SIZE`).
 const METADATA_MIN: u64 = 4096;
 
-/// Sectors of the largest metadata: 15.81 GiB. The kernel uses 64 MiB more (`THIN_METADATA_MAX_SECTORS`), which lvm2 marks
-/// in the text so that older versions keep away from the pool. Source: lvm2 `libdm/libdevmapper.h`
+/// Sectors of the largest metadata: 15.81 GiB. The kernel uses 64 MiB more (`THIN_METADATA_MAX_SECTORS`), which lvm2
+/// marks in the text so that older versions keep away from the pool. Source: lvm2 `libdm/libdevmapper.h`
 /// (`DM_THIN_MAX_METADATA_SIZE`).
 pub const METADATA_MAX: u64 = 33_161_216;
 
@@ -27,7 +28,8 @@ pub const METADATA_MAX: u64 = 33_161_216;
 /// Source: lvm2 `lib/config/defaults.h` (`DEFAULT_THIN_POOL_OPTIMAL_METADATA_SIZE`).
 const METADATA_OPTIMAL: u64 = 262_144;
 
-/// Chunks of 8 sectors of metadata: 64 bytes each. Source: lvm2 `lib/metadata/thin_manip.c` (`SECTOR_SIZE / UINT64_C(64)`).
+/// Chunks that one sector of metadata is for: 64 bytes each. Source: lvm2 `lib/metadata/thin_manip.c`
+/// (`update_thin_pool_params`).
 const CHUNKS_PER_SECTOR: u64 = 8;
 
 /// Chunks that take long to be zeroed: lvm2 warns of them. Source: lvm2 `lib/config/defaults.h`
@@ -47,6 +49,40 @@ pub enum ChunkPolicy {
     Performance,
     /// So many sectors (`allocation/thin_pool_chunk_size`).
     Fixed(Sectors),
+}
+
+/// What lvm.conf says of pools that are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolDefaults {
+    /// How large chunks are.
+    pub chunk: ChunkPolicy,
+    /// How much goes on one disk before the next comes, where a pool is striped.
+    pub stripe_size: Sectors,
+    /// Whether metadata must lie on another physical volume than data.
+    pub apart: bool,
+    /// Whether new chunks are zeroed.
+    pub zero: bool,
+    /// What happens to discards.
+    pub discards: Discards,
+    /// Whether writes fail at once when the pool is full.
+    pub error_when_full: bool,
+    /// Whether all of new metadata is zeroed, not only what the kernel looks at.
+    pub zero_metadata: bool,
+}
+
+/// lvm2's. Source: lvm2 `lib/config/defaults.h`.
+impl Default for PoolDefaults {
+    fn default() -> Self {
+        Self {
+            chunk: ChunkPolicy::Generic,
+            stripe_size: Sectors::new(128),
+            apart: false,
+            zero: true,
+            discards: Discards::Passdown,
+            error_when_full: false,
+            zero_metadata: true,
+        }
+    }
 }
 
 /// What is asked for.

@@ -11,12 +11,14 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::format::pool_size::PoolDefaults;
 use crate::format::text::TextError;
 use crate::host::lock::{DEFAULT_LOCKING_DIR, Locks};
 
 mod built_in;
 mod host_tags;
 mod layers;
+mod pools;
 mod system_id;
 
 pub use built_in::built_in;
@@ -74,6 +76,8 @@ pub struct LvmConf {
     pub backup: BackupConf,
     /// What may be activated, and how.
     pub activation: ActivationConf,
+    /// How pools are made.
+    pub pools: PoolDefaults,
     /// What the metadata is to hold.
     pub metadata: MetadataConf,
     /// What `lvmlocal.conf` says of this host.
@@ -271,6 +275,7 @@ impl LvmConf {
             global: global(layers)?,
             backup: backup(layers, system_dir)?,
             activation: activation(layers)?,
+            pools: pools::pool_defaults(layers)?,
             metadata: MetadataConf { record_history: layers.bool("metadata/record_lvs_history", false)? },
             local: LocalConf {
                 system_id: layers.string("local/system_id")?.filter(|id| !id.is_empty()),

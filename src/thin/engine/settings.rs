@@ -26,6 +26,7 @@ impl Engine {
                 host_tags: self.host_tags.clone(),
             },
             no_read_ahead: self.conf.activation.no_read_ahead,
+            pools: self.conf.pools,
             record_history: self.conf.metadata.record_history,
         }
     }

@@ -37,6 +37,7 @@ pub(super) fn concerns_devices(step: &Step) -> bool {
         Step::Freeze { .. }
         | Step::Send { .. }
         | Step::SetTransaction { .. }
+        | Step::ZeroExtents(_)
         | Step::Commit(_)
         | Step::Wipe(Wipe { how: WipeMethod::Discard, .. })
         | Step::PointOfNoReturn => false,

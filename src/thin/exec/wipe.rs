@@ -5,6 +5,7 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use super::{BUSY_PAUSE, BUSY_WAIT, Run, StepError};
+use crate::plan::ZeroExtents;
 use crate::ports::HeldDevice;
 use crate::stack::DevRef;
 use crate::wipe::{Emptied, Wipe, WipeMethod};
@@ -75,6 +76,17 @@ impl Run<'_, '_> {
         }
         // Zeros that a power failure takes back would show what was there before.
         Ok(device.sync().map_err(|errno| WipeError::Io { done, of, errno })?)
+    }
+
+    /// Zeroes what is to become a pool's metadata, durably: it must not be named before.
+    pub(super) fn zero_extents(&mut self, place: &ZeroExtents) -> Result<(), StepError> {
+        let dev = self.number(&place.disk)?;
+        let (start, of) = (place.start.to_bytes(), place.length.to_bytes());
+        let (Some(start), Some(of)) = (start, of) else {
+            return Err(StepError::Unknown(place.disk.to_string()));
+        };
+        let zeroed = self.ports.host.zero_disk(dev, start, of);
+        Ok(zeroed.map_err(|errno| WipeError::Io { done: Bytes::ZERO, of, errno })?)
     }
 
     fn note_emptied(&mut self, wipe: &Wipe, done: Bytes) {

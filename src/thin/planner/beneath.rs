@@ -8,13 +8,13 @@ use super::repair::Mending;
 use crate::observed::PoolState;
 use crate::plan::Step;
 use crate::refusal::Refusal;
-use crate::stack::{DevRef, DeviceSpec, PoolStack, TargetSpec, part_length};
+use crate::stack::{DevRef, DeviceSpec, PoolBlocks, PoolStack, TargetSpec, part_length};
 use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use base::units::Sectors;
 use dm::kernel::DeviceInfo;
 use dm::name::{DmUuid, Layer};
-use dm::status::PoolStatus;
+use dm::status::{PoolStatus, PoolWorking};
 use dm::table::{LinearParams, TargetLine};
 use lvm2::format::model::{Lv, SegmentKind, ThinPool};
 
@@ -137,6 +137,31 @@ impl Draft<'_> {
     }
 }
 
+/// Of what the kernel has less than the text gives the pool. One that needs a check does not grow before it had that.
+#[derive(Clone, Copy)]
+struct Lag {
+    data: bool,
+    metadata: bool,
+}
+
+impl Lag {
+    fn of(state: &PoolState, stack: &PoolStack) -> Self {
+        let working = match state {
+            PoolState::Active(PoolStatus::Working(working))
+            | PoolState::ActiveNew(PoolStatus::Working(working)) => Some(working),
+            _ => None,
+        };
+        let seen = working.filter(|working| !working.needs_check).zip(stack.blocks());
+        let less = |less: fn(&PoolWorking, &PoolBlocks) -> bool| {
+            seen.as_ref().is_some_and(|(working, blocks)| less(working, blocks))
+        };
+        Self {
+            data: less(|working, blocks| working.data.total < blocks.data.get()),
+            metadata: less(|working, blocks| working.metadata.total < blocks.metadata),
+        }
+    }
+}
+
 impl<'a> Mending<'_, 'a> {
     /// Gives what running pools lie on, and their targets, the tables that the text wants, unless the kernel uses more
     /// already. Those that are suspended get theirs when they are resumed.
@@ -149,13 +174,14 @@ impl<'a> Mending<'_, 'a> {
                 continue;
             }
             let Ok((stack, _)) = draft.pool_stack(lv, pool) else { continue };
-            self.beneath_pool(lv, &stack);
+            self.beneath_pool(lv, &stack, Lag::of(&seen.state, &stack));
+            self.works_otherwise(lv, &stack.tpool);
         }
     }
 
-    fn beneath_pool(&mut self, lv: &Lv, stack: &PoolStack) {
+    fn beneath_pool(&mut self, lv: &Lv, stack: &PoolStack, lag: Lag) {
         let shown = format!("{}/{}", self.sequence.draft.vg().name, lv.name);
-        let mut grown = false;
+        let mut grown = lag.data || lag.metadata;
         for part in stack.parts.iter().flatten() {
             let Some((device, difference)) = self.differs(&part.top) else { continue };
             let how = match difference {
@@ -191,6 +217,11 @@ impl<'a> Mending<'_, 'a> {
                     Some(_) => "is shorter than the metadata says",
                 };
                 self.found.push(format!("device {} {how}: a change of the pool was cut short", device.name));
+                let live = self.sequence.draft.observed.tables.get(&stack.tpool.uuid).map(|live| total(live));
+                if let Some(live) = live.filter(|live| lag.metadata && *live < stack.tpool.length()) {
+                    // Metadata first: without room in it the kernel cannot name more data, and takes that for damage.
+                    self.realign(&stack.tpool.clone().of_length(live), device);
+                }
                 self.realign(&stack.tpool, device);
             }
             Some(Drift::Longer | Drift::Other) => self.left.push(format!(
@@ -214,6 +245,7 @@ impl<'a> Mending<'_, 'a> {
             self.realigned.insert(spec.uuid.clone());
         } else {
             let name = self.name_now(device);
+            self.reloaded.insert(spec.uuid.clone());
             self.sequence.plan.push(Step::ReloadDevice(DeviceSpec { name, ..spec.clone() }));
         }
     }

@@ -53,7 +53,6 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     mending.half_made();
     mending.old_layers();
     mending.mismatched();
-    mending.drifted_pools();
     mending.outdated_tags();
     let mut clean = Vec::new();
     for (name, seen) in &observed.pools {

@@ -7,7 +7,7 @@ use crate::effect::Effect;
 use crate::lineage::complete_tags;
 use crate::plan::Outcome;
 use crate::refusal::Refusal;
-use crate::request::{GrowPool, Request, SetPool};
+use crate::request::{GrowPool, NewPool, RemovePool, Request, SetPool};
 use base::error_kind::ErrorKind;
 use base::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
 use base::units::{Extents, Sectors};
@@ -76,13 +76,14 @@ impl Draft<'_> {
             Request::Deactivate { name } => self.deactivate(name),
             Request::ActivateAll { auto } => self.activate_all(*auto),
             Request::DeactivateAll => self.deactivate_all(),
-            Request::GrowPool(GrowPool { pool, .. }) | Request::SetPool(SetPool { pool, .. }) => {
-                Err(Refusal::rule(format!(
-                    "pool {}/{pool} is changed together with something else",
-                    self.vg().name
-                ))
-                .hint("a change of a pool is made by itself: ask for it alone"))
-            }
+            Request::GrowPool(GrowPool { pool, .. })
+            | Request::SetPool(SetPool { pool, .. })
+            | Request::CreatePool(NewPool { name: pool, .. })
+            | Request::RemovePool(RemovePool { pool, .. }) => Err(Refusal::rule(format!(
+                "pool {}/{pool} is changed together with something else",
+                self.vg().name
+            ))
+            .hint("a change of a pool is made by itself: ask for it alone")),
         }
     }
 
@@ -301,7 +302,7 @@ impl Draft<'_> {
     }
 
     /// Whether the VG takes one more volume.
-    fn check_limit(&self) -> Result<(), Refusal> {
+    pub(super) fn check_limit(&self) -> Result<(), Refusal> {
         let vg = self.vg();
         // As lvm2 counts: what users see. Source: lvm2 `lib/metadata/vg.c` (`vg_visible_lvs`).
         let visible = vg.lvs.glances().filter(|lv| lv.is_visible()).count();

@@ -43,3 +43,39 @@ pub struct SetPool {
     /// Whether writes fail at once when it is full, instead of waiting for room.
     pub error_when_full: Option<bool>,
 }
+
+/// A new pool. What is not said follows lvm.conf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NewPool {
+    /// Its name.
+    pub name: LvName,
+    /// Room for data.
+    pub data: Space,
+    /// Room for its metadata.
+    pub metadata: Option<Sectors>,
+    /// The size of a chunk.
+    pub chunk: Option<Sectors>,
+    /// Over how many physical volumes its data is striped.
+    pub stripes: u32,
+    /// How much goes on one of them before the next comes.
+    pub stripe_size: Option<Sectors>,
+    /// What happens to discards.
+    pub discards: Option<Discards>,
+    /// Whether new chunks are zeroed.
+    pub zero: Option<bool>,
+    /// Whether writes fail at once when it is full, instead of waiting for room.
+    pub error_when_full: Option<bool>,
+    /// The physical volumes to take extents from; any if there are none.
+    pub on: Vec<DevNo>,
+    /// Whether its devices are to exist afterwards.
+    pub activate: bool,
+}
+
+/// A pool that goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RemovePool {
+    /// The pool.
+    pub pool: LvName,
+    /// Whether its volumes go with it. Else it must have none.
+    pub with_volumes: bool,
+}

@@ -2,12 +2,13 @@
 
 use base::units::Sectors;
 use lvm2::format::model::Discards;
-use thin::request::{GrowPool, Request, SetPool, Space};
+use thin::request::{GrowPool, NewPool, RemovePool, Request, SetPool, Space};
 
 use super::{MIB, name, number};
 use crate::world::machine::disk_number;
 
-/// `grow-pool data data=+40M metadata=8M on=1`, `set-pool data zero=off full=error discards=nopassdown`.
+/// `grow-pool data data=+40M metadata=8M on=1`, `set-pool data zero=off full=error discards=nopassdown`,
+/// `create-pool new data=8M chunk=1M stripes=2 inactive`, `remove-pool data with-volumes`.
 pub(super) fn request(words: &[&str]) -> Result<Request, String> {
     let (verb, rest) = words.split_first().ok_or("which request?")?;
     let (pool, options) = rest.split_first().ok_or("of which pool?")?;
@@ -29,8 +30,28 @@ pub(super) fn request(words: &[&str]) -> Result<Request, String> {
             zero: on_off("zero"),
             error_when_full: on_off("full"),
         })),
+        "create-pool" => Ok(Request::CreatePool(NewPool {
+            name: pool,
+            data: option("data").map_or(Err("how large?".into()), space)?,
+            metadata: option("metadata").map(sectors).transpose()?,
+            chunk: option("chunk").map(sectors).transpose()?,
+            stripes: option("stripes").map_or(Ok(1), number)?.try_into().unwrap_or(u32::MAX),
+            stripe_size: None,
+            discards: option("discards").map(discards).transpose()?,
+            zero: on_off("zero"),
+            error_when_full: on_off("full"),
+            on: option("on").map(disk).transpose()?.into_iter().collect(),
+            activate: !options.contains(&"inactive"),
+        })),
+        "remove-pool" => {
+            Ok(Request::RemovePool(RemovePool { pool, with_volumes: options.contains(&"with-volumes") }))
+        }
         _ => Err(format!("{words:?} is no request")),
     }
+}
+
+fn sectors(word: &str) -> Result<Sectors, String> {
+    Ok(Sectors::new(number(word.trim_end_matches('M'))? * MIB))
 }
 
 /// `40M`, `+40M`, `50%FREE`.
@@ -38,7 +59,7 @@ fn space(word: &str) -> Result<Space, String> {
     if let Some(percent) = word.strip_suffix("%FREE") {
         return Ok(Space::FreePercent(number(percent)?.try_into().unwrap_or(100)));
     }
-    let size = Sectors::new(number(word.trim_start_matches('+').trim_end_matches('M'))? * MIB);
+    let size = sectors(word.trim_start_matches('+'))?;
     Ok(if word.starts_with('+') { Space::By(size) } else { Space::To(size) })
 }
 

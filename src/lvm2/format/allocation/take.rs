@@ -95,6 +95,7 @@ impl Free {
     /// # Errors
     /// If there are not enough; nothing is taken then.
     pub fn take(&mut self, extents: Extents, shape: Shape) -> Result<Vec<Segment>, NoRoom> {
+        self.check_enough(extents)?;
         let mut free = self.clone();
         let mut growing = Growing::new(Vec::new(), extents, shape)?;
         free.anywhere(&mut growing)?;
@@ -115,6 +116,7 @@ impl Free {
     ) -> Result<(Vec<Segment>, Vec<Segment>), NoRoom> {
         let mut free = self.clone();
         let (extents, shape) = data;
+        self.check_enough(extents.checked_add(metadata).unwrap_or(extents))?;
         let mut growing = Growing::new(Vec::new(), extents, shape)?;
         let length = metadata.get();
         let offers = free.offers(growing.left.max(length));
@@ -149,6 +151,7 @@ impl Free {
         else {
             return Err(NoRoom::Kind);
         };
+        self.check_enough(more)?;
         let mut free = self.clone();
         let width = u64::try_from(shape.stripes).map_err(|_| NoRoom::Kind)?;
         let length = last.count.get() / width;
@@ -175,6 +178,11 @@ impl Free {
         free.anywhere(&mut growing)?;
         *self = free;
         Ok(growing.segments)
+    }
+
+    fn check_enough(&self, wanted: Extents) -> Result<(), NoRoom> {
+        let free = self.total();
+        if wanted > free { Err(NoRoom::Extents { wanted, free }) } else { Ok(()) }
     }
 
     /// Takes what is still to be found, wherever it is.

@@ -151,7 +151,7 @@ fn only_what_may_be_allocated_on_counts() {
     assert_eq!(Free::of(&vg, |_| true).total(), extents(10));
     assert_eq!(Free::of(&vg, |pv| pv.key != "pv3").total(), extents(0));
     let taken = Free::of(&vg, |_| true).take(extents(11), Shape::LINEAR);
-    assert_eq!(taken, Err(NoRoom::Extents { wanted: extents(1), free: extents(0) }));
+    assert_eq!(taken, Err(NoRoom::Extents { wanted: extents(11), free: extents(10) }));
 }
 
 /// The extents of segments, one by one.
@@ -188,7 +188,8 @@ proptest! {
         let more = shape.rounded(extents(more)).unwrap();
         let (tdata, count) = match now.extend(&tdata, more) {
             Ok(longer) => {
-                prop_assert_eq!(&each(&longer)[..each(&tdata[..tdata.len() - 1]).len()], &each(&tdata[..tdata.len() - 1])[..]);
+                let kept = each(&tdata[..tdata.len() - 1]);
+                prop_assert_eq!(&each(&longer)[..kept.len()], &kept[..]);
                 (longer, data.get() + more.get())
             }
             Err(_) => (tdata, data.get()),

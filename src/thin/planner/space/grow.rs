@@ -61,7 +61,7 @@ impl Draft<'_> {
         Ok(Free::of(self.vg(), |pv| number(&pv.key).is_some_and(|dev| on.is_empty() || on.contains(&dev))))
     }
 
-    fn part(&self, name: &LvName) -> Result<(&Lv, Extents), Refusal> {
+    fn sized_part(&self, name: &LvName) -> Result<(&Lv, Extents), Refusal> {
         let lv = self.before(name)?;
         Ok((lv, lv.extents().unwrap_or(Extents::ZERO)))
     }
@@ -69,8 +69,8 @@ impl Draft<'_> {
     /// Decides what grows and where, and puts it into the text.
     fn growth(&mut self, lv: &Lv, pool: &ThinPool, request: &GrowPool) -> Result<Growth, Refusal> {
         let (vg, extent) = (self.vg(), self.vg().extent_size);
-        let (tdata, data) = self.part(&pool.data)?;
-        let (tmeta, metadata) = self.part(&pool.metadata)?;
+        let (tdata, data) = self.sized_part(&pool.data)?;
+        let (tmeta, metadata) = self.sized_part(&pool.metadata)?;
         let (tdata, tmeta) = (tdata.clone(), tmeta.clone());
         let mut free = self.free_extents(&request.on)?;
         let total = free.total();

@@ -99,8 +99,8 @@ fn extents_are_added_behind_those_there_are() {
         ]
     };
     let next = disk().apply(&longer(&disk()), &metadata_header()).unwrap();
-    let wanted = "segment3 {\nstart_extent = 12\nextent_count = 3\n\ntype = \"striped\"\nstripe_count = 1\n\nstripes = [\n\
-                  \"pv0\", 42\n]\n}\n}\n";
+    let wanted = "segment3 {\nstart_extent = 12\nextent_count = 3\n\ntype = \"striped\"\nstripe_count = 1\n\n\
+                  stripes = [\n\"pv0\", 42\n]\n}\n}\n";
     assert!(body(&next).contains(wanted), "{}", body(&next));
     assert_eq!(next.vg.lv(&name("pool")).unwrap().extents(), Some(Extents::new(15)));
     // In a file it looks as if lvm2 had written it.

@@ -1,0 +1,68 @@
+//! `thinvol pool extend`: more room for a pool.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{change, space};
+use crate::args::ChangeOptions;
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::help::changing;
+use thin::request::{GrowPool, Request};
+
+const HELP: &str = changing!(
+    "\
+  thinvol pool extend pve/data --size +50G
+  thinvol pool extend pve/data --size +100%FREE          all there is
+  thinvol pool extend pve/data --metadata-size 1G
+  thinvol pool extend --dry-run pve/data --size +50G     what would be done"
+);
+
+/// Give a thin pool more room, in use or not
+///
+/// Gives a thin pool more room for data, metadata or both, while volumes in it are in use or not; writes that
+/// wait because the pool is full go on. Metadata grows along with data where it would be too small for it, and
+/// the volume group's spare with the metadata. A pool that has the size already is left as it is, and that is no
+/// error.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct ExtendArgs {
+    /// The pool: a storage id or <vg>/<pool>
+    pub pool: String,
+
+    /// How much data it is to hold, or with a '+' how much more: a number of KiB, or with a unit K, M, G, T, P or E, or
+    /// a share of the free extents as +50%FREE
+    #[arg(long, value_name = "SIZE", required_unless_present = "metadata_size")]
+    pub size: Option<String>,
+
+    /// The size of its metadata, written likewise
+    #[arg(long, value_name = "SIZE")]
+    pub metadata_size: Option<String>,
+
+    /// Take extents only from this physical volume; may be given more than once
+    #[arg(long, value_name = "DEVICE")]
+    pub pv: Vec<PathBuf>,
+
+    /// Options of every change.
+    #[command(flatten)]
+    pub change: ChangeOptions,
+}
+
+impl ExtendArgs {
+    /// Extends the pool.
+    ///
+    /// # Errors
+    /// If an argument is wrong, or the engine refuses or fails.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let pool = context.resolver.storage(&self.pool)?;
+        let request = Request::GrowPool(GrowPool {
+            pool: pool.pool.clone(),
+            data: self.size.as_deref().map(space::space).transpose()?,
+            metadata: self.metadata_size.as_deref().map(space::space).transpose()?,
+            on: space::devices(&self.pv)?,
+        });
+        let said = format!("extended pool '{pool}'");
+        change(context, &self.change, &pool, (request, said))
+    }
+}
