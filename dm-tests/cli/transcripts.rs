@@ -116,6 +116,12 @@ fn addresses_names_and_sizes_that_are_wrong() {
             ("template pve", ""),
             ("recover -- -pve", ""),
             ("info pve/a@b@c --json", ""),
+            ("pool create pve/data", ""),
+            ("pool create pve/data --size 0%FREE", ""),
+            ("pool create data --size 1G --discards never", ""),
+            ("pool create pve/data --size 1G --pv /dev/null", ""),
+            ("pool extend pve/data", ""),
+            ("pool set pve/data", ""),
         ],
     );
 }

@@ -121,7 +121,8 @@ fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
     match working.mode {
         PoolMode::ReadWrite | PoolMode::OutOfDataSpace => Ok(()),
         PoolMode::ReadOnly => Err(Refusal::rule(format!("pool {pool} is read-only")).hint(format!(
-            "it may be out of metadata space: 'lvextend --poolmetadatasize +<size> {pool}', or look at the kernel log"
+            "it may be out of metadata space: 'thinvol pool extend {pool} --metadata-size +<size>', or look at the \
+             kernel log"
         ))),
     }
 }
@@ -137,7 +138,7 @@ fn check_room(
 ) -> Result<(), Refusal> {
     if working.mode == PoolMode::OutOfDataSpace {
         return Err(Refusal::rule(format!("pool {pool} is full: no data space is left"))
-            .hint(format!("free volumes, or extend it: 'lvextend -L +<size> {pool}'")));
+            .hint(format!("free volumes, or extend it: 'thinvol pool extend {pool} --size +<size>'")));
     }
     let above = |used: u64, total: u64| u128::from(used) * 100 > u128::from(total) * u128::from(threshold);
     if above(working.data.used, working.data.total) {
@@ -146,7 +147,8 @@ fn check_room(
             working.data.percent()
         ))
         .hint(format!(
-            "extend it ('lvextend -L +<size> {pool}'), or raise activation/thin_pool_autoextend_threshold"
+            "extend it ('thinvol pool extend {pool} --size +<size>'), or raise \
+             activation/thin_pool_autoextend_threshold"
         )));
     }
     let reserve = (METADATA_RESERVE_BYTES / METADATA_BLOCK_BYTES).min(working.metadata.total / 4);
@@ -159,7 +161,7 @@ fn check_room(
             "the metadata of pool {pool} is {} % full; {volumes} would take the last of it",
             working.metadata.percent()
         ))
-        .hint(format!("'lvextend --poolmetadatasize +<size> {pool}' extends it while in use")));
+        .hint(format!("'thinvol pool extend {pool} --metadata-size +<size>' extends it while in use")));
     }
     Ok(())
 }

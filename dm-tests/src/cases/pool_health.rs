@@ -41,7 +41,7 @@ fn no_room(ctx: &Ctx) -> Result<()> {
         std::fs::write(&file, (0..count).map(line).collect::<String>())?;
         Ok(format!("thinvol batch {}", file.display()))
     };
-    refused(ctx, &batch(700)?, 1, &["the metadata of pool", "700 new volumes", "--poolmetadatasize"])?;
+    refused(ctx, &batch(700)?, 1, &["the metadata of pool", "700 new volumes", "--metadata-size"])?;
     ctx.ok(&batch(500)?)?;
     let used = ctx.lvm(&format!("lvs --noheadings -o metadata_percent {vg}/data"))?;
     let used: f64 = used.trim().parse()?;

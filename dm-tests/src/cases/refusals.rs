@@ -176,7 +176,7 @@ fn pool_without_room(ctx: &Ctx) -> Result<()> {
     let filled =
         ctx.sh(&format!("dd if=/dev/zero of={} bs=1M oflag=direct", ctx.dev(vg, "vm-100-a").display()))?;
     ensure!(filled.status != 0, "the pool took more than it holds");
-    refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-b 4M"), 1, &["full", "lvextend"])?;
+    refused(ctx, vg, &format!("alloc {vg}/data 100 vm-100-b 4M"), 1, &["full", "pool extend"])?;
     refused(ctx, vg, &format!("snapshot {vg}/vm-100-a@s"), 1, &["full"])?;
     ctx.change(&format!("free {vg}/vm-100-a"))?;
     ctx.change(&format!("alloc {vg}/data 100 vm-100-b 4M"))?;

@@ -60,6 +60,7 @@ impl<'a> Draft<'a> {
                 None
             }
         };
+        self.check_beneath(lv, pool, &self.seen(name)?.state)?;
         Ok((lv, pool, working))
     }
 
