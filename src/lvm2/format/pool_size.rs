@@ -100,7 +100,7 @@ pub struct Asked {
     pub policy: ChunkPolicy,
 }
 
-/// What it comes to.
+/// What is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSize {
     /// The size of a chunk.

@@ -34,7 +34,7 @@ pub fn space(text: &str) -> Result<Space, CliError> {
 /// The numbers of block devices.
 ///
 /// # Errors
-/// The first that is none.
+/// If one of them is no block device.
 pub fn devices(paths: &[PathBuf]) -> Result<Vec<DevNo>, CliError> {
     paths.iter().map(|path| device(path)).collect()
 }

@@ -64,7 +64,7 @@ impl<'a> Draft<'a> {
         Ok((lv, pool, working))
     }
 
-    /// Says what became of a pool.
+    /// Notes the outcome for a pool.
     pub(super) fn pool_outcome(&mut self, lv: &Lv, what: impl Into<String>) {
         let outcome = Outcome { request: 0, name: lv.name.clone(), uuid: Some(lv.id), what: what.into() };
         self.outcomes.push(outcome);
