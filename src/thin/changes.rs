@@ -14,6 +14,7 @@ pub mod lookup;
 mod lower;
 mod modify;
 mod part;
+mod pool;
 mod remove;
 mod rename;
 mod resize;
@@ -37,6 +38,7 @@ pub use self::filter::VolumeFilter;
 pub use self::lower::{Lowered, PartOf, lower};
 pub use self::modify::ModifyVolume;
 pub use self::part::{Note, Part, Role};
+pub use self::pool::ChangePool;
 pub use self::remove::RemoveVolume;
 pub use self::rename::RenameVolume;
 pub use self::resize::ResizeVolume;
@@ -175,6 +177,9 @@ pub enum Change<A: Addresses = Resolved> {
     Activate(Activate<A>),
     /// Devices go.
     Deactivate(Deactivate<A>),
+    /// A pool itself changes.
+    #[serde(skip)]
+    Pool(ChangePool<A>),
 }
 
 /// The same for each change: the one place that lists them all.
@@ -192,6 +197,7 @@ macro_rules! each {
             Change::Template($change) => $work,
             Change::Activate($change) => $work,
             Change::Deactivate($change) => $work,
+            Change::Pool($change) => $work,
         }
     };
 }

@@ -52,6 +52,11 @@ pub enum Effect {
         #[serde(skip_serializing_if = "Option::is_none")]
         size: Option<Bytes>,
     },
+    /// It is a pool, made or changed: how, in words.
+    Pool {
+        /// What it is now.
+        what: String,
+    },
     /// Its devices are there.
     Activated,
     /// Its devices are gone.
@@ -101,6 +106,7 @@ impl fmt::Display for Effect {
             Self::RolledBack { to, size: Some(size) } => {
                 write!(f, "rolled back to {to}; its size is {} again", Rounded(*size))
             }
+            Self::Pool { what } => f.write_str(what),
             Self::Activated => write!(f, "activated"),
             Self::Deactivated => write!(f, "deactivated"),
             Self::Skipped => write!(f, "left inactive: its activation skip flag is set"),

@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
-use crate::resolve::Storage;
-use crate::transaction::{ChangeSet, LabelledRequest, by_vg, transact};
+use crate::transaction::transact;
+use thin::changes::{ChangePool, Storage};
 use thin::request::Request;
 
 /// Create, extend, change and remove thin pools
@@ -51,19 +51,12 @@ impl PoolArgs {
     }
 }
 
-/// Carries out one change of a pool; `done_message` says what was done.
+/// Carries out one change of a pool.
 fn change(
     context: &Context,
     options: &ChangeOptions,
-    pool: &Storage,
-    (request, done_message): (Request, String),
+    pool: Storage,
+    request: Request,
 ) -> Result<(), CliError> {
-    transact(context, options, by_vg([(pool.vg.clone(), request)]), |_, requests| {
-        let labelled = |request: &Request| LabelledRequest {
-            request: request.clone(),
-            display_name: pool.to_string(),
-            done_message: done_message.clone(),
-        };
-        Ok(ChangeSet { wanted: requests.iter().map(labelled).collect(), notes: vec![] })
-    })
+    transact(context, options, [ChangePool::new(pool, request).into()])
 }

@@ -7,12 +7,12 @@ use clap::Args;
 use super::set::{DiscardsWord, FullWord};
 use super::{change, space};
 use crate::args::ChangeOptions;
-use crate::commands::alloc;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use base::units::Sectors;
 use base::units::size::Unit;
+use thin::changes::size::size;
 use thin::request::{NewPool, Request};
 
 const HELP: &str = changing!(
@@ -87,23 +87,22 @@ impl CreateArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let pool = context.resolver.storage(&self.pool)?;
-        let size = |text: &Option<String>| -> Result<Option<Sectors>, CliError> {
-            text.as_deref().map(|text| alloc::size(text, Unit::Kibi)).transpose()
+        let given = |text: &Option<String>| -> Result<Option<Sectors>, CliError> {
+            Ok(text.as_deref().map(|text| size(text, Unit::Kibi)).transpose()?)
         };
         let request = Request::CreatePool(NewPool {
             name: pool.pool.clone(),
             data: space::space(&self.size)?,
-            metadata: size(&self.metadata_size)?,
-            chunk: size(&self.chunk_size)?,
+            metadata: given(&self.metadata_size)?,
+            chunk: given(&self.chunk_size)?,
             stripes: self.stripes,
-            stripe_size: size(&self.stripe_size)?,
+            stripe_size: given(&self.stripe_size)?,
             discards: self.discards.map(Into::into),
             zero: self.no_zero.then_some(false),
             error_when_full: self.when_full.map(|full| full == FullWord::Error),
             on: space::devices(&self.pv)?,
             activate: !self.inactive,
         });
-        let said = format!("created pool '{pool}'");
-        change(context, &self.change, &pool, (request, said))
+        change(context, &self.change, pool, request)
     }
 }

@@ -62,7 +62,6 @@ impl ExtendArgs {
             metadata: self.metadata_size.as_deref().map(space::space).transpose()?,
             on: space::devices(&self.pv)?,
         });
-        let said = format!("extended pool '{pool}'");
-        change(context, &self.change, &pool, (request, said))
+        change(context, &self.change, pool, request)
     }
 }

@@ -44,7 +44,6 @@ impl RemoveArgs {
         let pool = context.resolver.storage(&self.pool)?;
         let request =
             Request::RemovePool(RemovePool { pool: pool.pool.clone(), with_volumes: self.with_volumes });
-        let said = format!("removed pool '{pool}'");
-        change(context, &self.change, &pool, (request, said))
+        change(context, &self.change, pool, request)
     }
 }

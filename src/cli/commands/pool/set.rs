@@ -97,7 +97,6 @@ impl SetArgs {
             zero: self.zero.map(|zero| zero == OnOff::On),
             error_when_full: self.when_full.map(|full| full == FullWord::Error),
         });
-        let said = format!("changed pool '{pool}'");
-        change(context, &self.change, &pool, (request, said))
+        change(context, &self.change, pool, request)
     }
 }

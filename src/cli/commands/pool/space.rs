@@ -3,11 +3,11 @@
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::commands::alloc;
 use crate::errors::CliError;
 use base::error_kind::ErrorKind;
 use base::ids::DevNo;
 use base::units::size::Unit;
+use thin::changes::size::size;
 use thin::request::Space;
 
 /// What a share of the free extents is written with.
@@ -27,7 +27,7 @@ pub fn space(text: &str) -> Result<Space, CliError> {
                 .hint("write 50%FREE, or another number from 1 to 100")
         });
     }
-    let size = alloc::size(rest, Unit::Kibi)?;
+    let size = size(rest, Unit::Kibi)?;
     Ok(if by { Space::By(size) } else { Space::To(size) })
 }
 

@@ -109,7 +109,7 @@ impl Draft<'_> {
             request: 0,
             name: name.clone(),
             uuid: Some(id),
-            what: format!("created: {sized}"),
+            effect: crate::effect::Effect::Pool { what: format!("created: {sized}") },
         };
         self.outcomes.push(outcome);
     }

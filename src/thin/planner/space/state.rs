@@ -2,6 +2,7 @@
 
 use super::super::draft::Draft;
 use super::super::sequence::Sequence;
+use crate::effect::Effect;
 use crate::observed::PoolState;
 use crate::plan::{Outcome, Plan, PoolExpectation, Purpose};
 use crate::pool_health::check_transaction_for;
@@ -66,7 +67,12 @@ impl<'a> Draft<'a> {
 
     /// Notes the outcome for a pool.
     pub(super) fn pool_outcome(&mut self, lv: &Lv, what: impl Into<String>) {
-        let outcome = Outcome { request: 0, name: lv.name.clone(), uuid: Some(lv.id), what: what.into() };
+        let outcome = Outcome {
+            request: 0,
+            name: lv.name.clone(),
+            uuid: Some(lv.id),
+            effect: Effect::Pool { what: what.into() },
+        };
         self.outcomes.push(outcome);
     }
 }
