@@ -98,7 +98,7 @@ fn seen(ctx: &Ctx, vg: &str) -> Result<Seen> {
     let copy = ctx.dir().join("seen.vg");
     ctx.lvm(&format!("vgcfgbackup -f {} {vg}", copy.display()))?;
     let metadata = Metadata::parse(&std::fs::read(copy)?)?;
-    let mut lvs = metadata.vg.lvs;
+    let mut lvs: Vec<Lv> = metadata.vg.lvs.iter().cloned().collect();
     for lv in &mut lvs {
         (lv.id, lv.creation_time) = (LvmUuid::from_random([0; 32]), None);
     }

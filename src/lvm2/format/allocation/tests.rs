@@ -140,7 +140,7 @@ fn only_what_may_be_allocated_on_counts() {
     let mut vg = group(&[10, 10, 10, 10], &[]);
     vg.pvs[0].status.clear();
     vg.pvs[1].flags.push("MISSING".into());
-    let mut other = group(&[10], &[(0, 5, 1)]).lvs.remove(0);
+    let mut other = group(&[10], &[(0, 5, 1)]).lvs[0].clone();
     other.segments[0].kind = SegmentKind::Opaque {
         segtype: "mirror".into(),
         references: Vec::new(),
