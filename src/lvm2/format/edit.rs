@@ -11,6 +11,7 @@ use base::units::Extents;
 
 pub(crate) mod draft;
 pub(crate) mod history;
+mod made;
 mod new_lv;
 pub(crate) mod write;
 

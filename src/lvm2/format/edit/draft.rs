@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::history::History;
+use super::made::new_thin;
 use super::{Edit, EditError, NewLv, NewThin};
 use crate::format::check::valid_tag;
 use crate::format::model::{Lv, PoolMessage, Segment, SegmentKind, Thin, ThinPool, Vg};
@@ -481,29 +482,4 @@ fn set_word(words: &mut Vec<String>, word: &str, on: bool, order: &[&str]) {
 fn set_writable(lv: &mut Lv, on: bool, locked: bool) {
     set_word(&mut lv.status, "WRITE", on && !locked, &STATUS_ORDER);
     set_word(&mut lv.flags, "WRITE_LOCKED", on && locked, &FLAG_ORDER);
-}
-
-fn new_thin(new: &NewThin) -> Lv {
-    let thin = Thin {
-        pool: new.pool.clone(),
-        transaction_id: new.transaction_id,
-        device_id: new.device_id,
-        external_origin: new.external_origin.clone(),
-        origin: new.origin.clone(),
-        merge: None,
-    };
-    let kind = SegmentKind::Thin(thin);
-    Lv {
-        name: new.name.clone(),
-        id: new.id,
-        status: ["READ", "VISIBLE"].map(str::to_owned).to_vec(),
-        flags: Vec::new(),
-        tags: new.tags.clone(),
-        creation_time: Some(new.creation_time),
-        creation_host: Some(new.creation_host.clone()),
-        profile: None,
-        read_ahead: None,
-        fixed_minor: None,
-        segments: vec![Segment { start: Extents::ZERO, count: new.extents, tags: Vec::new(), kind }],
-    }
 }
