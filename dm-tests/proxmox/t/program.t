@@ -146,7 +146,7 @@ my @lines;
 $run->(['export'], limit => 20, heard => sub { push @lines, $_[0] });
 is_deeply(\@lines, ['one', 'two', 'three'], 'progress is heard');
 
-Fake::rules(Fake::document('.', { warnings => ["pool pve/data is full"], transactions => [{ recovered => ['a message'], done => [{ volume => 'st:vm-100-disk-0', what => 'removed' }] }], notes => ['it is so'] }));
+Fake::rules(Fake::document('.', { warnings => ["pool pve/data is full"], transactions => [{ recovered => ['a message'], done => [{ volume => 'st:vm-100-disk-0', result => 'removed' }] }], notes => ['it is so'] }));
 my $heard = Fake::heard(sub { Thinvol::Proxmox::Program::done($ask->(['free', 'x'], limit => 20)) });
 is_deeply($heard->{warnings}, ["thinvol: pool pve/data is full\n", "thinvol: a message\n"], 'warnings are warnings');
 is($heard->{printed}, "thinvol: st:vm-100-disk-0: removed\nthinvol: it is so\n", 'what was done is in the log of the task');

@@ -119,10 +119,10 @@ impl Dmeventd {
         send(&client, command, &format!("{id} {library} {device} {events} {timeout_s}\0"))?;
         loop {
             let (said, text) = answer(&mut server, deadline)?;
+            let text = text.trim_end_matches('\0');
             if text.split_whitespace().next() != Some(&id) {
                 continue;
             }
-            let text = text.trim_end_matches('\0');
             return match said {
                 0 => Ok(Some(text.to_owned())),
                 said if said == -(Errno::ENOENT as i32) => Ok(None),
@@ -211,7 +211,7 @@ mod tests {
         DmUuid::new("LVM-x-tpool").unwrap()
     }
 
-    /// A command, what is said with it, and the answers: a code and a text each.
+    /// A command, what comes with it, and the answers to it.
     type Question<'a> = (u32, &'a str, &'a [(i32, &'a str)]);
 
     /// What comes of a question to a dmeventd that is asked these questions, and gives these answers to them.
@@ -250,7 +250,7 @@ mod tests {
     }
 
     const ANY: &str = "- LVM-x-tpool 65280 0";
-    const TEN: (u32, &str, &[(i32, &str)]) = (GET_TIMEOUT, ANY, &[(0, "ID 10\0")]);
+    const TEN: Question<'_> = (GET_TIMEOUT, ANY, &[(0, "ID 10\0")]);
 
     fn known(answers: &[(i32, &str)]) -> io::Result<Option<Registration>> {
         asked(&[(GET_REGISTERED, ANY, answers), TEN], |dmeventd| dmeventd.registered(&device()))
