@@ -180,7 +180,7 @@ my @TABLE = (
     ['and a clone of it', 'PVE::Storage::vdisk_clone', [$d0, 300, 's1'], 'st:vm-300-disk-1'],
     ['has its content', 'get', ['st:vm-300-disk-1'], 'monday'],
     ['its snapshot may go', 'PVE::Storage::volume_snapshot_delete', [$d0, 's1', 0], undef,
-        qr/\Athinvol: snap_vm-100-disk-0_s1 goes, what was made from it stays whole: vm-300-disk-1\n\z/],
+        qr/\Athinvol: pve\/snap_vm-100-disk-0_s1 goes, what was made from it stays whole: vm-300-disk-1\n\z/],
     ['a full clone', 'full_clone', ['st:base-9000-disk-0', 301], 'st:vm-301-disk-0 golden'],
 
     'qm disk reassign, rename',
