@@ -49,7 +49,8 @@ fn lvmthin(ctx: &Ctx) -> Result<()> {
     let storages = Storages::new(ctx, "")?;
     storages.ok(&format!("add lvmthin st --vgname {vg} --thinpool data"))?;
     let said = play(ctx, "replay.pl", &[&storages.file().display().to_string(), vg])?;
-    let made = said.lines().find_map(|line| line.strip_prefix("thinvol: st:vm-100-disk-0: "));
+    let created = format!("thinvol: {vg}/vm-100-disk-0: ");
+    let made = said.lines().find_map(|line| line.strip_prefix(created.as_str()));
     ensure!(made.is_some_and(|what| what != "done"), "the log of a task does not say what was made: {said}");
     ctx.agreed(vg)
 }
