@@ -152,7 +152,7 @@ pub struct NewLv {
     pub id: LvmUuid,
     /// Whether users see it.
     pub visible: bool,
-    /// Words of [`draft::SETTABLE_FLAGS`].
+    /// Words of `SETTABLE_FLAGS` (format/edit/draft.rs).
     pub flags: Vec<String>,
     /// Seconds since 1970.
     pub creation_time: u64,
