@@ -182,8 +182,7 @@ const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// A number for a name: its FNV-1a hash.
 fn number_of(name: &str) -> u64 {
-    name.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |number, byte| (number ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes().fold(FNV_OFFSET, |number, byte| (number ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
 }
 
 impl std::ops::Index<usize> for Lvs {
