@@ -17,6 +17,13 @@ mod tests;
 
 pub use percent::{Percent, Usage};
 
+/// Sectors of a block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
+pub const METADATA_BLOCK_SECTORS: u64 = 8;
+
+/// Sectors of pool metadata that the kernel uses at most. Source: Linux `drivers/md/dm-thin-metadata.h`
+/// (`THIN_METADATA_MAX_SECTORS`).
+pub const METADATA_MAX_SECTORS: u64 = 255 * ((1 << 14) - 64) * METADATA_BLOCK_SECTORS;
+
 /// What a thin pool lets its users do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,7 +12,7 @@ use base::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::DeviceInfo;
 use dm::name::{DmName, DmUuid};
-use dm::status::PoolStatus;
+use dm::status::{PoolStatus, PoolWorking};
 use dm::table::TargetLine;
 use lvm2::format::edit::MetadataHeader;
 use lvm2::format::model::Vg;
@@ -181,6 +181,21 @@ impl PoolState {
             },
             Self::Inactive(id) => Some(*id),
             Self::Unreadable(_) => None,
+        }
+    }
+
+    /// Whether its target runs, under whatever name.
+    pub fn runs(&self) -> bool {
+        matches!(self, Self::Active(_) | Self::ActiveNew(_))
+    }
+
+    /// What the kernel says of it, if it runs and works.
+    pub fn working(&self) -> Option<&PoolWorking> {
+        match self {
+            Self::Active(PoolStatus::Working(working)) | Self::ActiveNew(PoolStatus::Working(working)) => {
+                Some(working)
+            }
+            Self::Active(_) | Self::ActiveNew(_) | Self::Inactive(_) | Self::Unreadable(_) => None,
         }
     }
 }

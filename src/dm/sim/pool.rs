@@ -10,18 +10,13 @@ use super::faults::Violation;
 use super::metadata::{Store, StoreKey};
 use crate::message::Message;
 use crate::name::DmName;
+use crate::status::{METADATA_BLOCK_SECTORS, METADATA_MAX_SECTORS};
 use crate::table::PoolParams;
 use base::ids::{DevNo, ThinId};
 
 /// Limits of a chunk, in sectors. Source: `DATA_DEV_BLOCK_SIZE_MIN_SECTORS` and `..._MAX_SECTORS`.
 const CHUNK_MIN: u64 = 128;
 const CHUNK_MAX: u64 = 2_097_152;
-/// Sectors of a metadata block. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
-const METADATA_BLOCK: u64 = 8;
-/// Most sectors of metadata that are used. Source: Linux `drivers/md/dm-thin-metadata.h`
-/// (`THIN_METADATA_MAX_SECTORS`).
-const METADATA_MAX_SECTORS: u64 = 255 * ((1 << 14) - 64) * METADATA_BLOCK;
-
 /// What a pool still does, in order of decline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mode {
@@ -54,7 +49,7 @@ impl World {
 
     /// Blocks that the pool uses of a metadata device.
     pub(super) fn metadata_blocks(&self, dev: DevNo) -> u64 {
-        self.size_of(dev).min(METADATA_MAX_SECTORS) / METADATA_BLOCK
+        self.size_of(dev).min(METADATA_MAX_SECTORS) / METADATA_BLOCK_SECTORS
     }
 
     /// Finds or makes the pool that a table on `minor` asks for.

@@ -230,6 +230,9 @@ pub struct Thin {
     pub merge: Option<LvName>,
 }
 
+/// The flag of a pool that fails writes when it is full. Source: lvm2 `lib/format_text/flags.c`.
+pub const ERROR_WHEN_FULL: &str = "ERROR_WHEN_FULL";
+
 impl Vg {
     /// The LV of that name.
     pub fn lv(&self, name: &LvName) -> Option<&Lv> {
@@ -244,6 +247,11 @@ impl Vg {
     /// The PV with that key.
     pub fn pv(&self, key: &str) -> Option<&Pv> {
         self.pvs.iter().find(|pv| pv.key == key)
+    }
+
+    /// The spare for the metadata of the group's pools, if there is one.
+    pub fn metadata_spare(&self) -> Option<&Lv> {
+        self.lvs.others().find(|lv| lv.is_metadata_spare())
     }
 
     /// The LVs that are thin pools.

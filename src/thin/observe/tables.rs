@@ -43,8 +43,7 @@ impl Observer<'_> {
             size.is_none_or(|size| lv.and_then(|lv| part_length(self.vg, pool, lv)) == Some(size))
         };
         let waits = observed.device(tpool).is_some_and(|device| device.inactive_table || device.suspended);
-        let is_running = matches!(state, PoolState::Active(_) | PoolState::ActiveNew(_));
-        is_running
+        state.runs()
             && (waits
                 || ![(&pool.metadata, Layer::Tmeta), (&pool.data, Layer::Tdata)]
                     .map(has_its_size)

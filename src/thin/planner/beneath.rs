@@ -14,12 +14,9 @@ use base::ids::LvName;
 use base::units::Sectors;
 use dm::kernel::DeviceInfo;
 use dm::name::{DmUuid, Layer};
-use dm::status::{PoolStatus, PoolWorking};
+use dm::status::{METADATA_BLOCK_SECTORS, PoolWorking};
 use dm::table::{LinearParams, TargetLine};
 use lvm2::format::model::{Lv, SegmentKind, ThinPool};
-
-/// Sectors of one block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
-const METADATA_BLOCK: u64 = 8;
 
 impl Draft<'_> {
     /// Refuses a pool of which the kernel uses more than the text gives it, or would from its next resume on.
@@ -44,16 +41,12 @@ impl Draft<'_> {
 
     /// Refuses a pool of which the kernel uses more than the text gives it.
     pub(super) fn check_not_grown(&self, lv: &Lv, pool: &ThinPool, state: &PoolState) -> Result<(), Refusal> {
-        let (PoolState::Active(PoolStatus::Working(working))
-        | PoolState::ActiveNew(PoolStatus::Working(working))) = state
-        else {
-            return Ok(());
-        };
+        let Some(working) = state.working() else { return Ok(()) };
         let extent = self.vg().extent_size;
         let sizes = [
             (
                 "metadata",
-                working.metadata.total.saturating_mul(METADATA_BLOCK),
+                working.metadata.total.saturating_mul(METADATA_BLOCK_SECTORS),
                 (&pool.metadata, Layer::Tmeta),
             ),
             ("data", working.data.total.saturating_mul(pool.chunk_size.get()), (&pool.data, Layer::Tdata)),
@@ -146,12 +139,7 @@ struct Lag {
 
 impl Lag {
     fn of(state: &PoolState, stack: &PoolStack) -> Self {
-        let working = match state {
-            PoolState::Active(PoolStatus::Working(working))
-            | PoolState::ActiveNew(PoolStatus::Working(working)) => Some(working),
-            _ => None,
-        };
-        let seen = working.filter(|working| !working.needs_check).zip(stack.blocks());
+        let seen = state.working().filter(|working| !working.needs_check).zip(stack.blocks());
         let less = |less: fn(&PoolWorking, &PoolBlocks) -> bool| {
             seen.as_ref().is_some_and(|(working, blocks)| less(working, blocks))
         };
@@ -169,8 +157,7 @@ impl<'a> Mending<'_, 'a> {
         let draft = self.sequence.draft;
         for (name, seen) in &draft.observed.pools {
             let Ok((lv, pool)) = draft.pool(name) else { continue };
-            let is_running = matches!(seen.state, PoolState::Active(_) | PoolState::ActiveNew(_));
-            if !is_running || draft.check_not_grown(lv, pool, &seen.state).is_err() {
+            if !seen.state.runs() || draft.check_not_grown(lv, pool, &seen.state).is_err() {
                 continue;
             }
             let Ok((stack, _)) = draft.pool_stack(lv, pool) else { continue };

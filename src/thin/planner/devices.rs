@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use crate::effect::Effect;
-use crate::observed::{PoolReadError, PoolState};
+use crate::observed::PoolReadError;
 use crate::plan::{Left, Outcome};
 use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack, StackError};
@@ -215,10 +215,7 @@ impl Draft<'_> {
 
     /// Whether the pool's target runs.
     pub(super) fn pool_runs(&self, name: &LvName) -> Result<bool, Refusal> {
-        Ok(match &self.seen(name)?.state {
-            PoolState::Active(_) | PoolState::ActiveNew(_) => true,
-            PoolState::Inactive(_) | PoolState::Unreadable(_) => false,
-        })
+        Ok(self.seen(name)?.state.runs())
     }
 
     /// Refuses to start a pool whose metadata could not be read. One that is only out of reach is started: it is

@@ -7,6 +7,7 @@ use crate::request::Request;
 
 mod grow;
 mod make;
+mod room;
 mod set;
 mod state;
 mod unmake;

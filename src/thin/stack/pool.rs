@@ -6,7 +6,8 @@ use super::{DevRef, DeviceSpec, Role, StackError, Stacks, TargetSpec};
 use base::ids::LvName;
 use base::units::{Chunks, Sectors};
 use dm::name::{DmName, Layer};
-use lvm2::format::model::{Lv, Mirror, Segment, SegmentKind, ThinPool, Vg};
+use dm::status::{METADATA_BLOCK_SECTORS, METADATA_MAX_SECTORS};
+use lvm2::format::model::{ERROR_WHEN_FULL, Lv, Mirror, Segment, SegmentKind, ThinPool, Vg};
 use lvm2::format::pool_size::METADATA_MAX;
 
 /// The devices of a thin pool.
@@ -41,11 +42,6 @@ pub struct Part {
     pub top: DeviceSpec,
 }
 
-/// Sectors of a block of metadata, and how many sectors of it the kernel uses at most.
-/// Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`, `THIN_METADATA_MAX_SECTORS`).
-const METADATA_BLOCK: u64 = 8;
-const METADATA_USED_MAX: u64 = 33_292_800;
-
 impl PoolStack {
     /// How large the kernel finds it; `None` if thinvol cannot tell what it lies on.
     pub fn blocks(&self) -> Option<PoolBlocks> {
@@ -54,7 +50,10 @@ impl PoolStack {
             return None;
         };
         let data = Chunks::new(length.get().checked_div(chunk_size.get())?);
-        Some(PoolBlocks { data, metadata: tmeta.top.length().get().min(METADATA_USED_MAX) / METADATA_BLOCK })
+        Some(PoolBlocks {
+            data,
+            metadata: tmeta.top.length().get().min(METADATA_MAX_SECTORS) / METADATA_BLOCK_SECTORS,
+        })
     }
 
     /// The devices of data and metadata in the order in which they are created; none if thinvol cannot create them.
@@ -92,7 +91,7 @@ impl Stacks<'_> {
             low_water: self.low_water(&lv.name, length, pool.chunk_size),
             skip_block_zeroing: !pool.zero_new_blocks,
             discards: pool.discards,
-            error_if_no_space: lv.has_flag("ERROR_WHEN_FULL"),
+            error_if_no_space: lv.has_flag(ERROR_WHEN_FULL),
         };
         let tpool = self.spec(lv, Layer::Tpool, vec![target], Role::Internal)?;
         let link =

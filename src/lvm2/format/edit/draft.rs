@@ -6,15 +6,15 @@ use super::history::History;
 use super::made::new_thin;
 use super::{Edit, EditError, NewLv, NewThin};
 use crate::format::check::valid_tag;
-use crate::format::model::{Lv, PoolMessage, Segment, SegmentKind, Thin, ThinPool, Vg};
+use crate::format::model::{ERROR_WHEN_FULL, Lv, PoolMessage, Segment, SegmentKind, Thin, ThinPool, Vg};
 use base::ids::LvName;
 use base::units::Extents;
 
 /// The flags [`Edit::SetLvFlag`] sets. Source: lvm2 `lib/format_text/flags.c` (`COMPATIBLE_FLAG`).
-pub const SETTABLE_FLAGS: [&str; 3] = ["ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL"];
+pub const SETTABLE_FLAGS: [&str; 3] = ["ACTIVATION_SKIP", "NOAUTOACTIVATE", ERROR_WHEN_FULL];
 /// The order lvm2 writes words in. Source: lvm2 `lib/format_text/flags.c` (`_lv_flags`).
 const STATUS_ORDER: [&str; 4] = ["READ", "WRITE", "FIXED_MINOR", "VISIBLE"];
-const FLAG_ORDER: [&str; 4] = ["WRITE_LOCKED", "ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL"];
+const FLAG_ORDER: [&str; 4] = ["WRITE_LOCKED", "ACTIVATION_SKIP", "NOAUTOACTIVATE", ERROR_WHEN_FULL];
 
 /// An LV that changes.
 pub(crate) struct Entry {

@@ -3,20 +3,21 @@
 use super::super::devices::refuse;
 use super::super::draft::Draft;
 use super::super::sequence::Sequence;
+use super::room::{no_room, share_of, size};
 use super::state::finished;
 use crate::plan::{Plan, PoolExpectation, Purpose, Step};
 use crate::refusal::Refusal;
 use crate::request::{GrowPool, Space};
-use crate::stack::{DevRef, PoolStack};
+use crate::stack::PoolStack;
 use base::error_kind::ErrorKind;
-use base::ids::{DevNo, LvName};
+use base::ids::LvName;
 use base::units::size::Rounded;
 use base::units::{Bytes, Extents, Sectors};
 use dm::status::{PoolMode, PoolWorking};
 use lvm2::format::allocation::{Free, NoRoom};
 use lvm2::format::edit::Edit;
-use lvm2::format::model::{Lv, Segment, ThinPool, Vg};
-use lvm2::format::pool_size::{PoolSizeError, enough_metadata, metadata_max, spare_size};
+use lvm2::format::model::{Lv, Segment, ThinPool};
+use lvm2::format::pool_size::{PoolSizeError, enough_metadata, metadata_max};
 
 /// Chunks that one more block of the metadata keeps count of, and blocks that the trees above them may take.
 /// Source: Linux `drivers/md/persistent-data/dm-space-map-common.h` (`ENTRIES_PER_BYTE`, a bitmap of 4096 bytes).
@@ -47,20 +48,6 @@ pub(super) fn plan(draft: &mut Draft<'_>, request: &GrowPool) -> Result<Plan, Re
 }
 
 impl Draft<'_> {
-    /// The extents that may be taken: of physical volumes that are here, and of those that are named, if any are.
-    pub(super) fn free_extents(&self, on: &[DevNo]) -> Result<Free, Refusal> {
-        let number = |key: &str| self.observed.numbers.get(&DevRef::Pv(key.to_owned())).copied();
-        let numbers: Vec<DevNo> = self.vg().pvs.iter().filter_map(|pv| number(&pv.key)).collect();
-        if let Some(other) = on.iter().find(|dev| !numbers.contains(dev)) {
-            return Err(Refusal::new(
-                ErrorKind::NotFound,
-                format!("device {other} is no physical volume of {}", self.vg().name),
-            )
-            .hint(format!("'pvs -o name,vg_name' shows those of {}", self.vg().name)));
-        }
-        Ok(Free::of(self.vg(), |pv| number(&pv.key).is_some_and(|dev| on.is_empty() || on.contains(&dev))))
-    }
-
     fn sized_part(&self, name: &LvName) -> Result<(&Lv, Extents), Refusal> {
         let lv = self.before(name)?;
         Ok((lv, lv.extents().unwrap_or(Extents::ZERO)))
@@ -68,7 +55,7 @@ impl Draft<'_> {
 
     /// Decides what grows and where, and puts it into the text.
     fn growth(&mut self, lv: &Lv, pool: &ThinPool, request: &GrowPool) -> Result<Growth, Refusal> {
-        let (vg, extent) = (self.vg(), self.vg().extent_size);
+        let extent = self.vg().extent_size;
         let (tdata, data) = self.sized_part(&pool.data)?;
         let (tmeta, metadata) = self.sized_part(&pool.metadata)?;
         let (tdata, tmeta) = (tdata.clone(), tmeta.clone());
@@ -92,7 +79,7 @@ impl Draft<'_> {
         }
         if let (Some(Space::FreePercent(_)), true) = (request.data, more_metadata > 0) {
             // Metadata and its spare need their share of what is free.
-            let spare = more_spare(vg, lv, plus(metadata, more_metadata)?)?.map_or(0, |(_, more)| more);
+            let spare = self.more_spare(lv, plus(metadata, more_metadata)?)?.map_or(0, |(_, more)| more);
             more_data = more_data.min(total.get().saturating_sub(more_metadata.saturating_add(spare)));
         }
         let no_room = |what: &str, error: &NoRoom| no_room(&format!("{what} of pool {shown}"), error);
@@ -137,7 +124,7 @@ impl Draft<'_> {
 
     /// The spare is to hold a copy of the metadata of any pool. If it cannot, that is said, as by lvm2.
     fn grow_spare(&mut self, free: &mut Free, lv: &Lv, metadata: &[Segment]) -> Result<(), Refusal> {
-        let Some((spare, more)) = more_spare(self.vg(), lv, sum(metadata))? else { return Ok(()) };
+        let Some((spare, more)) = self.more_spare(lv, sum(metadata))? else { return Ok(()) };
         let spare = spare.clone();
         let taken = self.extended(free, &spare, more).or_else(|_| {
             // It may lie anywhere, whatever the pool is to lie on.
@@ -158,9 +145,12 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) fn size_of(&self, extents: Extents) -> Rounded {
-        let bytes = extents.to_sectors(self.vg().extent_size).and_then(Sectors::to_bytes);
-        Rounded(bytes.unwrap_or(Bytes::ZERO))
+    /// The group's spare and how much more it is to get, if the pool's metadata comes to be so large.
+    fn more_spare(&self, lv: &Lv, metadata: Extents) -> Result<Option<(&Lv, u64)>, Refusal> {
+        let Some(spare) = self.vg().metadata_spare() else { return Ok(None) };
+        let wanted = self.wanted_spare(&lv.name, metadata)?;
+        let more = wanted.get().saturating_sub(spare.extents().unwrap_or(wanted).get());
+        Ok((more > 0).then_some((spare, more)))
     }
 
     /// Refuses what the kernel would not take, or would take for damage.
@@ -211,10 +201,7 @@ fn more(
     match space {
         None => Ok(0),
         Some(Space::By(size)) => whole(size).map(Extents::get),
-        Some(Space::FreePercent(percent)) => {
-            u64::try_from(u128::from(free.get()) * u128::from(percent.min(100)) / 100)
-                .map_err(|_| too_large())
-        }
+        Some(Space::FreePercent(percent)) => Ok(share_of(free, percent).get()),
         Some(Space::To(size)) => {
             let wanted = whole(size)?;
             wanted.checked_sub(now).map(Extents::get).ok_or_else(|| {
@@ -237,43 +224,7 @@ fn sum(segments: &[Segment]) -> Extents {
     segments.iter().fold(Extents::ZERO, |sum, segment| sum.checked_add(segment.count).unwrap_or(sum))
 }
 
-pub(super) fn size(error: &PoolSizeError) -> Refusal {
-    Refusal::rule(error.to_string())
-}
-
-pub(super) fn no_room(what: &str, error: &NoRoom) -> Refusal {
-    match error {
-        NoRoom::Kind => Refusal::new(ErrorKind::Unsupported, format!("{what} cannot grow: {error}"))
-            .hint("lvextend can make it grow"),
-        NoRoom::Extents { .. } | NoRoom::Run { .. } | NoRoom::Stripes { .. } => {
-            Refusal::rule(format!("there is no room for {what}: {error}"))
-                .hint("'vgs' shows what is free; 'vgextend' adds a physical volume")
-        }
-    }
-}
-
-/// The group's spare and how much more it is to get, if the pool's metadata comes to be so large.
-fn more_spare<'v>(vg: &'v Vg, lv: &Lv, metadata: Extents) -> Result<Option<(&'v Lv, u64)>, Refusal> {
-    let Some(spare) = vg.lvs.iter().find(|lv| lv.is_metadata_spare()) else { return Ok(None) };
-    let others = vg.pools().filter(|(other, _)| other.name != lv.name);
-    let others = others.filter_map(|(_, pool)| vg.lv(&pool.metadata)?.extents());
-    let wanted = spare_size(others.chain([metadata]), vg.extent_size).map_err(|error| size(&error))?;
-    let more = wanted.get().saturating_sub(spare.extents().unwrap_or(wanted).get());
-    Ok((more > 0).then_some((spare, more)))
-}
-
 impl Sequence<'_, '_> {
-    /// The stack of a pool as the text after the change wants it.
-    pub(super) fn stack_after(&self, after: &Vg, name: &LvName) -> Result<PoolStack, Refusal> {
-        let lost = || Refusal::new(ErrorKind::Corrupt, format!("pool {name} is lost in the change"));
-        let lv = after.lv(name).ok_or_else(lost)?;
-        let pool = lv.thin_pool().ok_or_else(lost)?;
-        let stacks = self.draft.observed.stacks(after);
-        let stack =
-            if pool.transaction_id.0 == 0 { stacks.new_pool(lv, pool) } else { stacks.pool(lv, pool) };
-        stack.map_err(|error| refuse(&error))
-    }
-
     /// 1. The text: from here on a crash leaves a kernel that is behind it, which lvm2 and recovery take further.
     /// 2. What the pool lies on, longer: the pool does not look at it yet, and it can be taken back.
     /// 3. The pool's table, which makes the kernel look. Chunks may be given out of the new room from now on, so the
@@ -281,11 +232,7 @@ impl Sequence<'_, '_> {
     /// 4. What the kernel says must be the new size.
     fn grow(&mut self, name: &LvName, growth: &Growth) -> Result<(), Refusal> {
         let draft = self.draft;
-        let texts = draft.texts()?;
-        let (lv, pool) = draft.pool(name)?;
-        let (before, _) = draft.pool_stack(lv, pool)?;
-        let after = self.stack_after(&texts.after.vg, name)?;
-        self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
+        let (before, after) = self.commit_pool(name)?;
         if !draft.pool_runs(name)? {
             return Ok(());
         }
@@ -306,7 +253,7 @@ impl Sequence<'_, '_> {
         if draft.observed.device(&after.pool.uuid).is_some() && growth.data.is_some() {
             self.plan.push(Step::ReloadDevice(self.as_named(after.pool.clone())));
         }
-        let expect = self.expectation(name, pool.transaction_id, Purpose::Change);
+        let expect = self.expectation(name, draft.pool(name)?.1.transaction_id, Purpose::Change);
         let expect = PoolExpectation { size: after.blocks(), ..expect };
         self.plan.push(Step::ExpectPool { tpool: tpool.name, expect });
         Ok(())

@@ -1,22 +1,24 @@
 //! A new pool: data, metadata and the group's spare in one commit. The order is argued in docs/transactions.md,
 //! "Changes of pools".
 
+use super::super::devices::refuse;
 use super::super::draft::Draft;
 use super::super::sequence::Sequence;
-use super::grow::{no_room, size};
+use super::room::{no_room, share_of, size};
 use super::state::finished;
 use crate::plan::{Plan, PoolExpectation, Purpose, Step, ZeroExtents};
 use crate::refusal::Refusal;
 use crate::request::{NewPool, Space};
 use crate::stack::DevRef;
 use base::error_kind::ErrorKind;
-use base::ids::{LvName, TransactionId};
+use base::ids::{LvName, LvmUuid, TransactionId};
+use base::units::size::Rounded;
 use base::units::{Extents, Sectors};
 use dm::name::Layer;
 use lvm2::format::allocation::{Free, Shape};
 use lvm2::format::edit::{Edit, NewLv};
-use lvm2::format::model::{Lv, Segment, SegmentKind, ThinPool};
-use lvm2::format::pool_size::{Asked, CHUNK_SLOW_TO_ZERO, PoolSize, pool_size, spare_size};
+use lvm2::format::model::{ERROR_WHEN_FULL, Segment, SegmentKind, ThinPool};
+use lvm2::format::pool_size::{Asked, CHUNK_SLOW_TO_ZERO, PoolSize, pool_size};
 use lvm2::format::volume_list::Listed;
 
 /// Sectors of metadata that the kernel looks at before it takes a pool for a new one, which it formats.
@@ -45,11 +47,10 @@ impl Draft<'_> {
         let shape = self.shape(request)?;
         let mut free = self.free_extents(&request.on)?;
         let (data, sizes) = self.sizes(request, shape, free.total())?;
-        let no_room = |error| no_room(&format!("pool {}", self.shown_pool(name)), &error);
-        let spare = self.spare(&mut free, sizes.metadata).map_err(no_room)?;
-        let (data_segments, metadata_segments) =
-            free.take_pool((data, shape), sizes.metadata, defaults.apart).map_err(no_room)?;
-        let spare = spare.map(|spare| self.spare_edit(spare)).transpose()?;
+        let spare = self.spare(&mut free, name, sizes.metadata)?;
+        let (data_segments, metadata_segments) = free
+            .take_pool((data, shape), sizes.metadata, defaults.apart)
+            .map_err(|error| no_room(&format!("pool {}", self.shown_pool(name)), &error))?;
         self.edits.extend(spare);
         let zero = request.zero.unwrap_or(defaults.zero);
         let error_when_full = request.error_when_full.unwrap_or(defaults.error_when_full);
@@ -69,7 +70,7 @@ impl Draft<'_> {
             tags: Vec::new(),
             kind: SegmentKind::ThinPool(pool),
         };
-        let flags = error_when_full.then(|| "ERROR_WHEN_FULL".to_owned()).into_iter().collect();
+        let flags = error_when_full.then(|| ERROR_WHEN_FULL.to_owned()).into_iter().collect();
         let pool = NewLv { flags, ..self.new_lv(name, true, vec![segment])? };
         let metadata = metadata_segments.first().cloned();
         let metadata =
@@ -82,14 +83,8 @@ impl Draft<'_> {
         Ok(metadata)
     }
 
-    fn say_of(
-        &mut self,
-        name: &LvName,
-        id: base::ids::LvmUuid,
-        (data, sizes): (Extents, &PoolSize),
-        zero: bool,
-    ) {
-        let chunk = base::units::size::Rounded(sizes.chunk.to_bytes().unwrap_or_default());
+    fn say_of(&mut self, name: &LvName, id: LvmUuid, (data, sizes): (Extents, &PoolSize), zero: bool) {
+        let chunk = Rounded(sizes.chunk.to_bytes().unwrap_or_default());
         if sizes.is_tight {
             self.warnings.push(format!(
                 "the metadata of pool {name} is small: once more of its chunks are in use than it can name, the pool \
@@ -105,20 +100,14 @@ impl Draft<'_> {
         let sized =
             format!("{}, chunks of {chunk}, metadata {}", self.size_of(data), self.size_of(sizes.metadata));
         self.words.push(format!("add pool {name} ({sized})"));
-        let outcome = crate::plan::Outcome {
-            request: 0,
-            name: name.clone(),
-            uuid: Some(id),
-            effect: crate::effect::Effect::Pool { what: format!("created: {sized}") },
-        };
-        self.outcomes.push(outcome);
+        self.note_outcome(name, id, format!("created: {sized}"));
     }
 
     /// The name of a part, free and short enough for a device.
     fn part_name(&self, pool: &LvName, suffix: &str) -> Result<LvName, Refusal> {
         let name =
             LvName::new(&format!("{pool}{suffix}")).map_err(|error| Refusal::rule(error.to_string()))?;
-        self.stacks().name(&name, Layer::Tmeta).map_err(|error| super::super::devices::refuse(&error))?;
+        self.stacks().name(&name, Layer::Tmeta).map_err(|error| refuse(&error))?;
         match self.found(&name) {
             Some(_) => Err(Refusal::rule(format!("the name {}/{name} is taken", self.vg().name))),
             None => Ok(name),
@@ -161,8 +150,7 @@ impl Draft<'_> {
                 Ok((data, sized(data)?))
             }
             Space::FreePercent(percent) => {
-                let share = u128::from(free.get()) * u128::from(percent.min(100)) / 100;
-                let share = Extents::new(u64::try_from(share).map_err(|_| too_large())?);
+                let share = share_of(free, percent);
                 let sizes = sized(share)?;
                 let stripes = u64::try_from(shape.stripes).map_err(|_| too_large())?;
                 let data =
@@ -179,40 +167,34 @@ impl Draft<'_> {
         }
     }
 
-    /// What the group's spare lies on, if there is none or it is too small for metadata of that size.
-    fn spare(
-        &self,
-        free: &mut Free,
-        metadata: Extents,
-    ) -> Result<Option<Vec<Segment>>, lvm2::format::allocation::NoRoom> {
-        use lvm2::format::allocation::NoRoom;
-        let vg = self.vg();
-        let others = vg.pools().filter_map(|(_, pool)| vg.lv(&pool.metadata)?.extents());
-        let wanted = spare_size(others.chain([metadata]), vg.extent_size).map_err(|_| NoRoom::Kind)?;
-        match vg.lvs.iter().find(|lv| lv.is_metadata_spare()) {
-            None => free.take(wanted, Shape::LINEAR).map(Some),
-            Some(spare) => {
-                let more = wanted.get().saturating_sub(spare.extents().unwrap_or(wanted).get());
-                if more == 0 { Ok(None) } else { free.extend(&spare.segments, Extents::new(more)).map(Some) }
+    /// The group's spare, made if there is none, grown if it is too small for metadata of that size.
+    fn spare(&mut self, free: &mut Free, pool: &LvName, metadata: Extents) -> Result<Option<Edit>, Refusal> {
+        let wanted = self.wanted_spare(pool, metadata)?;
+        let no_room = |error| no_room(&format!("pool {}", self.shown_pool(pool)), &error);
+        if let Some(spare) = self.vg().metadata_spare() {
+            let more = wanted.get().saturating_sub(spare.extents().unwrap_or(wanted).get());
+            if more == 0 {
+                return Ok(None);
             }
+            let segments = free.extend(&spare.segments, Extents::new(more)).map_err(no_room)?;
+            return Ok(Some(Edit::SetSegments { lv: spare.name.clone(), segments }));
         }
+        let segments = free.take(wanted, Shape::LINEAR).map_err(no_room)?;
+        let name = self.spare_name()?;
+        self.new_lv(&name, false, segments).map(|spare| Some(Edit::AddLv(spare)))
     }
 
-    fn spare_edit(&mut self, segments: Vec<Segment>) -> Result<Edit, Refusal> {
-        let vg = self.vg();
-        if let Some(spare) = vg.lvs.iter().find(|lv| lv.is_metadata_spare()) {
-            return Ok(Edit::SetSegments { lv: spare.name.clone(), segments });
-        }
-        // As lvm2 numbers what nobody names. Source: lvm2 `lib/metadata/lv_manip.c` (`generate_lv_name`).
-        let number = |lv: &Lv| {
-            let rest = lv.name.as_str().strip_prefix("lvol")?;
+    /// A name for the spare. As lvm2 numbers what nobody names. Source: lvm2 `lib/metadata/lv_manip.c`
+    /// (`generate_lv_name`).
+    fn spare_name(&self) -> Result<LvName, Refusal> {
+        let number = |name: &str| {
+            let rest = name.strip_prefix("lvol")?;
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             rest[..end].parse::<u32>().ok()
         };
-        let next = vg.lvs.iter().filter_map(number).max().map_or(0, |last| last.saturating_add(1));
-        let name =
-            LvName::new(&format!("lvol{next}_pmspare")).map_err(|error| Refusal::rule(error.to_string()))?;
-        self.new_lv(&name, false, segments).map(Edit::AddLv)
+        let numbers = self.vg().lvs.glances().filter_map(|lv| number(lv.name()));
+        let next = numbers.max().map_or(0, |last| last.saturating_add(1));
+        LvName::new(&format!("lvol{next}_pmspare")).map_err(|error| Refusal::rule(error.to_string()))
     }
 
     fn new_lv(&mut self, name: &LvName, visible: bool, segments: Vec<Segment>) -> Result<NewLv, Refusal> {

@@ -9,10 +9,7 @@ use crate::request::SetPool;
 use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use lvm2::format::edit::Edit;
-use lvm2::format::model::Discards;
-
-/// The flag of a pool that fails writes when it is full. Source: lvm2 `lib/format_text/flags.c`.
-const ERROR_WHEN_FULL: &str = "ERROR_WHEN_FULL";
+use lvm2::format::model::{Discards, ERROR_WHEN_FULL};
 
 /// Plans the change.
 pub(super) fn plan(draft: &mut Draft<'_>, request: &SetPool) -> Result<Plan, Refusal> {
@@ -60,13 +57,8 @@ impl Sequence<'_, '_> {
     /// The text first, then the table: a crash in between leaves a pool that works as before, and as the text says from
     /// its next start or change on.
     fn reload_pool(&mut self, name: &LvName) -> Result<(), Refusal> {
-        let draft = self.draft;
-        let texts = draft.texts()?;
-        let (lv, pool) = draft.pool(name)?;
-        let (before, _) = draft.pool_stack(lv, pool)?;
-        let after = self.stack_after(&texts.after.vg, name)?;
-        self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
-        if draft.pool_runs(name)? {
+        let (before, after) = self.commit_pool(name)?;
+        if self.draft.pool_runs(name)? {
             let (old, new) = (self.as_named(before.tpool), self.as_named(after.tpool));
             self.plan.push_undoable(Step::ReloadDevice(new), vec![Step::ReloadDevice(old)]);
         }

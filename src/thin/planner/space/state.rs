@@ -1,16 +1,18 @@
 //! What a pool must be like to be changed, and what a change of it comes to.
 
+use super::super::devices::refuse;
 use super::super::draft::Draft;
 use super::super::sequence::Sequence;
 use crate::effect::Effect;
 use crate::observed::PoolState;
-use crate::plan::{Outcome, Plan, PoolExpectation, Purpose};
+use crate::plan::{Outcome, Plan, PoolExpectation, Purpose, Step};
 use crate::pool_health::check_transaction_for;
 use crate::refusal::Refusal;
+use crate::stack::PoolStack;
 use base::error_kind::ErrorKind;
-use base::ids::LvName;
+use base::ids::{LvName, LvmUuid};
 use dm::status::{PoolStatus, PoolWorking};
-use lvm2::format::model::{Lv, ThinPool};
+use lvm2::format::model::{Lv, ThinPool, Vg};
 
 impl<'a> Draft<'a> {
     /// How a pool is called.
@@ -65,15 +67,38 @@ impl<'a> Draft<'a> {
         Ok((lv, pool, working))
     }
 
-    /// Notes the outcome for a pool.
+    /// Notes the outcome for a pool or a volume of it.
     pub(super) fn pool_outcome(&mut self, lv: &Lv, what: impl Into<String>) {
-        let outcome = Outcome {
-            request: 0,
-            name: lv.name.clone(),
-            uuid: Some(lv.id),
-            effect: Effect::Pool { what: what.into() },
-        };
-        self.outcomes.push(outcome);
+        self.note_outcome(&lv.name, lv.id, what.into());
+    }
+
+    /// The same for one that is made.
+    pub(super) fn note_outcome(&mut self, name: &LvName, id: LvmUuid, what: String) {
+        let effect = Effect::Pool { what };
+        self.outcomes.push(Outcome { request: 0, name: name.clone(), uuid: Some(id), effect });
+    }
+}
+
+impl Sequence<'_, '_> {
+    /// The stack of a pool as the text after the change wants it.
+    pub(super) fn stack_after(&self, after: &Vg, name: &LvName) -> Result<PoolStack, Refusal> {
+        let lost = || Refusal::new(ErrorKind::Corrupt, format!("pool {name} is lost in the change"));
+        let lv = after.lv(name).ok_or_else(lost)?;
+        let pool = lv.thin_pool().ok_or_else(lost)?;
+        let stacks = self.draft.observed.stacks(after);
+        let stack =
+            if pool.transaction_id.0 == 0 { stacks.new_pool(lv, pool) } else { stacks.pool(lv, pool) };
+        stack.map_err(|error| refuse(&error))
+    }
+
+    /// Commits the text of a change of an existing pool. Returns its stack before and after that.
+    pub(super) fn commit_pool(&mut self, name: &LvName) -> Result<(PoolStack, PoolStack), Refusal> {
+        let texts = self.draft.texts()?;
+        let (lv, pool) = self.draft.pool(name)?;
+        let (before, _) = self.draft.pool_stack(lv, pool)?;
+        let after = self.stack_after(&texts.after.vg, name)?;
+        self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
+        Ok((before, after))
     }
 }
 

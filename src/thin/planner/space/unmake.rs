@@ -9,6 +9,7 @@ use crate::plan::{Plan, Step};
 use crate::refusal::Refusal;
 use crate::request::RemovePool;
 use base::error_kind::ErrorKind;
+use base::first_few::first_few;
 use base::ids::LvName;
 use dm::name::{DmName, DmUuid};
 use lvm2::format::edit::Edit;
@@ -38,10 +39,8 @@ impl Draft<'_> {
         let (vg, shown) = (self.vg(), self.shown_pool(&lv.name));
         let mut volumes: Vec<&Lv> = vg.thins_of(&lv.name).map(|(volume, _)| volume).collect();
         if !volumes.is_empty() && !with_volumes {
-            let names: Vec<&str> = volumes.iter().take(LISTED_NAMES).map(|lv| lv.name.as_str()).collect();
-            let more = volumes.len().saturating_sub(LISTED_NAMES);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let message = format!("pool {shown} has volumes: {}{more}", names.join(", "));
+            let names: Vec<&str> = volumes.iter().map(|lv| lv.name.as_str()).collect();
+            let message = format!("pool {shown} has volumes: {}", first_few(&names, LISTED_NAMES, ", "));
             return Err(Refusal::rule(message)
                 .hint("free them first; --with-volumes removes the pool with everything in it"));
         }
@@ -84,8 +83,8 @@ impl Draft<'_> {
                 _ => false,
             })
         };
-        let is_last = vg.pools().all(|(other, _)| other.name == pool.name) && !vg.lvs.iter().any(cached);
-        let Some(spare) = vg.lvs.iter().find(|lv| lv.is_metadata_spare() && is_last) else { return };
+        let is_last = vg.pools().all(|(other, _)| other.name == pool.name) && !vg.lvs.others().any(cached);
+        let Some(spare) = vg.metadata_spare().filter(|_| is_last) else { return };
         if self.has_device(spare) {
             self.warnings.push(format!("the spare {} stays: it is active", spare.name));
             return;
