@@ -16,7 +16,7 @@ use dm::kernel::DeviceInfo;
 use dm::name::{DmUuid, Layer};
 use dm::status::{METADATA_BLOCK_SECTORS, PoolWorking};
 use dm::table::{LinearParams, TargetLine};
-use lvm2::format::model::{Lv, SegmentKind, ThinPool};
+use lvm2::format::model::{Lv, Segment, SegmentKind, ThinPool};
 
 impl Draft<'_> {
     /// Refuses a pool of which the kernel uses more than the text gives it, or would from its next resume on.
@@ -111,20 +111,8 @@ impl Draft<'_> {
             return None;
         }
         let (first, last) = (start / extent, (start + count) / extent - 1);
-        let is_used = |kind: &SegmentKind, extents: u64| match kind {
-            SegmentKind::Striped(striped) => {
-                let each =
-                    extents.checked_div(u64::try_from(striped.stripes.len()).unwrap_or(1)).unwrap_or(0);
-                striped.stripes.iter().any(|stripe| {
-                    let from = stripe.start.get();
-                    stripe.area == pv.key && from <= last && from.saturating_add(each) > first
-                })
-            }
-            SegmentKind::Opaque { references, .. } => references.contains(&pv.key),
-            SegmentKind::Thin(_) | SegmentKind::ThinPool(_) => false,
-        };
         let segments = vg.lvs.others().flat_map(|lv| &lv.segments);
-        let is_free = !segments.into_iter().any(|segment| is_used(&segment.kind, segment.count.get()));
+        let is_free = !segments.into_iter().any(|segment| may_use(segment, &pv.key, (first, last)));
         let device = pv.device_hint.as_ref()?;
         (is_free && part.extents().is_some()).then(|| format!("{device}:{first}-{last}"))
     }
@@ -238,6 +226,22 @@ impl<'a> Mending<'_, 'a> {
     }
 }
 
+/// Whether a segment lies on extents of a physical volume, the first and the last one said, or may do so.
+fn may_use(segment: &Segment, pv: &str, (first, last): (u64, u64)) -> bool {
+    match &segment.kind {
+        SegmentKind::Striped(striped) => {
+            let stripes = u64::try_from(striped.stripes.len()).unwrap_or(1);
+            let each = segment.count.get().checked_div(stripes).unwrap_or(0);
+            striped.stripes.iter().any(|stripe| {
+                let from = stripe.start.get();
+                stripe.area == pv && from <= last && from.saturating_add(each) > first
+            })
+        }
+        SegmentKind::Opaque { pvs, .. } => pvs.iter().any(|key| key == pv),
+        SegmentKind::Thin(_) | SegmentKind::ThinPool(_) => false,
+    }
+}
+
 fn parts(pool: &ThinPool) -> [(&LvName, Layer); 2] {
     [(&pool.metadata, Layer::Tmeta), (&pool.data, Layer::Tdata)]
 }
@@ -249,4 +253,32 @@ fn total(table: &[TargetLine]) -> Sectors {
 /// Whether a target keeps nothing of its own, so that another table of it needs no more than to be put in place.
 fn is_simple(target: &TargetSpec) -> bool {
     matches!(target, TargetSpec::Linear { .. } | TargetSpec::Striped { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::units::Extents;
+    use lvm2::format::model::{Stripe, Striped};
+
+    fn segment(kind: SegmentKind) -> Segment {
+        Segment { start: Extents::ZERO, count: Extents::new(4), tags: Vec::new(), kind }
+    }
+
+    #[test]
+    fn extents_are_used_by_what_lies_on_them_and_by_what_may() {
+        let stripe = Stripe { area: "pv0".into(), start: Extents::new(10) };
+        let linear = segment(SegmentKind::Striped(Striped { stripe_size: None, stripes: vec![stripe] }));
+        let of = |segment: &Segment, pv, extents| may_use(segment, pv, extents);
+        assert!(of(&linear, "pv0", (13, 20)) && of(&linear, "pv0", (0, 10)));
+        assert!(!of(&linear, "pv0", (14, 20)) && !of(&linear, "pv0", (0, 9)) && !of(&linear, "pv1", (0, 99)));
+        let mirror = segment(SegmentKind::Opaque {
+            segtype: "mirror".into(),
+            references: vec!["pv1".into()],
+            pvs: vec!["pv0".into()],
+            mirror: None,
+        });
+        assert!(of(&mirror, "pv0", (0, 0)), "where on it is not known");
+        assert!(!of(&mirror, "pv1", (0, 0)), "that is an LV of such a name");
+    }
 }
