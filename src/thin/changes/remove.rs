@@ -79,14 +79,17 @@ impl RemoveVolume {
         if !self.snapshots.unwrap_or(volume.storage.is_some()) {
             return Ok(parts);
         }
-        let former = scene.lineage.former_snapshots_of(lv);
+        let former = scene.lineage().former_snapshots_of(lv);
         let former = former.filter(|(_, former)| !scene.going.contains(&former.name));
-        scene.notes.extend(former.map(|(snap, former)| Note::FormerSnapshotStays {
-            volume: volume.clone(),
-            snap: snap.to_owned(),
-            former: former.name.clone(),
-        }));
-        for (snap, snapshot) in scene.lineage.snapshots_of(lv).filter(|(_, lv)| !scene.is_gone(&lv.name)) {
+        let notes: Vec<Note> = former
+            .map(|(snap, former)| Note::FormerSnapshotStays {
+                volume: volume.clone(),
+                snap: snap.to_owned(),
+                former: former.name.clone(),
+            })
+            .collect();
+        scene.notes.extend(notes);
+        for (snap, snapshot) in scene.lineage().snapshots_of(lv).filter(|(_, lv)| !scene.is_gone(&lv.name)) {
             let part = Part::of_snapshot(Request::Remove { name: snapshot.name.clone() }, volume, snap);
             self.check_confirmed(scene, &snapshot.name, &part)?;
             parts.push(part);
@@ -99,7 +102,7 @@ impl RemoveVolume {
         if self.force || !is_template(&lv.name) {
             return Ok(());
         }
-        let children = scene.lineage.children_of(lv);
+        let children = scene.lineage().children_of(lv);
         let clones = children.filter(|(relation, _)| !matches!(relation, Relation::Snapshot(_)));
         let staying = clones.filter(|(_, clone)| !scene.going.contains(&clone.name));
         let staying: Vec<&str> = staying.map(|(_, clone)| clone.name.as_str()).collect();

@@ -39,7 +39,7 @@ impl RenameVolume {
     pub(super) fn lower(&self, scene: &mut Scene<'_>) -> Result<Vec<Part>, Refusal> {
         let (volume, to) = (&self.volume, &self.name);
         let lv = scene.volume(volume)?;
-        if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = scene.lineage.descent(lv) {
+        if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = scene.lineage().descent(lv) {
             let message = format!("rename_snapshot is not supported for '{volume}'");
             return Err(Refusal::new(ErrorKind::Unsupported, message)
                 .hint(format!("it is the snapshot '{snap}' of a volume, and gets its name from it")));
@@ -49,7 +49,7 @@ impl RenameVolume {
             owner_tags(lv, to)
                 .map(|attributes| Part::detail(Request::Modify { name: to.clone(), attributes }, volume)),
         );
-        for (snap, snapshot) in scene.lineage.snapshots_of(lv) {
+        for (snap, snapshot) in scene.lineage().snapshots_of(lv) {
             let name = |volume: &LvName| {
                 let snap =
                     SnapName::new(snap).map_err(|error| Refusal::new(ErrorKind::Usage, error.to_string()))?;

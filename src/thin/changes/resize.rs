@@ -37,7 +37,7 @@ impl ResizeVolume {
     pub(super) fn lower(&self, scene: &mut Scene<'_>) -> Result<Vec<Part>, Refusal> {
         let volume = &self.volume;
         let lv = scene.volume(volume)?;
-        if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = scene.lineage.descent(lv) {
+        if let Some(Descent { relation: Relation::Snapshot(snap), .. }) = scene.lineage().descent(lv) {
             return Err(Refusal::rule(format!("resizing a snapshot is not supported for '{volume}'"))
                 .hint(format!("it is the snapshot '{snap}' of a volume; a clone of it can be resized")));
         }

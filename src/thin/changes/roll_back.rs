@@ -36,7 +36,8 @@ impl RollBack {
             Some(taken) => taken.clone(),
             None => {
                 let to = scene.snapshot(&self.snapshot)?.name.clone();
-                scene.notes.push(given_up(&scene.lineage, scene.volume(volume)?, volume));
+                let note = given_up(scene.lineage(), scene.volume(volume)?, volume);
+                scene.notes.push(note);
                 to
             }
         };

@@ -1,5 +1,6 @@
 //! The volume group as a change of a batch finds it: what is there, with what earlier changes make, rename and remove.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Snapshot, Volume, VolumeOrSnapshot};
@@ -25,13 +26,13 @@ pub(super) struct Made {
 pub(super) struct Scene<'a> {
     /// The volume group, with the names that earlier changes gave.
     pub vg: &'a Vg,
-    /// Who was made from whom.
-    pub lineage: Lineage<'a>,
     /// Volumes that some change of the batch removes by name.
     pub going: &'a BTreeSet<LvName>,
     /// What the caller should know.
     pub notes: &'a mut Vec<Note>,
     made: &'a mut Made,
+    /// Worked out when it is asked for, from all volumes.
+    lineage: OnceCell<Lineage<'a>>,
     disk_numbers: Option<DiskNumbers<'a>>,
 }
 
@@ -42,7 +43,12 @@ impl<'a> Scene<'a> {
         made: &'a mut Made,
         notes: &'a mut Vec<Note>,
     ) -> Self {
-        Self { vg, lineage: Lineage::of(vg), going, notes, made, disk_numbers: None }
+        Self { vg, going, notes, made, lineage: OnceCell::new(), disk_numbers: None }
+    }
+
+    /// Who was made from whom.
+    pub(super) fn lineage(&self) -> &Lineage<'a> {
+        self.lineage.get_or_init(|| Lineage::of(self.vg))
     }
 
     /// A volume that is there.
@@ -52,7 +58,7 @@ impl<'a> Scene<'a> {
 
     /// The LV of a snapshot that is there.
     pub(super) fn snapshot(&self, snapshot: &Snapshot) -> Result<&'a Lv, Refusal> {
-        lookup::snapshot(self.vg, &self.lineage, snapshot)
+        lookup::snapshot(self.vg, self.lineage(), snapshot)
     }
 
     /// The LV at an address, be it there or made by an earlier change.
@@ -63,7 +69,7 @@ impl<'a> Scene<'a> {
         };
         match made {
             Some(name) => Ok(name.clone()),
-            None => Ok(lookup::source(self.vg, &self.lineage, named)?.name.clone()),
+            None => Ok(lookup::source(self.vg, self.lineage(), named)?.name.clone()),
         }
     }
 

@@ -41,7 +41,7 @@ impl TakeSnapshot {
         let of = if scene.makes(&volume.lv) { None } else { Some(scene.volume(volume)?) };
         let vg = &scene.vg.name;
         let name = snapshot_lv_name(&volume.lv, snap).map_err(|error| lookup::explained(vg, &error))?;
-        if let Some(lv) = of.and_then(|of| scene.lineage.find_snapshot(of, snap).ok()) {
+        if let Some(lv) = of.and_then(|of| scene.lineage().find_snapshot(of, snap).ok()) {
             let shown = &self.snapshot;
             return Err(Refusal::rule(format!("snapshot '{shown}' already exists"))
                 .hint(format!("it is '{vg}/{}'; 'thinvol delete-snapshot {shown}' removes it", lv.name)));

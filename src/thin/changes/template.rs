@@ -43,7 +43,7 @@ impl MakeTemplate {
             Refusal::rule(message)
                 .hint(format!("name it so first: 'thinvol rename {volume} vm-<VMID>-<name>'"))
         })?;
-        let snapshots: Vec<&str> = scene.lineage.snapshots_of(lv).map(|(snap, _)| snap).collect();
+        let snapshots: Vec<&str> = scene.lineage().snapshots_of(lv).map(|(snap, _)| snap).collect();
         if !snapshots.is_empty() {
             return Err(Refusal::rule(format!("'{volume}' has snapshots: {}", snapshots.join(", ")))
                 .hint(format!("remove them first: 'thinvol delete-snapshot {volume}@<snapshot>'")));
