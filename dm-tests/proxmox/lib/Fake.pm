@@ -9,6 +9,7 @@ use Cwd ();
 use File::Copy ();
 use File::Temp ();
 use JSON::PP ();
+use Test::More ();
 
 use Thinvol::Proxmox::Kernel;
 use Thinvol::Proxmox::Program;
@@ -102,6 +103,21 @@ sub heard {
     local $/;
     my $printed = <$file>;
     return { values => \@values, warnings => \@warnings, printed => $printed // '', error => $error };
+}
+
+# One call of a function of the host, by these rules: its result or its error, and the calls of thinvol if they are given.
+sub call {
+    my ($name, $function, $arguments, $rules, $wanted, $calls) = @_;
+    rules(@$rules);
+    my $heard = heard(sub { scalar PVE::Storage->can($function)->(@$arguments) });
+    if (ref($wanted) eq 'Regexp') {
+        Test::More::like($heard->{error}, $wanted, "$name: refused");
+    } else {
+        Test::More::is($heard->{error}, '', "$name: no error");
+        Test::More::is_deeply($heard->{values}[0], $wanted, $name);
+    }
+    Test::More::is_deeply([calls()], $calls, "$name: calls") if $calls;
+    return $heard;
 }
 
 # What was left to go on ends with the test.

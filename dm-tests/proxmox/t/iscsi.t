@@ -56,51 +56,37 @@ my @TABLE = (
         qr/\Ain use by pve-data - nothing was changed/, undef],
 );
 
-sub try {
-    my ($name, $function, $arguments, $rules, $wanted, $calls) = @_;
-    Fake::rules(@$rules);
-    my $heard = Fake::heard(sub { scalar PVE::Storage->can($function)->(@$arguments) });
-    if (ref($wanted) eq 'Regexp') {
-        like($heard->{error}, $wanted, "$name: refused");
-    } else {
-        is($heard->{error}, '', "$name: no error");
-        is_deeply($heard->{values}[0], $wanted, $name);
-    }
-    is_deeply([Fake::calls()], $calls, "$name: calls") if $calls;
-    return $heard;
-}
-
 Fake::session(7, 'iqn.other', 'LOGGED_IN');
 Fake::session(8, $target, 'FAILED');
 Fake::session(9, $target, 'LOGGED_IN');
-try(@$_) for @TABLE;
+Fake::call(@$_) for @TABLE;
 
 # Without a session: the portal is asked, and logged in to.
 Fake::session(9, $target, 'FAILED');
-try('log in', 'activate_volumes', [["san:$lun"]], [Fake::document('activate', {})], 'activated',
+Fake::call('log in', 'activate_volumes', [["san:$lun"]], [Fake::document('activate', {})], 'activated',
     ['--json activate san', "--json activate san:$lun"]);
-try('a target that is not there', 'activate_volumes', [["san:$lun"]],
+Fake::call('a target that is not there', 'activate_volumes', [["san:$lun"]],
     [Fake::error('activate', 3, 'no target'), Fake::error('login', 3, "no target '$target'")], qr/\Ano target '$target'\n\z/,
     ['--json activate san', "--json iscsi login --portal 127.0.0.1:$port --target $target"]);
-try('a storage that is being added', 'activate_volumes', [["san:$lun"]],
+Fake::call('a storage that is being added', 'activate_volumes', [["san:$lun"]],
     [Fake::document("activate san:", {}), Fake::error('activate', 3, "no storage 'san'"), Fake::document('login', {})],
     'activated', [
         '--json activate san', "--json iscsi login --portal 127.0.0.1:$port --target $target", "--json activate san:$lun",
     ]);
-try('one that refuses', 'activate_volumes', [["san:$lun"]], [Fake::error('activate', 1, 'CHAP is wrong')],
+Fake::call('one that refuses', 'activate_volumes', [["san:$lun"]], [Fake::error('activate', 1, 'CHAP is wrong')],
     qr/\ACHAP is wrong\n\z/, ['--json activate san']);
-try('no session, no disks', 'volids', ['san'], [Fake::document('activate', {}), $list], "san:$lun", undef);
+Fake::call('no session, no disks', 'volids', ['san'], [Fake::document('activate', {}), $list], "san:$lun", undef);
 close($listener);
-try('a portal that is not there', 'activate_volumes', [["san:$lun"]], [], qr/\Astorage 'san' is not online\n\z/, []);
+Fake::call('a portal that is not there', 'activate_volumes', [["san:$lun"]], [], qr/\Astorage 'san' is not online\n\z/, []);
 $PVE::Storage::CONFIG->{san}{portal} = "[::1]:$port";
-try('the same by IPv6', 'activate_volumes', [["san:$lun"]], [], qr/\Astorage 'san' is not online\n\z/, []);
+Fake::call('the same by IPv6', 'activate_volumes', [["san:$lun"]], [], qr/\Astorage 'san' is not online\n\z/, []);
 
 # A name whose look-up hangs is no reason to.
 {
     no warnings 'redefine';
     require IO::Socket::IP;
     local *IO::Socket::IP::new = sub { sleep(600) };
-    try('a portal that hangs', 'activate_volumes', [["san:$lun"]], [], qr/\Astorage 'san' is not online\n\z/, []);
+    Fake::call('a portal that hangs', 'activate_volumes', [["san:$lun"]], [], qr/\Astorage 'san' is not online\n\z/, []);
 }
 
 my @portals = map { join(' ', PVE::Storage::Custom::ThinvolISCSIPlugin::host_and_port($_)) }

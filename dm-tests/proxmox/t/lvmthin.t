@@ -129,18 +129,7 @@ my @TABLE = (
         qr/\Avolume 'st:vm-100-disk-0' is not active: there is no block device/, []],
 );
 
-for my $row (@TABLE) {
-    my ($name, $function, $arguments, $rules, $wanted, $calls) = @$row;
-    Fake::rules(@$rules);
-    my $heard = Fake::heard(sub { scalar PVE::Storage->can($function)->(@$arguments) });
-    if (ref($wanted) eq 'Regexp') {
-        like($heard->{error}, $wanted, "$name: refused");
-    } else {
-        is($heard->{error}, '', "$name: no error");
-        is_deeply($heard->{values}[0], $wanted, $name);
-    }
-    is_deeply([Fake::calls()], $calls, "$name: calls") if $calls;
-}
+Fake::call(@$_) for @TABLE;
 
 Fake::rules(Fake::document('info', { size => 4194304, mapped => 65536 }));
 is_deeply([PVE::Storage::volume_size_info('st:vm-100-disk-0')], [4194304, 'raw', 65536, undef], 'all about a size');

@@ -13,7 +13,7 @@ use Thinvol::Proxmox::Program;
 use Thinvol::Proxmox::Status;
 use Thinvol::Proxmox::Takeover;
 
-use base qw(PVE::Storage::ISCSIPlugin);
+use base qw(Thinvol::Proxmox::BlockDevices PVE::Storage::ISCSIPlugin);
 
 my $STOCK = 'PVE::Storage::ISCSIPlugin';
 
@@ -47,10 +47,6 @@ sub is_due {
 
 # Names
 
-sub get_formats {
-    return { default => 'raw', valid => { raw => 1 } };
-}
-
 sub parse_volname {
     my ($class, $volname) = @_;
     $volname =~ m!\A\d+\.\d+\.\d+\.([^/\s]+)\z! or die "unable to parse iscsi volume name '$volname'\n";
@@ -63,20 +59,6 @@ sub filesystem_path {
     my ($vtype, $name, $vmid) = $class->parse_volname($volname);
     my $path = "/dev/disk/by-id/$name";
     return wantarray ? ($path, $vmid, $vtype) : $path;
-}
-
-sub path {
-    my ($class, $scfg, $volname, $storeid, $snap) = @_;
-    return $class->filesystem_path($scfg, $volname, $snap);
-}
-
-sub map_volume {
-    my ($class, $storeid, $scfg, $volname, $snap, $hints) = @_;
-    return scalar $class->filesystem_path($scfg, $volname, $snap);
-}
-
-sub unmap_volume {
-    return 1;
 }
 
 sub qemu_blockdev_options {

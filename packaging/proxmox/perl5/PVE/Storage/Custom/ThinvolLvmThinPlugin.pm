@@ -13,7 +13,7 @@ use Thinvol::Proxmox::Program;
 use Thinvol::Proxmox::Status;
 use Thinvol::Proxmox::Takeover;
 
-use base qw(PVE::Storage::LvmThinPlugin);
+use base qw(Thinvol::Proxmox::BlockDevices PVE::Storage::LvmThinPlugin);
 
 my $STOCK = 'PVE::Storage::LvmThinPlugin';
 
@@ -53,10 +53,6 @@ sub change {
 
 # Names
 
-sub get_formats {
-    return { default => 'raw', valid => { raw => 1 } };
-}
-
 sub parse_volname {
     my ($class, $volname) = @_;
     PVE::Storage::Plugin::parse_lvm_name($volname);
@@ -70,20 +66,6 @@ sub filesystem_path {
     my $lv = defined($snap) ? "snap_${name}_$snap" : $name;
     my $path = "/dev/$scfg->{vgname}/$lv";
     return wantarray ? ($path, $vmid, $vtype) : $path;
-}
-
-sub path {
-    my ($class, $scfg, $volname, $storeid, $snap) = @_;
-    return $class->filesystem_path($scfg, $volname, $snap);
-}
-
-sub map_volume {
-    my ($class, $storeid, $scfg, $volname, $snap, $hints) = @_;
-    return scalar $class->filesystem_path($scfg, $volname, $snap);
-}
-
-sub unmap_volume {
-    return 1;
 }
 
 sub qemu_blockdev_options {
