@@ -52,9 +52,7 @@ pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
         Action::Bench { arguments } => {
             let is_counting = arguments.first().is_some_and(|first| first == COUNTING);
             let (setup, accel) = if is_counting {
-                let (image, payload) =
-                    (Image::get(&workspace)?, Payload::build(&workspace, Contents::Bench)?);
-                (Setup { processors: 1, image, payload }, Accel::Counting)
+                (gather(&workspace, Contents::Bench, 1)?, Accel::Counting)
             } else {
                 prepare(&workspace, Contents::Bench, 1)?
             };
@@ -87,17 +85,21 @@ pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
     }
 }
 
-/// What `jobs` guests at the same time are made from. The image mostly waits for downloads, so both are built at once.
+/// What `jobs` guests at the same time are made from, and how they run.
 fn prepare(workspace: &Workspace, contents: Contents, jobs: usize) -> Result<(Setup, Accel)> {
+    let setup = gather(workspace, contents, (processors() / jobs).max(1))?;
+    let accel = accel::choose(workspace, &setup)?;
+    Ok((setup, accel))
+}
+
+/// Image and payload of guests. The image mostly waits for downloads, so both are built at once.
+fn gather(workspace: &Workspace, contents: Contents, processors: usize) -> Result<Setup> {
     let (image, payload) = std::thread::scope(|scope| {
         let image = scope.spawn(|| Image::get(workspace));
         let payload = Payload::build(workspace, contents);
         (image.join().unwrap_or_else(|_| Err(anyhow!("a thread of the harness panicked"))), payload)
     });
-    let (image, payload) = (image?, payload?);
-    let setup = Setup { processors: (processors() / jobs).max(1), image, payload };
-    let accel = accel::choose(workspace, &setup)?;
-    Ok((setup, accel))
+    Ok(Setup { processors, image: image?, payload: payload? })
 }
 
 fn test(

@@ -44,7 +44,7 @@ pub const LONG: &[Case] = &[
 ];
 
 /// A pool with a volume and a snapshot, and its text as a file.
-pub(super) fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {
+fn prepared(ctx: &Ctx) -> Result<(&'static str, String)> {
     let vg = ctx.pool()?;
     ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 32M"))?;
     ctx.change(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
@@ -59,7 +59,7 @@ fn text(ctx: &Ctx, vg: &str) -> Result<String> {
     Ok(std::fs::read_to_string(file)?)
 }
 
-pub(super) fn put_text(ctx: &Ctx, vg: &str, text: &str) -> Result<()> {
+fn put_text(ctx: &Ctx, vg: &str, text: &str) -> Result<()> {
     let file = ctx.dir().join("edited");
     std::fs::write(&file, text)?;
     ctx.ok(&format!("vgcfgrestore -y --force -f {} {vg}", file.display()))?;
@@ -67,7 +67,7 @@ pub(super) fn put_text(ctx: &Ctx, vg: &str, text: &str) -> Result<()> {
 }
 
 /// The pool's transaction id in the text, and the same text with another one and with messages.
-pub(super) fn with_messages(text: &str, step: u64, messages: &str) -> Result<(u64, String)> {
+fn with_messages(text: &str, step: u64, messages: &str) -> Result<(u64, String)> {
     let pool = text.find("type = \"thin-pool\"").context("no pool")?;
     let at = pool + text[pool..].find("transaction_id = ").context("no id")? + "transaction_id = ".len();
     let end = at + text[at..].find(char::is_whitespace).context("no end")?;
@@ -184,14 +184,21 @@ fn made_by_hand(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// The next change does it as well, without being asked.
-fn create_not_sent(ctx: &Ctx) -> Result<()> {
+/// Leaves the text with a message to create vm-100-disk-1 that was not sent. Returns the group and the pool's
+/// transaction before that.
+pub(super) fn leave_create_unsent(ctx: &Ctx) -> Result<(&'static str, u64)> {
     let (vg, text) = prepared(ctx)?;
     let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/vm-100-disk-1"))?;
     ctx.lvm(&format!("lvchange -an {vg}/vm-100-disk-1"))?;
     ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete {}", id.trim()))?;
     let (before, edited) = with_messages(&text, 1, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
     put_text(ctx, vg, &edited)?;
+    Ok((vg, before))
+}
+
+/// The next change does it as well, without being asked.
+fn create_not_sent(ctx: &Ctx) -> Result<()> {
+    let (vg, before) = leave_create_unsent(ctx)?;
     ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-2 8M"))?;
     ensure!(kernel_id(ctx, vg)? == before + 2);
     ctx.change(&format!("activate {vg}/vm-100-disk-1"))?;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::iscsi_daemons::{SUPERVISE, Supervisor};
 use super::iscsi_sessions::{IQN, PORTAL, nothing_left, text, verified_io, wait_for_state};
-use super::recovery::{kernel_id, prepared, put_text, recovered, with_messages};
+use super::recovery::{kernel_id, leave_create_unsent, recovered};
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
 use crate::unit_calls::{refused, values};
@@ -155,12 +155,7 @@ fn is_restricted(pid: u32) -> Result<()> {
 /// A message that was not sent is sent, and lvm2's copies of the metadata are written.
 fn recover(ctx: &Ctx) -> Result<()> {
     let line = restricted(ctx, RECOVER)?;
-    let (vg, text) = prepared(ctx)?;
-    let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/vm-100-disk-1"))?;
-    ctx.lvm(&format!("lvchange -an {vg}/vm-100-disk-1"))?;
-    ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete {}", id.trim()))?;
-    let (before, edited) = with_messages(&text, 1, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
-    put_text(ctx, vg, &edited)?;
+    let (vg, before) = leave_create_unsent(ctx)?;
     let done = ctx.run(&apart(&line))?;
     ensure!(done.status == 0 && done.stderr.is_empty(), "{done:?}");
     nothing_is_filtered(ctx, RECOVER)?;

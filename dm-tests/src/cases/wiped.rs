@@ -83,10 +83,7 @@ fn all_is_given_back(ctx: &Ctx) -> Result<()> {
     ensure!(full >= empty + 50, "{empty} MiB before, {full} MiB with all written");
     let freed = ctx.thinvol(&format!("free --discard --snapshots {vg}/vm-100-a {vg}/vm-100-b"))?;
     ensure!(freed.status == 0, "{freed:?}");
-    ensure!(
-        freed.stderr.contains(&format!("of {vg}/vm-100-b are no whole chunk of its pool")),
-        "{freed:?}"
-    );
+    ensure!(freed.stderr.contains(&format!("of {vg}/vm-100-b are no whole chunk of its pool")), "{freed:?}");
     let left = blocks()?;
     ensure!(left <= empty + 2, "{empty} MiB before, {full} MiB with all written, {left} MiB left");
     ctx.agreed(vg)
