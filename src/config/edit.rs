@@ -226,9 +226,11 @@ impl StorageCfg {
         let set: Vec<String> = values.keys().cloned().collect();
         let mut lines: Vec<Vec<u8>> = Vec::new();
         let mut last_property = 0;
+        // In the order of their lines: each is met once.
+        let mut properties = section.raw.properties.iter().peekable();
         for number in section.raw.lines.clone() {
             let whole = self.lines().slice(number..number + 1);
-            let property = section.raw.properties.iter().find(|property| property.line == number);
+            let property = properties.next_if(|property| property.line == number);
             match property.map(|property| property.key.as_str()) {
                 Some(key) if goes(key) => continue,
                 Some(key) if set.iter().any(|set| set == key) => match values.remove(key) {

@@ -133,6 +133,17 @@ fn a_value_that_was_written_twice_is_written_once_after_it_is_set() {
     );
 }
 
+/// In time that grew with the square of the lines this would take minutes.
+#[test]
+fn a_property_that_is_written_as_often_as_a_file_can_hold_is_written_once_after_it_is_set() {
+    let pool = "lvmthin: ab\n\tthinpool data\n\tvgname pve\n";
+    let often = format!("{pool}{}", "\tnodes a\n".repeat(400_000));
+    assert_eq!(
+        shown(parse(&often).set(&id("ab"), &options(&[("nodes", "c")]), &[])),
+        format!("{pool}\tnodes c\n")
+    );
+}
+
 #[test]
 fn remove_takes_the_section_and_the_empty_line_behind_it() {
     let remove = |text: &str, name: &str| shown(parse(text).remove(&id(name)));
