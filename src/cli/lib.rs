@@ -16,6 +16,7 @@ mod fixture;
 pub mod guests;
 mod help;
 pub mod iscsi_storage;
+mod log;
 pub mod output;
 mod plain;
 mod progress;

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind as ParseError;
 use nix::sys::stat::Mode;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::args::{Cli, Command, quick};
 use super::context::Context;
 use super::errors::CliError;
+use super::log;
 use super::output::Style;
 use super::plain;
 use super::version::Version;
@@ -27,7 +27,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>)
         Err(error) => return not_parsed(&error, &arguments),
     };
     set_umask();
-    start_log(cli.global.verbose);
+    log::start(cli.global.verbose);
     let words = cli.command.as_ref().and_then(on_iscsi);
     let style = Style { json: cli.global.json, quiet: cli.global.quiet };
     let config = match &cli.command {
@@ -136,17 +136,4 @@ fn failed(error: &CliError, json: bool) -> ExitCode {
     // Nobody is left to be told if standard error is closed.
     let _ = error.show(json, &mut anstream::stderr());
     ExitCode::from(error.code.exit_code())
-}
-
-fn start_log(verbose: u8) {
-    let level = match verbose {
-        0 => LevelFilter::WARN,
-        1 => LevelFilter::INFO,
-        2 => LevelFilter::DEBUG,
-        _ => LevelFilter::TRACE,
-    };
-    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-    let log = log.with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never);
-    // Fails only where a log is running already: a second run in one process, in tests.
-    let _ = log.without_time().with_target(false).try_init();
 }
