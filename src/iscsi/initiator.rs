@@ -26,7 +26,7 @@ use crate::session::error::SessionError;
 use crate::session::establish::{SessionOutcome, list};
 use crate::session::logout;
 use crate::session::spec::SessionSpec;
-use crate::session::sweep::{Swept, sweep};
+use crate::session::sweep::{Swept, sweep, sweep_if_possible};
 use crate::session::usage;
 use sys::io::events::Subscribe;
 use sys::io::roots::Roots;
@@ -261,6 +261,11 @@ impl<'a> Initiator<'a> {
     /// If the registry cannot be read, or the kernel does not remove a session.
     pub fn sweep(&self) -> Result<Vec<Swept>, SessionError> {
         sweep(&self.env)
+    }
+
+    /// The same for who has something else to do: what others have left behind is no reason to fail that.
+    pub fn sweep_if_possible(&self) {
+        sweep_if_possible(&self.env);
     }
 
     /// Makes sure that nobody uses a disk of a session, at this moment.

@@ -339,7 +339,9 @@ impl Site<'_> {
 
     /// Logs out everywhere, if no disk is in use by any path.
     fn down(&self, storage: &IscsiStorage, done: &mut Done) -> Result<(), CliError> {
-        self.initiator.sweep()?;
+        if !self.change.dry_run {
+            self.initiator.sweep_if_possible();
+        }
         let seen = storage.look()?;
         if seen.sessions.is_empty() {
             done.notes.push(format!("storage '{}': there is no session to {}", storage.id, storage.target));

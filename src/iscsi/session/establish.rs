@@ -9,7 +9,7 @@ use super::env::Env;
 use super::error::SessionError;
 use super::recover::recover;
 use super::spec::SessionSpec;
-use super::sweep::{abandoned, sweep};
+use super::sweep::{abandoned, sweep_if_possible};
 use crate::host::limit::Limit;
 use crate::host::registry::Record;
 use crate::host::sysfs::{self, Endpoint, Session, SessionState};
@@ -43,10 +43,7 @@ pub struct Established {
 /// # Errors
 /// Says what is in the way; no session is left that was not there before.
 pub fn establish(env: &Env<'_>, spec: &SessionSpec, limit: &Limit) -> Result<Established, SessionError> {
-    // What another session has left behind is no reason to fail this one.
-    if let Err(error) = sweep(env) {
-        tracing::warn!(%error, "not all that was left half done could be cleared away");
-    }
+    sweep_if_possible(env);
     if let Some(record) = own_record(env, spec)? {
         // Our lock is held, so whoever left this half done is dead.
         abandoned(env, &record)?;

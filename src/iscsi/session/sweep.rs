@@ -21,28 +21,33 @@ pub struct Swept {
 }
 
 /// Removes sessions whose makers or removers died half way, and records of sessions that are gone. Whatever somebody
-/// still works on is left alone.
+/// still works on is left alone. One that cannot be removed does not keep the others.
 ///
 /// # Errors
-/// If the registry cannot be read, or the kernel does not remove a session.
+/// If the registry cannot be read, or the kernel does not remove a session: the first error, after all were tried.
 pub fn sweep(env: &Env<'_>) -> Result<Vec<Swept>, SessionError> {
     env.registry.remove_unfinished()?;
-    let mut swept = Vec::new();
-    for record in env.registry.records()? {
-        let session = sysfs::session(&env.roots, record.sid).filter(|session| record.is_of(session));
-        if record.phase == Phase::Up && session.is_some() {
-            continue;
-        }
-        let luns = env.registry.try_lock(&record.luns_lock_name())?;
-        if luns.is_some()
-            && let Some(_session) = env.registry.try_lock(&record.lock_name())?
-        {
-            // It may have changed until the locks were had.
-            let Some(record) = env.registry.record(record.sid) else { continue };
-            swept.extend(abandoned(env, &record)?);
-        }
+    let results: Vec<_> = env.registry.records()?.iter().map(|record| sweep_one(env, record)).collect();
+    let swept: Vec<Option<Swept>> = results.into_iter().collect::<Result<_, _>>()?;
+    Ok(swept.into_iter().flatten().collect())
+}
+
+/// The same for who has something else to do: what others have left behind is no reason to fail that.
+pub fn sweep_if_possible(env: &Env<'_>) {
+    if let Err(error) = sweep(env) {
+        tracing::warn!(%error, "not all that was left half done could be cleared away");
     }
-    Ok(swept)
+}
+
+fn sweep_one(env: &Env<'_>, record: &Record) -> Result<Option<Swept>, SessionError> {
+    let session = sysfs::session(&env.roots, record.sid).filter(|session| record.is_of(session));
+    if record.phase == Phase::Up && session.is_some() {
+        return Ok(None);
+    }
+    let Some(_luns) = env.registry.try_lock(&record.luns_lock_name())? else { return Ok(None) };
+    let Some(_session) = env.registry.try_lock(&record.lock_name())? else { return Ok(None) };
+    // It may have changed until the locks were had.
+    env.registry.record(record.sid).map_or(Ok(None), |record| abandoned(env, &record))
 }
 
 /// Removes one session if its record says that it is half done, unless somebody uses a disk of it: whoever began to

@@ -29,6 +29,7 @@ use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Phase, Record, Registry};
 use crate::host::sysfs::{self, Disk, SessionState};
 use crate::host::transport::Transport;
+use crate::initiator::{Initiator, Via};
 use crate::protocol::interface::message::SessionId;
 use crate::protocol::login::{self, LoggedIn};
 use crate::protocol::net_interface::NetInterface;
@@ -316,6 +317,34 @@ fn a_lost_session_is_recovered_and_a_recovery_that_fails_can_be_repeated() {
     }
     machine.log_out().unwrap();
     machine.assert_clean("after the recoveries");
+}
+
+#[test]
+fn a_session_that_the_kernel_keeps_holds_up_no_other() {
+    let machine = Machine::new();
+    let to = |target: &str| SessionSpec { target: target.parse().unwrap(), ..spec() };
+    let (stuck, other) = (to("iqn.2025-01.test:stuck"), to("iqn.2025-01.test:other"));
+    for spec in [&stuck, &other] {
+        machine.log_in_as(spec).unwrap();
+    }
+    let env = machine.env();
+    for record in env.registry.records().unwrap() {
+        env.registry.put(&Record { phase: Phase::Leaving, ..record }).unwrap();
+    }
+    machine.kernel.set_fault(Some(Fault::Keeps(1)));
+    assert!(matches!(sweep(&env).unwrap_err(), SessionError::Control(_)));
+    assert_eq!(machine.kernel.sessions(), [1], "the other one is removed");
+    // Nor does it keep a login, or a logout, from its own work.
+    machine.log_in_as(&other).unwrap();
+    let initiator = Initiator::new(machine.env());
+    initiator.sweep_if_possible();
+    let session =
+        initiator.sessions().unwrap().into_iter().find(|session| session.sid == SessionId(3)).unwrap();
+    initiator.log_out(Via::Auto, &session, &Limit::new(Duration::from_secs(60))).unwrap();
+    assert_eq!(machine.kernel.sessions(), [1]);
+    machine.kernel.set_fault(None);
+    sweep(&env).unwrap();
+    machine.assert_clean("when the kernel lets it go");
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::protocol::interface::message::{Event, SessionId, conn_error};
 use crate::protocol::pdu::{Pdu, opcode};
 use crate::session::env::Env;
 use crate::session::error::SessionError;
-use crate::session::sweep::sweep;
+use crate::session::sweep::sweep_if_possible;
 use crate::watch::{Outcome, Task, Watch};
 use sys::memory::Protected;
 
@@ -138,10 +138,7 @@ impl Supervisor {
     /// # Errors
     /// If the kernel cannot be listened to any more.
     pub fn run(mut self) -> Result<(), SupervisorError> {
-        // Each one is logged. What cannot be removed is no reason to leave the others alone.
-        if let Err(error) = sweep(&self.env) {
-            tracing::warn!(%error, "not all that was left half done could be cleared away");
-        }
+        sweep_if_possible(&self.env);
         self.notifier.say("READY=1");
         let mut next_look = Duration::ZERO;
         loop {

@@ -36,6 +36,8 @@ pub enum Fault {
     DiesBefore(usize),
     /// The process dies when this one is done, before it hears of that.
     DiesAfter(usize),
+    /// All that would end this session.
+    Keeps(u32),
 }
 
 #[derive(Default)]
@@ -282,6 +284,11 @@ fn answer(pdu: &crate::protocol::pdu::Pdu) -> crate::protocol::pdu::Pdu {
     .encode(b"TargetPortalGroupTag=1\0".to_vec())
 }
 
+fn ends(request: &Request, sid: u32) -> bool {
+    let sid = SessionId(sid);
+    matches!(request, Request::StopConn(of, _) | Request::DestroyConn(of) | Request::DestroySession(of) if *of == sid)
+}
+
 /// A conversation with the double.
 pub struct FakeControl(pub Arc<FakeKernel>);
 
@@ -298,6 +305,9 @@ impl Control for FakeControl {
         };
         match fault {
             Some(Fault::At(at)) if at == number => return Err(ControlError::refused(request, Errno::EIO)),
+            Some(Fault::Keeps(sid)) if ends(request, sid) => {
+                return Err(ControlError::refused(request, Errno::EBUSY));
+            }
             Some(Fault::DiesBefore(at)) if at == number => panic!("the process dies, as it should"),
             _ => {}
         }
