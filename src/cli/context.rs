@@ -11,6 +11,7 @@ use super::progress::ProgressLine;
 use super::resolve::Resolver;
 use base::error_kind::ErrorKind;
 use config::file::ConfigFile;
+use config::types::PoolVerb;
 use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
 use sys::io::events::{self, Subscribe};
 use thin::engine::{Engine, Settings};
@@ -34,18 +35,18 @@ pub struct Context {
 
 impl Context {
     /// The surroundings of a run with these arguments, the program's name among them, over the configuration that is
-    /// named or the usual one. `on_iscsi` is what to say where a pool is wanted and a storage is one of iSCSI;
-    /// `events`, how to hear of block devices, if the program does.
+    /// named or the usual one. `verb` is what thin pools are wanted for, if it is one of their verbs; `events`, how to
+    /// hear of block devices, if the program does.
     pub fn new(
         style: Style,
         config: Option<&Path>,
-        on_iscsi: Option<&'static str>,
+        verb: Option<PoolVerb>,
         arguments: &[OsString],
         events: Option<Subscribe>,
     ) -> Self {
         let typed: Vec<_> = arguments.iter().skip(1).map(|argument| argument.to_string_lossy()).collect();
         let command_line = format!("thinvol {}", typed.join(" "));
-        let resolver = Resolver::new(ConfigFile::choose(config), node_name(&host_name()), on_iscsi);
+        let resolver = Resolver::new(ConfigFile::choose(config), node_name(&host_name()), verb);
         Self { style, resolver, command_line, events, warnings: RefCell::default() }
     }
 

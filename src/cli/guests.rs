@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use config::schema::Content;
+use config::types::Content;
 
 /// The list of guests in the cluster file system. Source: pve-cluster `PVE/Cluster.pm` (`get_vmlist`).
 const VMLIST_NAME: &str = ".vmlist";

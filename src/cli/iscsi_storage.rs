@@ -10,8 +10,9 @@ use super::resolve::Resolver;
 use base::error_kind::ErrorKind;
 use config::lun::LunVolname;
 use config::names::{StorageId, VolumeId};
-use config::schema::Content;
-use config::storage::{self, StorageKind};
+use config::portal;
+use config::storage;
+use config::types::Content;
 use iscsi::host::chap_file::{self, ChapFileError, Credentials};
 use iscsi::host::registry::{REGISTRY, Registry};
 use iscsi::host::sysfs::{self, Session};
@@ -88,8 +89,11 @@ impl IscsiStorage {
     /// # Errors
     /// If its target is no name of one.
     pub fn of(resolver: &Resolver, storage: &storage::Storage) -> Result<Option<Self>, CliError> {
-        let StorageKind::Iscsi { portal, target } = &storage.kind else { return Ok(None) };
-        let target = IscsiName::new(target).map_err(|error| {
+        let own = |key| storage.own.get(key).map(String::as_str).unwrap_or_default();
+        let Some(portal) = portal::parse(own("portal")).filter(|_| is_iscsi(storage)) else {
+            return Ok(None);
+        };
+        let target = IscsiName::new(own("target")).map_err(|error| {
             CliError::new(ErrorKind::Refused, format!("storage '{}' has no usable target", storage.id))
                 .caused_by(Some(&error))
         })?;
@@ -102,7 +106,7 @@ impl IscsiStorage {
         })?;
         Ok(Some(Self {
             id: storage.id.clone(),
-            portal: portal.clone(),
+            portal,
             target,
             holds_images: storage.content.contains(&Content::Images),
             chap_file,
@@ -159,6 +163,10 @@ impl IscsiStorage {
     }
 }
 
+fn is_iscsi(storage: &storage::Storage) -> bool {
+    storage.type_name() == "iscsi"
+}
+
 impl Resolver {
     /// What a text means as an address of a storage of type iscsi that may be used here; `None` if it addresses
     /// something else.
@@ -184,7 +192,6 @@ impl Resolver {
     ) -> Result<Option<Address>, CliError> {
         let Ok(id) = StorageId::new(text.split_once(':').map_or(text, |(id, _)| id)) else { return Ok(None) };
         // Other errors of the storage are reported where the text is read as something else.
-        let is_iscsi = |storage: &storage::Storage| matches!(storage.kind, StorageKind::Iscsi { .. });
         if !self.config()?.storage(&id).is_ok_and(is_iscsi) {
             return Ok(None);
         }

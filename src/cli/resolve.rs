@@ -9,7 +9,8 @@ use base::ids::{IdError, LvName, VgName};
 use config::document::{LookupError, StorageCfg};
 use config::file::{ConfigFile, FileError, LockError};
 use config::names::{NameError, StorageId, VolumeId, lvm_volname};
-use config::storage::{self, StorageKind};
+use config::storage::{self, PoolName, StorageKind};
+use config::types::{PoolVerb, Type};
 use thin::changes::Resolve;
 use thin::lineage::SnapName;
 
@@ -20,16 +21,16 @@ pub use thin::changes::address::{NamedObject, Snapshot, Storage, Volume, VolumeO
 pub struct Resolver {
     file: ConfigFile,
     node: String,
-    /// What to say where a thin pool is wanted and a storage is one of iSCSI.
-    on_iscsi: Option<&'static str>,
+    /// What a thin pool is wanted for, if Proxmox VE has words for where there is none.
+    verb: Option<PoolVerb>,
     config: OnceCell<StorageCfg>,
     warnings: RefCell<BTreeSet<(usize, String)>>,
 }
 
 impl Resolver {
-    /// A resolver over that configuration, on the node of that name.
-    pub fn new(file: ConfigFile, node: String, on_iscsi: Option<&'static str>) -> Self {
-        Self { file, node, on_iscsi, config: OnceCell::new(), warnings: RefCell::default() }
+    /// A resolver over that configuration, on the node of that name, for a verb of thin pools if it is one.
+    pub fn new(file: ConfigFile, node: String, verb: Option<PoolVerb>) -> Self {
+        Self { file, node, verb, config: OnceCell::new(), warnings: RefCell::default() }
     }
 
     /// A resolver over a configuration with that content, on node `here`.
@@ -122,24 +123,23 @@ impl Resolver {
     }
 
     fn pool_of(&self, storage: &storage::Storage) -> Result<Storage, CliError> {
-        match &storage.kind {
-            StorageKind::Lvmthin { vg, pool } => {
-                Ok(Storage { vg: vg.clone(), pool: pool.clone(), id: Some(storage.id.clone()) })
-            }
-            StorageKind::Iscsi { .. } => Err(match self.on_iscsi {
-                Some(words) => CliError::new(ErrorKind::Unsupported, words)
-                    .hint(format!("storage '{}' is of type iscsi", storage.id)),
-                None => CliError::new(
-                    ErrorKind::Unsupported,
-                    format!("storage '{}' is of type iscsi, not a thin pool", storage.id),
-                ),
-            }),
-            StorageKind::Other { name } => Err(CliError::new(
-                ErrorKind::Unsupported,
-                format!("storage '{}' is of type '{name}', which thinvol does not handle", storage.id),
-            )
-            .hint("thinvol handles the types lvmthin and iscsi; use pvesm for others")),
+        if let Some(PoolName { vg, pool }) = storage.pool.clone() {
+            return Ok(Storage { vg, pool, id: Some(storage.id.clone()) });
         }
+        let (id, unsupported) =
+            (&storage.id, |message: String| CliError::new(ErrorKind::Unsupported, message));
+        Err(match &storage.kind {
+            StorageKind::Handled(kind) => match self.verb.and_then(|verb| kind.refusal(verb)) {
+                Some(words) => {
+                    unsupported(words.to_owned()).hint(format!("storage '{id}' is of type {}", kind.name))
+                }
+                None => unsupported(format!("storage '{id}' is of type {}, not a thin pool", kind.name)),
+            },
+            StorageKind::Other(name) => {
+                unsupported(format!("storage '{id}' is of type '{name}', which thinvol does not handle"))
+                    .hint(format!("thinvol handles the types {}; use pvesm for others", Type::names("and")))
+            }
+        })
     }
 
     /// A volume: `<storage>:<volume>`, `<vg>/<lv>` or its device path.

@@ -16,6 +16,7 @@ use super::output::Style;
 use super::plain;
 use super::version::Version;
 use base::error_kind::ErrorKind;
+use config::types::PoolVerb;
 use sys::io::events::Subscribe;
 
 /// Runs the command with these arguments, the program's name first. `events` is how it hears of block devices, if it
@@ -28,13 +29,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>)
     };
     set_umask();
     log::start(cli.global.verbose);
-    let words = cli.command.as_ref().and_then(on_iscsi);
+    let verb = cli.command.as_ref().and_then(pool_verb);
     let style = Style { json: cli.global.json, quiet: cli.global.quiet };
     let config = match &cli.command {
         Some(Command::Complete(args)) => args.config(),
         _ => cli.global.config.as_deref(),
     };
-    let context = Context::new(style, config, words, &arguments, events);
+    let context = Context::new(style, config, verb, &arguments, events);
     let result = match &cli.command {
         _ if cli.version => context.print(&Version::of_this_build(events.is_some())),
         Some(command) => dispatch(command, &context),
@@ -46,18 +47,15 @@ pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>)
     }
 }
 
-/// What Proxmox VE says where a verb of thin pools meets a storage of iSCSI. Source: pve-storage
-/// `PVE/Storage/ISCSIPlugin.pm`.
-const fn on_iscsi(command: &Command) -> Option<&'static str> {
+/// What a command wants thin pools for, if it is for their volumes alone.
+const fn pool_verb(command: &Command) -> Option<PoolVerb> {
     match command {
-        Command::Alloc(_) => Some("can't allocate space in iscsi storage"),
-        Command::Free(_) => Some("can't free space in iscsi storage"),
-        Command::Clone(_) => Some("can't clone images in iscsi storage"),
-        Command::Template(_) => Some("can't create base images in iscsi storage"),
-        Command::Resize(_) => Some("volume resize is not possible on iscsi device"),
-        Command::Snapshot(_) | Command::DeleteSnapshot(_) | Command::Rollback(_) => {
-            Some("snapshot is not possible on iscsi storage")
-        }
+        Command::Alloc(_) => Some(PoolVerb::Alloc),
+        Command::Free(_) => Some(PoolVerb::Free),
+        Command::Clone(_) => Some(PoolVerb::Clone),
+        Command::Template(_) => Some(PoolVerb::Template),
+        Command::Resize(_) => Some(PoolVerb::Resize),
+        Command::Snapshot(_) | Command::DeleteSnapshot(_) | Command::Rollback(_) => Some(PoolVerb::Snapshot),
         _ => None,
     }
 }

@@ -11,7 +11,6 @@ use super::filter::Filter;
 use super::resolve::{Storage, Volume};
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
-use config::storage::StorageKind;
 use lvm2::format::model::{Lv, Vg};
 use thin::changes::lookup;
 use thin::lineage::{Lineage, Relation};
@@ -78,10 +77,9 @@ impl Selection {
             ));
         }
         let config = context.resolver.config()?;
-        let usable = config.storages().filter(|storage| {
-            matches!(storage.kind, StorageKind::Lvmthin { .. })
-                && storage.enabled_on(context.resolver.node()).is_ok()
-        });
+        let usable = config
+            .storages()
+            .filter(|storage| storage.pool.is_some() && storage.enabled_on(context.resolver.node()).is_ok());
         let storages: Result<Vec<_>, _> =
             usable.map(|storage| context.resolver.storage(storage.id.as_str())).collect();
         match storages? {

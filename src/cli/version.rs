@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::output::Answer;
-use config::features::{Feature, VolumeKind, features};
-use config::schema::{Content, Type};
+use config::features::{Feature, VolumeKind};
+use config::types::{Content, Type};
 
 /// What this binary is.
 #[derive(Debug, Serialize)]
@@ -42,11 +42,11 @@ impl From<Type> for StorageType {
     fn from(kind: Type) -> Self {
         Self {
             r#type: kind,
-            properties: kind.properties().iter().map(|(name, _)| *name).collect(),
-            content: kind.default_content(),
+            properties: kind.properties.iter().map(|(name, _)| *name).collect(),
+            content: kind.default_content,
             formats: ["raw"],
-            shared: kind == Type::Iscsi,
-            features: features(kind, VolumeKind::Current),
+            shared: kind.shared,
+            features: kind.features(VolumeKind::Current),
         }
     }
 }
@@ -61,7 +61,7 @@ impl Version {
             target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
             lvm2_at_least: "2.03.16",
             proxmox_ve: ProxmoxVe { pve_storage: "9.1.7", api_version: 15, api_age: 6 },
-            storage_types: [Type::Lvmthin, Type::Iscsi].map(StorageType::from).into(),
+            storage_types: Type::all().map(StorageType::from).collect(),
         }
     }
 }

@@ -8,7 +8,8 @@ use thiserror::Error;
 use super::document::{LookupError, Section, StorageCfg};
 use super::grammar::{self, is_blank, split_list};
 use super::names::{StorageId, VolumeId};
-use super::schema::{self, Rule, Type};
+use super::schema;
+use super::types::{Rule, Type};
 
 /// Properties by key.
 pub type Options = BTreeMap<String, String>;
@@ -144,7 +145,7 @@ impl StorageCfg {
         for (key, value) in options {
             values.insert(key.clone(), written(kind, key, value)?);
         }
-        let required = kind.properties().iter().filter(|(_, rule)| *rule == Rule::Fixed);
+        let required = kind.properties.iter().filter(|(_, rule)| *rule == Rule::Fixed);
         for (key, _) in required {
             if !values.contains_key(*key) {
                 return Err(EditError::Missing(key));
@@ -158,8 +159,8 @@ impl StorageCfg {
         if !text.is_empty() && text != b"\n" && !text.ends_with(b"\n\n") {
             text.push(b'\n');
         }
-        text.extend_from_slice(format!("{}: {id}\n", kind.name()).as_bytes());
-        for (key, _) in kind.properties() {
+        text.extend_from_slice(format!("{}: {id}\n", kind.name).as_bytes());
+        for (key, _) in kind.properties {
             match values.get(*key) {
                 Some(value) if *key == "disable" && value == "0" => {}
                 Some(value) => text.extend_from_slice(line(key, value).as_bytes()),

@@ -1,9 +1,6 @@
-//! What can be done with a volume, as in Proxmox VE. Source: pve-storage `PVE/Storage/LvmThinPlugin.pm` and
-//! `PVE/Storage/ISCSIPlugin.pm` (`volume_has_feature`).
+//! What can be done with a volume, as in Proxmox VE. Source: pve-storage `PVE/Storage/Plugin.pm` (`volume_has_feature`).
 
 use serde::Serialize;
-
-use super::schema::Type;
 
 /// What a volume is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,53 +49,5 @@ impl Feature {
             Self::Sparseinit => "sparseinit",
             Self::Rename => "rename",
         }
-    }
-}
-
-const ALL: [Feature; 6] = [
-    Feature::Snapshot,
-    Feature::Clone,
-    Feature::Template,
-    Feature::Copy,
-    Feature::Sparseinit,
-    Feature::Rename,
-];
-
-/// Whether volumes of a type have a feature. A linked clone of a volume as it is now is ours alone: Proxmox VE makes
-/// them of templates and snapshots, and of other volumes full copies.
-pub const fn has(kind: Type, feature: Feature, state: VolumeKind) -> bool {
-    match (kind, feature) {
-        (Type::Iscsi, Feature::Copy) => matches!(state, VolumeKind::Current),
-        (Type::Iscsi, _) => false,
-        (Type::Lvmthin, Feature::Clone | Feature::Copy) => true,
-        (Type::Lvmthin, Feature::Snapshot | Feature::Template | Feature::Rename) => {
-            matches!(state, VolumeKind::Current)
-        }
-        (Type::Lvmthin, Feature::Sparseinit) => matches!(state, VolumeKind::Current | VolumeKind::Base),
-    }
-}
-
-/// All that can be done with a volume.
-pub fn features(kind: Type, state: VolumeKind) -> Vec<Feature> {
-    ALL.into_iter().filter(|feature| has(kind, *feature, state)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_can_be_done_depends_on_what_a_volume_is() {
-        let names = |kind, state| {
-            features(kind, state).iter().map(|feature| feature.name()).collect::<Vec<_>>().join(" ")
-        };
-        let current = VolumeKind::of_volname("vm-100-disk-0");
-        assert_eq!(names(Type::Lvmthin, current), "snapshot clone template copy sparseinit rename");
-        assert_eq!(names(Type::Lvmthin, VolumeKind::of_volname("base-100-disk-0")), "clone copy sparseinit");
-        assert_eq!(names(Type::Lvmthin, VolumeKind::Snap), "clone copy");
-        assert_eq!(
-            (names(Type::Iscsi, current).as_str(), names(Type::Iscsi, VolumeKind::Snap).as_str()),
-            ("copy", "")
-        );
     }
 }

@@ -10,3 +10,4 @@ pub mod names;
 pub mod portal;
 pub mod schema;
 pub mod storage;
+pub mod types;

@@ -1,25 +1,14 @@
-//! What may stand in a section: types, properties, values. The words of a verdict are Proxmox VE's.
+//! What may stand in a section: properties and values. The words of a verdict are Proxmox VE's.
 //!
 //! Facts from pve-common `PVE/SectionConfig.pm` (`check_value`, `check_config`), `PVE/JSONSchema.pm` (`check_prop`,
 //! `parse_property_string`) and the plugins of pve-storage (`properties`, `options`, `plugindata`).
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
 use super::grammar::split_list;
 use super::names::check_lvm_name;
 use super::portal;
-
-/// The types of storage whose sections are read and changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Type {
-    /// A thin pool of LVM.
-    Lvmthin,
-    /// A target of iSCSI.
-    Iscsi,
-}
+use super::types::{Content, Type};
 
 /// The other types Proxmox VE knows. Their sections are kept as they are.
 const OTHER_TYPES: [&str; 12] =
@@ -90,99 +79,8 @@ const PROPERTIES: [&str; 61] = [
     "zfs-base-path",
 ];
 
-/// A kind of content that a storage may be for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Content {
-    /// Disks of virtual machines.
-    Images,
-    /// Disks of containers.
-    Rootdir,
-}
-
-impl Content {
-    /// The word for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Images => "images",
-            Self::Rootdir => "rootdir",
-        }
-    }
-}
-
 /// The contents that any storage may be for, `none` apart.
 const CONTENTS: [&str; 8] = ["images", "rootdir", "vztmpl", "iso", "backup", "snippets", "none", "import"];
-
-/// How a property of a type is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// Given when the section is made, and never changed.
-    Fixed,
-    /// May be left out and changed.
-    Optional,
-}
-
-impl Type {
-    /// The type of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "lvmthin" => Some(Self::Lvmthin),
-            "iscsi" => Some(Self::Iscsi),
-            _ => None,
-        }
-    }
-
-    /// Its name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Lvmthin => "lvmthin",
-            Self::Iscsi => "iscsi",
-        }
-    }
-
-    /// The properties it takes, in the order in which Proxmox VE writes them.
-    pub const fn properties(self) -> &'static [(&'static str, Rule)] {
-        match self {
-            Self::Lvmthin => &[
-                ("disable", Rule::Optional),
-                ("thinpool", Rule::Fixed),
-                ("vgname", Rule::Fixed),
-                ("bwlimit", Rule::Optional),
-                ("content", Rule::Optional),
-                ("nodes", Rule::Optional),
-            ],
-            Self::Iscsi => &[
-                ("disable", Rule::Optional),
-                ("portal", Rule::Fixed),
-                ("target", Rule::Fixed),
-                ("bwlimit", Rule::Optional),
-                ("content", Rule::Optional),
-                ("nodes", Rule::Optional),
-            ],
-        }
-    }
-
-    /// How a property is used; `None` if it is not one of this type.
-    pub fn rule(self, key: &str) -> Option<Rule> {
-        self.properties().iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
-    }
-
-    /// What it is for by default.
-    pub const fn default_content(self) -> &'static [Content] {
-        match self {
-            Self::Lvmthin => &[Content::Images, Content::Rootdir],
-            Self::Iscsi => &[Content::Images],
-        }
-    }
-
-    /// Whether it may be for that content.
-    pub const fn takes_content(self, word: &str) -> bool {
-        matches!(
-            (self, word.as_bytes()),
-            (_, b"images") | (Self::Lvmthin, b"rootdir") | (Self::Iscsi, b"none")
-        )
-    }
-}
 
 /// Whether Proxmox VE has a type of that name.
 pub fn is_type(name: &str) -> bool {
@@ -208,7 +106,7 @@ pub fn check(kind: Type, key: &str, value: Option<&str>) -> Result<Option<String
     if !is_property(key) {
         return Err("unknown property type".to_owned());
     }
-    if key == "type" && value == Some(kind.name()) {
+    if key == "type" && value == Some(kind.name) {
         return Ok(None);
     }
     if kind.rule(key).is_none() {
@@ -333,9 +231,13 @@ pub fn boolean(text: &str) -> Option<bool> {
 mod tests {
     use super::*;
 
+    fn type_of(name: &str) -> Type {
+        Type::named(name).expect("it is handled")
+    }
+
     /// The value that counts, or the verdict behind an exclamation mark.
-    fn said(kind: Type, key: &str, value: Option<&str>) -> String {
-        match check(kind, key, value) {
+    fn said(kind: &str, key: &str, value: Option<&str>) -> String {
+        match check(type_of(kind), key, value) {
             Ok(value) => value.unwrap_or_default(),
             Err(why) => format!("!{why}"),
         }
@@ -345,44 +247,34 @@ mod tests {
     #[test]
     fn verdicts_are_those_of_proxmox_ve() {
         for (kind, key, value, verdict) in [
-            (Type::Lvmthin, "vgname", Some("pve"), "pve"),
+            ("lvmthin", "vgname", Some("pve"), "pve"),
+            ("lvmthin", "vgname", Some("p"), "!invalid format - lvm name 'p' contains illegal characters"),
             (
-                Type::Lvmthin,
-                "vgname",
-                Some("p"),
-                "!invalid format - lvm name 'p' contains illegal characters",
-            ),
-            (
-                Type::Lvmthin,
+                "lvmthin",
                 "thinpool",
                 Some("a+b"),
                 "!invalid format - lvm name 'a+b' contains illegal characters",
             ),
-            (Type::Lvmthin, "thinpool", None, "!got undefined value"),
-            (Type::Lvmthin, "shared", Some("1"), "!unexpected property 'shared'"),
-            (Type::Lvmthin, "portal", Some("a"), "!unexpected property 'portal'"),
-            (Type::Lvmthin, "comment", Some("a"), "!unknown property type"),
-            (Type::Lvmthin, "Vgname", Some("a"), "!unknown property type"),
-            (Type::Lvmthin, "type", Some("lvmthin"), ""),
-            (Type::Lvmthin, "type", Some("dir"), "!unexpected property 'type'"),
-            (Type::Lvmthin, "disable", None, "1"),
-            (Type::Lvmthin, "disable", Some("0"), "0"),
-            (Type::Lvmthin, "disable", Some("yes"), "!type check ('boolean') failed - got 'yes'"),
-            (Type::Lvmthin, "content", Some("images;rootdir iso"), "images;rootdir iso"),
-            (Type::Lvmthin, "content", Some("image"), "!invalid format - invalid content type 'image'"),
-            (Type::Lvmthin, "nodes", Some("a,b-1"), "a,b-1"),
+            ("lvmthin", "thinpool", None, "!got undefined value"),
+            ("lvmthin", "shared", Some("1"), "!unexpected property 'shared'"),
+            ("lvmthin", "portal", Some("a"), "!unexpected property 'portal'"),
+            ("lvmthin", "comment", Some("a"), "!unknown property type"),
+            ("lvmthin", "Vgname", Some("a"), "!unknown property type"),
+            ("lvmthin", "type", Some("lvmthin"), ""),
+            ("lvmthin", "type", Some("dir"), "!unexpected property 'type'"),
+            ("lvmthin", "disable", None, "1"),
+            ("lvmthin", "disable", Some("0"), "0"),
+            ("lvmthin", "disable", Some("yes"), "!type check ('boolean') failed - got 'yes'"),
+            ("lvmthin", "content", Some("images;rootdir iso"), "images;rootdir iso"),
+            ("lvmthin", "content", Some("image"), "!invalid format - invalid content type 'image'"),
+            ("lvmthin", "nodes", Some("a,b-1"), "a,b-1"),
             (
-                Type::Lvmthin,
+                "lvmthin",
                 "nodes",
                 Some("a,-b"),
                 "!invalid format - value does not look like a valid node name",
             ),
-            (
-                Type::Lvmthin,
-                "nodes",
-                Some("a.b"),
-                "!invalid format - value does not look like a valid node name",
-            ),
+            ("lvmthin", "nodes", Some("a.b"), "!invalid format - value does not look like a valid node name"),
         ] {
             assert_eq!(said(kind, key, value), verdict, "{key} {value:?}");
         }
@@ -391,35 +283,35 @@ mod tests {
     #[test]
     fn verdicts_on_limits_and_portals_are_those_of_proxmox_ve() {
         for (kind, key, value, verdict) in [
-            (Type::Lvmthin, "bwlimit", Some("clone=100,default=0.5"), "clone=100,default=0.5"),
+            ("lvmthin", "bwlimit", Some("clone=100,default=0.5"), "clone=100,default=0.5"),
             (
-                Type::Lvmthin,
+                "lvmthin",
                 "bwlimit",
                 Some("1000"),
                 "!invalid format - value without key, but schema does not define a default key",
             ),
             (
-                Type::Lvmthin,
+                "lvmthin",
                 "bwlimit",
                 Some("read=1"),
                 "!invalid format - invalid key in comma-separated list property: read",
             ),
             (
-                Type::Lvmthin,
+                "lvmthin",
                 "bwlimit",
                 Some("move=1,move=2"),
                 "!invalid format - duplicate key in comma-separated list property: move",
             ),
-            (Type::Iscsi, "portal", Some("10.0.0.1:3260"), "10.0.0.1:3260"),
+            ("iscsi", "portal", Some("10.0.0.1:3260"), "10.0.0.1:3260"),
             (
-                Type::Iscsi,
+                "iscsi",
                 "portal",
                 Some("a_b"),
                 "!invalid format - value does not look like a valid portal address",
             ),
-            (Type::Iscsi, "target", Some("iqn.2003-01.org:x y"), "iqn.2003-01.org:x y"),
-            (Type::Iscsi, "target", Some("a\rb"), "!property contains a line feed"),
-            (Type::Iscsi, "vgname", Some("pve"), "!unexpected property 'vgname'"),
+            ("iscsi", "target", Some("iqn.2003-01.org:x y"), "iqn.2003-01.org:x y"),
+            ("iscsi", "target", Some("a\rb"), "!property contains a line feed"),
+            ("iscsi", "vgname", Some("pve"), "!unexpected property 'vgname'"),
         ] {
             assert_eq!(said(kind, key, value), verdict, "{key} {value:?}");
         }
@@ -427,19 +319,19 @@ mod tests {
 
     #[test]
     fn contents_that_a_type_does_not_take_are_left_out_or_refused() {
-        let read = |kind, list: &str| match contents(kind, list) {
+        let read = |kind, list: &str| match contents(type_of(kind), list) {
             Ok(found) => format!("{:?} {}", found.kinds, found.warnings.join(";")),
             Err(why) => why,
         };
         let none = "storage does not support content type 'none'";
-        assert_eq!(read(Type::Lvmthin, "rootdir,images"), "{Images, Rootdir} ");
-        assert_eq!(read(Type::Lvmthin, "images iso"), "{Images} storage does not support content type 'iso'");
-        assert_eq!(read(Type::Lvmthin, "iso"), none);
-        assert_eq!(read(Type::Lvmthin, "none"), none);
-        assert_eq!(read(Type::Lvmthin, ""), none);
-        assert_eq!(read(Type::Iscsi, "none"), "{} ");
-        assert_eq!(read(Type::Iscsi, "none,images"), "unable to combine 'none' with other content types");
-        assert_eq!(read(Type::Iscsi, "rootdir"), "{} storage does not support content type 'rootdir'");
+        assert_eq!(read("lvmthin", "rootdir,images"), "{Images, Rootdir} ");
+        assert_eq!(read("lvmthin", "images iso"), "{Images} storage does not support content type 'iso'");
+        assert_eq!(read("lvmthin", "iso"), none);
+        assert_eq!(read("lvmthin", "none"), none);
+        assert_eq!(read("lvmthin", ""), none);
+        assert_eq!(read("iscsi", "none"), "{} ");
+        assert_eq!(read("iscsi", "none,images"), "unable to combine 'none' with other content types");
+        assert_eq!(read("iscsi", "rootdir"), "{} storage does not support content type 'rootdir'");
     }
 
     #[test]

@@ -1,36 +1,29 @@
 //! A storage as its section means it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::grammar::{BYTE_ORDER_MARK, RawSection, split_list};
 use super::names::StorageId;
-use super::portal;
-use super::schema::{self, Content, Type};
+use super::schema;
+use super::types::{Content, Rule, Type, Values};
 use base::ids::{LvName, VgName};
-use iscsi::protocol::portal::Portal;
 
 /// What a storage is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StorageKind {
-    /// A thin pool.
-    Lvmthin {
-        /// Its volume group.
-        vg: VgName,
-        /// The pool.
-        pool: LvName,
-    },
-    /// A target of iSCSI.
-    Iscsi {
-        /// Where it is asked for.
-        portal: Portal,
-        /// Its name.
-        target: String,
-    },
-    /// Something that Proxmox VE handles and thinvol does not.
-    Other {
-        /// The type.
-        name: String,
-    },
+    /// One of a type that thinvol handles.
+    Handled(Type),
+    /// One of another type, by its name.
+    Other(String),
+}
+
+/// The thin pool that a storage is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolName {
+    /// Its volume group.
+    pub vg: VgName,
+    /// The pool.
+    pub pool: LvName,
 }
 
 /// A storage of the configuration.
@@ -40,6 +33,10 @@ pub struct Storage {
     pub id: StorageId,
     /// What it is.
     pub kind: StorageKind,
+    /// The thin pool, if it is one.
+    pub pool: Option<PoolName>,
+    /// Its type's own properties.
+    pub own: Values,
     /// The nodes it is for; all if nothing is said.
     pub nodes: Option<BTreeSet<String>>,
     /// Whether it is switched off.
@@ -54,9 +51,8 @@ impl Storage {
     /// The type's name.
     pub fn type_name(&self) -> &str {
         match &self.kind {
-            StorageKind::Lvmthin { .. } => Type::Lvmthin.name(),
-            StorageKind::Iscsi { .. } => Type::Iscsi.name(),
-            StorageKind::Other { name } => name,
+            StorageKind::Handled(kind) => kind.name,
+            StorageKind::Other(name) => name,
         }
     }
 
@@ -106,12 +102,8 @@ pub(super) fn read(section: &RawSection) -> Reading {
 }
 
 /// The valid properties, by key; the others get a warning.
-fn properties(
-    kind: Type,
-    section: &RawSection,
-    said: &mut Vec<(usize, Option<String>, String)>,
-) -> BTreeMap<&'static str, String> {
-    let mut values = BTreeMap::new();
+fn properties(kind: Type, section: &RawSection, said: &mut Vec<(usize, Option<String>, String)>) -> Values {
+    let mut values = Values::new();
     for property in &section.properties {
         let verdict = if values.contains_key(property.key.as_str()) {
             Err("duplicate attribute".to_owned())
@@ -120,7 +112,7 @@ fn properties(
         };
         match verdict {
             Ok(value) => {
-                let key = kind.properties().iter().find(|(name, _)| *name == property.key);
+                let key = kind.properties.iter().find(|(name, _)| *name == property.key);
                 values.extend(key.zip(value).map(|((key, _), value)| (*key, value)));
             }
             Err(why) => {
@@ -140,7 +132,7 @@ fn known(
 ) -> Result<Storage, String> {
     let mut values = properties(kind, section, said);
     let content = match values.get("content") {
-        None => kind.default_content().iter().copied().collect(),
+        None => kind.default_content.iter().copied().collect(),
         Some(list) => {
             let found = schema::contents(kind, list)?;
             let line = section.properties.iter().find(|property| property.key == "content");
@@ -149,27 +141,23 @@ fn known(
             found.kinds
         }
     };
-    let mut required =
-        |key: &str| values.remove(key).ok_or_else(|| format!("missing value for required option '{key}'"));
-    let kind = match kind {
-        Type::Lvmthin => StorageKind::Lvmthin {
-            pool: LvName::new(&required("thinpool")?).map_err(|error| error.to_string())?,
-            vg: VgName::new(&required("vgname")?).map_err(|error| error.to_string())?,
-        },
-        Type::Iscsi => {
-            let text = required("portal")?;
-            let portal = portal::parse(&text).ok_or_else(|| format!("'{text}' is not a portal"))?;
-            StorageKind::Iscsi { portal, target: required("target")? }
-        }
-    };
-    Ok(Storage {
-        id,
-        kind,
-        nodes: values.get("nodes").map(|list| split_list(list).map(str::to_owned).collect()),
-        disabled: values.get("disable").is_some_and(|value| value == "1"),
-        content,
-        bwlimit: values.remove("bwlimit"),
-    })
+    let bwlimit = values.remove("bwlimit");
+    let nodes = values.remove("nodes").map(|list| split_list(&list).map(str::to_owned).collect());
+    let disabled = values.remove("disable").is_some_and(|value| value == "1");
+    values.remove("content");
+    let fixed = kind.properties.iter().filter(|(_, rule)| *rule == Rule::Fixed);
+    if let Some((key, _)) = fixed.into_iter().find(|(key, _)| !values.contains_key(key)) {
+        return Err(format!("missing value for required option '{key}'"));
+    }
+    (kind.check)(&values)?;
+    let pool = kind.pool.and_then(|(vg, pool)| Some((values.get(vg)?, values.get(pool)?)));
+    let pool = pool.map(|(vg, pool)| pool_name(vg, pool)).transpose()?;
+    Ok(Storage { id, kind: StorageKind::Handled(kind), pool, own: values, nodes, disabled, content, bwlimit })
+}
+
+fn pool_name(vg: &str, pool: &str) -> Result<PoolName, String> {
+    let pool = LvName::new(pool).map_err(|error| error.to_string())?;
+    Ok(PoolName { vg: VgName::new(vg).map_err(|error| error.to_string())?, pool })
 }
 
 /// A storage of another type: only whether it is for this node is looked at.
@@ -178,7 +166,9 @@ fn other(id: StorageId, section: &RawSection) -> Storage {
     let nodes = value("nodes").and_then(|property| property.value.as_deref());
     Storage {
         id,
-        kind: StorageKind::Other { name: section.kind.clone() },
+        kind: StorageKind::Other(section.kind.clone()),
+        pool: None,
+        own: Values::new(),
         nodes: nodes.map(|list| split_list(list).map(str::to_owned).collect()),
         disabled: value("disable")
             .is_some_and(|property| matches!(property.value.as_deref(), None | Some("1"))),

@@ -13,8 +13,10 @@ use base::ids::{LvName, VgName};
 use config::document::StorageCfg;
 use config::edit::Options;
 use config::names::StorageId;
-use config::schema::{self, Type};
-use config::storage::{Storage, StorageKind};
+use config::portal;
+use config::schema;
+use config::storage::{PoolName, Storage};
+use config::types::Type;
 use iscsi::host::connection::Connection;
 use iscsi::host::limit::Limit;
 use iscsi::protocol::portal::Portal;
@@ -152,10 +154,11 @@ impl AddArgs {
 }
 
 fn check_is_there(context: &Context, storage: &Storage) -> Result<(), CliError> {
-    match &storage.kind {
-        StorageKind::Lvmthin { vg, pool } => check_pool(context, vg, pool),
-        StorageKind::Iscsi { portal, .. } => check_portal(&storage.id, portal),
-        StorageKind::Other { .. } => Ok(()),
+    let portal = storage.own.get("portal").and_then(|portal| portal::parse(portal));
+    match (&storage.pool, portal) {
+        (Some(PoolName { vg, pool }), _) => check_pool(context, vg, pool),
+        (None, Some(portal)) => check_portal(&storage.id, &portal),
+        (None, None) => Ok(()),
     }
 }
 

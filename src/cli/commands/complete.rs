@@ -9,7 +9,7 @@ use crate::args::{ChangeOptions, Cli};
 use crate::context::Context;
 use crate::resolve::{Storage, Volume};
 use base::ids::VgName;
-use config::storage::StorageKind;
+use config::storage;
 use lvm2::format::model::{Lv, Vg};
 use thin::engine::Engine;
 use thin::lineage::{Lineage, Relation, SnapName};
@@ -141,8 +141,10 @@ fn candidates(context: &Context, expected: Expected, word: &str) -> Vec<String> 
             [storages, volumes, groups(engine.as_ref(), ""), groups(engine.as_ref(), "/")].concat()
         }
         _ => {
-            let pool = |kind: &StorageKind| matches!(kind, StorageKind::Lvmthin { .. });
-            let storages = ids(context, pool).into_iter().map(|id| format!("{id}:")).collect();
+            let storages = ids(context, |storage| storage.pool.is_some())
+                .into_iter()
+                .map(|id| format!("{id}:"))
+                .collect();
             [storages, groups(engine.as_ref(), "/")].concat()
         }
     }
@@ -153,10 +155,10 @@ fn quick(context: &Context) -> Option<Engine> {
     context.open(&ChangeOptions { dry_run: true, no_udev_sync: true, lock_timeout: 0 }).ok()
 }
 
-fn ids(context: &Context, is_wanted: impl Fn(&StorageKind) -> bool) -> Vec<String> {
+fn ids(context: &Context, is_wanted: impl Fn(&storage::Storage) -> bool) -> Vec<String> {
     let config = context.resolver.config().ok();
     let storages = config.into_iter().flat_map(|config| config.storages());
-    storages.filter(|storage| is_wanted(&storage.kind)).map(|storage| storage.id.to_string()).collect()
+    storages.filter(|storage| is_wanted(storage)).map(|storage| storage.id.to_string()).collect()
 }
 
 fn groups(engine: Option<&Engine>, behind: &str) -> Vec<String> {

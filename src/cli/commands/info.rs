@@ -12,9 +12,9 @@ use crate::output::{Answer, moment, pairs};
 use crate::resolve::{NamedObject, Storage};
 use base::units::Bytes;
 use base::units::size::Rounded;
-use config::features::{Feature, VolumeKind, features};
-use config::schema::{Content, Type};
+use config::features::{Feature, VolumeKind};
 use config::storage;
+use config::types::{Content, Type};
 use dm::name::{DmUuid, Layer};
 use dm::status::{PoolStatus, Usage};
 use lvm2::format::model::{Lv, Vg};
@@ -259,7 +259,7 @@ impl InfoArgs {
             let is_snapshot =
                 matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
             let state = if is_snapshot { VolumeKind::Snap } else { VolumeKind::of_volname(lv.name.as_str()) };
-            let features = features(Type::Lvmthin, state);
+            let features = Type::LVMTHIN.features(state);
             Facts::Volume(VolumeFacts { features, ..volume_facts(&view, &lineage, lv, volume) })
         } else {
             return Err(lookup::not_thin(&view.vg.name, &lv.name).into());

@@ -19,7 +19,7 @@ use crate::resolve::Storage;
 use crate::table::{self, Table, TableOptions};
 use base::units::Bytes;
 use base::units::size::{self, Rounded};
-use config::schema::Content;
+use config::types::Content;
 use thin::changes::lookup;
 use thin::lineage::Lineage;
 use thin::view::View;

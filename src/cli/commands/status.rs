@@ -18,8 +18,8 @@ use crate::table::{self, Table, TableOptions};
 use base::ids::{LvName, VgName};
 use base::units::size::Unit;
 use config::names::StorageId;
-use config::schema::{Content, Type};
-use config::storage::{self, StorageKind};
+use config::storage::{self, PoolName, StorageKind};
+use config::types::{Content, Type};
 use dm::status::PoolStatus;
 use thin::changes::lookup;
 use thin::view::{PoolView, View};
@@ -187,20 +187,19 @@ impl StatusArgs {
                 continue;
             }
             let mut row = plain_row(storage, enabled);
-            match &storage.kind {
-                StorageKind::Lvmthin { vg, pool } if enabled => {
+            match (&storage.kind, &storage.pool) {
+                _ if !enabled => {}
+                (_, Some(PoolName { vg, pool })) => {
                     if !views.contains_key(vg) {
                         views.insert(vg.clone(), answer.look(context, vg)?);
                     }
                     let view = views.get(vg).and_then(Option::as_ref);
                     row = answer.pool_row(row, view, vg, pool);
                 }
-                StorageKind::Lvmthin { .. } => {}
-                StorageKind::Iscsi { .. } if enabled => row = answer.target_row(row, context, storage),
-                StorageKind::Other { .. } if enabled => {
+                (StorageKind::Handled(_), None) => row = answer.target_row(row, context, storage),
+                (StorageKind::Other(_), None) => {
                     unhandled.push(format!("{} ({})", storage.id, storage.type_name()));
                 }
-                StorageKind::Iscsi { .. } | StorageKind::Other { .. } => {}
             }
             answer.storages.push(row);
         }
@@ -312,11 +311,8 @@ impl Found {
 }
 
 fn plain_row(storage: &storage::Storage, enabled: bool) -> Row {
-    let is_known = !matches!(storage.kind, StorageKind::Other { .. });
-    let pool = match &storage.kind {
-        StorageKind::Lvmthin { vg, pool } => Some(format!("{vg}/{pool}")),
-        StorageKind::Iscsi { .. } | StorageKind::Other { .. } => None,
-    };
+    let is_known = matches!(storage.kind, StorageKind::Handled(_));
+    let pool = storage.pool.as_ref().map(|PoolName { vg, pool }| format!("{vg}/{pool}"));
     Row {
         storage: storage.id.to_string(),
         r#type: storage.type_name().to_owned(),
@@ -341,7 +337,7 @@ fn row(storage: String, vg: &VgName, pool: &PoolView) -> Row {
     let used = working.map(|working| working.data.used.saturating_mul(chunk_bytes).min(pool.size.get()));
     Row {
         storage,
-        r#type: Type::Lvmthin.name().to_owned(),
+        r#type: Type::LVMTHIN.name.to_owned(),
         enabled: true,
         active: Some(pool.active),
         pool: Some(format!("{vg}/{}", pool.name)),

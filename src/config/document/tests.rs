@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::portal;
 use crate::storage::StorageKind;
 
 const FILE: &str = "/etc/pve/storage.cfg";
@@ -16,10 +17,13 @@ fn said(text: &str) -> Vec<String> {
 fn usable(text: &str) -> String {
     let config = parse(text);
     let shown = config.storages().map(|storage| {
-        let what = match &storage.kind {
-            StorageKind::Lvmthin { vg, pool } => format!("{vg}/{pool}"),
-            StorageKind::Iscsi { portal, target } => format!("{target}@{portal}"),
-            StorageKind::Other { name } => format!("({name})"),
+        let what = match (&storage.kind, &storage.pool) {
+            (StorageKind::Other(name), _) => format!("({name})"),
+            (_, Some(pool)) => format!("{}/{}", pool.vg, pool.pool),
+            (_, None) => {
+                let portal = portal::parse(&storage.own["portal"]).expect("it is checked");
+                format!("{}@{portal}", storage.own["target"])
+            }
         };
         format!("{}={what}", storage.id)
     });

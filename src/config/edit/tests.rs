@@ -10,6 +10,10 @@ fn id(text: &str) -> StorageId {
     StorageId::new(text).unwrap()
 }
 
+fn type_of(name: &str) -> Type {
+    Type::named(name).expect("it is handled")
+}
+
 fn options(pairs: &[(&str, &str)]) -> Options {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
@@ -43,12 +47,12 @@ fn a_new_section_is_written_as_proxmox_ve_writes_it() {
         ("# c\n", "\n"),
         ("dir: ab\n\n", ""),
     ] {
-        let text = shown(parse(before).add(&id("local-lvm"), Type::Lvmthin, &all));
+        let text = shown(parse(before).add(&id("local-lvm"), type_of("lvmthin"), &all));
         assert_eq!(text, format!("{before}{between}{new}"));
     }
     let iscsi = options(&[("target", "iqn.x"), ("portal", "10.0.0.1"), ("disable", "0")]);
     assert_eq!(
-        shown(parse("").add(&id("san"), Type::Iscsi, &iscsi)),
+        shown(parse("").add(&id("san"), type_of("iscsi"), &iscsi)),
         "iscsi: san\n\tportal 10.0.0.1\n\ttarget iqn.x\n\n"
     );
 }
@@ -56,7 +60,7 @@ fn a_new_section_is_written_as_proxmox_ve_writes_it() {
 #[test]
 fn additions_that_are_refused() {
     let add = |text: &str, name: &str, pairs: &[(&str, &str)]| {
-        shown(parse(text).add(&id(name), Type::Lvmthin, &options(pairs)))
+        shown(parse(text).add(&id(name), type_of("lvmthin"), &options(pairs)))
     };
     assert_eq!(add("dir: ab\n", "ab", &POOL), "!storage ID 'ab' already defined");
     assert_eq!(add("", "local", &POOL), "!storage ID 'local' already defined");
@@ -217,7 +221,7 @@ proptest! {
         let config = parse(&text);
         for name in ["ab", "cd", "ef", "new"] {
             let edits = [
-                config.add(&id(name), Type::Lvmthin, &options(&POOL)),
+                config.add(&id(name), type_of("lvmthin"), &options(&POOL)),
                 config.set(&id(name), &options(&[("nodes", "n1"), ("disable", "1")]), &["content".to_owned()]),
                 config.remove(&id(name)),
             ];
@@ -226,7 +230,7 @@ proptest! {
                 prop_assert_eq!(outside(&config, name), outside(&edited, name));
             }
         }
-        if let Ok(added) = config.add(&id("new"), Type::Lvmthin, &options(&POOL)) {
+        if let Ok(added) = config.add(&id("new"), type_of("lvmthin"), &options(&POOL)) {
             let removed = StorageCfg::parse("storage.cfg", &added).remove(&id("new")).unwrap();
             let removed = String::from_utf8(removed).unwrap();
             prop_assert_eq!(removed.trim_end_matches('\n'), text.trim_end_matches('\n'));
@@ -248,7 +252,7 @@ proptest! {
     fn values_of_any_kind_never_break_a_file(value in "[a-z,:\n\r\t #0]{0,12}") {
         for key in ["nodes", "content", "target", "portal", "bwlimit"] {
             let pairs = options(&[("portal", "a"), ("target", "t"), (key, &value)]);
-            if let Ok(text) = parse(TEXT).add(&id("san"), Type::Iscsi, &pairs) {
+            if let Ok(text) = parse(TEXT).add(&id("san"), type_of("iscsi"), &pairs) {
                 let config = StorageCfg::parse("storage.cfg", &text);
                 prop_assert!(config.storage(&id("san")).is_ok());
                 prop_assert_eq!(config.sections().len(), 4);

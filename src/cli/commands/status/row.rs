@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::table::{Cell, Column};
-use config::schema::Content;
+use config::types::Content;
 use dm::status::{PoolMode, PoolStatus};
 use iscsi::storage::paths::TargetPath;
 
