@@ -1,7 +1,6 @@
 //! What can be typed: the one definition behind parsing, help, completions and `docs/cli.md`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 
@@ -101,32 +100,6 @@ pub struct Global {
     /// No reports of what was done, no notes, no progress: only answers, warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 102)]
     pub quiet: bool,
-}
-
-/// Options of every command that changes something.
-#[derive(Clone, Debug, Args)]
-pub struct ChangeOptions {
-    /// Print the plan and change nothing
-    #[arg(long, display_order = 50)]
-    pub dry_run: bool,
-
-    /// Do not wait until udev has made the device nodes
-    #[arg(long, display_order = 51)]
-    pub no_udev_sync: bool,
-
-    /// How many seconds to wait for the lock of a volume group
-    #[arg(long, display_order = 52, value_name = "SECONDS", default_value_t = DEFAULT_LOCK_TIMEOUT_SECONDS)]
-    pub lock_timeout: u32,
-}
-
-/// How long a lock is waited for by default.
-pub const DEFAULT_LOCK_TIMEOUT_SECONDS: u32 = 60;
-
-impl ChangeOptions {
-    /// How long to wait for a lock.
-    pub fn lock_timeout(&self) -> Duration {
-        Duration::from_secs(self.lock_timeout.into())
-    }
 }
 
 /// What to do.

@@ -10,6 +10,7 @@ use super::context::Context;
 use super::diff;
 use super::errors::CliError;
 use super::output::Answer;
+use super::properties::own_in_words;
 use base::error_kind::ErrorKind;
 use config::document::StorageCfg;
 use config::edit::EditError;
@@ -143,7 +144,7 @@ impl From<EditError> for CliError {
             }
             EditError::Property { .. } => (ErrorKind::Usage, "'thinvol add --help' shows what each takes"),
             EditError::Missing(_) => {
-                (ErrorKind::Usage, "lvmthin takes --vgname and --thinpool, iscsi --portal and --target")
+                return Self::from_error(ErrorKind::Usage, &error).hint(own_in_words());
             }
             EditError::Fixed(_) => {
                 (ErrorKind::Usage, "remove the storage and add it anew; volumes stay as they are")

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::args::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
 use super::errors::CliError;
+use super::options::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
 use super::output::{self, Answer, Style};
 use super::progress::ProgressLine;
 use super::resolve::Resolver;
 use base::error_kind::ErrorKind;
+use base::ids::VgName;
 use config::file::ConfigFile;
 use config::types::PoolVerb;
 use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
@@ -124,6 +125,11 @@ impl Context {
 /// (`nodename`).
 fn node_name(host: &str) -> String {
     host.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// What a crash left behind in a volume group, as notes.
+pub fn pending(vg: &VgName, pending: &[String]) -> Vec<String> {
+    pending.iter().map(|what| format!("'thinvol recover {vg}' has something to do: {what}")).collect()
 }
 
 /// Refuses to go on for anybody but root.

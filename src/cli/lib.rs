@@ -5,6 +5,7 @@
 
 pub mod args;
 mod ask;
+mod backends;
 pub mod commands;
 pub mod configure;
 pub mod context;
@@ -15,14 +16,17 @@ mod filter;
 mod fixture;
 pub mod guests;
 mod help;
-pub mod iscsi_storage;
+mod initiator;
 mod log;
+mod options;
 pub mod output;
 mod plain;
 mod progress;
+mod properties;
 pub mod resolve;
 pub mod run;
 mod select;
+mod session_output;
 mod table;
 pub mod transaction;
 pub mod version;

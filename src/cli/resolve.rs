@@ -122,7 +122,11 @@ impl Resolver {
         self.pool_of(self.enabled(&StorageId::new(text)?)?)
     }
 
-    fn pool_of(&self, storage: &storage::Storage) -> Result<Storage, CliError> {
+    /// The thin pool that a storage is.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn pool_of(&self, storage: &storage::Storage) -> Result<Storage, CliError> {
         if let Some(PoolName { vg, pool }) = storage.pool.clone() {
             return Ok(Storage { vg, pool, id: Some(storage.id.clone()) });
         }
@@ -260,7 +264,7 @@ impl Resolve for Resolver {
 const POOL_FORM: &str = "a storage id or <vg>/<pool>";
 
 /// How the storage of an id is found, and under which conditions.
-type Find<'a> = fn(&'a Resolver, &StorageId) -> Result<&'a storage::Storage, CliError>;
+pub type Find<'a> = fn(&'a Resolver, &StorageId) -> Result<&'a storage::Storage, CliError>;
 
 fn vg_and_lv(what: &str, text: &str, form: &str) -> Result<(VgName, LvName), CliError> {
     let inner = text.strip_prefix("/dev/").unwrap_or(text);

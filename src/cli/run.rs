@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind as ParseError;
+use clap::{CommandFactory, Parser};
 use nix::sys::stat::Mode;
 
 use super::args::{Cli, Command, quick};
@@ -85,9 +85,9 @@ fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Recover(args) => args.run(context),
         Command::Pool(args) => args.run(context),
         Command::Iscsi(args) => args.run(context),
-        Command::Completions(args) => args.run(),
+        Command::Completions(args) => args.run(Cli::command()),
         Command::Complete(args) => {
-            args.run(context);
+            args.run(context, &Cli::command());
             Ok(())
         }
     }

@@ -12,9 +12,9 @@ use serde::Serialize;
 
 use self::carry_out::{Mode, Telling, carry_out};
 use self::lines::{Line, Lines};
-use super::args::ChangeOptions;
 use super::context::Context;
 use super::errors::{BadLine, CliError};
+use super::options::ChangeOptions;
 use super::output::Answer;
 use base::error_kind::ErrorKind;
 use base::ids::VgName;

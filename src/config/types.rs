@@ -18,8 +18,8 @@ pub struct TypeRow {
     pub name: &'static str,
     /// The properties it takes, in the order in which Proxmox VE writes them.
     pub properties: &'static [(&'static str, Rule)],
-    /// Its own properties, which say what a storage is made of, and what help says of them, in the order of help.
-    pub own: &'static [(&'static str, &'static str)],
+    /// Its own properties, which say what a storage is made of, in the order of help.
+    pub own: &'static [OwnProperty],
     /// What it may be for.
     pub content: &'static [&'static str],
     /// What it is for by default.
@@ -34,6 +34,16 @@ pub struct TypeRow {
     pub refusals: &'static [(PoolVerb, &'static str)],
     /// Whether own properties are right that each are by themselves; else why not.
     pub check: fn(&Values) -> Result<(), String>,
+}
+
+/// A property that is a type's own, as an argument of the command.
+pub struct OwnProperty {
+    /// Its key.
+    pub key: &'static str,
+    /// The word that stands for its value.
+    pub value: &'static str,
+    /// What help says of it.
+    pub help: &'static str,
 }
 
 /// Values of properties, by key.
@@ -52,7 +62,10 @@ const TYPES: &[TypeRow] = &[
             ("content", Rule::Optional),
             ("nodes", Rule::Optional),
         ],
-        own: &[("vgname", "the volume group"), ("thinpool", "the thin pool")],
+        own: &[
+            OwnProperty { key: "vgname", value: "VGNAME", help: "the volume group" },
+            OwnProperty { key: "thinpool", value: "THINPOOL", help: "the thin pool" },
+        ],
         content: &["images", "rootdir"],
         default_content: &[Content::Images, Content::Rootdir],
         shared: false,
@@ -80,7 +93,10 @@ const TYPES: &[TypeRow] = &[
             ("content", Rule::Optional),
             ("nodes", Rule::Optional),
         ],
-        own: &[("portal", "where the target is, <host>[:<port>]"), ("target", "the target's name")],
+        own: &[
+            OwnProperty { key: "portal", value: "PORTAL", help: "where the target is, <host>[:<port>]" },
+            OwnProperty { key: "target", value: "TARGET", help: "the target's name" },
+        ],
         content: &["images", "none"],
         default_content: &[Content::Images],
         shared: true,
@@ -251,7 +267,7 @@ mod tests {
         assert_eq!((Type::names("or").as_str(), Type::named("dir")), ("lvmthin or iscsi", None));
         for kind in Type::all() {
             assert_eq!(Type::named(kind.name), Some(kind));
-            let own: Vec<&str> = kind.own.iter().map(|(key, _)| *key).collect();
+            let own: Vec<&str> = kind.own.iter().map(|own| own.key).collect();
             let fixed = kind.properties.iter().filter(|(_, rule)| *rule == Rule::Fixed);
             assert!(
                 fixed.clone().all(|(key, _)| own.contains(key)) && fixed.count() == own.len(),

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::args::ChangeOptions;
+use crate::backends::activation::{self, Direction, only_apart};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::iscsi_storage::activation::{self, Direction, only_iscsi};
+use crate::options::ChangeOptions;
 use crate::resolve::NamedObject;
 use crate::select::Selection;
 use crate::transaction::transact;
@@ -94,7 +94,7 @@ impl ActivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        if let Some(addresses) = only_iscsi(context, &self.targets, Direction::Up)? {
+        if let Some(addresses) = only_apart(context, &self.targets, Direction::Up)? {
             return activation::run(context, &addresses, &self.change, Direction::Up);
         }
         let objects = meant(context, &self.targets, &self.select)?.into_iter();
@@ -109,7 +109,7 @@ impl DeactivateArgs {
     /// # Errors
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        if let Some(addresses) = only_iscsi(context, &self.targets, Direction::Down)? {
+        if let Some(addresses) = only_apart(context, &self.targets, Direction::Down)? {
             return activation::run(context, &addresses, &self.change, Direction::Down);
         }
         let objects = meant(context, &self.targets, &self.select)?.into_iter();

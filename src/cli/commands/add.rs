@@ -1,25 +1,17 @@
 //! `thinvol add`: a new storage in the configuration.
 
-use std::time::Duration;
-
 use clap::Args;
 
-use crate::args::ChangeOptions;
+use crate::backends;
 use crate::configure::{ConfigOptions, configure, configuring};
 use crate::context::Context;
 use crate::errors::CliError;
+use crate::properties::{CommonProperties, OwnProperties};
 use base::error_kind::ErrorKind;
-use base::ids::{LvName, VgName};
 use config::document::StorageCfg;
-use config::edit::Options;
 use config::names::StorageId;
-use config::portal;
 use config::schema;
-use config::storage::{PoolName, Storage};
 use config::types::Type;
-use iscsi::host::connection::Connection;
-use iscsi::host::limit::Limit;
-use iscsi::protocol::portal::Portal;
 
 const HELP: &str = configuring!(
     "\
@@ -37,30 +29,18 @@ const HELP: &str = configuring!(
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP)]
 pub struct AddArgs {
-    /// The type: lvmthin or iscsi
-    #[arg(value_name = "TYPE")]
+    /// The type.
+    #[arg(value_name = "TYPE", help = format!("The type: {}", Type::names("or")))]
     pub kind: String,
 
     /// The id of the new storage
     pub storage: String,
 
-    /// lvmthin: the volume group
-    #[arg(long)]
-    pub vgname: Option<String>,
+    /// What it is made of.
+    #[command(flatten)]
+    pub own: OwnProperties,
 
-    /// lvmthin: the thin pool
-    #[arg(long)]
-    pub thinpool: Option<String>,
-
-    /// Where the target of a storage of type iscsi is.
-    #[arg(long, help = "iscsi: where the target is, <host>[:<port>]")]
-    pub portal: Option<String>,
-
-    /// iscsi: the target's name
-    #[arg(long)]
-    pub target: Option<String>,
-
-    /// Properties of both types.
+    /// Properties of all types.
     #[command(flatten)]
     pub common: CommonProperties,
 
@@ -68,46 +48,6 @@ pub struct AddArgs {
     #[command(flatten)]
     pub options: ConfigOptions,
 }
-
-/// Properties that can be given and changed.
-#[derive(Debug, Args)]
-pub struct CommonProperties {
-    /// What it is for: images, rootdir; iscsi: images or none [default: lvmthin images,rootdir; iscsi images]
-    #[arg(long, value_name = "LIST")]
-    pub content: Option<String>,
-
-    /// The nodes it is for [default: all]
-    #[arg(long, value_name = "LIST")]
-    pub nodes: Option<String>,
-
-    /// Whether it is switched off
-    #[arg(long, value_name = "BOOLEAN", num_args = 0..=1, default_missing_value = "1")]
-    pub disable: Option<String>,
-
-    /// Limits of copying in KiB/s: clone=, default=, migration=, move=, restore=
-    #[arg(long, value_name = "LIMITS")]
-    pub bwlimit: Option<String>,
-}
-
-impl CommonProperties {
-    /// Those that are given, by key.
-    pub fn given(&self) -> Options {
-        let all = [
-            ("content", &self.content),
-            ("nodes", &self.nodes),
-            ("disable", &self.disable),
-            ("bwlimit", &self.bwlimit),
-        ];
-        all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect()
-    }
-}
-
-/// How long a portal may take to answer. Source: pve-storage `PVE/Storage/ISCSIPlugin.pm` (`iscsi_test_portal`).
-const PORTAL_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// How long the lock of a volume group is waited for. The lock of the configuration is held meanwhile, which Proxmox
-/// VE lets nobody do for longer than 60 seconds.
-const VG_LOCK_SECONDS: u32 = 30;
 
 impl AddArgs {
     /// Adds the storage. What it is made of has to be there, unless it is not for this node.
@@ -118,13 +58,7 @@ impl AddArgs {
         let id = StorageId::new(&self.storage)?;
         let kind = self.kind()?;
         let mut properties = self.common.given();
-        let own = [
-            ("vgname", &self.vgname),
-            ("thinpool", &self.thinpool),
-            ("portal", &self.portal),
-            ("target", &self.target),
-        ];
-        properties.extend(own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))));
+        properties.extend(self.own.given());
         // Errors of the properties alone come before any lock is taken.
         if id.as_str() != "local" {
             StorageCfg::parse("", b"").add(&id, kind, &properties)?;
@@ -133,8 +67,10 @@ impl AddArgs {
             let text = config.add(&id, kind, &properties)?;
             let changed = StorageCfg::parse(config.file(), &text);
             let storage = changed.storage(&id)?;
-            if storage.enabled_on(context.resolver.node()).is_ok() {
-                check_is_there(context, storage)?;
+            if storage.enabled_on(context.resolver.node()).is_ok()
+                && let Some(backend) = backends::open(&context.resolver, storage)
+            {
+                backend.check_exists(context)?;
             }
             Ok(text)
         })
@@ -148,52 +84,7 @@ impl AddArgs {
             )
             .hint(format!("'pvesm add {} …' adds it; its section is left as it is", self.kind)),
             false => CliError::usage(format!("there is no type '{}' of storages", self.kind))
-                .hint("the types are lvmthin and iscsi"),
+                .hint(format!("the types are {}", Type::names("and"))),
         })
     }
-}
-
-fn check_is_there(context: &Context, storage: &Storage) -> Result<(), CliError> {
-    let portal = storage.own.get("portal").and_then(|portal| portal::parse(portal));
-    match (&storage.pool, portal) {
-        (Some(PoolName { vg, pool }), _) => check_pool(context, vg, pool),
-        (None, Some(portal)) => check_portal(&storage.id, &portal),
-        (None, None) => Ok(()),
-    }
-}
-
-/// The words are those in which Proxmox VE misses a pool, or the volume group of one.
-fn check_pool(context: &Context, vg: &VgName, pool: &LvName) -> Result<(), CliError> {
-    let reader =
-        context.open(&ChangeOptions { dry_run: true, no_udev_sync: false, lock_timeout: VG_LOCK_SECONDS })?;
-    let missing = || CliError::new(ErrorKind::NotFound, format!("no such logical volume {vg}/{pool}"));
-    let metadata = reader.metadata(vg).map_err(|error| {
-        let error = CliError::from(error);
-        if error.code == ErrorKind::NotFound {
-            CliError {
-                causes: vec![error.message],
-                ..missing().hint("'thinvol scan lvm' lists the volume groups")
-            }
-        } else {
-            error
-        }
-    })?;
-    let lv = metadata.lv(pool).ok_or_else(|| {
-        missing().hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools of the volume group"))
-    })?;
-    match lv.thin_pool() {
-        Some(_) => Ok(()),
-        None => {
-            Err(CliError::new(ErrorKind::Refused, format!("logical volume {vg}/{pool} is not a thin pool"))
-                .hint(format!("'thinvol scan lvmthin {vg}' lists the thin pools of the volume group")))
-        }
-    }
-}
-
-fn check_portal(id: &StorageId, portal: &Portal) -> Result<(), CliError> {
-    Connection::open(portal, None, &Limit::new(PORTAL_TIMEOUT)).map(drop).map_err(|error| {
-        CliError::new(ErrorKind::Refused, format!("storage '{id}' is not online"))
-            .caused_by(Some(&error))
-            .hint(format!("nothing answers at {portal}; --disable 1 adds the storage without asking"))
-    })
 }

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::transaction::transact;
 use base::error_kind::ErrorKind;
 use base::units::Sectors;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::transaction::lines::Lines;
 use crate::transaction::transact_lines;
 

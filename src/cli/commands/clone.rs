@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 
 use clap::Args;
 
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::transaction::transact;
 use config::names;
 use thin::changes::{CloneVolume, NewName};

@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::{Arg, ArgAction, Args, Command, CommandFactory};
+use clap::{Arg, ArgAction, Args, Command};
 
-use crate::args::{ChangeOptions, Cli};
 use crate::context::Context;
+use crate::options::ChangeOptions;
 use crate::resolve::{Storage, Volume};
 use base::ids::VgName;
 use config::storage;
@@ -50,10 +50,10 @@ impl CompleteArgs {
         behind.map(String::as_str).or_else(joined).map(Path::new)
     }
 
-    /// Prints what is possible. Errors are not shown, for a user is typing.
-    pub fn run(&self, context: &Context) {
+    /// Prints what is possible in a command of that definition. Errors are not shown, for a user is typing.
+    pub fn run(&self, context: &Context, definition: &Command) {
         let Some((word, before)) = self.words.split_last() else { return };
-        let Some(expected) = expected(&Cli::command(), before) else { return };
+        let Some(expected) = expected(definition, before) else { return };
         let mut found = candidates(context, expected, word);
         found.retain(|text| text.starts_with(word.as_str()));
         found.sort();
@@ -214,7 +214,10 @@ fn in_group(vg: &Vg, storage: Option<&Storage>, expected: Expected, word: &str) 
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::args::Cli;
     use thin::lineage::fixture::{lv, vg};
 
     fn after(line: &str) -> Option<Expected> {

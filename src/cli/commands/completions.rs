@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::args::Cli;
 use crate::errors::CliError;
 use base::error_kind::ErrorKind;
 
@@ -70,13 +69,13 @@ fn with_names(shell: Shell, script: &str) -> String {
 }
 
 impl CompletionsArgs {
-    /// Prints the script.
+    /// Prints the script for a command of that definition.
     ///
     /// # Errors
     /// If standard output cannot be written.
-    pub fn run(&self) -> Result<(), CliError> {
+    pub fn run(&self, mut definition: Command) -> Result<(), CliError> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "thinvol", &mut script);
+        clap_complete::generate(self.shell, &mut definition, "thinvol", &mut script);
         let script = with_names(self.shell, &String::from_utf8_lossy(&script));
         match io::stdout().write_all(script.as_bytes()) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use clap::Args;
 
-use crate::args::ChangeOptions;
 use crate::ask;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::resolve::{Volume, VolumeOrSnapshot};
 use crate::select::Selection;
 use crate::transaction::{by_vg, transact};

@@ -5,8 +5,7 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::status::pending;
-use crate::context::Context;
+use crate::context::{Context, pending};
 use crate::errors::CliError;
 use crate::output::{Answer, moment, pairs};
 use crate::resolve::{NamedObject, Storage};

@@ -2,11 +2,9 @@
 
 mod discover;
 pub mod discovery_options;
-pub mod env;
 mod login;
 mod logout;
 mod rescan;
-pub mod session_output;
 mod sessions;
 mod supervise;
 

@@ -1,28 +1,19 @@
 //! `thinvol list`: the volumes of a pool.
 
-mod row;
-
 use std::io::{self, Write};
 
 use clap::Args;
 use serde::Serialize;
 
-use self::row::{COLUMNS, ParentRef, Row, USUAL, live_snapshot_of};
-use super::status::pending;
+use crate::backends;
+use crate::backends::listing::{Listing, VolumeQuery};
+use crate::backends::volume_row::{COLUMNS, ParentRef, USUAL, VolumeRow};
 use crate::context::Context;
 use crate::errors::CliError;
-use crate::filter::Filter;
-use crate::guests::Guests;
-use crate::iscsi_storage::{Address, IscsiStorage};
 use crate::output::{Answer, columns, moment};
-use crate::resolve::Storage;
 use crate::table::{self, Table, TableOptions};
 use base::units::Bytes;
 use base::units::size::{self, Rounded};
-use config::types::Content;
-use thin::changes::lookup;
-use thin::lineage::Lineage;
-use thin::view::View;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,9 +36,6 @@ fn help() -> String {
     )
 }
 
-/// What disks are for.
-const IMAGES: &str = Content::Images.word();
-
 /// List the volumes of a storage
 ///
 /// Lists the volumes of a thin pool in the columns of 'pvesm list', sizes in bytes. For a storage named by its
@@ -61,21 +49,9 @@ pub struct ListArgs {
     /// The storage: an id or <vg>/<pool>
     pub storage: String,
 
-    /// Only this content: images or rootdir, the disks of containers
-    #[arg(long, value_name = "TYPE")]
-    pub content: Option<String>,
-
-    /// Which volumes; with --tree, also what was made from them.
+    /// Which volumes.
     #[command(flatten)]
-    pub filter: Filter,
-
-    /// List snapshots, too, each as <volume>@<snapshot>
-    #[arg(long)]
-    pub snapshots: bool,
-
-    /// Show snapshots too, everything below what it was made from
-    #[arg(long, conflicts_with_all = ["columns", "noheadings", "sort", "units"])]
-    pub tree: bool,
+    pub query: VolumeQuery,
 
     /// Which columns.
     #[command(flatten)]
@@ -85,7 +61,7 @@ pub struct ListArgs {
 #[derive(Debug, Serialize)]
 struct Volumes {
     storage: String,
-    volumes: Table<Row>,
+    volumes: Table<VolumeRow>,
     notes: Vec<String>,
     warnings: Vec<String>,
     #[serde(skip)]
@@ -126,7 +102,7 @@ impl Volumes {
             line("Volid", "Format", "Type", "Size", Some("VMID"))?;
         }
         let is_sorted = self.volumes.is_sorted();
-        let (first, last): (Vec<&Row>, Vec<&Row>) =
+        let (first, last): (Vec<&VolumeRow>, Vec<&VolumeRow>) =
             rows.iter().partition(|row| is_sorted || row.vmid.is_some());
         for row in first.into_iter().chain(last) {
             let vmid = row.vmid.map(|vmid| vmid.to_string());
@@ -175,118 +151,11 @@ impl ListArgs {
     /// # Errors
     /// If the argument is wrong, there is no such pool or the metadata cannot be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        if let Some(Address::Storage(storage)) = context.resolver.iscsi(&self.storage)? {
-            return self.luns(context, &storage);
-        }
-        let storage = context.resolver.storage(&self.storage)?;
-        let view = context.reader()?.view(&storage.vg)?;
-        if !view.pools.iter().any(|pool| pool.name == storage.pool) {
-            return Err(lookup::no_pool(&storage).into());
-        }
-        let guests = Guests::beside(context.resolver.file().path());
-        let volumes = self.rows(&view, &storage, &guests);
-        let mut notes = pending(&view.vg.name, &view.pending);
-        notes.extend(self.left_out(&view, &storage));
-        let warnings = [context.resolver.warnings(), view.warnings].concat();
-        self.print(context, storage.to_string(), volumes, notes, warnings)
-    }
-
-    /// The LUNs of a target. They belong to no guest.
-    fn luns(&self, context: &Context, storage: &IscsiStorage) -> Result<(), CliError> {
-        let seen = storage.look()?;
-        if !seen.is_active() {
-            return Err(storage.not_active());
-        }
-        let is_wanted =
-            storage.holds_images && self.content.as_deref().is_none_or(|content| content == IMAGES);
-        let mut volumes = Vec::new();
-        let mut notes = Vec::new();
-        let mut warnings = context.resolver.warnings();
-        if !storage.holds_images && !seen.units.is_empty() {
-            let (id, count) = (&storage.id, seen.units.len());
-            notes.push(format!(
-                "{count} LUNs are left out: the content of storage '{id}' is none; 'thinvol iscsi sessions' shows them"
-            ));
-        }
-        let filter = self.filter.filter();
-        for unit in seen.units.iter().filter(|_| is_wanted) {
-            match storage.volume_id(unit) {
-                Some(volume) if filter.takes_unowned(of_storage(&volume)) => {
-                    volumes.push(Row::of_lun(volume, unit));
-                }
-                Some(_) => {}
-                None => warnings.push(format!(
-                    "LUN {} ({}) is left out: it has no name in /dev/disk/by-id",
-                    unit.lun,
-                    unit.devices.join(", ")
-                )),
-            }
-        }
-        self.print(context, storage.id.to_string(), volumes, notes, warnings)
-    }
-
-    fn print(
-        &self,
-        context: &Context,
-        storage: String,
-        rows: Vec<Row>,
-        notes: Vec<String>,
-        warnings: Vec<String>,
-    ) -> Result<(), CliError> {
+        let listing = backends::named(&context.resolver, &self.storage)?.list(context, &self.query)?;
+        let Listing { storage, rows, notes, warnings } = listing;
         let volumes = self.table.table(COLUMNS, USUAL, size::Unit::Byte, rows)?;
-        context.print(&Volumes { storage, volumes, notes, warnings, tree: self.tree })
+        context.print(&Volumes { storage, volumes, notes, warnings, tree: self.query.tree })
     }
-
-    /// What to say of volumes that have no volume id.
-    fn left_out(&self, view: &View, storage: &Storage) -> Option<String> {
-        let lineage = Lineage::of(&view.vg);
-        let in_pool = view.vg.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
-        let count = in_pool
-            .filter(|lv| !storage.lists(&lv.name) && live_snapshot_of(lineage.descent(lv)).is_none())
-            .count();
-        let Storage { vg, pool, .. } = storage;
-        (count > 0 && !self.tree && self.filter.is_empty()).then(|| {
-            format!("{count} volumes with other names are left out; 'thinvol list {vg}/{pool}' shows them")
-        })
-    }
-
-    fn rows(&self, view: &View, storage: &Storage, guests: &Guests) -> Vec<Row> {
-        let lineage = Lineage::of(&view.vg);
-        let seen: std::collections::HashMap<_, _> =
-            view.volumes.iter().map(|volume| (&volume.name, volume)).collect();
-        let mut rows = Vec::new();
-        let filter = self.filter.filter();
-        // The depth of the topmost kept ancestor: what hangs below it is kept with it.
-        let mut kept_above: Option<usize> = None;
-        for line in lineage.tree(&storage.pool) {
-            let Some(volume) = seen.get(&line.lv.name) else { continue };
-            let row = Row::of_volume(storage, volume, line.lv, line.descent, line.depth);
-            let row = Row { content: guests.content_of(row.vmid).word(), ..row };
-            // A snapshot is meant if its volume is.
-            let of = live_snapshot_of(line.descent);
-            let shown = of.unwrap_or(line.lv);
-            let wanted = filter.takes(&shown.name, &shown.tags)
-                && self.content.as_ref().is_none_or(|content| content == row.content);
-            if self.tree {
-                kept_above = kept_above.filter(|depth| line.depth > *depth);
-                if wanted || kept_above.is_some() {
-                    let top = *kept_above.get_or_insert(line.depth);
-                    rows.push(Row { depth: line.depth - top, ..row });
-                }
-            } else if wanted && storage.lists(&shown.name) && (self.snapshots || of.is_none()) {
-                rows.push(row);
-            }
-        }
-        if !self.tree {
-            rows.sort_by_cached_key(|row| row.address.to_ascii_lowercase());
-        }
-        rows
-    }
-}
-
-/// A volume id without its storage.
-fn of_storage(volume: &str) -> &str {
-    volume.split_once(':').map_or(volume, |(_, name)| name)
 }
 
 #[cfg(test)]

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
+use crate::backends::{self, Address};
 use crate::context::Context;
 use crate::errors::CliError;
-use crate::iscsi_storage::Address;
 use crate::output::Answer;
-use crate::resolve::VolumeOrSnapshot;
+use crate::resolve::{Resolver, VolumeOrSnapshot};
 use thin::changes::lookup;
 use thin::lineage::Lineage;
 
@@ -51,8 +51,11 @@ impl PathArgs {
     /// # Errors
     /// If the argument is wrong, or there is no such snapshot.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        if let Some(Address::Lun(_, lun)) = context.resolver.iscsi_anywhere(&self.volume)? {
-            return context.print(&DevicePath { path: lun.path() });
+        let address = backends::apart(&context.resolver, &self.volume, Resolver::configured)?;
+        if let Some(Address { backend, volname: Some(volname), .. }) = address
+            && let Some(apart) = backend.apart()
+        {
+            return context.print(&DevicePath { path: apart.path(&volname)? });
         }
         let path = match context.resolver.source_anywhere(&self.volume)? {
             VolumeOrSnapshot::Volume(volume) => format!("/dev/{}/{}", volume.vg, volume.lv),

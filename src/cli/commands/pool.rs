@@ -8,9 +8,9 @@ mod space;
 
 use clap::{Args, Subcommand};
 
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
+use crate::options::ChangeOptions;
 use crate::transaction::transact;
 use thin::changes::{ChangePool, Storage};
 use thin::request::Request;

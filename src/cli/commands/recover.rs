@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
+use crate::options::ChangeOptions;
 use crate::output::Answer;
 use base::error_kind::ErrorKind;
 use base::ids::VgName;

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::alloc;
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::transaction::transact;
 use base::units::size::Unit;
 use thin::changes::ResizeVolume;

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::snapshots::SnapshotNames;
-use crate::args::ChangeOptions;
 use crate::ask;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::transaction::{by_vg, note, transact};
 use thin::changes::{Change, RollBack};
 

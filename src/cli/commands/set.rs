@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::add::CommonProperties;
 use crate::configure::{ConfigOptions, configure, configuring};
 use crate::context::Context;
 use crate::errors::CliError;
+use crate::properties::{CommonProperties, FixedProperties};
 use config::grammar::split_list;
 use config::names::StorageId;
 
@@ -39,21 +39,9 @@ pub struct SetArgs {
     #[arg(long, value_name = "SHA1")]
     pub digest: Option<String>,
 
-    /// Cannot be changed: said better than 'unexpected argument'.
-    #[arg(long, hide = true)]
-    pub vgname: Option<String>,
-
-    /// Cannot be changed.
-    #[arg(long, hide = true)]
-    pub thinpool: Option<String>,
-
-    /// Cannot be changed.
-    #[arg(long, hide = true)]
-    pub portal: Option<String>,
-
-    /// Cannot be changed.
-    #[arg(long, hide = true)]
-    pub target: Option<String>,
+    /// What cannot be changed.
+    #[command(flatten)]
+    pub fixed: FixedProperties,
 
     /// Options of every change.
     #[command(flatten)]
@@ -68,14 +56,7 @@ impl SetArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let id = StorageId::new(&self.storage)?;
         let mut properties = self.common.given();
-        let fixed = [
-            ("vgname", &self.vgname),
-            ("thinpool", &self.thinpool),
-            ("portal", &self.portal),
-            ("target", &self.target),
-        ];
-        properties
-            .extend(fixed.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))));
+        properties.extend(self.fixed.given());
         let delete: Vec<String> =
             self.delete.iter().flat_map(|list| split_list(list)).map(str::to_owned).collect();
         configure(context, &self.options, &id, "update storage failed", |config| {

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::snapshots::SnapshotNames;
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::transaction::transact;
 use thin::changes::TakeSnapshot;
 

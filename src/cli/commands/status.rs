@@ -1,28 +1,23 @@
 //! `thinvol status`: how full storages are.
 
-mod row;
-
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
 use serde::Serialize;
 
-use self::row::{COLUMNS, Row, USUAL, hundredths};
+use crate::backends;
+use crate::backends::status::StatusScan;
+use crate::backends::storage_row::{COLUMNS, StorageRow, USUAL, hundredths};
 use crate::context::Context;
 use crate::errors::CliError;
-use crate::iscsi_storage::IscsiStorage;
 use crate::output::Answer;
 use crate::resolve::Storage;
 use crate::table::{self, Table, TableOptions};
-use base::ids::{LvName, VgName};
 use base::units::size::Unit;
 use config::names::StorageId;
-use config::storage::{self, PoolName, StorageKind};
-use config::types::{Content, Type};
-use dm::status::PoolStatus;
+use config::storage;
+use config::types::Content;
 use thin::changes::lookup;
-use thin::view::{PoolView, View};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -74,24 +69,12 @@ pub struct StatusArgs {
     pub table: TableOptions,
 }
 
-/// What was found.
-#[derive(Debug, Default)]
-struct Found {
-    storages: Vec<Row>,
-    notes: Vec<String>,
-    warnings: Vec<String>,
-}
-
 #[derive(Debug, Serialize)]
 struct Storages {
-    storages: Table<Row>,
+    storages: Table<StorageRow>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
-
-/// Bytes in a block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h`
-/// (`THIN_METADATA_BLOCK_SIZE`).
-const METADATA_BLOCK_BYTES: u64 = 4096;
 
 impl Answer for Storages {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -148,25 +131,26 @@ impl StatusArgs {
     /// # Errors
     /// If the argument is wrong, or neither configuration nor metadata can be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
-        let answer = match &self.storage {
-            Some(text) if text.contains('/') => pool_status(context, &context.resolver.storage(text)?)?,
+        let mut scan = StatusScan::new(context);
+        match &self.storage {
+            Some(text) if text.contains('/') => one_pool(&mut scan, &context.resolver.storage(text)?)?,
             Some(text) => {
                 let storage = context.resolver.configured(&StorageId::new(text)?)?;
-                self.configured(context, std::iter::once(storage))?
+                self.configured(&mut scan, std::iter::once(storage))?;
             }
-            None if self.pools => all_pools(context)?,
+            None if self.pools => all_pools(&mut scan)?,
             None => {
                 let config = context.resolver.config()?;
                 context.resolver.warn_of_all()?;
                 if config.sections().is_empty() {
-                    all_pools(context)?
+                    all_pools(&mut scan)?;
                 } else {
-                    self.configured(context, config.storages())?
+                    self.configured(&mut scan, config.storages())?;
                 }
             }
-        };
-        let Found { storages, notes, warnings } = answer;
-        let storages = self.table.table(COLUMNS, USUAL, Unit::Kibi, storages)?;
+        }
+        let StatusScan { rows, notes, warnings, .. } = scan;
+        let storages = self.table.table(COLUMNS, USUAL, Unit::Kibi, rows)?;
         context.print(&Storages { storages, notes, warnings })
     }
 
@@ -174,39 +158,32 @@ impl StatusArgs {
     /// inactive.
     fn configured<'a>(
         &self,
-        context: &'a Context,
+        scan: &mut StatusScan<'a>,
         storages: impl Iterator<Item = &'a storage::Storage>,
-    ) -> Result<Found, CliError> {
-        let mut answer = Found { warnings: context.resolver.warnings(), ..Found::default() };
-        let mut views: BTreeMap<VgName, Option<View>> = BTreeMap::new();
+    ) -> Result<(), CliError> {
+        let resolver = &scan.context.resolver;
+        scan.warnings.extend(resolver.warnings());
         let mut unhandled = Vec::new();
         for storage in storages {
-            let enabled = storage.enabled_on(context.resolver.node()).is_ok();
+            let enabled = storage.enabled_on(resolver.node()).is_ok();
             let wanted = !self.enabled && self.content.is_none();
             if !enabled && !wanted || !self.is_for(storage) {
                 continue;
             }
-            let mut row = plain_row(storage, enabled);
-            match (&storage.kind, &storage.pool) {
-                _ if !enabled => {}
-                (_, Some(PoolName { vg, pool })) => {
-                    if !views.contains_key(vg) {
-                        views.insert(vg.clone(), answer.look(context, vg)?);
-                    }
-                    let view = views.get(vg).and_then(Option::as_ref);
-                    row = answer.pool_row(row, view, vg, pool);
-                }
-                (StorageKind::Handled(_), None) => row = answer.target_row(row, context, storage),
-                (StorageKind::Other(_), None) => {
-                    unhandled.push(format!("{} ({})", storage.id, storage.type_name()));
+            let row = StorageRow::of_section(storage, enabled);
+            match backends::open(resolver, storage) {
+                Some(backend) if enabled => scan.look(&*backend, row)?,
+                Some(_) => scan.rows.push(row),
+                None => {
+                    scan.rows.push(row);
+                    unhandled.extend(enabled.then(|| format!("{} ({})", storage.id, storage.type_name())));
                 }
             }
-            answer.storages.push(row);
         }
         if !unhandled.is_empty() {
-            answer.notes.push(format!("the state of these is not looked at: {}", unhandled.join(", ")));
+            scan.notes.push(format!("the state of these is not looked at: {}", unhandled.join(", ")));
         }
-        Ok(answer)
+        Ok(())
     }
 
     fn is_for(&self, storage: &storage::Storage) -> bool {
@@ -215,149 +192,32 @@ impl StatusArgs {
     }
 }
 
-fn pool_status(context: &Context, storage: &Storage) -> Result<Found, CliError> {
-    let mut answer = Found::default();
-    let view = context.reader()?.view_pools(&storage.vg)?;
-    if !view.pools.iter().any(|pool| pool.name == storage.pool) {
-        return Err(lookup::no_pool(storage).into());
-    }
-    answer.add(view, Some(&storage.pool));
-    Ok(answer)
+fn one_pool(scan: &mut StatusScan<'_>, storage: &Storage) -> Result<(), CliError> {
+    let view = scan.context.reader()?.view_pools(&storage.vg)?;
+    let pool = view.pools.iter().find(|pool| pool.name == storage.pool);
+    scan.add(&view, [pool.ok_or_else(|| lookup::no_pool(storage))?]);
+    Ok(())
 }
 
-fn all_pools(context: &Context) -> Result<Found, CliError> {
-    let mut answer = Found::default();
-    let engine = context.reader()?;
-    let every = engine.every_vg()?;
-    for vg in &every.vgs {
+fn all_pools(scan: &mut StatusScan<'_>) -> Result<(), CliError> {
+    let engine = scan.context.reader()?;
+    for vg in &engine.every_vg()?.vgs {
         match engine.view_pools(&vg.name) {
-            Ok(view) => answer.add(view, None),
-            Err(error) => answer.warnings.push(unreadable(&vg.name, &CliError::from(error))),
+            Ok(view) => scan.add(&view, &view.pools),
+            Err(error) => scan.leave_out(&vg.name, &CliError::from(error)),
         }
     }
-    answer.storages.sort_by(|a, b| a.storage.cmp(&b.storage));
-    Ok(answer)
-}
-
-fn unreadable(vg: &VgName, error: &CliError) -> String {
-    let causes: String = error.causes.iter().map(|cause| format!(": {cause}")).collect();
-    format!("volume group '{vg}' is left out: {}{causes}", error.message)
-}
-
-impl Found {
-    fn add(&mut self, view: View, only: Option<&LvName>) {
-        self.warnings.extend(view.warnings);
-        self.notes.extend(pending(&view.vg.name, &view.pending));
-        for pool in view.pools.iter().filter(|pool| only.is_none_or(|only| pool.name == *only)) {
-            let storage = format!("{}/{}", view.vg.name, pool.name);
-            self.storages.push(row(storage, &view.vg.name, pool));
-        }
-    }
-
-    /// What a volume group is like, read once for all its storages; `None`, with a warning, if it cannot be read.
-    fn look(&mut self, context: &Context, vg: &VgName) -> Result<Option<View>, CliError> {
-        match context.reader()?.view_pools(vg) {
-            Ok(view) => {
-                self.warnings.extend(view.warnings.iter().cloned());
-                self.notes.extend(pending(vg, &view.pending));
-                Ok(Some(view))
-            }
-            Err(error) => {
-                self.warnings.push(unreadable(vg, &CliError::from(error)));
-                Ok(None)
-            }
-        }
-    }
-
-    /// The row of a target: its paths, and the sizes of its disks.
-    fn target_row(&mut self, row: Row, context: &Context, storage: &storage::Storage) -> Row {
-        let look = || {
-            let storage = IscsiStorage::of(&context.resolver, storage)?;
-            storage.map(|storage| storage.look()).transpose()
-        };
-        match look() {
-            Ok(None) => row,
-            Ok(Some(seen)) => {
-                let is_active = seen.is_active();
-                if !seen.sessions.is_empty() {
-                    self.warnings.extend(seen.troubles(&storage.id));
-                }
-                let total = seen.units.iter().map(|unit| unit.size.get()).fold(0, u64::saturating_add);
-                Row {
-                    active: Some(is_active),
-                    total: is_active.then_some(total),
-                    luns: Some(seen.units.len()),
-                    paths: Some(seen.paths),
-                    ..row
-                }
-            }
-            Err(error) => {
-                self.warnings.push(format!("storage '{}': {}", storage.id, error.one_line()));
-                Row { active: Some(false), ..row }
-            }
-        }
-    }
-
-    fn pool_row(&mut self, row: Row, view: Option<&View>, vg: &VgName, pool: &LvName) -> Row {
-        let seen = view.and_then(|view| view.pools.iter().find(|seen| seen.name == *pool));
-        if seen.is_none() && view.is_some() {
-            self.warnings.push(format!("storage '{}': no such logical volume {vg}/{pool}", row.storage));
-        }
-        match seen {
-            Some(pool) => Row { content: row.content, ..self::row(row.storage, vg, pool) },
-            None => Row { active: Some(false), ..row },
-        }
-    }
-}
-
-fn plain_row(storage: &storage::Storage, enabled: bool) -> Row {
-    let is_known = matches!(storage.kind, StorageKind::Handled(_));
-    let pool = storage.pool.as_ref().map(|PoolName { vg, pool }| format!("{vg}/{pool}"));
-    Row {
-        storage: storage.id.to_string(),
-        r#type: storage.type_name().to_owned(),
-        enabled,
-        pool,
-        content: is_known.then(|| storage.content.iter().copied().collect()),
-        ..Row::default()
-    }
-}
-
-/// What a crash left behind, as notes.
-pub fn pending(vg: &VgName, pending: &[String]) -> Vec<String> {
-    pending.iter().map(|what| format!("'thinvol recover {vg}' has something to do: {what}")).collect()
-}
-
-fn row(storage: String, vg: &VgName, pool: &PoolView) -> Row {
-    let working = match &pool.status {
-        Some(PoolStatus::Working(working)) => Some(working),
-        _ => None,
-    };
-    let chunk_bytes = pool.chunk_size.to_bytes().map_or(0, |bytes| bytes.get());
-    let used = working.map(|working| working.data.used.saturating_mul(chunk_bytes).min(pool.size.get()));
-    Row {
-        storage,
-        r#type: Type::LVMTHIN.name.to_owned(),
-        enabled: true,
-        active: Some(pool.active),
-        pool: Some(format!("{vg}/{}", pool.name)),
-        content: None,
-        total: Some(pool.size.get()),
-        used,
-        available: used.map(|used| pool.size.get() - used),
-        metadata_total: Some(pool.metadata_size.get()),
-        metadata_used: working.map(|working| working.metadata.used.saturating_mul(METADATA_BLOCK_BYTES)),
-        kernel: pool.status.clone(),
-        paths: None,
-        luns: None,
-    }
+    scan.rows.sort_by(|a, b| a.storage.cmp(&b.storage));
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::ids::LvmUuid;
+    use base::ids::{LvName, LvmUuid, VgName};
     use base::units::{Bytes, Sectors};
+    use dm::status::PoolStatus;
+    use thin::view::PoolView;
 
     const ROOMY: &str = "1 42/3072 1024/32768 - rw discard_passdown queue_if_no_space - 1024";
 
@@ -381,7 +241,7 @@ mod tests {
         VgName::new("pve").unwrap()
     }
 
-    fn text(rows: Vec<Row>) -> String {
+    fn text(rows: Vec<StorageRow>) -> String {
         let mut out = Vec::new();
         let storages = TableOptions::default().table(COLUMNS, USUAL, Unit::Kibi, rows).unwrap();
         Storages { storages, notes: vec![], warnings: vec![] }.text(&mut out).unwrap();
@@ -391,10 +251,15 @@ mod tests {
     #[test]
     fn the_columns_are_those_of_pvesm() {
         let rows = vec![
-            row("pve/data".into(), &pve(), &pool(2 << 30, Some(ROOMY))),
-            row("pve/x".into(), &pve(), &pool(1 << 30, None)),
-            Row { storage: "off".into(), r#type: "nfs".into(), ..Row::default() },
-            Row { storage: "san".into(), r#type: "iscsi".into(), enabled: true, ..Row::default() },
+            StorageRow::of_pool("pve/data".into(), &pve(), &pool(2 << 30, Some(ROOMY))),
+            StorageRow::of_pool("pve/x".into(), &pve(), &pool(1 << 30, None)),
+            StorageRow { storage: "off".into(), r#type: "nfs".into(), ..StorageRow::default() },
+            StorageRow {
+                storage: "san".into(),
+                r#type: "iscsi".into(),
+                enabled: true,
+                ..StorageRow::default()
+            },
         ];
         assert_eq!(rows[0].metadata_used, Some(42 * 4096));
         assert_eq!(
@@ -410,7 +275,7 @@ mod tests {
     #[test]
     fn a_full_pool_is_full_and_never_more() {
         let full = "1 42/3072 40000/32768 - out_of_data_space discard_passdown queue_if_no_space - 1024";
-        let row = row("pve/data".into(), &pve(), &pool(2 << 30, Some(full)));
+        let row = StorageRow::of_pool("pve/data".into(), &pve(), &pool(2 << 30, Some(full)));
         assert_eq!((row.used, row.available), (Some(2 << 30), Some(0)));
         assert_eq!(hundredths(1, 3), "33.33");
         assert_eq!(hundredths(7, 7), "100.00");

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use crate::resolve::Volume;
 use crate::transaction::transact;
 use thin::changes::MakeTemplate;

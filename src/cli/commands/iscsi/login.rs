@@ -8,12 +8,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::discovery_options;
-use super::env::{TimeLimit, Via, initiator, unsupervised};
-use super::session_output::{self, Missing, SessionOutput};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::{iscsi_session, lun_changes, missing_of_session};
+use crate::initiator::{TimeLimit, Via, initiator, unsupervised};
 use crate::output::Answer;
+use crate::session_output::{self, Missing, SessionOutput};
 use base::error_kind::ErrorKind;
 use iscsi::host::chap_file;
 use iscsi::host::coexist::{SessionBackend, iscsid, why_native};

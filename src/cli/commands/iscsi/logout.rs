@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::env::{TimeLimit, Via, initiator};
-use super::session_output::way;
 use crate::context::Context;
 use crate::errors::CliError;
+use crate::initiator::{TimeLimit, Via, initiator};
 use crate::output::Answer;
+use crate::session_output::way;
 use base::error_kind::ErrorKind;
 use iscsi::host::coexist::SessionBackend;
 use iscsi::host::sysfs::Session;

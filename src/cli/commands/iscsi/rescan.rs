@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::env::{TimeLimit, initiator};
-use super::session_output::{self, Missing, SessionOutput};
+use crate::backends::iscsi::IscsiStorage;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::{iscsi_session, lun_changes, missing_of_session};
-use crate::iscsi_storage::Address;
+use crate::initiator::{TimeLimit, initiator};
 use crate::output::Answer;
+use crate::session_output::{self, Missing, SessionOutput};
 use base::error_kind::ErrorKind;
 use iscsi::host::limit::Limit;
 use iscsi::host::sysfs::{Session, SessionState};
@@ -137,8 +137,8 @@ impl RescanArgs {
     fn targets(&self, context: &Context) -> Result<Vec<String>, CliError> {
         let mut targets = self.targets.clone();
         for text in &self.storages {
-            match context.resolver.iscsi(text)? {
-                Some(Address::Storage(storage)) => targets.push(storage.target.to_string()),
+            match IscsiStorage::named(&context.resolver, text)? {
+                Some(storage) => targets.push(storage.target.to_string()),
                 _ => {
                     return Err(CliError::usage(format!("'{text}' is no storage of type iscsi"))
                         .hint("targets are given by --target; 'thinvol status' lists the storages"));

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 
-use super::env::initiator;
-use super::session_output::SessionOutput;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::iscsi_session;
+use crate::initiator::initiator;
 use crate::output::Answer;
+use crate::session_output::SessionOutput;
 use iscsi::initiator::ShownSession;
 use iscsi::session::sweep::Swept;
 

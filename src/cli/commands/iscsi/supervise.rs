@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::env::initiator;
 use crate::context::Context;
 use crate::errors::CliError;
+use crate::initiator::initiator;
 use base::error_kind::ErrorKind;
 use iscsi::host::netlink::socket::{Listen, Netlink};
 use iscsi::session::error::SessionError;

@@ -1,5 +1,8 @@
 use super::*;
+use crate::backends::lvmthin::{left_out, rows};
+use crate::filter::Filter;
 use crate::fixture::view;
+use crate::guests::Guests;
 use lvm2::format::model::Lv;
 use thin::lineage::fixture::{lv, uuid};
 
@@ -9,28 +12,17 @@ fn of(number: usize) -> String {
 
 fn shown(tree: bool, vmid: Option<u64>, lvs: Vec<Lv>) -> String {
     let filter = Filter { vmid, ..Filter::default() };
-    listed(ListArgs { tree, filter, ..plain() }, lvs)
+    listed(&VolumeQuery { tree, filter, ..VolumeQuery::default() }, &TableOptions::default(), lvs)
 }
 
-fn plain() -> ListArgs {
-    ListArgs {
-        storage: String::new(),
-        content: None,
-        filter: Filter::default(),
-        snapshots: false,
-        tree: false,
-        table: TableOptions::default(),
-    }
-}
-
-fn listed(args: ListArgs, lvs: Vec<Lv>) -> String {
+fn listed(query: &VolumeQuery, table: &TableOptions, lvs: Vec<Lv>) -> String {
     let view = view(lvs);
     let storage = crate::resolve::Resolver::over("").storage("pve/data").unwrap();
-    let volumes = args.rows(&view, &storage, &Guests::default());
+    let rows = rows(query, &view, &storage, &Guests::default());
     let mut out = Vec::new();
-    let volumes = args.table.table(COLUMNS, USUAL, size::Unit::Byte, volumes).unwrap();
+    let volumes = table.table(COLUMNS, USUAL, size::Unit::Byte, rows).unwrap();
     let answer =
-        Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree: args.tree };
+        Volumes { storage: storage.to_string(), volumes, notes: vec![], warnings: vec![], tree: query.tree };
     answer.text(&mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
@@ -99,22 +91,22 @@ fn the_tree_shows_what_was_made_from_what() {
 
 #[test]
 fn a_storage_lists_what_has_a_volume_id() {
-    let args = plain();
+    let query = VolumeQuery::default();
     let view = view(family());
     let config = "lvmthin: local-lvm\n\tvgname pve\n\tthinpool data\n";
     let storage = crate::resolve::Resolver::over(config).storage("local-lvm").unwrap();
-    let rows = args.rows(&view, &storage, &Guests::default());
-    let volumes: Vec<&str> = rows.iter().map(|row| row.volume.as_str()).collect();
+    let found = rows(&query, &view, &storage, &Guests::default());
+    let volumes: Vec<&str> = found.iter().map(|row| row.volume.as_str()).collect();
     assert_eq!(volumes, ["local-lvm:vm-100-disk-0", "local-lvm:vm-100-disk-1", "local-lvm:vm-101-disk-0"]);
     assert_eq!(
-        args.left_out(&view, &storage).unwrap(),
+        left_out(&query, &view, &storage).unwrap(),
         "2 volumes with other names are left out; 'thinvol list pve/data' shows them"
     );
-    let tree = ListArgs { tree: true, ..args }.rows(&view, &storage, &Guests::default());
+    let tree = rows(&VolumeQuery { tree: true, ..query }, &view, &storage, &Guests::default());
     let parents: Vec<_> = tree.iter().filter_map(|row| row.parent.as_ref()?.volume.as_deref()).collect();
     assert_eq!(parents, ["local-lvm:vm-100-disk-0", "pve/snap_vm-100-disk-0_s"]);
-    let images = ListArgs { content: Some("rootdir".into()), ..plain() };
-    assert!(images.rows(&view, &storage, &Guests::default()).is_empty());
+    let images = VolumeQuery { content: Some("rootdir".into()), ..VolumeQuery::default() };
+    assert!(rows(&images, &view, &storage, &Guests::default()).is_empty());
 }
 
 #[test]
@@ -122,7 +114,7 @@ fn snapshots_are_listed_with_their_volumes_as_commands_call_them() {
     let table = TableOptions { noheadings: true, ..TableOptions::default() };
     let of_100 = Filter { vmid: Some(100), ..Filter::default() };
     assert_eq!(
-        listed(ListArgs { snapshots: true, filter: of_100, table: table.clone(), ..plain() }, family()),
+        listed(&VolumeQuery { snapshots: true, filter: of_100, ..VolumeQuery::default() }, &table, family()),
         "pve/vm-100-disk-0   raw     images    4194304 100\n\
          pve/vm-100-disk-0@s raw     images    4194304 100\n\
          pve/vm-100-disk-1   raw     images    4194304 100\n"
@@ -130,7 +122,11 @@ fn snapshots_are_listed_with_their_volumes_as_commands_call_them() {
     let by_name = Filter { name: Some("*disk-0".into()), ..Filter::default() };
     let columns = TableOptions { columns: Some("address,parent,volume".into()), ..table };
     assert_eq!(
-        listed(ListArgs { snapshots: true, filter: by_name, table: columns, ..plain() }, family()),
+        listed(
+            &VolumeQuery { snapshots: true, filter: by_name, ..VolumeQuery::default() },
+            &columns,
+            family()
+        ),
         "pve/vm-100-disk-0    -                         pve/vm-100-disk-0\n\
          pve/vm-100-disk-0@s  pve/vm-100-disk-0         pve/snap_vm-100-disk-0_s\n\
          pve/vm-101-disk-0    pve/snap_vm-100-disk-0_s  pve/vm-101-disk-0\n"
@@ -140,7 +136,7 @@ fn snapshots_are_listed_with_their_volumes_as_commands_call_them() {
 #[test]
 fn the_order_is_the_one_asked_for() {
     let table = TableOptions { sort: Some("-address".into()), noheadings: true, ..TableOptions::default() };
-    let shown = listed(ListArgs { table, ..plain() }, family());
+    let shown = listed(&VolumeQuery::default(), &table, family());
     let names: Vec<&str> = shown.lines().filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(names[..2], ["pve/vm-101-disk-0", "pve/vm-100-disk-1"]);
     assert_eq!(names[4], "pve/Scratch");

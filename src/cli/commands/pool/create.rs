@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::set::{DiscardsWord, FullWord};
 use super::{change, space};
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use base::units::Sectors;
 use base::units::size::Unit;
 use thin::changes::size::size;

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{change, space};
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use thin::request::{GrowPool, Request};
 
 const HELP: &str = changing!(

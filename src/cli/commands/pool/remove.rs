@@ -3,10 +3,10 @@
 use clap::Args;
 
 use super::change;
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use thin::request::{RemovePool, Request};
 
 const HELP: &str = changing!(

@@ -3,10 +3,10 @@
 use clap::{ArgGroup, Args, ValueEnum};
 
 use super::change;
-use crate::args::ChangeOptions;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
+use crate::options::ChangeOptions;
 use lvm2::format::model::Discards;
 use thin::request::{Request, SetPool};
 

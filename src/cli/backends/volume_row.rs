@@ -2,18 +2,21 @@
 
 use serde_json::json;
 
-use super::IMAGES;
 use crate::resolve::{Snapshot, Storage};
 use crate::table::{Cell, Column};
 use config::names;
+use config::types::Content;
 use iscsi::storage::units::Unit;
 use lvm2::format::model::Lv;
 use thin::lineage::{Descent, Parent, Relation, SnapName};
 use thin::view::VolumeView;
 
+/// What disks are for.
+const IMAGES: &str = Content::Images.word();
+
 /// What is known of a volume.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct VolumeRow {
     pub volume: String,
     pub address: String,
     pub format: &'static str,
@@ -44,7 +47,7 @@ pub struct ParentRef {
 pub const USUAL: &[&str] = &["address", "format", "content", "size", "vmid"];
 
 /// All columns.
-pub const COLUMNS: &[Column<Row>] = &[
+pub const COLUMNS: &[Column<VolumeRow>] = &[
     Column {
         name: "volume",
         title: "Volume",
@@ -158,7 +161,7 @@ pub const COLUMNS: &[Column<Row>] = &[
     },
 ];
 
-impl Row {
+impl VolumeRow {
     /// The row of a LUN, which belongs to no guest.
     pub fn of_lun(volume: String, unit: &Unit) -> Self {
         Self {

@@ -3,13 +3,16 @@
 use serde_json::{Value, json};
 
 use crate::table::{Cell, Column};
-use config::types::Content;
+use base::ids::VgName;
+use config::storage::{PoolName, Storage, StorageKind};
+use config::types::{Content, Type};
 use dm::status::{PoolMode, PoolStatus};
 use iscsi::storage::paths::TargetPath;
+use thin::view::PoolView;
 
 /// What is known of a storage.
 #[derive(Debug, Default)]
-pub struct Row {
+pub struct StorageRow {
     pub storage: String,
     pub r#type: String,
     pub enabled: bool,
@@ -26,11 +29,15 @@ pub struct Row {
     pub luns: Option<usize>,
 }
 
+/// Bytes in a block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h`
+/// (`THIN_METADATA_BLOCK_SIZE`).
+const METADATA_BLOCK_BYTES: u64 = 4096;
+
 /// The columns of the text. Source: pve-storage `PVE/CLI/pvesm.pm` (`status`).
 pub const USUAL: &[&str] = &["storage", "type", "status", "total", "used", "available", "percent"];
 
 /// All columns.
-pub const COLUMNS: &[Column<Row>] = &[
+pub const COLUMNS: &[Column<StorageRow>] = &[
     Column {
         name: "storage",
         title: "Name",
@@ -167,7 +174,46 @@ pub const COLUMNS: &[Column<Row>] = &[
     },
 ];
 
-impl Row {
+impl StorageRow {
+    /// The row of a storage whose state was not looked at.
+    pub fn of_section(storage: &Storage, enabled: bool) -> Self {
+        let is_known = matches!(storage.kind, StorageKind::Handled(_));
+        Self {
+            storage: storage.id.to_string(),
+            r#type: storage.type_name().to_owned(),
+            enabled,
+            pool: storage.pool.as_ref().map(|PoolName { vg, pool }| format!("{vg}/{pool}")),
+            content: is_known.then(|| storage.content.iter().copied().collect()),
+            ..Self::default()
+        }
+    }
+
+    /// The row of a pool.
+    pub fn of_pool(storage: String, vg: &VgName, pool: &PoolView) -> Self {
+        let working = match &pool.status {
+            Some(PoolStatus::Working(working)) => Some(working),
+            _ => None,
+        };
+        let chunk_bytes = pool.chunk_size.to_bytes().map_or(0, |bytes| bytes.get());
+        let used = working.map(|working| working.data.used.saturating_mul(chunk_bytes).min(pool.size.get()));
+        Self {
+            storage,
+            r#type: Type::LVMTHIN.name.to_owned(),
+            enabled: true,
+            active: Some(pool.active),
+            pool: Some(format!("{vg}/{}", pool.name)),
+            content: None,
+            total: Some(pool.size.get()),
+            used,
+            available: used.map(|used| pool.size.get() - used),
+            metadata_total: Some(pool.metadata_size.get()),
+            metadata_used: working.map(|working| working.metadata.used.saturating_mul(METADATA_BLOCK_BYTES)),
+            kernel: pool.status.clone(),
+            paths: None,
+            luns: None,
+        }
+    }
+
     /// Whether the storage can be used, in the words of Proxmox VE.
     pub fn status(&self) -> &'static str {
         match self.active {

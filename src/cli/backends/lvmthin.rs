@@ -1,0 +1,143 @@
+//! Storages of type lvmthin: thin pools, whose volumes are the engine's.
+
+use std::collections::HashMap;
+
+use super::listing::{Listing, VolumeQuery};
+use super::status::StatusScan;
+use super::storage_row::StorageRow;
+use super::volume_row::{VolumeRow, live_snapshot_of};
+use super::{Apart, StorageBackend};
+use crate::context::{Context, pending};
+use crate::errors::CliError;
+use crate::guests::Guests;
+use crate::options::ChangeOptions;
+use crate::resolve::{Resolver, Storage};
+use base::error_kind::ErrorKind;
+use config::storage;
+use thin::changes::lookup;
+use thin::lineage::Lineage;
+use thin::view::View;
+
+/// How long the lock of a volume group is waited for before a storage is added. The lock of the configuration is held
+/// meanwhile, which Proxmox VE lets nobody do for longer than 60 seconds.
+const VG_LOCK_SECONDS: u32 = 30;
+
+/// A thin pool, or why there is none.
+struct Lvmthin(Result<Storage, CliError>);
+
+/// The storage of a section.
+pub fn open(resolver: &Resolver, storage: &storage::Storage) -> Box<dyn StorageBackend> {
+    Box::new(Lvmthin(resolver.pool_of(storage)))
+}
+
+/// A pool, be it a storage of the configuration or not.
+pub fn of_pool(pool: Storage) -> Box<dyn StorageBackend> {
+    Box::new(Lvmthin(Ok(pool)))
+}
+
+impl StorageBackend for Lvmthin {
+    /// The words are those in which Proxmox VE misses a pool, or the volume group of one.
+    fn check_exists(&self, context: &Context) -> Result<(), CliError> {
+        let Storage { vg, pool, .. } = &self.0.clone()?;
+        let reader = context.open(&ChangeOptions {
+            dry_run: true,
+            no_udev_sync: false,
+            lock_timeout: VG_LOCK_SECONDS,
+        })?;
+        let missing = || CliError::new(ErrorKind::NotFound, format!("no such logical volume {vg}/{pool}"));
+        let pools = format!("'thinvol scan lvmthin {vg}' lists the thin pools of the volume group");
+        let metadata = reader.metadata(vg).map_err(|error| {
+            let error = CliError::from(error);
+            if error.code == ErrorKind::NotFound {
+                let hint = "'thinvol scan lvm' lists the volume groups";
+                CliError { causes: vec![error.message], ..missing().hint(hint) }
+            } else {
+                error
+            }
+        })?;
+        let lv = metadata.lv(pool).ok_or_else(|| missing().hint(pools.clone()))?;
+        match lv.thin_pool() {
+            Some(_) => Ok(()),
+            None => {
+                let message = format!("logical volume {vg}/{pool} is not a thin pool");
+                Err(CliError::new(ErrorKind::Refused, message).hint(pools))
+            }
+        }
+    }
+
+    fn status(&self, scan: &mut StatusScan<'_>, row: StorageRow) -> Result<StorageRow, CliError> {
+        let Storage { vg, pool, .. } = &self.0.clone()?;
+        let pools = scan.pools(vg)?;
+        let seen = pools.and_then(|pools| pools.iter().find(|seen| seen.name == *pool));
+        if let Some(pool) = seen {
+            return Ok(StorageRow { content: row.content, ..StorageRow::of_pool(row.storage, vg, pool) });
+        }
+        if pools.is_some() {
+            scan.warnings.push(format!("storage '{}': no such logical volume {vg}/{pool}", row.storage));
+        }
+        Ok(StorageRow { active: Some(false), ..row })
+    }
+
+    fn list(&self, context: &Context, query: &VolumeQuery) -> Result<Listing, CliError> {
+        let storage = &self.0.clone()?;
+        let view = context.reader()?.view(&storage.vg)?;
+        if !view.pools.iter().any(|pool| pool.name == storage.pool) {
+            return Err(lookup::no_pool(storage).into());
+        }
+        let guests = Guests::beside(context.resolver.file().path());
+        let rows = rows(query, &view, storage, &guests);
+        let mut notes = pending(&view.vg.name, &view.pending);
+        notes.extend(left_out(query, &view, storage));
+        let warnings = [context.resolver.warnings(), view.warnings].concat();
+        Ok(Listing { storage: storage.to_string(), rows, notes, warnings })
+    }
+
+    fn apart(&self) -> Option<&dyn Apart> {
+        None
+    }
+}
+
+/// What to say of volumes that have no volume id.
+pub fn left_out(query: &VolumeQuery, view: &View, storage: &Storage) -> Option<String> {
+    let lineage = Lineage::of(&view.vg);
+    let in_pool = view.vg.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
+    let count = in_pool
+        .filter(|lv| !storage.lists(&lv.name) && live_snapshot_of(lineage.descent(lv)).is_none())
+        .count();
+    let Storage { vg, pool, .. } = storage;
+    (count > 0 && !query.tree && query.filter.is_empty()).then(|| {
+        format!("{count} volumes with other names are left out; 'thinvol list {vg}/{pool}' shows them")
+    })
+}
+
+/// The volumes of a pool that are wanted.
+pub fn rows(query: &VolumeQuery, view: &View, storage: &Storage, guests: &Guests) -> Vec<VolumeRow> {
+    let lineage = Lineage::of(&view.vg);
+    let seen: HashMap<_, _> = view.volumes.iter().map(|volume| (&volume.name, volume)).collect();
+    let mut rows = Vec::new();
+    let filter = query.filter.filter();
+    // The depth of the topmost kept ancestor: what hangs below it is kept with it.
+    let mut kept_above: Option<usize> = None;
+    for line in lineage.tree(&storage.pool) {
+        let Some(volume) = seen.get(&line.lv.name) else { continue };
+        let row = VolumeRow::of_volume(storage, volume, line.lv, line.descent, line.depth);
+        let row = VolumeRow { content: guests.content_of(row.vmid).word(), ..row };
+        // A snapshot is meant if its volume is.
+        let of = live_snapshot_of(line.descent);
+        let shown = of.unwrap_or(line.lv);
+        let wanted = filter.takes(&shown.name, &shown.tags) && query.takes_content(row.content);
+        if query.tree {
+            kept_above = kept_above.filter(|depth| line.depth > *depth);
+            if wanted || kept_above.is_some() {
+                let top = *kept_above.get_or_insert(line.depth);
+                rows.push(VolumeRow { depth: line.depth - top, ..row });
+            }
+        } else if wanted && storage.lists(&shown.name) && (query.snapshots || of.is_none()) {
+            rows.push(row);
+        }
+    }
+    if !query.tree {
+        rows.sort_by_cached_key(|row| row.address.to_ascii_lowercase());
+    }
+    rows
+}
