@@ -154,9 +154,8 @@ mod tests {
     fn what_types_take_is_told_from_their_rows() {
         let words = "lvmthin takes --vgname and --thinpool, iscsi --portal and --target";
         assert!(own_in_words().starts_with(words), "{}", own_in_words());
-        assert!(
-            content_help().starts_with("What it is for: lvmthin images or rootdir; iscsi images or none ")
-        );
+        let words = "What it is for: lvmthin images or rootdir; iscsi images or none";
+        assert!(content_help().starts_with(words), "{}", content_help());
         let given = OwnProperties::augment_args(Command::new("add"))
             .try_get_matches_from(["add", "--portal", "10.0.0.1", "--target", "t"])
             .and_then(|matches| OwnProperties::from_arg_matches(&matches))

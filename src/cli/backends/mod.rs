@@ -20,9 +20,11 @@ use crate::resolve::{Find, Resolver};
 use config::names::{StorageId, VolumeId};
 use config::storage::{Storage, StorageKind};
 
-/// The storage of a section, by the name of its type.
-const BACKENDS: &[(&str, fn(&Resolver, &Storage) -> Box<dyn StorageBackend>)] =
-    &[("lvmthin", lvmthin::open), ("iscsi", iscsi::open)];
+/// Makes the storage of a section.
+type Open = fn(&Resolver, &Storage) -> Box<dyn StorageBackend>;
+
+/// By the name of its type.
+const BACKENDS: &[(&str, Open)] = &[("lvmthin", lvmthin::open), ("iscsi", iscsi::open)];
 
 /// A storage of one type. What there is to know of the type itself is in its row in `src/config/types.rs`.
 pub trait StorageBackend {

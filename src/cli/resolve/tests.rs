@@ -128,8 +128,11 @@ fn storages_that_cannot_be_used_say_so_in_the_words_of_proxmox_ve() {
         ("san", "7 storage 'san' is of type iscsi, not a thin pool / "),
         (
             "files",
-            "7 storage 'files' is of type 'dir', which thinvol does not handle / thinvol handles the types \
-             lvmthin and iscsi; use pvesm for others",
+            &format!(
+                "7 storage 'files' is of type 'dir', which thinvol does not handle / thinvol handles the types {}; \
+                 use pvesm for others",
+                Type::names("and")
+            ),
         ),
         (
             "bad",
@@ -147,7 +150,7 @@ fn storages_that_cannot_be_used_say_so_in_the_words_of_proxmox_ve() {
     }
     assert!(resolver.source_anywhere("off:vm-100-disk-0").is_ok());
     assert!(resolver.warnings().iter().any(|warning| warning.contains("unknown property type")));
-    let pool_words = Resolver { verb: Some(config::types::PoolVerb::Free), ..Resolver::over(CONFIG) };
+    let pool_words = Resolver { verb: Some(PoolVerb::Free), ..Resolver::over(CONFIG) };
     assert_eq!(
         told(pool_words.volume("san:0.0.1.x").unwrap_err()),
         "7 can't free space in iscsi storage / storage 'san' is of type iscsi"
