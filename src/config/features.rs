@@ -1,4 +1,5 @@
-//! What can be done with a volume, as in Proxmox VE. Source: pve-storage `PVE/Storage/Plugin.pm` (`volume_has_feature`).
+//! What can be done with a volume, as in Proxmox VE. Source: pve-storage `PVE/Storage/Plugin.pm`
+//! (`volume_has_feature`).
 
 use serde::Serialize;
 
