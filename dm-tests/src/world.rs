@@ -1,45 +1,42 @@
 //! A small machine for tests of the engine: doubles at the bottom (`dm::sim`, `sys::io::mem`, a host in memory), the
 //! shipped code above them.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ::lvm2::format::check::check;
 use ::lvm2::format::edit::MetadataHeader;
 use ::lvm2::format::metadata::Metadata;
-use ::lvm2::host::lock::{Locks, VgLock};
+use ::lvm2::format::volume_list::VolumeLists;
+use ::lvm2::host::conf::LvmConf;
+use ::lvm2::host::lock::VgLock;
 use ::lvm2::host::store::assess::VgRef;
-use ::lvm2::host::store::issue::StoreIssue;
 use ::lvm2::host::store::vg::VgStore;
-use base::error_kind::ErrorKind;
-use base::ids::{LvName, LvmUuid, VgName};
-use base::units::{Bytes, Sectors};
+use base::ids::{LvName, VgName};
+use base::units::Sectors;
 use dm::kernel::{Kernel, UdevEvent};
 use dm::name::{DmName, Layer};
 use dm::sim::SimKernel;
-use dm::udev::{NoSync, UdevError, UdevFlags, UdevSync};
+use dm::udev::{Missing, NoSync, Udev, UdevError, UdevFlags, UdevSync};
+use thin::engine::{Engine, EnginePorts, Report, Settings};
 use thin::error::EngineError;
-use thin::exec::{BUSY_WAIT, Executed};
-use thin::observe::Scope;
-use thin::observed::Policy;
 use thin::plan::Plan;
-use thin::planner::Repair;
+use thin::ports::Host as _;
 use thin::request::Request;
 use thin::session::Session;
 
 pub mod asks;
 pub mod changes;
 pub mod crashes;
+pub mod disks;
 pub mod drawn;
 pub mod host;
 pub mod lvm2;
 pub mod machine;
-pub mod reader;
+pub mod place;
+mod pool_blocks;
 pub mod recovered;
 pub mod rest;
 pub mod script;
@@ -47,28 +44,17 @@ pub mod state;
 pub mod tape;
 pub mod text;
 
+use disks::SimDisks;
 use machine::Machine;
-use reader::SimReader;
 use tape::{Point, Tape};
-
-/// What a change came to.
-#[derive(Debug)]
-pub struct Ran {
-    /// What was mended first.
-    pub repair: Repair,
-    /// The plan.
-    pub plan: Plan,
-    /// What its execution leaves to tell.
-    pub executed: Executed,
-}
 
 /// A machine with processes that work on it, one at a time.
 #[derive(Debug)]
 pub struct World {
     /// The machine.
     pub machine: Rc<Machine>,
-    /// Settings.
-    pub policy: Policy,
+    /// The configuration of LVM.
+    pub conf: LvmConf,
     /// Whether processes are recorded.
     pub record: bool,
     /// The message of each process, counted from 1, whose commit fails without a word; 0 for none.
@@ -78,10 +64,23 @@ pub struct World {
     points: RefCell<Vec<Point>>,
 }
 
-/// `udev`, which nobody may wait for while a device is suspended.
-struct SimUdev<'a>(&'a SimKernel);
+/// udev, which nobody may wait for while a device is suspended.
+#[derive(Debug)]
+struct SimUdev(Rc<SimKernel>);
 
-impl UdevSync for SimUdev<'_> {
+impl Udev for SimUdev {
+    fn sync<'k>(&self, _: &'k dyn Kernel) -> Box<dyn UdevSync + 'k> {
+        Box::new(SimSync(Rc::clone(&self.0)))
+    }
+
+    fn missing(&self) -> Option<Missing> {
+        None
+    }
+}
+
+struct SimSync(Rc<SimKernel>);
+
+impl UdevSync for SimSync {
     fn event(&self, touched: &[&DmName], flags: UdevFlags) -> UdevEvent {
         NoSync.event(touched, flags)
     }
@@ -102,24 +101,6 @@ pub fn metadata_header() -> MetadataHeader {
         uname: "Linux node1 6.1.0-56-amd64 #1 SMP PREEMPT_DYNAMIC x86_64".into(),
         time: 1_795_414_000,
         time_text: "Mon Nov 23 06:06:40 2026".into(),
-    }
-}
-
-/// A folder for locks that nobody else uses, gone when dropped.
-struct LockDir(PathBuf);
-
-impl LockDir {
-    fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        Self(std::env::temp_dir().join(format!("thinvol-world-{}-{number}", std::process::id())))
-    }
-}
-
-impl Drop for LockDir {
-    fn drop(&mut self) {
-        // What is left in the temporary folder harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -145,15 +126,17 @@ pub fn tpool() -> DmName {
 
 impl World {
     /// Processes on that machine.
+    ///
+    /// # Panics
+    /// Never: there is no configuration to be wrong.
     pub fn on(machine: Rc<Machine>) -> Self {
-        Self {
-            machine,
-            policy: Policy::default(),
-            record: false,
-            swallow: 0,
-            thaw: None,
-            points: RefCell::default(),
-        }
+        let top = machine.tree.path();
+        let mut conf = LvmConf::defaults(&top.join("etc/lvm")).expect("nothing is configured");
+        conf.devices.dir = top.join("dev");
+        conf.devices.scan = vec![top.join("dev")];
+        conf.global.locking_dir = top.join("run/lock");
+        (conf.backup.backup, conf.backup.archive) = (false, false);
+        Self { machine, conf, record: false, swallow: 0, thaw: None, points: RefCell::default() }
     }
 
     /// A machine with a fresh pool on `pvs` physical volumes; nothing is active.
@@ -163,7 +146,7 @@ impl World {
 
     /// The same world on a machine of its own.
     pub fn fork(&self) -> Self {
-        Self { policy: self.policy.clone(), ..Self::on(self.machine.fork()) }
+        Self { conf: self.conf.clone(), ..Self::on(self.machine.fork()) }
     }
 
     /// The points that were recorded since the last call.
@@ -190,68 +173,68 @@ impl World {
         metadata
     }
 
-    /// Runs one process: locks, opens, works, unlocks.
+    /// What lvm.conf says of activation.
+    pub fn lists(&self) -> VolumeLists {
+        let activation = &self.conf.activation;
+        VolumeLists {
+            allowed: activation.volume_list.clone(),
+            automatic: activation.auto_activation_volume_list.clone(),
+            read_only: activation.read_only_volume_list.clone(),
+            host_tags: self.conf.tags.of_host(&self.machine.host.name()),
+        }
+    }
+
+    /// From which use on pools are extended, in percent.
+    pub fn threshold(&self) -> u32 {
+        u32::try_from(self.conf.activation.thin_pool_autoextend_threshold).unwrap_or(100)
+    }
+
+    /// Runs one process: an engine of its own over this machine's ports.
     ///
     /// # Errors
     /// Those of `work`.
-    ///
-    /// # Panics
-    /// If the lock cannot be had.
-    pub fn process<T>(
-        &self,
-        work: impl FnOnce(&mut Session<'_>, &VgLock) -> Result<T, EngineError>,
-    ) -> Result<T, EngineError> {
-        let dir = LockDir::new();
-        let locks = Locks::new(&dir.0, Duration::from_secs(10));
-        let lock = locks.vg_for_write(&vg_name()).expect("nobody else has the lock");
+    pub fn process<T>(&self, work: impl FnOnce(&Engine) -> Result<T, EngineError>) -> Result<T, EngineError> {
         let tape = Tape::new(&self.machine, self.record);
         tape.swallow.set(self.swallow);
         tape.thaw.replace(self.thaw.clone());
-        let mut store = self.open(&tape);
-        let metadata = Metadata::parse(store.text())
-            .map_err(|error| EngineError::caused(ErrorKind::Corrupt, "the text is not valid", error))?;
-        let lagging = |issue: &&StoreIssue| matches!(issue, StoreIssue::Lagging { .. });
-        let lagging = store.issues().iter().filter(lagging).map(ToString::to_string).collect();
-        let text_limit = store.room_for(0).ok().map(|room| Bytes::new(room.limit));
-        let pvs = machine::pvs(self.machine.disks.len());
-        let machine = &self.machine;
-        let result = work(
-            &mut Session {
-                kernel: tape.as_ref(),
-                udev: &SimUdev(&machine.kernel),
-                host: &machine.host,
-                reader: &SimReader { kernel: &machine.kernel, pvs: &pvs },
-                store: &mut store,
-                metadata: Arc::new(metadata),
-                pvs: pvs.clone(),
-                text_limit,
-                lagging,
-                writable: true,
-                policy: self.policy.clone(),
-                header: metadata_header(),
-                new_uuid: &|| -> LvmUuid { machine.new_uuid() },
-                listed: Cell::default(),
-                looked: None,
-                busy_wait: BUSY_WAIT,
-            },
-            &lock,
-        );
+        let kernel: Rc<dyn Kernel> = Rc::<Tape>::clone(&tape);
+        let ports = EnginePorts {
+            conf: self.conf.clone(),
+            kernel,
+            udev: Rc::new(SimUdev(Rc::clone(&self.machine.kernel))),
+            host: Rc::new(self.machine.host.clone()),
+            roots: self.machine.tree.roots(),
+            disks: Rc::new(SimDisks(Rc::clone(&tape))),
+        };
+        let settings = Settings {
+            lock_timeout: Duration::from_secs(10),
+            udev_sync: true,
+            progress_observer: None,
+            command_line: "thinvol".into(),
+            system_dir: self.machine.tree.path().join("etc/lvm"),
+        };
+        let result = Engine::over(ports, settings).and_then(|engine| work(&engine));
         self.points.borrow_mut().extend(tape.take());
         result
+    }
+
+    /// Works step by step in one session.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn session<T>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>, &VgLock) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        self.process(|engine| engine.in_session(&vg_name(), work))
     }
 
     /// A change, as the command makes it: mends what a crash left, plans, executes.
     ///
     /// # Errors
     /// As the command would report them.
-    pub fn run(&self, requests: &[Request]) -> Result<Ran, EngineError> {
-        self.process(|session, lock| {
-            let scope = Scope::of(&session.metadata.vg, requests);
-            let repair = session.recover(&scope, lock)?;
-            let plan = session.plan(requests)?;
-            let executed = session.execute(&plan, lock)?;
-            Ok(Ran { repair, plan, executed })
-        })
+    pub fn run(&self, requests: &[Request]) -> Result<Report, EngineError> {
+        self.process(|engine| engine.apply_requests(&vg_name(), requests))
     }
 
     /// Plans a change without making it.
@@ -259,15 +242,15 @@ impl World {
     /// # Errors
     /// As the command would report them.
     pub fn plan(&self, requests: &[Request]) -> Result<Plan, EngineError> {
-        self.process(|session, _| session.plan(requests))
+        Ok(self.process(|engine| engine.plan_requests(&vg_name(), requests))?.plan)
     }
 
     /// `thinvol recover`.
     ///
     /// # Errors
     /// As the command would report them.
-    pub fn recover(&self) -> Result<Repair, EngineError> {
-        self.process(|session, lock| session.recover(&Scope::all(true), lock))
+    pub fn recover(&self) -> Result<Report, EngineError> {
+        self.process(|engine| engine.recover(&vg_name()))
     }
 
     /// Writes one sector of an active volume and makes it durable.

@@ -14,7 +14,7 @@ use dm_tests::world::changes::{
     removals, removed_pools, snapshots,
 };
 use dm_tests::world::machine::{disk_number, pvs};
-use dm_tests::world::reader::metadata_place;
+use dm_tests::world::place::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed};
 use dm_tests::world::text::{POOL, PV_SECTORS};
 use dm_tests::world::{World, device, lv, tpool};
@@ -347,7 +347,11 @@ fn a_device_left_without_a_table_is_told_of_and_removed_later() {
     );
     world.machine.kernel.revive();
     let repair = world.recover().unwrap();
-    assert!(repair.found.iter().any(|found| found.contains("pve-b has no table")), "{:?}", repair.found);
+    assert!(
+        repair.recovered.iter().any(|found| found.contains("pve-b has no table")),
+        "{:?}",
+        repair.recovered
+    );
     assert!(!world.exists(&device("b")));
 }
 

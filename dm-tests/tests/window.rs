@@ -69,11 +69,7 @@ fn a_snapshot_puts_no_waiting_table_in_place() {
     let ran = world.run(&[snapshot("a", "n")]).unwrap();
     assert_eq!(length(&world, "a"), before, "the device is longer than the text");
     assert!(!waits(&world, "a"));
-    assert!(
-        ran.repair.found.iter().any(|found| found.contains("never put in place")),
-        "{:?}",
-        ran.repair.found
-    );
+    assert!(ran.recovered.iter().any(|found| found.contains("never put in place")), "{:?}", ran.recovered);
     assert_eq!(kernel(&world).violations(), []);
 }
 
@@ -100,7 +96,7 @@ fn a_failed_suspend_leaves_a_waiting_table_where_it_is() {
     for when in [When::Before, When::After] {
         let world = used();
         let before = length(&world, "a");
-        let outcome = world.process(|session, lock| {
+        let outcome = world.session(|session, lock| {
             leave_longer_table(&world, "a");
             let fault = Fault {
                 verb: Some(dm::kernel::Verb::Suspend),
@@ -122,7 +118,7 @@ fn a_failed_suspend_leaves_a_waiting_table_where_it_is() {
 fn a_table_that_comes_to_wait_in_the_window_is_dropped() {
     let world = used();
     let before = length(&world, "a");
-    let outcome = world.process(|session, lock| {
+    let outcome = world.session(|session, lock| {
         let devices = [device("a")];
         let work = || leave_longer_table(&world, "a");
         Ok(frozen(session, lock, &devices, work))
@@ -139,7 +135,7 @@ fn an_origin_that_goes_on_meanwhile_is_an_error() {
         let world = used();
         world.run(&[activate("b")]).unwrap();
         let worked = Cell::new(false);
-        let outcome = world.process(|session, lock| {
+        let outcome = world.session(|session, lock| {
             world.machine.host.set(|host| host.thaws = thawed_before.then(|| device("a")));
             let devices = [device("a"), device("b")];
             let work = || {
@@ -181,7 +177,7 @@ fn a_frozen_file_system_is_left_so() {
     };
     kernel(&world).inject(fault);
     let ran = world.run(&[snapshot("a", "n")]).unwrap();
-    assert!(ran.executed.warnings.iter().any(|warning| warning.contains("was frozen already")));
+    assert!(ran.warnings.iter().any(|warning| warning.contains("was frozen already")));
     let log: Vec<String> = kernel(&world).log().iter().map(ToString::to_string).collect();
     assert!(log.iter().any(|call| call.starts_with("suspend pve-a flush, nolockfs")), "{log:?}");
 }
@@ -217,7 +213,7 @@ fn suspended_layers_are_resumed_from_below() {
     }
     kernel(&world).clear_log();
     let repair = world.recover().unwrap();
-    assert!(kernel(&world).suspended().is_empty(), "{:?}", repair.left);
+    assert!(kernel(&world).suspended().is_empty(), "{:?}", repair.warnings);
     let log: Vec<String> = kernel(&world).log().iter().map(ToString::to_string).collect();
     let place = |name: &DmName| log.iter().position(|call| *call == format!("resume {name}")).unwrap();
     assert!(place(&tmeta) < place(&tpool()) && place(&tdata) < place(&tpool()));
@@ -254,9 +250,9 @@ fn what_stands_on_a_foreign_suspended_device_is_left() {
     let repair = world.recover().unwrap();
     assert_eq!(kernel(&world).suspended(), [foreign.clone(), top.clone()]);
     assert!(
-        repair.left.iter().any(|left| left.contains("it stands on crypt, which is suspended")),
+        repair.warnings.iter().any(|left| left.contains("it stands on crypt, which is suspended")),
         "{:?}",
-        repair.left
+        repair.warnings
     );
     // With the foreign one awake it goes on.
     kernel(&world).resume(&foreign, UdevEvent(0)).unwrap();
@@ -285,7 +281,7 @@ fn a_waiting_table_of_an_unknown_layer_is_left_to_lvm2() {
     suspend(&world, &name);
     let repair = world.recover().unwrap();
     assert_eq!(kernel(&world).table(&name).unwrap(), [line(0)]);
-    assert!(repair.left.iter().any(|left| left.contains("lvchange --refresh")), "{:?}", repair.left);
+    assert!(repair.warnings.iter().any(|left| left.contains("lvchange --refresh")), "{:?}", repair.warnings);
 }
 
 /// A pool, or the whole group, that was renamed by a command killed before it renamed the devices.
@@ -302,7 +298,7 @@ fn devices_with_names_of_before_get_those_of_the_text() {
         kernel(world).list().unwrap().into_iter().map(|listed| listed.name).collect()
     };
     let repair = mended.recover().unwrap();
-    assert_eq!(listed(&mended), names, "{:?}", repair.left);
+    assert_eq!(listed(&mended), names, "{:?}", repair.warnings);
     // A change finds the pool under its old name, and mends it with all that belongs to it.
     changed.run(&[create("n", false)]).unwrap();
     assert!(changed.exists(&tpool()) && changed.exists(&device("data_tmeta")));
@@ -318,11 +314,7 @@ fn a_pool_whose_name_is_taken_is_let_go_under_the_name_it_has() {
     kernel(&world).rename(&tpool(), &aside, UdevEvent(0)).unwrap();
     kernel(&world).create(&tpool(), &DmUuid::new("somebody's").unwrap(), None).unwrap();
     let ran = world.run(&[Request::DeactivateAll]).unwrap();
-    assert!(
-        ran.repair.left.iter().any(|left| left.contains("which another device is")),
-        "{:?}",
-        ran.repair.left
-    );
+    assert!(ran.warnings.iter().any(|left| left.contains("which another device is")), "{:?}", ran.warnings);
     assert!(!world.exists(&aside), "it is still there");
     let uuid =
         DmUuid::of_lv(&world.metadata().vg.id, &world.metadata().vg.lv(&lv(POOL)).unwrap().id, Layer::Tpool);
@@ -335,7 +327,7 @@ fn a_volume_that_goes_meanwhile_is_shown_as_inactive() {
     use thin::observe::Scope;
     use thin::view::{Depth, view};
     let world = used();
-    let shown = world.process(|session, _| {
+    let shown = world.session(|session, _| {
         let observed = session.look(&Scope::all(false).without_inventory())?;
         kernel(&world).remove(&device("a"), UdevEvent(0)).unwrap();
         let vg = session.metadata.vg.clone();
@@ -353,7 +345,7 @@ fn a_pool_that_goes_meanwhile_is_not_active() {
     world.run(&[activate("a")]).unwrap();
     let listed = kernel(&world).list().unwrap();
     world.run(&[Request::DeactivateAll]).unwrap();
-    let repair = world.process(|session, _| {
+    let repair = world.session(|session, _| {
         session.listed.set(Some(listed.clone()));
         session.pending(&thin::observe::Scope::all(false).without_inventory())
     });
@@ -420,7 +412,7 @@ fn a_pool_is_not_started_over_parts_of_it_that_were_left_active() {
 fn a_plan_is_not_run_without_its_lock() {
     let world = used();
     let before = world.metadata().to_disk();
-    let error = world.process(|session, lock| {
+    let error = world.session(|session, lock| {
         let plan = session.plan(&[create("n", true)])?;
         kernel(&world).clear_log();
         std::fs::remove_file(lock.path()).expect("it is there");
@@ -430,13 +422,13 @@ fn a_plan_is_not_run_without_its_lock() {
     assert_eq!(kernel(&world).log(), [], "something was done before it was noticed");
     assert_eq!(world.metadata().to_disk(), before);
     // Nor by a lock of another group, nor by one that is given back.
-    let error = world.process(|session, lock| {
+    let error = world.session(|session, lock| {
         let mut plan = session.plan(&[create("n", true)])?;
         plan.vg = base::ids::VgName::new("other").expect("a name");
         session.execute(&plan, lock)
     });
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
-    let error = world.process(|session, lock| {
+    let error = world.session(|session, lock| {
         let plan = session.plan(&[create("n", true)])?;
         lock.release();
         session.execute(&plan, lock)

@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::errno::Errno;
 
 use crate::name::{DmName, DmUuid};
+use crate::table::DmTarget;
 use base::ids::{DevNo, ThinId};
 use base::units::Sectors;
 
@@ -34,6 +35,7 @@ pub use faults::{Call, Fault, FaultKind, Violation, When};
 pub use metadata::{SimMapping, SimPoolDump, SimThinDevice};
 
 use devices::{World, dm_dev};
+use targets::Row;
 
 /// The major number of the model's devices.
 pub const DM_MAJOR: u32 = 253;
@@ -250,6 +252,16 @@ impl SimKernel {
         Some((device.uuid.clone()?, rows.map(|row| report::kind(&row.target).to_owned()).collect()))
     }
 
+    /// The disk and the sector at which a device begins that lies on one disk in one piece, and runs.
+    pub fn place_of(&self, dev: DevNo) -> Option<(DevNo, Sectors)> {
+        let world = self.lock();
+        let live = world.device(World::minor_of(dev)?).ok()?.live.as_ref()?;
+        match live.rows.as_slice() {
+            [Row { target: DmTarget::Linear(linear), .. }] => Some((linear.device, linear.offset)),
+            _ => None,
+        }
+    }
+
     /// What the caller did that no caller may do, and the devices that are suspended now.
     pub fn violations(&self) -> Vec<Violation> {
         self.lock().violations()
@@ -304,6 +316,26 @@ impl SimKernel {
             data_blocks: committed.superblock.data_blocks,
             devices: devices.collect(),
         })
+    }
+
+    /// The last place at which a pool's metadata starts on `disk`, `sector` or before it, with all that it holds, and
+    /// the devices that its metadata snapshot shows, if it holds one.
+    pub fn pool_dump_around(
+        &self,
+        disk: DevNo,
+        sector: Sectors,
+    ) -> Option<(Sectors, SimPoolDump, Option<BTreeMap<ThinId, SimThinDevice>>)> {
+        let start = {
+            let world = self.lock();
+            let ((_, start), _) = world.stores.range((disk, 0)..=(disk, sector.get())).next_back()?;
+            Sectors::new(*start)
+        };
+        let dump = self.pool_dump(disk, start)?;
+        let world = self.lock();
+        let held = world.stores.get(&(disk, start.get()))?.committed.superblock.held.as_ref();
+        let device =
+            |(id, device): (&u32, _)| Some((ThinId::new(u64::from(*id)).ok()?, SimThinDevice::from(device)));
+        Some((start, dump, held.map(|held| held.devices.iter().filter_map(device).collect())))
     }
 
     /// The transaction id, and the thin devices, of the pool whose metadata starts at `sector` of `disk`,

@@ -6,6 +6,7 @@
 //! and make no `/dev/<vg>/<lv>`, so flags go along in every case. Source: lvm2 `libdm/libdevmapper.h`,
 //! `libdm/libdm-common.c`, `udev/10-dm.rules.in`.
 
+use std::fmt;
 use std::io;
 use std::ops::BitOr;
 use std::path::PathBuf;
@@ -216,18 +217,29 @@ impl UdevSync for NoSync {
     }
 }
 
-/// The way for this machine: [`NoSync`] if asked for, [`Cookies`] where udevd would answer, else [`Nodes`],
-/// and then also what is missing, to be said once.
-pub fn for_this_machine<'k, K: Kernel>(
-    kernel: &'k K,
-    no_sync: bool,
-) -> (Box<dyn UdevSync + 'k>, Option<Missing>) {
-    if no_sync {
-        return (Box::new(NoSync), None);
+/// The port to the udev of a machine.
+pub trait Udev: fmt::Debug {
+    /// Where the uevents of the next verbs go, so that somebody makes the nodes.
+    fn sync<'k>(&self, kernel: &'k dyn Kernel) -> Box<dyn UdevSync + 'k>;
+
+    /// What is missing where udevd would not answer, to be said once.
+    fn missing(&self) -> Option<Missing>;
+}
+
+/// The udev of this machine: [`Cookies`] where udevd would answer, else [`Nodes`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemUdev;
+
+impl Udev for SystemUdev {
+    fn sync<'k>(&self, kernel: &'k dyn Kernel) -> Box<dyn UdevSync + 'k> {
+        match self.missing() {
+            None => Box::new(Cookies::default()),
+            Some(_) => Box::new(Nodes::new(kernel)),
+        }
     }
-    match missing(&Places::default()) {
-        None => (Box::new(Cookies::default()), None),
-        Some(what) => (Box::new(Nodes::new(kernel)), Some(what)),
+
+    fn missing(&self) -> Option<Missing> {
+        missing(&Places::default())
     }
 }
 

@@ -1,48 +1,48 @@
 //! The whole run: find the volume group, lock it, read it, and hand it to a session; afterwards the backup files.
 
 use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod machine;
+#[cfg(any(test, feature = "testing"))]
+mod requests;
 mod settings;
 mod signals;
 use crate::backup_store::BackupStore;
 use crate::changes::{Change, Lowered, lower};
 use crate::exec::BUSY_WAIT;
-use crate::host::{CheckPolicy, LinuxHost, STATE_DIR};
-use crate::metadata_header::{host_name, metadata_header, new_uuid};
 use crate::observe::Scope;
 use crate::open_vg::{OpenVg, open_device};
 use crate::plan::Plan;
 use crate::planner::{Repair, repair};
 use crate::pool_reader::DiskReader;
-use crate::ports::ProgressObserver;
+use crate::ports::{Host, ProgressObserver};
+use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::Session;
 use base::error_kind::ErrorKind;
 use base::ids::{Seqno, VgName};
 use base::units::Bytes;
-use dm::ioctl::LinuxDm;
 use dm::kernel::{Counting, Kernel, ListedDevice};
 use dm::name::DmUuid;
-use dm::udev::{Places, for_this_machine, missing};
+use dm::udev::{NoSync, Udev, UdevSync};
 use lvm2::format::check::Use;
 use lvm2::format::model::Vg;
 use lvm2::host::backup::Backups;
-use lvm2::host::conf::{HostIds, LvmConf, built_in, tag_file};
+use lvm2::host::conf::{HostIds, LvmConf, tag_file};
 use lvm2::host::lock::{LockError, LockMode, VgLock, VgReadLock};
 use lvm2::host::scan::Scanner;
-use sys::io::direct::Access;
+use sys::io::block::{Access, Disks};
 use sys::signals::SignalsHeldOff;
 
+pub use self::machine::EnginePorts;
 pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
 pub use crate::report::{Done, NotDone, Preview, Report};
 pub use crate::view::{Depth, PoolView, View, VolumeView, view};
-
-/// How long a check of pool metadata may take. Pools of many terabytes take minutes.
-const CHECK_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Settings of the engine.
 #[derive(Clone, Debug)]
@@ -67,6 +67,11 @@ pub struct Options {
     pub planned_for: Option<Seqno>,
 }
 
+/// Turns what is asked for into requests, by the metadata as it is.
+trait Lower: FnOnce(&Vg) -> Result<Lowered, Refusal> {}
+
+impl<F: FnOnce(&Vg) -> Result<Lowered, Refusal>> Lower for F {}
+
 /// The lock under which a volume group is read: nobody reads one without.
 enum Locked<'a> {
     /// A reader's.
@@ -81,8 +86,10 @@ pub struct Engine {
     conf: LvmConf,
     host_tags: Vec<String>,
     ids: HostIds,
-    kernel: Counting<LinuxDm>,
-    host: LinuxHost,
+    kernel: Counting<dyn Kernel>,
+    udev: Rc<dyn Udev>,
+    host: Rc<dyn Host>,
+    disks: Rc<dyn Disks>,
     scanner: Scanner,
     backups: Backups,
     /// From the first change on: what was done is told before a signal ends the process.
@@ -90,16 +97,22 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Reads lvm.conf and opens device-mapper.
+    /// The engine of this machine: reads lvm.conf and opens device-mapper.
     ///
     /// # Errors
     /// If either cannot be used.
     pub fn open(settings: Settings) -> Result<Self, EngineError> {
-        let built_in = built_in(Path::new(STATE_DIR));
-        let conf = LvmConf::load_over(&settings.system_dir, None, built_in.as_deref()).map_err(|error| {
-            EngineError::caused(ErrorKind::Refused, "the configuration of LVM cannot be used", error)
-        })?;
-        let name = host_name();
+        let ports = EnginePorts::of_this_machine(&settings)?;
+        Self::over(ports, settings)
+    }
+
+    /// An engine over any ports.
+    ///
+    /// # Errors
+    /// If the configuration cannot be used by thinvol.
+    pub fn over(ports: EnginePorts, settings: Settings) -> Result<Self, EngineError> {
+        let EnginePorts { conf, kernel, udev, host, roots, disks } = ports;
+        let name = host.name();
         let host_tags = conf.tags.of_host(&name);
         if let Some(file) = tag_file(&settings.system_dir, &host_tags) {
             let message =
@@ -107,30 +120,19 @@ impl Engine {
             return Err(EngineError::new(ErrorKind::Unsupported, message)
                 .with_hint("thinvol does not read such files: move what is in it to lvmlocal.conf"));
         }
-        let kernel = LinuxDm::open().map_err(|error| {
-            let hint = error.hint();
-            let failed = EngineError::caused(ErrorKind::Unsupported, "device-mapper cannot be used", error);
-            match hint {
-                Some(hint) => failed.with_hint(hint),
-                None => failed,
-            }
-        })?;
-        let check = CheckPolicy {
-            executable: conf.global.thin_check_executable.clone(),
-            options: conf.global.thin_check_options.clone(),
-            limit: CHECK_LIMIT,
-        };
-        let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(settings.progress_observer.clone());
         let ids = HostIds::resolve(&conf, &name);
-        let scanner = Scanner::of_this_machine(conf.devices.clone()).on_host(ids.ids.clone());
+        let scanner =
+            Scanner::new(roots, conf.devices.clone()).over(Rc::clone(&disks)).on_host(ids.ids.clone());
         let backups = Backups::new(conf.backup.clone());
         Ok(Self {
             settings,
             conf,
             host_tags,
             ids,
-            kernel: Counting::new(kernel),
+            kernel: Counting::over(kernel),
+            udev,
             host,
+            disks,
             scanner,
             backups,
             held_off: RefCell::default(),
@@ -225,10 +227,14 @@ impl Engine {
     /// # Errors
     /// The changes that are refused, and why.
     pub fn plan(&self, vg: &VgName, changes: &[Change]) -> Result<Report, EngineError> {
+        self.plan_lowered(vg, |vg| lower(vg, changes))
+    }
+
+    fn plan_lowered(&self, vg: &VgName, lower: impl Lower) -> Result<Report, EngineError> {
         let lock = self.lock_for_read(vg)?;
         let mut opened = self.read(Locked::ToRead(&lock))?;
         let mut warnings = self.warnings(&opened);
-        let lowered = lower(&opened.metadata.vg, changes)?;
+        let lowered = lower(&opened.metadata.vg)?;
         self.check_use(&opened, &lowered.requests).map_err(|refusal| refusal.after(&[], &warnings))?;
         let (result, _) = self.with_session(&mut opened, |session| {
             if session.writable {
@@ -253,12 +259,21 @@ impl Engine {
     /// # Errors
     /// The changes that are refused, or the step that failed. What was mended before is told with them.
     pub fn apply(&self, vg: &VgName, changes: &[Change], options: &Options) -> Result<Report, EngineError> {
+        self.apply_lowered(vg, |vg| lower(vg, changes), options)
+    }
+
+    fn apply_lowered(
+        &self,
+        vg: &VgName,
+        lower: impl Lower,
+        options: &Options,
+    ) -> Result<Report, EngineError> {
         let lock = self.lock(vg)?;
         let mut opened = self.read(Locked::ToChange(&lock))?;
         options.check(&opened.metadata.vg)?;
         let mut warnings = self.warnings(&opened);
         warnings.extend(self.without_udev());
-        let lowered = lower(&opened.metadata.vg, changes)?;
+        let lowered = lower(&opened.metadata.vg)?;
         self.check_use(&opened, &lowered.requests).map_err(|refusal| refusal.after(&[], &warnings))?;
         let (mut recovered, mut failed_apart) = (Vec::new(), Vec::new());
         self.hold_off_signals()?;
@@ -388,14 +403,15 @@ impl Engine {
         opened: &mut OpenVg,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, E>,
     ) -> (Result<T, E>, Vec<String>) {
-        let (udev, _) = for_this_machine(&self.kernel, !self.udev_sync());
+        let udev: Box<dyn UdevSync> =
+            if self.udev_sync() { self.udev.sync(&self.kernel) } else { Box::new(NoSync) };
         let devices = opened.devices.clone();
-        let open = |dev| open_device(&devices, dev);
+        let open = |dev| open_device(self.disks.as_ref(), &devices, dev);
         let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
         let lagging = opened.lagging();
         let writable = opened.refusal(Use::Change, &self.ids.ids).is_none();
         let text_limit = opened.store.room_for(0).ok().map(|room| Bytes::new(room.limit));
-        let header = metadata_header(&self.settings.command_line);
+        let header = self.host.metadata_header(&self.settings.command_line);
         let command_line = &self.settings.command_line;
         let before = &opened.metadata;
         let mut kept =
@@ -403,7 +419,7 @@ impl Engine {
         let result = work(&mut Session {
             kernel: &self.kernel,
             udev: udev.as_ref(),
-            host: &self.host,
+            host: self.host.as_ref(),
             reader: &reader,
             store: &mut kept,
             metadata: Arc::clone(before),
@@ -413,7 +429,6 @@ impl Engine {
             writable,
             policy: self.policy(&before.vg),
             header,
-            new_uuid: &new_uuid,
             listed: Cell::new(opened.listed.take()),
             looked: None,
             busy_wait: self.busy_wait(),
@@ -436,7 +451,7 @@ impl Engine {
 
     /// What to say where nobody answers for udev.
     fn without_udev(&self) -> Option<String> {
-        let missing = self.udev_sync().then(|| missing(&Places::default())).flatten();
+        let missing = self.udev_sync().then(|| self.udev.missing()).flatten();
         missing.map(|missing| missing.to_string())
     }
 

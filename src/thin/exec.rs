@@ -20,6 +20,7 @@ use crate::pool_health::check_pool;
 use crate::ports::{Host, MetadataStore};
 use crate::stack::{DevRef, DeviceSpec, Role};
 use crate::suspended_window::{SuspendError, with_suspended};
+use crate::udev_role::udev_flags;
 use crate::wipe::Emptied;
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName};
@@ -27,7 +28,7 @@ use dm::kernel::{Kernel, StatusFlush, Suspend};
 use dm::message::{Message, is_refusal};
 use dm::name::DmName;
 use dm::status::PoolStatus;
-use dm::udev::{self, DeviceRole, UdevFlags, UdevSync};
+use dm::udev::{self, UdevSync};
 use lvm2::host::lock::VgLock;
 
 /// How long a device that udev or a dying process still holds open is waited for before it counts as busy.
@@ -139,15 +140,6 @@ pub fn execute(plan: &Plan, ports: &mut Ports<'_>, lock: &VgLock) -> Result<Exec
         ));
     }
     Ok(run.executed)
-}
-
-/// The flags for udev's rules about a device.
-pub(super) fn udev_flags(role: Role) -> UdevFlags {
-    udev::flags_for(match role {
-        Role::Visible => DeviceRole::Volume,
-        Role::Internal => DeviceRole::PoolStack,
-        Role::NewPool => DeviceRole::NewPool,
-    })
 }
 
 struct Run<'r, 'p> {

@@ -13,16 +13,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::check::CheckPolicy;
-use crate::exec::udev_flags;
 use crate::making::Making;
+use crate::metadata_header::{host_name, metadata_header, new_uuid};
 use crate::plan::Watch;
 use crate::ports::{
     CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, ProgressObserver,
 };
 use crate::stack::{ReadAhead, Role};
-use base::ids::{DevNo, PoolId};
+use crate::udev_role::udev_flags;
+use base::ids::{DevNo, LvmUuid, PoolId};
 use base::units::{Bytes, Sectors};
 use dm::name::{DmName, DmUuid};
+use lvm2::format::edit::MetadataHeader;
 use lvm2::host::dmeventd::{Dmeventd, Registration};
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
@@ -312,6 +314,18 @@ impl Host for LinuxHost {
             return Err(Errno::ENXIO);
         }
         Ok(Box::new(Held(file)))
+    }
+
+    fn name(&self) -> String {
+        host_name()
+    }
+
+    fn metadata_header(&self, command_line: &str) -> MetadataHeader {
+        metadata_header(command_line)
+    }
+
+    fn new_uuid(&self) -> LvmUuid {
+        new_uuid()
     }
 
     fn stop_asked(&self) -> Option<Signal> {

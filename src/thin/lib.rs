@@ -28,5 +28,6 @@ pub mod session;
 pub mod stack;
 pub mod store;
 pub mod suspended_window;
+pub mod udev_role;
 pub mod view;
 pub mod wipe;

@@ -16,8 +16,7 @@ use lvm2::host::scan::{Claim, ScanError, Scanner};
 use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::issue::StoreIssue;
 use lvm2::host::store::vg::VgStore;
-use sys::io::block::BlockDev;
-use sys::io::direct::{Access, DirectFile};
+use sys::io::block::{Access, BlockDev, Disks};
 
 /// What to do about a physical volume that two groups name.
 const CLAIMED: &str = "a vgsplit or vgmerge may have been cut short: 'vgreduce --removemissing' with --devices, of \
@@ -158,8 +157,12 @@ fn hint(issue: &StoreIssue) -> &'static str {
 ///
 /// # Errors
 /// If it cannot be opened.
-pub fn open_device(devices: &[(PathBuf, DevNo)], dev: DevNo) -> io::Result<Box<dyn BlockDev>> {
+pub fn open_device(
+    disks: &dyn Disks,
+    devices: &[(PathBuf, DevNo)],
+    dev: DevNo,
+) -> io::Result<Box<dyn BlockDev>> {
     let pv = devices.iter().find(|(_, known)| *known == dev).map(|(path, _)| path.clone());
     let path = pv.unwrap_or_else(|| PathBuf::from(format!("/dev/dm-{}", dev.minor)));
-    Ok(Box::new(DirectFile::open(&path, Access::ReadOnly)?))
+    disks.open(&path, Access::ReadOnly)
 }

@@ -13,11 +13,12 @@ use crate::meta::DeviceDetails;
 use crate::observed::PoolReadError;
 use crate::plan::{Commit, Watch};
 use crate::stack::ReadAhead;
-use base::ids::{DevNo, PoolId, ThinId, TransactionId, VgName};
+use base::ids::{DevNo, LvmUuid, PoolId, ThinId, TransactionId, VgName};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{DmError, Kernel};
 use dm::message::Message;
 use dm::name::{DmName, DmUuid};
+use lvm2::format::edit::MetadataHeader;
 use lvm2::format::model::{ThinPool, Vg};
 use lvm2::host::lock::VgLock;
 
@@ -266,6 +267,15 @@ pub trait Host {
     /// # Errors
     /// The kernel's: EBUSY if somebody has.
     fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno>;
+
+    /// The host's name; empty if the system does not say.
+    fn name(&self) -> String;
+
+    /// The header of metadata that is written now, on behalf of a command line.
+    fn metadata_header(&self, command_line: &str) -> MetadataHeader;
+
+    /// A new UUID, that nothing else has.
+    fn new_uuid(&self) -> LvmUuid;
 
     /// A signal that has arrived while signals are held off, and that asks to stop. It is consumed, and the answer
     /// stays the same from then on: the caller must stop, or say why not.

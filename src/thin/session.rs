@@ -57,8 +57,6 @@ pub struct Session<'a> {
     pub policy: Policy,
     /// Time, host and wording for the metadata header.
     pub header: MetadataHeader,
-    /// Makes new UUIDs.
-    pub new_uuid: &'a dyn Fn() -> LvmUuid,
     /// All devices of device-mapper, if they were listed under the lock and nothing was done since: the first look
     /// takes them.
     pub listed: Cell<Option<Vec<ListedDevice>>>,
@@ -170,7 +168,7 @@ impl Session<'_> {
             let uuids = requests
                 .iter()
                 .flat_map(|request| 0..request.new_uuids())
-                .map(|_| (self.new_uuid)())
+                .map(|_| self.host.new_uuid())
                 .collect();
             observed.inputs = PlanInputs { uuids, header: self.header.clone() };
             match plan(&self.metadata, &observed, requests) {

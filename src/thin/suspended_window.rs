@@ -5,9 +5,9 @@ use std::time::Duration;
 use nix::errno::Errno;
 use thiserror::Error;
 
-use crate::exec::udev_flags;
 use crate::ports::Host;
 use crate::stack::Role;
+use crate::udev_role::udev_flags;
 use dm::kernel::{DmError, Kernel, Suspend, Uevent};
 use dm::name::DmName;
 use lvm2::host::lock::VgLock;

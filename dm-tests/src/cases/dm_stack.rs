@@ -12,7 +12,7 @@ use dm::kernel::{Counting, DmError, Kernel, StatusFlush, Suspend, Verb};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::status::{PoolMode, PoolStatus, PoolWorking, ThinStatus};
 use dm::table::{DmTarget, PoolParams, Table, TargetLine, ThinParams};
-use dm::udev::{self, DeviceRole, Missing, UdevSync, flags_for, for_this_machine};
+use dm::udev::{self, DeviceRole, Missing, SystemUdev, Udev as _, UdevSync, flags_for};
 
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
@@ -144,14 +144,14 @@ fn no_name() -> DmError {
 
 fn life_without_udev(ctx: &Ctx) -> Result<()> {
     let dm = Counting::new(LinuxDm::open()?);
-    let (sync, missing) = for_this_machine(&dm, false);
+    let (sync, missing) = (SystemUdev.sync(&dm), SystemUdev.missing());
     ensure!(matches!(missing, Some(Missing::Daemon { .. })), "a udevd on the small machine: {missing:?}");
     life(ctx, &Stack { dm: &dm, udev: &*sync })
 }
 
 fn life_with_udev(ctx: &Ctx) -> Result<()> {
     let dm = Counting::new(LinuxDm::open()?);
-    let (sync, missing) = for_this_machine(&dm, false);
+    let (sync, missing) = (SystemUdev.sync(&dm), SystemUdev.missing());
     ensure!(missing.is_none(), "udev is not complete: {missing:?}");
     life(ctx, &Stack { dm: &dm, udev: &*sync })
 }
@@ -258,7 +258,7 @@ fn lvm2_takes_over(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.ok(&format!("lvcreate --yes -V 64M -T {vg}/data -n vm-1-a"))?;
     let dm = Counting::new(LinuxDm::open()?);
-    let (sync, _) = for_this_machine(&dm, false);
+    let sync = SystemUdev.sync(&dm);
     let mut recorded = Vec::new();
     for listed in dm.list()? {
         let info = dm.info(&listed.name)?.context("gone")?;

@@ -80,7 +80,7 @@ fn contend(ctx: &Ctx, settings: &str) -> Result<()> {
     let scanner = Scanner::of_this_machine(conf.devices.clone());
     let before = scanner.find_vg(&vg)?.seqno.0;
     std::thread::scope(|scope| -> Result<()> {
-        let ours = (0..2).map(|_| scope.spawn(|| (0..OURS).try_for_each(|_| commit(&conf, &scanner, &vg))));
+        let ours = (0..2).map(|_| scope.spawn(|| (0..OURS).try_for_each(|_| commit(&conf, &vg))));
         let ours: Vec<_> = ours.collect();
         let theirs = (0..2).map(|side| {
             let (lvm, vg) = (&lvm, &vg);
@@ -107,12 +107,13 @@ fn contend(ctx: &Ctx, settings: &str) -> Result<()> {
 }
 
 /// One step of the sequence number, under the lock.
-fn commit(conf: &LvmConf, scanner: &Scanner, vg: &VgName) -> Result<()> {
+fn commit(conf: &LvmConf, vg: &VgName) -> Result<()> {
     let locks: Locks = conf.locks(PATIENCE);
     let lock = match locks.vg_for_write(vg) {
         Err(LockError::Timeout { holders, .. }) => bail!("no lock within {PATIENCE:?}: {holders:?}"),
         other => other?,
     };
+    let scanner = Scanner::of_this_machine(conf.devices.clone());
     let found = scanner.find_vg(vg)?;
     let mut store = VgStore::open(scanner.open(&found, Access::ReadWrite)?, &VgRef::Id(found.id))?;
     let mut document = Document::parse(store.text())?;

@@ -13,7 +13,7 @@ use dm::sim::{Crash, SimKernel};
 use sys::io::mem::crash::{crash_images, is_sampled, seed};
 use sys::io::mem::disk::MemDisk;
 use sys::io::mem::image::Image;
-use thin::planner::Repair;
+use thin::engine::Report;
 use thin::request::Request;
 
 use super::asks::{SIZE, create_in};
@@ -82,6 +82,8 @@ struct Node {
 
 /// The search.
 struct Explorer {
+    /// One of the machines, for what all have in common.
+    machine: Rc<Machine>,
     old: Expect,
     new: Expect,
     /// The volumes that are active all the time, and those that are at some time.
@@ -128,6 +130,7 @@ fn explored(world: &World, requests: &[Request], depth: usize) -> Result<Explore
     let (before, after) = (active(world).map_err(one)?, active(&whole).map_err(one)?);
     let kept = &(&before & &after) - &taken_down(world, &whole);
     let mut explorer = Explorer {
+        machine: Rc::clone(&world.machine),
         old,
         new,
         active: [kept, &before | &after],
@@ -238,7 +241,7 @@ impl Explorer {
 
     fn visit(&mut self, node: Node) {
         self.count.states += 1;
-        let world = World::on(Machine::from_parts(node.kernel, &node.images, node.host, node.uuids));
+        let world = World::on(self.machine.from_parts(node.kernel, &node.images, node.host, node.uuids));
         let frozen = !world.machine.kernel.suspended().is_empty();
         let verdict = self.recovers(&world, (&node.how, node.forgot), node.depth).and_then(|expect| {
             // A process killed together with its guard: neither lvm2 nor a change elsewhere in the pool mends that.
@@ -302,13 +305,13 @@ impl Explorer {
     ) -> Result<Expect, String> {
         let mut fork = world.fork();
         fork.record = depth < self.limit;
-        let repair = fork.recover().map_err(|error| format!("recovery: {}", in_words(&error)))?;
+        let report = fork.recover().map_err(|error| format!("recovery: {}", in_words(&error)))?;
         let points = fork.take_points();
         fork.record = false;
         self.add(&fork.machine, points, (&format!("{how}, then recovery "), forgot), depth + 1);
         unharmed(&fork)?;
         let strangers = rests(&fork, forgot)?;
-        all_told(&repair, &strangers)?;
+        all_told(&report, &strangers)?;
         self.same_active(&fork, forgot)?;
         let key = key_of(&fork);
         if let Some(known) = self.rested.get(&key) {
@@ -319,7 +322,7 @@ impl Explorer {
         let state = Recovered::of(&fork, how);
         self.recovered.entry(state.key()).or_insert(state);
         let again = fork.recover().map_err(|error| format!("second recovery: {}", in_words(&error)))?;
-        if let Some(found) = again.found.first() {
+        if let Some(found) = again.recovered.first() {
             return Err(format!("a second recovery finds something: {found}"));
         }
         self.rested.insert(key, expect.clone());
@@ -371,9 +374,9 @@ impl Explorer {
         if after.contents[&super::lv(lvm2::MADE[0])].iter().any(|value| *value != 0) {
             return Err("a new volume of lvm2 holds data".into());
         }
-        let repair = fork.recover().map_err(|error| format!("recovery after it: {}", in_words(&error)))?;
+        let report = fork.recover().map_err(|error| format!("recovery after it: {}", in_words(&error)))?;
         // What lvm2 leaves of the killed change, nobody can tell from somebody's data: it is told, each time.
-        all_told(&repair, &at_rest_but(&fork)?.1)?;
+        all_told(&report, &at_rest_but(&fork)?.1)?;
         if self.expect_of(&fork)? == after { Ok(()) } else { Err("recovery after it changes volumes".into()) }
     }
 }
@@ -384,12 +387,13 @@ fn rests(world: &World, forgot: bool) -> Result<BTreeSet<ThinId>, String> {
 }
 
 /// Checks that recovery tells of each thin device that belongs to no volume, and of nothing else.
-fn all_told(repair: &Repair, strangers: &BTreeSet<ThinId>) -> Result<(), String> {
-    let is_told = |id: &ThinId| repair.left.iter().any(|left| left.contains(&format!("thin device {id} (")));
-    if repair.left.len() == strangers.len() && strangers.iter().all(is_told) {
+fn all_told(report: &Report, strangers: &BTreeSet<ThinId>) -> Result<(), String> {
+    let is_told =
+        |id: &ThinId| report.warnings.iter().any(|left| left.contains(&format!("thin device {id} (")));
+    if report.warnings.len() == strangers.len() && strangers.iter().all(is_told) {
         return Ok(());
     }
-    Err(format!("recovery leaves {:?} and {strangers:?} in the pools", repair.left))
+    Err(format!("recovery leaves {:?} and {strangers:?} in the pools", report.warnings))
 }
 
 fn key_of(world: &World) -> u64 {

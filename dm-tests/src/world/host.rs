@@ -1,17 +1,18 @@
 //! The host of the small machine: marks that a killed process leaves and a crash of the machine does not, a check of
 //! pool metadata that fails on demand, and the process that resumes devices when its parent dies.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use base::ids::{DevNo, PoolId};
+use base::ids::{DevNo, LvmUuid, PoolId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{Kernel as _, UdevEvent};
 use dm::name::{DmName, DmUuid};
 use dm::sim::SimKernel;
+use lvm2::format::edit::MetadataHeader;
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
@@ -19,6 +20,9 @@ use thin::making::Making;
 use thin::plan::Watch;
 use thin::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure};
 use thin::stack::ReadAhead;
+
+use super::metadata_header;
+use super::text::uuid;
 
 /// What the host remembers and how it behaves.
 #[derive(Clone, Debug, Default)]
@@ -60,16 +64,17 @@ pub struct HostState {
 }
 
 /// The host.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SimHost {
     kernel: Rc<SimKernel>,
     state: Rc<RefCell<HostState>>,
+    uuids: Rc<Cell<u32>>,
 }
 
 impl SimHost {
-    /// A host in that state, on that kernel.
-    pub fn new(kernel: Rc<SimKernel>, state: HostState) -> Self {
-        Self { kernel, state: Rc::new(RefCell::new(state)) }
+    /// A host in that state, on that kernel, that has made so many UUIDs.
+    pub fn new(kernel: Rc<SimKernel>, state: HostState, uuids: Rc<Cell<u32>>) -> Self {
+        Self { kernel, state: Rc::new(RefCell::new(state)), uuids }
     }
 
     /// Its state now.
@@ -298,6 +303,19 @@ impl Host for SimHost {
         let name = self.kernel.name_of(dev).ok_or(Errno::ENXIO)?;
         self.kernel.open(&name)?;
         Ok(Box::new(SimHeld { kernel: Rc::clone(&self.kernel), state: Rc::clone(&self.state), name }))
+    }
+
+    fn name(&self) -> String {
+        metadata_header().host
+    }
+
+    fn metadata_header(&self, _: &str) -> MetadataHeader {
+        metadata_header()
+    }
+
+    fn new_uuid(&self) -> LvmUuid {
+        self.uuids.set(self.uuids.get() + 1);
+        uuid(b'n' - b'a' + 10, self.uuids.get())
     }
 
     fn stop_asked(&self) -> Option<Signal> {

@@ -11,7 +11,9 @@ use dm::sim::{Crash, SimKernel};
 use lvm2::host::fixture::{PvShape, put_text};
 use sys::io::mem::disk::{MemDisk, Timeline};
 use sys::io::mem::image::Image;
+use thin::ports::Host as _;
 
+use super::disks::DiskTree;
 use super::host::{HostState, SimHost};
 use super::text::{PV_SECTORS, fresh, pv_uuid};
 
@@ -33,8 +35,13 @@ pub struct Machine {
     /// The host.
     pub host: SimHost,
     /// How many UUIDs were made.
-    pub uuids: Cell<u32>,
+    pub uuids: Rc<Cell<u32>>,
+    /// What it shows of its disks.
+    pub tree: Rc<DiskTree>,
 }
+
+/// The kernel's names of the disks, by their places.
+pub const DISKS: [&str; 2] = ["sda", "sdb"];
 
 /// The device number of a disk by its place: `/dev/sda` is 8:0, `/dev/sdb` is 8:16.
 pub fn disk_number(place: usize) -> DevNo {
@@ -42,7 +49,7 @@ pub fn disk_number(place: usize) -> DevNo {
 }
 
 fn disk_name(place: usize) -> String {
-    format!("/dev/sd{}", char::from(b'a' + u8::try_from(place).expect("there are few disks")))
+    format!("/dev/{}", DISKS[place])
 }
 
 /// The physical volumes by their identity.
@@ -79,28 +86,40 @@ impl Machine {
             put_text(disk.as_ref(), area, &text).expect("the text fits");
             images.push(disk.image());
         }
-        Self::from_parts(kernel, &images, HostState::default(), 0)
+        let tree = DiskTree::new(pvs);
+        Self::of_parts(kernel, &images, HostState::default(), 0, tree)
     }
 
-    /// A machine put together from what an earlier one left.
-    pub fn from_parts(kernel: SimKernel, images: &[Image], host: HostState, uuids: u32) -> Rc<Self> {
+    /// A machine put together from what this one left.
+    pub fn from_parts(&self, kernel: SimKernel, images: &[Image], host: HostState, uuids: u32) -> Rc<Self> {
+        Self::of_parts(kernel, images, host, uuids, Rc::clone(&self.tree))
+    }
+
+    fn of_parts(
+        kernel: SimKernel,
+        images: &[Image],
+        host: HostState,
+        uuids: u32,
+        tree: Rc<DiskTree>,
+    ) -> Rc<Self> {
         let timeline = Timeline::default();
         let disk = |(place, image): (usize, &Image)| {
             Arc::new(MemDisk::from_image(&disk_name(place), image.clone(), timeline.clone()))
         };
-        let kernel = Rc::new(kernel);
+        let (kernel, uuids) = (Rc::new(kernel), Rc::new(Cell::new(uuids)));
         Rc::new(Self {
             disks: images.iter().enumerate().map(disk).collect(),
-            host: SimHost::new(Rc::clone(&kernel), host),
+            host: SimHost::new(Rc::clone(&kernel), host, Rc::clone(&uuids)),
             kernel,
             timeline,
-            uuids: Cell::new(uuids),
+            uuids,
+            tree,
         })
     }
 
     /// A machine of its own in the same state.
     pub fn fork(&self) -> Rc<Self> {
-        Self::from_parts(self.kernel.as_ref().clone(), &self.images(), self.host.state(), self.uuids.get())
+        self.from_parts(self.kernel.as_ref().clone(), &self.images(), self.host.state(), self.uuids.get())
     }
 
     /// The same machine after it was switched off in an orderly way and on again: nothing is active.
@@ -108,7 +127,7 @@ impl Machine {
         let kernel = self.kernel.as_ref().clone();
         kernel.crash(Crash::KeepUncommitted);
         let host = HostState { check_fails: self.host.state().check_fails, ..HostState::default() };
-        Self::from_parts(kernel, &self.images(), host, self.uuids.get())
+        self.from_parts(kernel, &self.images(), host, self.uuids.get())
     }
 
     /// What the disks hold.
@@ -118,7 +137,6 @@ impl Machine {
 
     /// The next UUID, never one of before.
     pub fn new_uuid(&self) -> LvmUuid {
-        self.uuids.set(self.uuids.get() + 1);
-        super::text::uuid(b'n' - b'a' + 10, self.uuids.get())
+        self.host.new_uuid()
     }
 }

@@ -7,7 +7,7 @@ use dm::sim::SimPoolDump;
 
 use super::World;
 use super::machine::pvs;
-use super::reader::metadata_place;
+use super::place::metadata_place;
 
 /// One such state, of a volume group with one pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use thin::request::Request;
 use thin::stack::{DevRef, Stacks};
 
 use super::asks::{SECTORS, activate_anyway};
-use super::reader::metadata_place;
+use super::place::metadata_place;
 use super::tape::Tape;
 use super::{World, machine};
 use base::error_chain::in_words;
@@ -120,7 +120,8 @@ pub fn at_rest_but(world: &World) -> Result<(Vg, BTreeSet<ThinId>), String> {
 /// The first that differs.
 pub fn devices_match(world: &World) -> Result<(), String> {
     let (vg, kernel) = (world.metadata().vg, &world.machine.kernel);
-    let stacks = Stacks::new(&vg, world.policy.autoextend_threshold).with_lists(&world.policy.lists);
+    let lists = world.lists();
+    let stacks = Stacks::new(&vg, world.threshold()).with_lists(&lists);
     let pvs = machine::pvs(world.machine.disks.len());
     let mut specs = Vec::new();
     for (lv, pool) in vg.pools() {

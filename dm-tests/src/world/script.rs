@@ -10,7 +10,8 @@ use dm::kernel::{Kernel as _, StatusFlush, Suspend, UdevEvent};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::table::{Table, TargetLine};
 use lvm2::format::model::{Lv, PoolMessage, Segment, SegmentKind, Stripe, Vg};
-use lvm2::format::volume_list::VolumeLists;
+use lvm2::host::conf::LvmConf;
+use thin::engine::Report;
 use thin::error::EngineError;
 use thin::making::Making;
 use thin::ports::Host as _;
@@ -20,7 +21,7 @@ use super::asks::{
     Start, activate, activate_anyway, create_in, deactivate, discard, remove, rename, roll_back, zero,
 };
 use super::machine::{Machine, pvs};
-use super::reader::metadata_place;
+use super::place::metadata_place;
 use super::text::POOL;
 use super::{World, device, tpool};
 use base::error_chain::in_words;
@@ -112,7 +113,7 @@ impl Player {
             ("close", [name]) => did(kernel.close(&device(name)))?,
             ("reboot", []) => self.world = World::on(machine.rebooted()),
             ("threshold", [percent]) => {
-                self.world.policy.autoextend_threshold = number(percent)?.try_into().unwrap_or(100);
+                self.world.conf.activation.thin_pool_autoextend_threshold = number(percent)?;
             }
             ("list", [which, items @ ..]) => self.list(which, items)?,
             ("message", [_, ..]) => {
@@ -199,14 +200,19 @@ impl Player {
 
     /// `list allowed pve/a @tag`: a volume list of lvm.conf; without items one that nothing is in.
     fn list(&mut self, which: &str, items: &[&str]) -> Result<(), String> {
-        let lists = &mut self.world.policy.lists;
+        let LvmConf { activation, tags, .. } = &mut self.world.conf;
         let items = items.iter().map(|item| (*item).to_owned()).collect();
         match which {
-            "allowed" => lists.allowed = Some(items),
-            "automatic" => lists.automatic = Some(items),
-            "read-only" => lists.read_only = Some(items),
-            "host-tags" => lists.host_tags = items,
-            "none" => *lists = VolumeLists::default(),
+            "allowed" => activation.volume_list = Some(items),
+            "automatic" => activation.auto_activation_volume_list = Some(items),
+            "read-only" => activation.read_only_volume_list = Some(items),
+            "host-tags" => tags.tags = items.into_iter().map(|tag| (tag, None)).collect(),
+            "none" => {
+                activation.volume_list = None;
+                activation.auto_activation_volume_list = None;
+                activation.read_only_volume_list = None;
+                tags.tags.clear();
+            }
             _ => return Err("no such list".into()),
         }
         Ok(())
@@ -233,7 +239,7 @@ impl Player {
         let machine = &self.world.machine;
         let disks = Machine::with_text(machine.disks.len(), text.trim_end_matches('\0').as_bytes(), area);
         let kernel = machine.kernel.as_ref().clone();
-        let machine = Machine::from_parts(kernel, &disks.images(), machine.host.state(), machine.uuids.get());
+        let machine = machine.from_parts(kernel, &disks.images(), machine.host.state(), machine.uuids.get());
         self.world = World::on(machine);
     }
 
@@ -243,14 +249,15 @@ impl Player {
         let ran = self.world.run(requests);
         let log: Vec<String> = self.world.machine.kernel.log().iter().map(ToString::to_string).collect();
         match ran {
-            Ok(ran) => {
-                self.mended(&ran.repair.found, &ran.repair.left);
-                self.out.push_str(&ran.plan.to_string());
-                for outcome in &ran.plan.outcomes {
-                    self.say(&format!("  {}: {}", outcome.name, outcome.effect));
+            Ok(report) => {
+                self.mended(&report);
+                for done in &report.done {
+                    self.say(&format!("  {}: {}", done.name, done.effect));
                 }
-                ran.executed.left.iter().for_each(|left| self.say(&format!("  not done: {}", left.message)));
-                ran.executed.warnings.iter().for_each(|warning| self.say(&format!("  warning: {warning}")));
+                report.left.iter().for_each(|left| self.say(&format!("  not done: {}", left.message)));
+                // The plan has its own.
+                let others = report.warnings.iter().filter(|warning| !report.plan.warnings.contains(warning));
+                others.for_each(|warning| self.say(&format!("  warning: {warning}")));
             }
             Err(error) => self.refusal(&error),
         }
@@ -261,16 +268,16 @@ impl Player {
         self.state();
     }
 
-    fn mended(&mut self, found: &[String], left: &[String]) {
-        found.iter().for_each(|found| self.say(&format!("mended: {found}")));
-        left.iter().for_each(|left| self.say(&format!("left: {left}")));
+    fn mended(&mut self, report: &Report) {
+        report.recovered.iter().for_each(|found| self.say(&format!("mended: {found}")));
+        self.out.push_str(&report.plan.to_string());
     }
 
     fn recover(&mut self) {
         match self.world.recover() {
-            Ok(repair) => {
-                self.mended(&repair.found, &repair.left);
-                self.out.push_str(&repair.plan.to_string());
+            Ok(report) => {
+                report.warnings.iter().for_each(|left| self.say(&format!("left: {left}")));
+                self.mended(&report);
             }
             Err(error) => self.refusal(&error),
         }

@@ -88,7 +88,8 @@ impl Tape {
         result
     }
 
-    fn kernel(&self) -> &SimKernel {
+    /// The model of the kernel, of which nothing is recorded.
+    pub fn kernel(&self) -> &SimKernel {
         &self.machine.kernel
     }
 
@@ -111,7 +112,7 @@ impl Tape {
     }
 
     /// Within the window nothing happens but messages, looks at its devices and resumes: no read, no other ioctl.
-    fn look_at_window(&self, what: &'static str) {
+    pub fn look_at_window(&self, what: &'static str) {
         for device in self.asleep.borrow().iter() {
             self.kernel().violated(device, what);
         }
@@ -142,12 +143,15 @@ impl Tape {
         }
     }
 
+    /// A disk, recorded.
+    pub fn disk(self: &Rc<Self>, place: usize) -> Option<Box<dyn BlockDev>> {
+        let disk = self.machine.disks.get(place)?;
+        Some(Box::new(TapedDisk { disk: Arc::clone(disk), tape: Rc::clone(self) }))
+    }
+
     /// The disks, recorded.
     pub fn disks(self: &Rc<Self>) -> Vec<Box<dyn BlockDev>> {
-        let disk = |disk: &Arc<MemDisk>| -> Box<dyn BlockDev> {
-            Box::new(TapedDisk { disk: Arc::clone(disk), tape: Rc::clone(self) })
-        };
-        self.machine.disks.iter().map(disk).collect()
+        (0..self.machine.disks.len()).filter_map(|place| self.disk(place)).collect()
     }
 }
 

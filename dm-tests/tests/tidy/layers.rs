@@ -101,6 +101,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (44, "lvm2::host::fixture", false),
     (45, "lvm2::host::scan", false),
     (45, "thin::ports", false),
+    (45, "thin::udev_role", false),
     (46, "thin::observe", false),
     (46, "thin::pool_reader", false),
     (46, "thin::store", false),
@@ -109,7 +110,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (46, "thin::groups", false),
     (46, "thin::metadata_header", false),
     // L5: execution.
-    (50, "thin::exec", false),
+    (51, "thin::exec", false),
     (50, "thin::suspended_window", false),
     (51, "thin::host", false),
     (52, "thin::session", false),

@@ -53,11 +53,15 @@ fn what_a_killed_extension_left_longer_is_made_as_long_as_the_text_says() {
                 kernel(&world).suspend(&tpool(), Suspend::Flush).unwrap();
             }
             let repair = world.recover().unwrap();
-            assert!(repair.found.iter().any(|found| found.contains("is longer than")), "{:?}", repair.found);
+            assert!(
+                repair.recovered.iter().any(|found| found.contains("is longer than")),
+                "{:?}",
+                repair.recovered
+            );
             assert_eq!(length(&world, name), whole);
             resume_pool(&world);
             assert_eq!(metadata(&world), used, "the kernel uses what is nobody's");
-            assert!(world.recover().unwrap().found.is_empty());
+            assert!(world.recover().unwrap().recovered.is_empty());
         }
     }
 }
@@ -91,7 +95,7 @@ fn what_is_shorter_grows() {
     // As if the text said more: the kernel has the shorter one.
     give(&world, METADATA, whole - 8, true);
     let repair = world.recover().unwrap();
-    assert!(repair.found.iter().any(|found| found.contains("is shorter than")), "{:?}", repair.found);
+    assert!(repair.recovered.iter().any(|found| found.contains("is shorter than")), "{:?}", repair.recovered);
     assert_eq!((length(&world, METADATA), metadata(&world)), (whole, used));
 }
 
@@ -102,8 +106,7 @@ fn a_pool_that_uses_more_than_the_text_gives_it_is_refused_and_the_way_out_named
     give(&world, METADATA, whole * 2, true);
     resume_pool(&world);
     assert_eq!(metadata(&world), whole * 2);
-    let repair = world.recover().unwrap();
-    assert_eq!(repair.refused.len(), 1, "{:?}", repair.left);
+    assert_eq!(world.recover().unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(length(&world, METADATA), whole * 2, "the kernel would fail the pool");
     let error = world.run(&[create("n", true)]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{}", in_words(&error));
@@ -118,8 +121,7 @@ fn the_place_is_named_if_nothing_else_lies_there() {
     // After the last extent of the metadata, on the only physical volume.
     give(&world, METADATA, whole * 2, true);
     resume_pool(&world);
-    let repair = world.recover().unwrap();
-    let hint = repair.refused[0].hint.clone().unwrap();
+    let hint = world.recover().unwrap_err().hint().unwrap();
     assert!(
         hint.contains(&format!("'lvextend --poolmetadatasize +{whole}s pve/data /dev/sda:32-32'")),
         "{hint}"

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush, Suspend, UdevEvent, Uevent, Verb};
 use crate::name::{DmName, DmUuid};
@@ -10,15 +11,22 @@ use base::ids::DevNo;
 
 /// A kernel that counts. Each call is one, failed or not; a list that has to grow its buffer is still one.
 #[derive(Debug)]
-pub struct Counting<K> {
-    kernel: K,
+pub struct Counting<K: ?Sized> {
     counts: RefCell<BTreeMap<Verb, u64>>,
+    kernel: Rc<K>,
 }
 
 impl<K> Counting<K> {
     /// Starts at zero.
     pub fn new(kernel: K) -> Self {
-        Self { kernel, counts: RefCell::default() }
+        Self::over(Rc::new(kernel))
+    }
+}
+
+impl<K: ?Sized> Counting<K> {
+    /// Starts at zero, over a kernel that others may use, too.
+    pub fn over(kernel: Rc<K>) -> Self {
+        Self { counts: RefCell::default(), kernel }
     }
 
     /// How often each verb was used; verbs that were not are absent.
@@ -47,7 +55,7 @@ impl<K> Counting<K> {
     }
 }
 
-impl<K: Kernel> Kernel for Counting<K> {
+impl<K: Kernel + ?Sized> Kernel for Counting<K> {
     fn info(&self, name: &DmName) -> Result<Option<DeviceInfo>, DmError> {
         self.count(Verb::Info).info(name)
     }

@@ -23,13 +23,13 @@ const NODE_MODE: u32 = 0o660;
 
 /// Makes and removes nodes itself. A wait brings `/dev/mapper/<name>` and `/dev/<vg>/<lv>` of every touched
 /// device in line with the kernel, whatever the verbs were.
-pub struct Nodes<'k, K> {
+pub struct Nodes<'k, K: ?Sized> {
     kernel: &'k K,
     dev: PathBuf,
     touched: RefCell<BTreeMap<DmName, UdevFlags>>,
 }
 
-impl<'k, K: Kernel> Nodes<'k, K> {
+impl<'k, K: Kernel + ?Sized> Nodes<'k, K> {
     /// Nodes under `/dev`.
     pub fn new(kernel: &'k K) -> Self {
         Self::under(Path::new("/dev"), kernel)
@@ -72,7 +72,7 @@ impl<'k, K: Kernel> Nodes<'k, K> {
     }
 }
 
-impl<K: Kernel> UdevSync for Nodes<'_, K> {
+impl<K: Kernel + ?Sized> UdevSync for Nodes<'_, K> {
     fn event(&self, touched: &[&DmName], flags: UdevFlags) -> UdevEvent {
         let names = touched.iter().map(|name| ((*name).clone(), flags));
         self.touched.borrow_mut().extend(names);

@@ -12,6 +12,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde::Serialize;
 use thiserror::Error;
@@ -21,8 +22,8 @@ use crate::host::filter::reason::Skip;
 use crate::host::store::summary::TextCopy;
 use base::ids::{DevNo, LvmUuid, Seqno, VgName};
 use base::units::Sectors;
-use sys::io::block::BlockDev;
-use sys::io::direct::{Access, DirectFile};
+use sys::io::block::{Access, BlockDev, Disks};
+use sys::io::direct::DirectDisks;
 use sys::io::roots::Roots;
 
 mod error;
@@ -166,6 +167,7 @@ pub struct Survey {
 #[derive(Clone, Debug)]
 pub struct Scanner {
     roots: Roots,
+    disks: Rc<dyn Disks>,
     conf: DevicesConf,
     explicit: Option<Vec<PathBuf>>,
     /// The kernel's names of devices that are known to be LVs.
@@ -177,12 +179,25 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner of the devices below `roots`, by the rules of `lvm.conf`.
     pub fn new(roots: Roots, conf: DevicesConf) -> Self {
-        Self { roots, conf, explicit: None, lvs: HashSet::new(), system_ids: Vec::new() }
+        Self {
+            roots,
+            disks: Rc::new(DirectDisks),
+            conf,
+            explicit: None,
+            lvs: HashSet::new(),
+            system_ids: Vec::new(),
+        }
     }
 
     /// A scanner of this machine's devices.
     pub fn of_this_machine(conf: DevicesConf) -> Self {
         Self::new(Roots { dev: conf.dir.clone(), ..Roots::default() }, conf)
+    }
+
+    /// Opens devices by that port.
+    #[must_use]
+    pub fn over(self, disks: Rc<dyn Disks>) -> Self {
+        Self { disks, ..self }
     }
 
     /// Looks at these devices only, in place of patterns, devices file and hints.
@@ -251,12 +266,12 @@ impl Scanner {
 
     fn open_device(&self, path: &Path, no: DevNo, access: Access) -> Result<Box<dyn BlockDev>, ScanError> {
         let open = |source| ScanError::Open { path: path.to_owned(), source };
-        let device = DirectFile::open(path, access).map_err(open)?;
+        let device = self.disks.open(path, access).map_err(open)?;
         // Looked at after the open: what was opened before a change of the name would have been the right device.
         if self.roots.node_number(path) != Some(no) {
             return Err(ScanError::Changed { path: path.to_owned(), no });
         }
-        Ok(Box::new(device))
+        Ok(device)
     }
 }
 

@@ -1,8 +1,28 @@
 //! The port to a block device.
 
+use std::fmt;
 use std::io;
+use std::path::Path;
 
 use base::units::Bytes;
+
+/// What may be done with a device that is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads only.
+    ReadOnly,
+    /// Reads and writes.
+    ReadWrite,
+}
+
+/// The port to the disks of a machine: opens block devices by name.
+pub trait Disks: fmt::Debug {
+    /// Opens a block device.
+    ///
+    /// # Errors
+    /// The system's, or `InvalidInput` for what is no block device.
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn BlockDev>>;
+}
 
 /// A block device opened for metadata work.
 ///

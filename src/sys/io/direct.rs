@@ -10,9 +10,11 @@ use std::sync::OnceLock;
 use nix::libc;
 
 use super::aligned::AlignedBuf;
-use super::block::BlockDev;
+use super::block::{BlockDev, Disks};
 use crate::blkdev;
 use base::units::Bytes;
+
+pub use super::block::Access;
 
 /// The most that goes through the bounce buffer at once, in bytes; a multiple of every block size.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -20,13 +22,14 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The block size assumed of a regular file.
 const FILE_BLOCK_BYTES: u32 = 512;
 
-/// What may be done with a [`DirectFile`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Reads only.
-    ReadOnly,
-    /// Reads and writes.
-    ReadWrite,
+/// The disks of this machine, opened as [`DirectFile`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DirectDisks;
+
+impl Disks for DirectDisks {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn BlockDev>> {
+        Ok(Box::new(DirectFile::open(path, access)?))
+    }
 }
 
 /// A block device opened with `O_DIRECT`, so that what is read is what is on the device, and what is written
