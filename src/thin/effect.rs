@@ -7,6 +7,7 @@ use serde::Serialize;
 use base::ids::LvName;
 use base::units::Bytes;
 use base::units::size::Rounded;
+use lvm2::format::model::Discards;
 
 /// What happens, or happened, to a volume or pool. To ask for what is so already is no error: [`Self::Unchanged`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -52,17 +53,56 @@ pub enum Effect {
         #[serde(skip_serializing_if = "Option::is_none")]
         size: Option<Bytes>,
     },
-    /// It is a pool, made or changed: how, in words.
-    Pool {
-        /// What it is now.
-        what: String,
+    /// It is a new pool.
+    PoolCreated {
+        /// The size of its data, in bytes.
+        size: Bytes,
+        /// The size of its metadata, in bytes.
+        metadata_size: Bytes,
+        /// The size of a chunk, in bytes.
+        chunk_size: Bytes,
     },
+    /// It is a pool with more room.
+    PoolGrown {
+        /// For what.
+        part: PoolPart,
+        /// The size that part had, in bytes.
+        from: Bytes,
+        /// The size it has, in bytes.
+        to: Bytes,
+    },
+    /// It is a pool that works in another way.
+    PoolSet(PoolWays),
     /// Its devices are there.
     Activated,
     /// Its devices are gone.
     Deactivated,
     /// It is not activated, for its flag says so.
     Skipped,
+}
+
+/// A part of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolPart {
+    /// What volumes hold.
+    Data,
+    /// Where it is.
+    Metadata,
+}
+
+/// The ways of a pool that are other ones now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PoolWays {
+    /// What happens to discards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discards: Option<Discards>,
+    /// Whether new chunks are zeroed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zero: Option<bool>,
+    /// Whether writes fail at once when it is full, instead of waiting for room.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_when_full: Option<bool>,
 }
 
 /// What is as asked already.
@@ -72,6 +112,13 @@ pub enum Effect {
 pub enum Already {
     /// The size, in bytes.
     Size(Bytes),
+    /// The sizes of a pool, in bytes.
+    PoolSize {
+        /// Of its data.
+        data: Bytes,
+        /// Of its metadata.
+        metadata: Bytes,
+    },
     /// The name.
     Name,
     /// Flags, tags and the permission to write.
@@ -87,6 +134,9 @@ impl fmt::Display for Effect {
         match self {
             Self::Unchanged { already } => match already {
                 Already::Size(size) => write!(f, "has that size already: {}", Rounded(*size)),
+                Already::PoolSize { data, metadata } => {
+                    write!(f, "has that size already: {}, metadata {}", Rounded(*data), Rounded(*metadata))
+                }
                 Already::Name => write!(f, "has that name already"),
                 Already::Attributes => write!(f, "is as asked already"),
                 Already::Active => write!(f, "is active already"),
@@ -106,10 +156,42 @@ impl fmt::Display for Effect {
             Self::RolledBack { to, size: Some(size) } => {
                 write!(f, "rolled back to {to}; its size is {} again", Rounded(*size))
             }
-            Self::Pool { what } => f.write_str(what),
+            Self::PoolCreated { size, metadata_size, chunk_size } => {
+                let [size, chunk, metadata] = [size, chunk_size, metadata_size].map(|size| Rounded(*size));
+                write!(f, "created: {size}, chunks of {chunk}, metadata {metadata}")
+            }
+            Self::PoolGrown { part, from, to } => {
+                write!(f, "{part} grown from {} to {}", Rounded(*from), Rounded(*to))
+            }
+            Self::PoolSet(ways) => ways.fmt(f),
             Self::Activated => write!(f, "activated"),
             Self::Deactivated => write!(f, "deactivated"),
             Self::Skipped => write!(f, "left inactive: its activation skip flag is set"),
         }
+    }
+}
+
+impl fmt::Display for PoolPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Data => "data",
+            Self::Metadata => "metadata",
+        })
+    }
+}
+
+impl fmt::Display for PoolWays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let discards = self.discards.map(|discards| match discards {
+            Discards::Ignore => "ignores discards",
+            Discards::NoPassdown => "frees what is discarded and does not tell the disks",
+            Discards::Passdown => "frees what is discarded and tells the disks",
+        });
+        let zero = self.zero.map(|on| if on { "zeroes new chunks" } else { "does not zero new chunks" });
+        let full = self
+            .error_when_full
+            .map(|on| if on { "fails writes when full" } else { "holds writes back when full" });
+        let ways: Vec<&str> = [discards, zero, full].into_iter().flatten().collect();
+        f.write_str(&ways.join(", "))
     }
 }

@@ -5,6 +5,7 @@ use super::super::draft::Draft;
 use super::super::sequence::Sequence;
 use super::room::{no_room, share_of, size};
 use super::state::finished;
+use crate::effect::{Already, Effect, PoolPart};
 use crate::plan::{Plan, PoolExpectation, Purpose, Step};
 use crate::refusal::Refusal;
 use crate::request::{GrowPool, Space};
@@ -88,7 +89,7 @@ impl Draft<'_> {
             .map_err(|error| no_room("the metadata", &error))?;
         if let Some(segments) = &metadata_grown {
             self.edits.push(Edit::SetSegments { lv: pool.metadata.clone(), segments: segments.clone() });
-            self.grown(lv, "metadata", metadata, segments);
+            self.grown(lv, PoolPart::Metadata, metadata, segments);
             self.grow_spare(&mut free, lv, segments)?;
         }
         let data_grown =
@@ -96,12 +97,11 @@ impl Draft<'_> {
         if let Some(segments) = &data_grown {
             self.edits.push(Edit::SetSegments { lv: pool.data.clone(), segments: segments.clone() });
             self.edits.push(Edit::SetPoolExtents { pool: lv.name.clone(), count: sum(segments) });
-            self.grown(lv, "data", data, segments);
+            self.grown(lv, PoolPart::Data, data, segments);
         }
         if metadata_grown.is_none() && data_grown.is_none() {
-            let what =
-                format!("has that size already: {}, metadata {}", self.size_of(data), self.size_of(metadata));
-            self.pool_outcome(lv, what);
+            let (data, metadata) = (self.size_of(data).0, self.size_of(metadata).0);
+            self.pool_outcome(lv, Effect::Unchanged { already: Already::PoolSize { data, metadata } });
         }
         Ok(Growth { data: data_grown, metadata: metadata_grown })
     }
@@ -116,10 +116,10 @@ impl Draft<'_> {
         free.extend(&lv.segments, more).map(Some)
     }
 
-    fn grown(&mut self, lv: &Lv, what: &str, before: Extents, segments: &[Segment]) {
+    fn grown(&mut self, lv: &Lv, part: PoolPart, before: Extents, segments: &[Segment]) {
         let (before, after) = (self.size_of(before), self.size_of(sum(segments)));
-        self.words.push(format!("{what} of {} to {after}", lv.name));
-        self.pool_outcome(lv, format!("{what} grown from {before} to {after}"));
+        self.words.push(format!("{part} of {} to {after}", lv.name));
+        self.pool_outcome(lv, Effect::PoolGrown { part, from: before.0, to: after.0 });
     }
 
     /// The spare is to hold a copy of the metadata of any pool. If it cannot, that is said, as by lvm2.

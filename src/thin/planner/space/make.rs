@@ -6,6 +6,7 @@ use super::super::draft::Draft;
 use super::super::sequence::Sequence;
 use super::room::{no_room, share_of, size};
 use super::state::finished;
+use crate::effect::Effect;
 use crate::plan::{Plan, PoolExpectation, Purpose, Step, ZeroExtents};
 use crate::refusal::Refusal;
 use crate::request::{NewPool, Space};
@@ -97,10 +98,10 @@ impl Draft<'_> {
                  that out, and then new volumes may show what others left"
             ));
         }
-        let sized =
-            format!("{}, chunks of {chunk}, metadata {}", self.size_of(data), self.size_of(sizes.metadata));
-        self.words.push(format!("add pool {name} ({sized})"));
-        self.note_outcome(name, id, format!("created: {sized}"));
+        let (size, metadata) = (self.size_of(data), self.size_of(sizes.metadata));
+        self.words.push(format!("add pool {name} ({size}, chunks of {chunk}, metadata {metadata})"));
+        let (size, metadata_size, chunk_size) = (size.0, metadata.0, chunk.0);
+        self.note_outcome(name, id, Effect::PoolCreated { size, metadata_size, chunk_size });
     }
 
     /// The name of a part, free and short enough for a device.

@@ -3,6 +3,7 @@
 use super::super::draft::Draft;
 use super::super::sequence::Sequence;
 use super::state::finished;
+use crate::effect::{Already, Effect, PoolWays};
 use crate::plan::{Plan, Step};
 use crate::refusal::Refusal;
 use crate::request::SetPool;
@@ -16,8 +17,16 @@ pub(super) fn plan(draft: &mut Draft<'_>, request: &SetPool) -> Result<Plan, Ref
     let SetPool { pool: name, discards, zero, error_when_full } = request;
     let (lv, pool, working) = draft.sound_pool(name)?;
     let shown = draft.shown_pool(name);
-    let mut words = Vec::new();
-    if let Some(discards) = discards.filter(|discards| *discards != pool.discards) {
+    let ways = PoolWays {
+        discards: discards.filter(|discards| *discards != pool.discards),
+        zero: zero.filter(|on| *on != pool.zero_new_blocks),
+        error_when_full: error_when_full.filter(|on| *on != lv.has_flag(ERROR_WHEN_FULL)),
+    };
+    if ways == PoolWays::default() {
+        draft.pool_outcome(lv, Effect::Unchanged { already: Already::Attributes });
+        return Ok(finished(Sequence::new(draft)));
+    }
+    if let Some(discards) = ways.discards {
         if working.is_some() && (discards == Discards::Ignore || pool.discards == Discards::Ignore) {
             // Source: Linux `drivers/md/dm-thin.c` (`__pool_find`).
             return Err(Refusal::new(
@@ -27,27 +36,14 @@ pub(super) fn plan(draft: &mut Draft<'_>, request: &SetPool) -> Result<Plan, Ref
             .hint("deactivate it and its volumes first"));
         }
         draft.edits.push(Edit::SetPoolDiscards { pool: name.clone(), discards });
-        words.push(match discards {
-            Discards::Ignore => "ignores discards",
-            Discards::NoPassdown => "frees what is discarded and does not tell the disks",
-            Discards::Passdown => "frees what is discarded and tells the disks",
-        });
     }
-    if let Some(on) = zero.filter(|on| *on != pool.zero_new_blocks) {
-        draft.edits.push(Edit::SetPoolZeroing { pool: name.clone(), on });
-        words.push(if on { "zeroes new chunks" } else { "does not zero new chunks" });
-    }
-    if let Some(on) = error_when_full.filter(|on| *on != lv.has_flag(ERROR_WHEN_FULL)) {
-        draft.edits.push(Edit::SetLvFlag { lv: name.clone(), flag: ERROR_WHEN_FULL.into(), on });
-        words.push(if on { "fails writes when full" } else { "holds writes back when full" });
-    }
-    if words.is_empty() {
-        draft.pool_outcome(lv, "is as asked already");
-        return Ok(finished(Sequence::new(draft)));
-    }
-    let what = words.join(", ");
-    draft.words.push(format!("{name} {what}"));
-    draft.pool_outcome(lv, what);
+    let zeroing = ways.zero.map(|on| Edit::SetPoolZeroing { pool: name.clone(), on });
+    let when_full = ways.error_when_full;
+    let when_full =
+        when_full.map(|on| Edit::SetLvFlag { lv: name.clone(), flag: ERROR_WHEN_FULL.into(), on });
+    draft.edits.extend(zeroing.into_iter().chain(when_full));
+    draft.words.push(format!("{name} {ways}"));
+    draft.pool_outcome(lv, Effect::PoolSet(ways));
     let mut sequence = Sequence::new(draft);
     sequence.reload_pool(name)?;
     Ok(finished(sequence))

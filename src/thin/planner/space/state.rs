@@ -68,13 +68,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Notes the outcome for a pool or a volume of it.
-    pub(super) fn pool_outcome(&mut self, lv: &Lv, what: impl Into<String>) {
-        self.note_outcome(&lv.name, lv.id, what.into());
+    pub(super) fn pool_outcome(&mut self, lv: &Lv, effect: Effect) {
+        self.note_outcome(&lv.name, lv.id, effect);
     }
 
     /// The same for one that is made.
-    pub(super) fn note_outcome(&mut self, name: &LvName, id: LvmUuid, what: String) {
-        let effect = Effect::Pool { what };
+    pub(super) fn note_outcome(&mut self, name: &LvName, id: LvmUuid, effect: Effect) {
         self.outcomes.push(Outcome { request: 0, name: name.clone(), uuid: Some(id), effect });
     }
 }

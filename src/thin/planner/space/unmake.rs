@@ -5,6 +5,7 @@ use super::super::devices::refuse;
 use super::super::draft::Draft;
 use super::super::sequence::Sequence;
 use super::state::finished;
+use crate::effect::Effect;
 use crate::plan::{Plan, Step};
 use crate::refusal::Refusal;
 use crate::request::RemovePool;
@@ -63,12 +64,12 @@ impl Draft<'_> {
             self.deactivate.add(&volume.name);
             self.edits.push(Edit::RemoveLv(volume.name.clone()));
             self.words.push(format!("remove {}", volume.name));
-            self.pool_outcome(volume, "removed");
+            self.pool_outcome(volume, Effect::Removed);
         }
         self.deactivate.add(&lv.name);
         self.edits.extend([&lv.name].into_iter().chain(parts).map(|name| Edit::RemoveLv(name.clone())));
         self.words.push(format!("remove pool {}", lv.name));
-        self.pool_outcome(lv, "removed");
+        self.pool_outcome(lv, Effect::Removed);
         self.remove_spare(lv);
         Ok(())
     }
