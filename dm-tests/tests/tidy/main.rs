@@ -2,6 +2,7 @@
 //! file to its violations, and is shown to fail on a bad example before it is trusted on the tree.
 
 mod adding;
+mod circles;
 mod code;
 mod held;
 mod layers;
@@ -51,6 +52,19 @@ fn a_module_uses_lower_layers_only() {
     );
     accepts(layers::upward_uses, "src/base/units.rs", "#[cfg(test)]\nmod tests {\n use crate::ids;\n}\n");
     holds(layers::upward_uses);
+}
+
+#[test]
+fn modules_of_a_crate_form_no_circles() {
+    let tree = |c: &str| {
+        [("a", "use crate::b::B;"), ("b", "use super::c::C;"), ("c", c)]
+            .map(|(name, text)| File::new(&format!("src/thin/{name}.rs"), text))
+    };
+    let found = |c: &str| circles::circles(&circles::uses(&tree(c), &["thin"]));
+    assert_eq!(found(""), [""; 0]);
+    assert_eq!(found("fn f() -> crate::a::A {}"), ["thin::a uses thin::b uses thin::c uses thin::a"]);
+    let found = circles::circles(&circles::uses(&tree::files(), circles::CRATES));
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]
