@@ -283,8 +283,10 @@ impl Observer<'_> {
         };
         let strangers = self.strangers(lv, by_uuid, &inventory)?;
         let making = self.host.being_made(&self.vg.pool_id(lv)).filter(|making| making.vg == self.vg.id);
-        let is_new = matches!(state, PoolState::ActiveNew(_)) && scope.inventory != LookInside::Never;
-        let watch = is_new.then(|| self.host.watch_of(&tpool)).flatten();
+        // Who only looks at a group has no plan that must have it watched on.
+        let is_planned = !scope.all || scope.inventory != LookInside::Never;
+        let is_new = matches!(state, PoolState::ActiveNew(_));
+        let watch = (is_new && is_planned).then(|| self.host.watch_of(&tpool)).flatten();
         Ok(PoolSeen { state, inventory, making, watch, strangers })
     }
 
