@@ -22,3 +22,8 @@ pub mod scripts;
 pub mod unit_calls;
 pub mod worker;
 pub mod world;
+
+/// The example for those who call the engine, run over the doubles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/engine.md")]
+pub struct EngineExample;

@@ -206,13 +206,9 @@ impl World {
             roots: self.machine.tree.roots(),
             disks: Rc::new(SimDisks(Rc::clone(&tape))),
         };
-        let settings = Settings {
-            lock_timeout: Duration::from_secs(10),
-            udev_sync: true,
-            progress_observer: None,
-            command_line: "thinvol".into(),
-            system_dir: self.machine.tree.path().join("etc/lvm"),
-        };
+        let mut settings = Settings::new("thinvol");
+        settings.lock_timeout = Duration::from_secs(10);
+        settings.system_dir = self.machine.tree.path().join("etc/lvm");
         let result = Engine::over(ports, settings).and_then(|engine| work(&engine));
         self.points.borrow_mut().extend(tape.take());
         result

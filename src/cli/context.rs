@@ -13,7 +13,6 @@ use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use config::file::ConfigFile;
 use config::types::PoolVerb;
-use lvm2::host::conf::DEFAULT_SYSTEM_DIR;
 use sys::io::events::{self, Subscribe};
 use thin::engine::{Engine, Settings};
 use thin::error::{EngineError, RefusedChange};
@@ -75,13 +74,13 @@ impl Context {
     pub fn open(&self, change: &ChangeOptions) -> Result<Engine, CliError> {
         demand_root(nix::unistd::Uid::effective().is_root())?;
         let system_dir = std::env::var_os("LVM_SYSTEM_DIR").filter(|dir| !dir.is_empty());
-        Ok(Engine::open(Settings {
-            lock_timeout: change.lock_timeout(),
-            udev_sync: !change.no_udev_sync,
-            progress_observer: ProgressLine::on_terminal().filter(|_| !change.dry_run && !self.style.quiet),
-            command_line: self.command_line.clone(),
-            system_dir: system_dir.map_or_else(|| PathBuf::from(DEFAULT_SYSTEM_DIR), PathBuf::from),
-        })?)
+        let mut settings = Settings::new(self.command_line.clone());
+        settings.lock_timeout = change.lock_timeout();
+        settings.udev_sync = !change.no_udev_sync;
+        settings.progress_observer =
+            ProgressLine::on_terminal().filter(|_| !change.dry_run && !self.style.quiet);
+        settings.system_dir = system_dir.map_or(settings.system_dir, PathBuf::from);
+        Ok(Engine::open(settings)?)
     }
 
     /// Remembers something to warn of.

@@ -1,12 +1,12 @@
 //! The whole run: find the volume group, lock it, read it, and hand it to a session; afterwards the backup files.
 
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 mod machine;
+mod options;
 #[cfg(any(test, feature = "testing"))]
 mod requests;
 mod settings;
@@ -19,12 +19,12 @@ use crate::open_vg::{OpenVg, open_device};
 use crate::plan::Plan;
 use crate::planner::{Repair, repair};
 use crate::pool_reader::DiskReader;
-use crate::ports::{Host, ProgressObserver};
+use crate::ports::Host;
 use crate::refusal::Refusal;
 use crate::request::Request;
 use crate::session::Session;
 use base::error_kind::ErrorKind;
-use base::ids::{Seqno, VgName};
+use base::ids::VgName;
 use base::units::Bytes;
 use dm::kernel::{Counting, Kernel, ListedDevice};
 use dm::name::DmUuid;
@@ -39,33 +39,11 @@ use sys::io::block::{Access, Disks};
 use sys::signals::SignalsHeldOff;
 
 pub use self::machine::EnginePorts;
+pub use self::options::{Options, Settings};
 pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
 pub use crate::report::{Done, NotDone, Preview, Report};
 pub use crate::view::{Depth, PoolView, View, VolumeView, view};
-
-/// Settings of the engine.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How long to wait for a lock.
-    pub lock_timeout: Duration,
-    /// Whether to wait until udev has made the nodes.
-    pub udev_sync: bool,
-    /// Is told the progress of a plan.
-    pub progress_observer: Option<Arc<dyn ProgressObserver>>,
-    /// What was asked for, for the header of the metadata.
-    pub command_line: String,
-    /// Where lvm.conf is.
-    pub system_dir: PathBuf,
-}
-
-/// Under which conditions changes are made.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Options {
-    /// The metadata they were planned for: if the volume group has moved on, nothing is changed.
-    pub planned_for: Option<Seqno>,
-}
 
 /// Turns what is asked for into requests, by the metadata as it is.
 trait Lower: FnOnce(&Vg) -> Result<Lowered, Refusal> {}
@@ -473,18 +451,6 @@ impl Engine {
     fn scanner_beside(&self, listed: &[ListedDevice]) -> Scanner {
         let is_lv = |device: &&ListedDevice| device.uuid.as_ref().is_some_and(DmUuid::is_lvms);
         self.scanner.clone().knowing_lvs(listed.iter().filter(is_lv).map(|device| device.dev))
-    }
-}
-
-impl Options {
-    fn check(&self, vg: &Vg) -> Result<(), EngineError> {
-        match self.planned_for {
-            Some(seqno) if seqno != vg.seqno => {
-                let message = format!("volume group {} has changed since this was planned", vg.name);
-                Err(EngineError::new(ErrorKind::Busy, message).with_hint("plan it again"))
-            }
-            _ => Ok(()),
-        }
     }
 }
 

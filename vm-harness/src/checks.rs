@@ -18,7 +18,7 @@ const HEAD_START: Duration = Duration::from_secs(2);
 /// Runs them all, and makes the machine's image meanwhile. Returns what could not be checked here, in words.
 pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     step(workspace, "cargo fmt --check", |log| log.run(workspace.cargo().args(["fmt", "--check"])))?;
-    let [outside, inside, of_tests] = workspace.all_tests();
+    let [outside, inside, of_tests, example] = workspace.all_tests();
     let panicked = || Err(anyhow!("a thread of the harness panicked"));
     let (long, rest, plugins) = std::thread::scope(|scope| {
         let long = scope.spawn(|| test(workspace, "cargo test", [outside]));
@@ -27,7 +27,7 @@ pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
         // What goes wrong with it is said when it is needed.
         scope.spawn(|| Image::get(workspace).map(drop));
         std::thread::sleep(HEAD_START);
-        let rest = test(workspace, "cargo test --lib", [inside, of_tests])
+        let rest = test(workspace, "cargo test --lib", [inside, of_tests, example])
             .and_then(|closing| clippy(workspace).map(|()| closing))
             .and_then(|closing| documentation(workspace).map(|()| closing));
         let [long, plugins] = [long, plugins].map(|thread| thread.join().unwrap_or_else(|_| panicked()));

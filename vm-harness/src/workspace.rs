@@ -113,9 +113,9 @@ impl Workspace {
     }
 
     /// All tests. Those inside the library take seconds however they are compiled, but minutes to optimise.
-    pub fn all_tests(&self) -> [Command; 3] {
-        let [mut outside, mut inside, mut of_tests] =
-            [self.integration_tests(), self.cargo_test(), self.cargo_test()];
+    pub fn all_tests(&self) -> [Command; 4] {
+        let [mut outside, mut inside, mut of_tests, mut example] =
+            [self.integration_tests(), self.cargo_test(), self.cargo_test(), self.cargo_test()];
         outside.args(["--bins", "--test", "*"]);
         inside.args(["--lib", "--package", "vm-harness"]);
         for name in CRATES {
@@ -127,7 +127,8 @@ impl Workspace {
             ]);
         }
         of_tests.args(["--package", "dm-tests", "--lib"]);
-        [outside, inside, of_tests]
+        example.args(["--package", "dm-tests", "--doc"]);
+        [outside, inside, of_tests, example]
     }
 }
 
