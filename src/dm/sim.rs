@@ -49,6 +49,9 @@ pub enum Crash {
     KeepUncommitted,
 }
 
+/// The thin devices of a pool.
+pub type SimThinDevices = BTreeMap<ThinId, SimThinDevice>;
+
 /// The model of one machine's device-mapper. A clone is a machine of its own, with all disks and devices as
 /// they are.
 #[derive(Debug, Default)]
@@ -324,7 +327,7 @@ impl SimKernel {
         &self,
         disk: DevNo,
         sector: Sectors,
-    ) -> Option<(Sectors, SimPoolDump, Option<BTreeMap<ThinId, SimThinDevice>>)> {
+    ) -> Option<(Sectors, SimPoolDump, Option<SimThinDevices>)> {
         let start = {
             let world = self.lock();
             let ((_, start), _) = world.stores.range((disk, 0)..=(disk, sector.get())).next_back()?;

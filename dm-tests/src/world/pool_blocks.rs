@@ -2,17 +2,12 @@
 //! of a metadata snapshot. Source: Linux `drivers/md/dm-thin-metadata.c` (`thin_disk_superblock`,
 //! `disk_device_details`), `drivers/md/persistent-data/dm-btree-internal.h`.
 
-use std::collections::BTreeMap;
-
 use base::bytes::crc::crc32c;
 use base::ids::ThinId;
-use dm::sim::{SimPoolDump, SimThinDevice};
+use dm::sim::{SimPoolDump, SimThinDevices};
 use thin::meta::BLOCK_BYTES;
 
 pub use thin::meta::Block;
-
-/// Thin devices by their ids.
-pub type Devices = BTreeMap<ThinId, SimThinDevice>;
 
 const MAGIC: u64 = 27_022_010;
 const SUPERBLOCK_SALT: u32 = 160_774;
@@ -30,7 +25,7 @@ const HELD: u64 = 2;
 const HELD_DETAILS: u64 = 3;
 
 /// A block of the metadata of a pool; zeros where there is nothing.
-pub fn block(number: u64, dump: &SimPoolDump, held: Option<&Devices>) -> Block {
+pub fn block(number: u64, dump: &SimPoolDump, held: Option<&SimThinDevices>) -> Block {
     let live = || dump.devices.iter().filter_map(|(id, device, _)| Some((thin_id(*id)?, *device)));
     match (number, held) {
         (0, held) => superblock(0, dump, held.map_or(0, |_| HELD), DETAILS),
@@ -62,7 +57,7 @@ fn superblock(number: u64, dump: &SimPoolDump, held_root: u64, details: u64) -> 
 }
 
 /// All devices in one leaf.
-fn details(number: u64, devices: &Devices) -> Block {
+fn details(number: u64, devices: &SimThinDevices) -> Block {
     assert!(devices.len() <= ROOM, "a small machine has no more thin devices than one block describes");
     let mut block = [0; BLOCK_BYTES];
     let count = |number: usize| u32::try_from(number).expect("a node is small").to_le_bytes();

@@ -1,4 +1,5 @@
 use std::fs;
+use sys::io::direct::DirectFile;
 
 use super::*;
 use crate::format::mda::header::MdaHeader;
