@@ -13,10 +13,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use base::ids::ThinId;
+use base::units::Chunks;
 use dm_tests::world::asks::{Start, create, remove, snapshot};
 use dm_tests::world::crashes::recovered;
 use dm_tests::world::recovered::xml as recovered_xml;
-use thin::meta::{BLOCK_BYTES, Block, DifferenceKind, ThinMeta};
+use thin::meta::{BLOCK_BYTES, Block, DifferenceKind, MappedRun, ThinMeta};
 
 /// Chunk to data chunk and time.
 type Mappings = BTreeMap<u64, (u64, u32)>;
@@ -108,11 +109,16 @@ fn id(id: u32) -> Result<ThinId> {
 
 /// What `ours` maps, chunk by chunk.
 fn mapped(meta: &mut ThinMeta<impl thin::meta::ReadBlock>, id: ThinId) -> Result<Mappings> {
-    let runs = meta.mappings(id)?;
-    let chunks = runs
-        .iter()
-        .flat_map(|run| (0..run.length.get()).map(|n| (run.chunk.get() + n, (run.data.get() + n, run.time))));
-    Ok(chunks.collect())
+    Ok(chunks(&meta.mappings(id)?))
+}
+
+/// The same of runs.
+fn chunks(runs: &[MappedRun]) -> Mappings {
+    let of = |run: &MappedRun| {
+        let run = *run;
+        (0..run.length.get()).map(move |n| (run.chunk.get() + n, (run.data.get() + n, run.time)))
+    };
+    runs.iter().flat_map(of).collect()
 }
 
 /// 3,000 devices: more than one node holds, ids all over the 24 bits, some without mappings.
@@ -185,6 +191,12 @@ fn large_devices_are_read_and_compared() -> Result<()> {
     let mut meta = ThinMeta::open(reader(&file))?;
     for (number, device) in &devices {
         assert_eq!(mapped(&mut meta, id(*number)?)?, device.mappings);
+        for (from, to) in [(0, 1), (1000, 70_000), (69_999, 70_003), (150_000, 150_001), (269_000, u64::MAX)]
+        {
+            let runs = meta.mappings_within(id(*number)?, Chunks::new(from), Chunks::new(to))?;
+            let found: Mappings = chunks(&runs);
+            assert_eq!(found, device.mappings.range(from..to).map(|(at, to)| (*at, *to)).collect());
+        }
     }
     let found = meta.differences(id(1)?, id(2)?)?;
     let found: BTreeMap<u64, DifferenceKind> =

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod ids;
+pub mod mapped;
 mod machine;
 mod options;
 #[cfg(any(test, feature = "testing"))]

@@ -1,8 +1,10 @@
 //! Summaries of the volume groups of a machine.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
-use base::ids::{LvmUuid, VgName};
+use base::ids::{DevNo, LvmUuid, VgName};
 use lvm2::format::model::last_seen;
 use lvm2::host::lock::GlobalLock;
 use lvm2::host::scan::{FoundVg, MissingPv};
@@ -16,6 +18,9 @@ pub struct VgSummary {
     pub uuid: LvmUuid,
     /// What stands against changing it, if anything.
     pub trouble: Vec<String>,
+    /// The devices of its physical volumes that are here, by the name and the number that they were opened by.
+    #[serde(skip)]
+    pub devices: Vec<(PathBuf, DevNo)>,
 }
 
 /// The volume groups of this machine, none of which comes, goes or is renamed as long as this lives.
@@ -42,6 +47,7 @@ impl From<&FoundVg> for VgSummary {
         let namesakes = vg.namesakes.iter().map(|id| format!("volume group {id} has the same name"));
         let claims = vg.claims.iter().map(ToString::to_string);
         let trouble = vg.missing.iter().map(missing).chain(duplicates).chain(claims).chain(namesakes);
-        Self { name: vg.name.clone(), uuid: vg.id, trouble: trouble.collect() }
+        let devices = vg.pvs.iter().map(|pv| (pv.path.clone(), pv.no)).collect();
+        Self { name: vg.name.clone(), uuid: vg.id, trouble: trouble.collect(), devices }
     }
 }

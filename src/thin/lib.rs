@@ -60,6 +60,8 @@ pub mod store;
 #[doc(hidden)]
 pub mod suspended_window;
 #[doc(hidden)]
+pub mod transfer;
+#[doc(hidden)]
 pub mod udev_role;
 #[doc(hidden)]
 pub mod view;

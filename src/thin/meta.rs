@@ -179,12 +179,30 @@ impl<R: ReadBlock> ThinMeta<R> {
     /// # Errors
     /// [`MetaError::NoDevice`], or if a block of its tree cannot be read or is damaged.
     pub fn mappings(&mut self, id: ThinId) -> Result<Vec<MappedRun>, MetaError> {
+        self.mappings_within(id, Chunks::new(0), Chunks::new(u64::MAX))
+    }
+
+    /// What a thin device maps from chunk `from` up to and not including `to`, in order, in runs as long as possible.
+    /// Nodes that only hold other chunks are not read.
+    ///
+    /// # Errors
+    /// [`MetaError::NoDevice`], or if a block of its tree cannot be read or is damaged.
+    pub fn mappings_within(
+        &mut self,
+        id: ThinId,
+        from: Chunks,
+        to: Chunks,
+    ) -> Result<Vec<MappedRun>, MetaError> {
         let root = self.mapping_root(id)?;
         let mut runs: Vec<MappedRun> = Vec::new();
         let mut cursor = Cursor::open(&mut self.reader, &self.superblock, root, Tree::Mappings)?;
         while let Some(item) = cursor.peek() {
             match item {
+                Item::Child { low, .. } if low >= to.get() => break,
+                Item::Child { high: Some(high), .. } if high <= from.get() => cursor.skip(),
                 Item::Child { .. } => cursor.descend(&mut self.reader)?,
+                Item::Entry { key, .. } if key >= to.get() => break,
+                Item::Entry { key, .. } if key < from.get() => cursor.skip(),
                 Item::Entry { block, key, value } => {
                     let (data, time) = self.superblock.unpack_mapping(block, value)?;
                     push_run(&mut runs, key, data, time);

@@ -17,7 +17,7 @@ use dm::status::{LineError, PoolStatus};
 use lvm2::format::model::{Glance, Lv, PoolMessage, ThinPool, Vg};
 
 mod beneath;
-mod inside;
+pub(crate) mod inside;
 mod tables;
 
 /// Why the world could not be looked at.

@@ -47,24 +47,37 @@ impl PoolReader for DiskReader<'_> {
         ThinMeta::open(extents).and_then(|mut meta| meta.details()).map_err(|error| said(&error))
     }
 
-    /// A metadata snapshot is a pair of messages; the second is sent on every way out after the first.
     fn devices_of_running(
         &self,
         kernel: &dyn Kernel,
         tpool: &DmName,
         tmeta: DevNo,
     ) -> Result<Devices, RunningReadError> {
-        let before = |error: PoolReadError| RunningReadError { why: error, still_held: false };
-        let device = (self.open)(tmeta).map_err(|error| before(failed(error)))?;
-        kernel
-            .message(tpool, &Message::ReserveMetadataSnap.to_string())
-            .map_err(|error| RunningReadError::of_reserve(&error))?;
-        let read = ThinMeta::open_held(Whole(device)).and_then(|mut meta| meta.details());
-        kernel
-            .message(tpool, &Message::ReleaseMetadataSnap.to_string())
-            .map_err(|error| RunningReadError { why: failed(error), still_held: true })?;
-        read.map_err(|error| before(said(&error)))
+        through_snapshot(kernel, tpool, || (self.open)(tmeta), ThinMeta::details)
     }
+}
+
+/// Reads the metadata of a running pool through a metadata snapshot. That is a pair of messages; the second is sent on
+/// every way out after the first.
+///
+/// # Errors
+/// If the snapshot is not to be had, or the metadata cannot be read or is not valid.
+pub fn through_snapshot<T>(
+    kernel: &dyn Kernel,
+    tpool: &DmName,
+    open: impl FnOnce() -> io::Result<Box<dyn BlockDev>>,
+    read: impl FnOnce(&mut ThinMeta<Whole>) -> Result<T, MetaError>,
+) -> Result<T, RunningReadError> {
+    let before = |error: PoolReadError| RunningReadError { why: error, still_held: false };
+    let device = open().map_err(|error| before(failed(error)))?;
+    kernel
+        .message(tpool, &Message::ReserveMetadataSnap.to_string())
+        .map_err(|error| RunningReadError::of_reserve(&error))?;
+    let read = ThinMeta::open_held(Whole(device)).and_then(|mut meta| read(&mut meta));
+    kernel
+        .message(tpool, &Message::ReleaseMetadataSnap.to_string())
+        .map_err(|error| RunningReadError { why: failed(error), still_held: true })?;
+    read.map_err(|error| before(said(&error)))
 }
 
 fn failed(error: impl Display) -> PoolReadError {
@@ -87,7 +100,7 @@ fn unread(what: &str, error: &io::Error) -> PoolReadError {
 }
 
 /// A metadata device, whole.
-struct Whole(Box<dyn BlockDev>);
+pub struct Whole(Box<dyn BlockDev>);
 
 impl ReadBlock for Whole {
     fn read_block(&mut self, block: u64) -> io::Result<Block> {

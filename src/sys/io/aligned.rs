@@ -12,6 +12,11 @@ pub struct AlignedBuf {
     len: usize,
 }
 
+/// Whether direct I/O accepts memory at this address.
+pub fn is_aligned(bytes: &[u8]) -> bool {
+    bytes.as_ptr().align_offset(ALIGN) == 0
+}
+
 impl AlignedBuf {
     /// `len` zeros.
     pub fn new(len: usize) -> Self {
@@ -29,5 +34,14 @@ impl AlignedBuf {
     pub fn first_mut(&mut self, len: usize) -> &mut [u8] {
         assert!(len <= self.len, "{len} bytes of a buffer of {}", self.len);
         &mut self.bytes[self.start..self.start + len]
+    }
+
+    /// Its first `len` bytes.
+    ///
+    /// # Panics
+    /// If it has fewer.
+    pub fn first(&self, len: usize) -> &[u8] {
+        assert!(len <= self.len, "{len} bytes of a buffer of {}", self.len);
+        &self.bytes[self.start..self.start + len]
     }
 }

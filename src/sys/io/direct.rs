@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use nix::libc;
 
-use super::aligned::AlignedBuf;
+use super::aligned::{AlignedBuf, is_aligned};
 use super::block::{BlockDev, Disks};
 use crate::blkdev;
 use base::units::Bytes;
@@ -85,6 +85,21 @@ impl DirectFile {
         Ok(self.writer.get_or_init(|| writer))
     }
 
+    /// Has what others wrote through the page cache, and what is in the device's own cache, brought to where direct
+    /// reads find it and a thin pool has mapped it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn write_back(&self) -> io::Result<()> {
+        self.reader.sync_data()
+    }
+
+    /// Whether a range of whole blocks and the memory for it need no buffer between them.
+    fn is_direct(&self, offset: u64, buf: &[u8]) -> bool {
+        let block = u64::from(self.block);
+        offset.is_multiple_of(block) && buf.len().is_multiple_of(length_of(self.block)) && is_aligned(buf)
+    }
+
     /// The whole blocks around a range, as start and end, or `kind` if the range is not within the device.
     fn blocks_around(&self, offset: u64, length: usize, kind: io::ErrorKind) -> io::Result<(u64, u64)> {
         let end = u64::try_from(length).ok().and_then(|length| offset.checked_add(length));
@@ -113,6 +128,9 @@ impl BlockDev for DirectFile {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         self.blocks_around(offset, buf.len(), io::ErrorKind::UnexpectedEof)?;
+        if self.is_direct(offset, buf) {
+            return self.reader.read_exact_at(buf, offset);
+        }
         let mut bounce = AlignedBuf::new(CHUNK_BYTES.min(buf.len() + 2 * length_of(self.block)));
         let mut at = offset;
         for piece in buf.chunks_mut(CHUNK_BYTES - 2 * length_of(self.block)) {
@@ -129,6 +147,9 @@ impl BlockDev for DirectFile {
     fn write_at(&self, offset: u64, buf: &[u8]) -> io::Result<()> {
         self.blocks_around(offset, buf.len(), io::ErrorKind::WriteZero)?;
         let writer = self.writer()?;
+        if self.is_direct(offset, buf) {
+            return writer.write_all_at(buf, offset);
+        }
         let mut bounce = AlignedBuf::new(CHUNK_BYTES.min(buf.len() + 2 * length_of(self.block)));
         let mut at = offset;
         for piece in buf.chunks(CHUNK_BYTES - 2 * length_of(self.block)) {

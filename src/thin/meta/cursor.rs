@@ -16,6 +16,8 @@ pub(super) enum Item<'a> {
         block: u64,
         /// No key in it is smaller.
         low: u64,
+        /// All keys in it are smaller, if anything comes after it.
+        high: Option<u64>,
         /// Nodes from it down to a leaf, itself included.
         height: usize,
     },
@@ -88,7 +90,8 @@ impl Cursor {
             return Some(Item::Entry { block: frame.node.block, key, value: frame.node.value(frame.index) });
         }
         let (block, range) = frame.node.child(frame.index, frame.range)?;
-        Some(Item::Child { block, low: range.low, height: self.height.saturating_sub(depth) })
+        let height = self.height.saturating_sub(depth);
+        Some(Item::Child { block, low: range.low, high: range.high, height })
     }
 
     /// Passes over the item, with all that is below it.

@@ -95,7 +95,7 @@ impl<R: ReadBlock> ThinMeta<R> {
     fn place(&self, cursor: &mut Cursor) -> Result<Place, MetaError> {
         Ok(match cursor.peek() {
             None => Place::End,
-            Some(Item::Child { block, low, height }) => Place::Child { block, low, height },
+            Some(Item::Child { block, low, height, .. }) => Place::Child { block, low, height },
             Some(Item::Entry { block, key, value }) => {
                 let (data, _) = self.superblock.unpack_mapping(block, value)?;
                 Place::Entry { key, data }

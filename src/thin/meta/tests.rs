@@ -85,6 +85,13 @@ fn what_the_tools_wrote_is_read() {
         meta.mappings(id(1)).unwrap(),
         [run(0, 10, 4, 0), run(9, 20, 1, 1), run(4_000_000, 999, 1, 2)]
     );
+    let within = |meta: &mut ThinMeta<_>, from, to| {
+        meta.mappings_within(id(1), Chunks::new(from), Chunks::new(to)).unwrap()
+    };
+    assert_eq!(within(&mut meta, 1, 3), [run(1, 11, 2, 0)]);
+    assert_eq!(within(&mut meta, 4, 9), []);
+    assert_eq!(within(&mut meta, 3, 10), [run(3, 13, 1, 0), run(9, 20, 1, 1)]);
+    assert_eq!(within(&mut meta, 4_000_000, 4_000_001), [run(4_000_000, 999, 1, 2)]);
     assert_eq!(meta.mappings(ThinId::MAX).unwrap(), []);
     assert!(matches!(meta.mappings(id(2)), Err(MetaError::NoDevice(missing)) if missing == id(2)));
 }

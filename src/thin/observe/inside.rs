@@ -4,12 +4,51 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{LookInside, ObserveError, Observer, Scope};
 use crate::observed::{Inventory, PoolState};
-use base::ids::{DevNo, ThinId};
+use crate::ports::{Host, RunningReadError};
+use base::ids::{DevNo, PoolId, ThinId};
 use dm::kernel::ListedDevice;
 use dm::name::{DmName, DmUuid, Layer};
 use dm::status::PoolStatus;
 use dm::table::ThinParams;
 use lvm2::format::model::{Lv, ThinPool};
+
+/// Whether a metadata snapshot of a running pool may be taken: one that somebody else holds is left alone.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn may_be_read(status: &PoolStatus, tpool: &DmName) -> Result<(), String> {
+    match status {
+        PoolStatus::Working(working) if working.held_metadata_root.is_none() => Ok(()),
+        PoolStatus::Working(_) => Err(format!(
+            "a metadata snapshot of {tpool} is held, by a backup perhaps, or since a power failure; if nobody uses it, \
+             'dmsetup message {tpool} 0 release_metadata_snap' releases it"
+        )),
+        PoolStatus::Failed | PoolStatus::Error => Err(format!("{tpool} has failed")),
+    }
+}
+
+/// Reads the metadata of a running pool, which takes a metadata snapshot of it. The group is locked as for a change.
+/// 1. [`may_be_read`] has been asked; if it says no, no mark is made.
+/// 2. The mark is made before the snapshot, so that a crash at any time leaves it where it may be needed.
+/// 3. It is taken away only when the snapshot is known to be gone.
+///
+/// Between 1 and the reader's own message somebody could take a snapshot: the reader's is refused then, and the mark
+/// goes. Only a crash within that moment would make the next change release somebody else's.
+pub(crate) fn while_marked<T>(
+    host: &dyn Host,
+    pool: &PoolId,
+    read: impl FnOnce() -> Result<T, RunningReadError>,
+) -> Result<T, RunningReadError> {
+    if let Err(error) = host.mark_reading(pool) {
+        tracing::debug!(%error, "a metadata snapshot that a crash leaves would go unnoticed");
+    }
+    let read = read();
+    let still_held = read.as_ref().is_err_and(|error| error.still_held);
+    if !still_held && let Err(error) = host.mark_read(pool) {
+        tracing::debug!(%error, "the mark stays: the next change releases a snapshot that is not there");
+    }
+    read
+}
 
 impl Observer<'_> {
     /// A pool that is marked clean, with no message in its text and nobody asking, is believed to match.
@@ -41,13 +80,7 @@ impl Observer<'_> {
         }
     }
 
-    /// A running pool is read through a metadata snapshot.
-    /// 1. One that somebody else holds is left alone, and no mark is made.
-    /// 2. The mark is made before the snapshot, so that a crash at any time leaves it where it may be needed.
-    /// 3. It is taken away only when the snapshot is known to be gone.
-    ///
-    /// Between 1 and the reader's own message somebody could take a snapshot: the reader's is refused then, and the
-    /// mark goes. Only a crash within that moment would make the next change release somebody else's.
+    /// A running pool is read through a metadata snapshot, which is seen to by [`may_be_read`] and [`while_marked`].
     fn of_running(
         &self,
         lv: &Lv,
@@ -60,27 +93,12 @@ impl Observer<'_> {
         let (Some(tpool), Some(tmeta)) = (named(&lv.id, Layer::Tpool), tmeta) else {
             return Inventory::Unknown("its metadata device is not active".into());
         };
-        match status {
-            PoolStatus::Working(working) if working.held_metadata_root.is_none() => {}
-            PoolStatus::Working(_) => {
-                let tpool = &tpool.name;
-                return Inventory::Unknown(format!(
-                    "a metadata snapshot of {tpool} is held, by a backup perhaps, or since a power failure; if nobody \
-                     uses it, 'dmsetup message {tpool} 0 release_metadata_snap' releases it"
-                ));
-            }
-            PoolStatus::Failed | PoolStatus::Error => {
-                return Inventory::Unknown(format!("{} has failed", tpool.name));
-            }
+        if let Err(why) = may_be_read(status, &tpool.name) {
+            return Inventory::Unknown(why);
         }
-        if let Err(error) = self.host.mark_reading(&self.vg.pool_id(lv)) {
-            tracing::debug!(%error, "a metadata snapshot that a crash leaves would go unnoticed");
-        }
-        let read = self.reader.devices_of_running(self.kernel, &tpool.name, tmeta.dev);
-        let still_held = read.as_ref().is_err_and(|error| error.still_held);
-        if !still_held && let Err(error) = self.host.mark_read(&self.vg.pool_id(lv)) {
-            tracing::debug!(%error, "the mark stays: the next change releases a snapshot that is not there");
-        }
+        let read = while_marked(self.host, &self.vg.pool_id(lv), || {
+            self.reader.devices_of_running(self.kernel, &tpool.name, tmeta.dev)
+        });
         read.map_or_else(|error| Inventory::Unknown(error.why.to_string()), Inventory::Read)
     }
 
