@@ -183,6 +183,12 @@ my @TABLE = (
         qr/\Athinvol: pve\/snap_vm-100-disk-0_s1 goes, what was made from it stays whole: vm-300-disk-1\n\z/],
     ['a full clone', 'full_clone', ['st:base-9000-disk-0', 301], 'st:vm-301-disk-0 golden'],
 
+    'pvesm export, pvesm import',
+    ['the formats', 'PVE::Storage::transfer_formats', [$d0, undef, undef, 0], 'raw+size'],
+    ['a guest to another node and back', 'moved', ['st:vm-301-disk-0', 'st:vm-302-disk-0'], 'st:vm-302-disk-0 golden'],
+    ['to a name that is taken', 'moved', ['st:vm-301-disk-0', 'st:vm-302-disk-0'], 'st:vm-302-disk-1 golden',
+        qr/already exists - importing with a different name/],
+
     'qm disk reassign, rename',
     ['to another guest', 'PVE::Storage::rename_volume', ['st:vm-300-disk-1', 301, undef], 'st:vm-301-disk-1'],
     ['to a name', 'PVE::Storage::rename_volume', ['st:vm-301-disk-1', 301, 'vm-301-data'], 'st:vm-301-data'],
@@ -287,6 +293,39 @@ sub full_clone {
     Replay::command('dd', "if=$from", "of=$to", 'bs=1M', 'conv=fsync,sparse', 'status=none');
     settle();
     PVE::Storage::deactivate_volumes([$volid]);
+    return "$new " . get($new);
+}
+
+# As pvesm export and pvesm import on two nodes, one of which may have Proxmox VE's own plugin, which copies with dd.
+sub moved {
+    my ($volid, $to) = @_;
+    my $path = (split(/ /, PVE::Storage::path($volid)))[0];
+    open(my $ours, '+>', undef) or die "a file: $!\n";
+    PVE::Storage::volume_export($ours, $volid, 'raw+size', undef, undef, 0);
+    seek($ours, 0, 0);
+    my $size = PVE::Storage::volume_size_info($volid);
+    read($ours, my $header, 8) == 8 or die "no header\n";
+    $header eq pack('Q<', $size) or die "another size than $size\n";
+    binmode($ours);
+    open(my $disk, '<:raw', $path) or die "$path: $!\n";
+    while (read($disk, my $want, 1 << 20)) {
+        read($ours, my $got, length($want));
+        $got eq $want or die "other content\n";
+    }
+    eof($ours) or die "more than the volume has\n";
+    pipe(my $out, my $in) or die "a pipe: $!\n";
+    my $pid = fork() // die "fork: $!\n";
+    if (!$pid) {
+        close($out);
+        syswrite($in, $header);
+        open(STDOUT, '>&', $in);
+        exec('dd', "if=$path", 'bs=64k', 'status=none');
+    }
+    close($in);
+    my $new = PVE::Storage::volume_import($out, $to, 'raw+size', undef, undef, 0, 1);
+    waitpid($pid, 0);
+    $? == 0 or die "dd: $?\n";
+    settle();
     return "$new " . get($new);
 }
 

@@ -186,6 +186,29 @@ for my $method (qw(
     };
 }
 
+# A stream of a volume, from the file handle or to it.
+sub volume_export {
+    my ($fh, $volid, @rest) = @_;
+    my ($storeid, $scfg, $plugin, $volname) = volume($volid);
+    $plugin->volume_export($scfg, $storeid, $fh, $volname, @rest);
+    return 'exported';
+}
+
+sub volume_import {
+    my ($fh, $volid, @rest) = @_;
+    my ($storeid, $scfg, $plugin, $volname) = volume($volid);
+    return $plugin->volume_import($scfg, $storeid, $fh, $volname, @rest);
+}
+
+# In which formats both ends can move a volume.
+sub transfer_formats {
+    my ($volid, $snap, $base, $with_snapshots) = @_;
+    my ($storeid, $scfg, $plugin, $volname) = volume($volid);
+    my %out = map { $_ => 1 } $plugin->volume_export_formats($scfg, $storeid, $volname, $snap, $base, $with_snapshots);
+    my @in = $plugin->volume_import_formats($scfg, $storeid, $volname, $snap, $base, $with_snapshots);
+    return join(' ', grep { $out{$_} } @in);
+}
+
 sub volume_has_feature {
     my ($feature, $volid, $snap, $running) = @_;
     my ($storeid, $scfg, $plugin, $volname) = volume($volid);

@@ -271,6 +271,13 @@ sub heed {
     return;
 }
 
+# Where the answer is: beside a stream it is on standard error, behind the lines of progress.
+sub said {
+    my ($ran, %how) = @_;
+    return $ran->{out} if !$how{output};
+    return $ran->{err} =~ /^(\{.*)/ms ? $1 : $ran->{err};
+}
+
 # Asks thinvol. Returns its answer, or nothing and {code, text}.
 sub ask {
     my ($arguments, %how) = @_;
@@ -280,11 +287,11 @@ sub ask {
     # One that was told to end may have finished first.
     if (!defined($ran->{exit}) || $ran->{exit} != 0) {
         $error = failure($verb, $ran, %how);
-    } elsif (my $document = decoded($ran->{out})) {
+    } elsif (my $document = decoded(said($ran, %how))) {
         heed($document) if !$how{silent};
         return $document;
     } else {
-        my $said = shown(substr($ran->{out}, 0, 200));
+        my $said = shown(substr(said($ran, %how), 0, 200));
         $error = { code => 5, text => "thinvol $verb ended well, but its answer is not understood: '$said'" };
     }
     return (undef, $error);

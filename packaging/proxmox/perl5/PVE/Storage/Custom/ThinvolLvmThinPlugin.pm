@@ -306,6 +306,62 @@ sub rename_snapshot {
     die "rename_snapshot is not supported for $class\n";
 }
 
+# Moves: a stream of a volume, from here or to here
+
+# Seconds for a stream: whoever started it ends it.
+my $STREAM_LIMIT = 30 * 24 * 3600;
+
+# How a stream is moved: what thinvol says of its progress goes to the task log.
+sub stream {
+    my $heard = sub {
+        my ($line) = @_;
+        print STDERR 'thinvol: ' . Thinvol::Proxmox::Program::shown($line) . "\n" if $line =~ /\A[0-9]/;
+    };
+    return (limit => $STREAM_LIMIT, heard => $heard, @_);
+}
+
+my @PROGRESS = ('--progress', '10');
+
+sub volume_export_formats {
+    my ($class, $scfg, $storeid, $volname, $snap, $base, $with_snapshots) = @_;
+    return defined($snap) || defined($base) || $with_snapshots ? () : ('raw+size');
+}
+
+sub volume_import_formats {
+    my ($class, $scfg, $storeid, $volname, $snap, $base, $with_snapshots) = @_;
+    return defined($base) || $with_snapshots ? () : ('raw+size');
+}
+
+# What is refused of a stream, in the words of Proxmox VE's own plugin.
+sub check_stream {
+    my ($class, $verb, $format, $base, $with_snapshots) = @_;
+    die "volume $verb format $format not available for $class\n" if $format ne 'raw+size';
+    die "cannot $verb volumes together with their snapshots in $class\n" if $with_snapshots;
+    die "cannot $verb an incremental stream in $class\n" if defined($base);
+    return;
+}
+
+sub volume_export {
+    my ($class, $scfg, $storeid, $fh, $volname, $format, $snap, $base, $with_snapshots) = @_;
+    check_stream($class, 'export', $format, $base, $with_snapshots);
+    die "cannot export a snapshot in $class\n" if defined($snap);
+    my @arguments = ('export', @PROGRESS, address($storeid, $volname), $format, '-');
+    Thinvol::Proxmox::Program::answer(\@arguments, stream(output => $fh));
+    return;
+}
+
+sub volume_import {
+    my ($class, $scfg, $storeid, $fh, $volname, $format, $snap, $base, $with_snapshots, $allow_rename) = @_;
+    check_stream($class, 'import', $format, $base, $with_snapshots);
+    $class->parse_volname($volname);
+    my @rename = $allow_rename ? ('--allow-rename') : ();
+    my @arguments = ('import', @PROGRESS, @rename, address($storeid, $volname), $format, '-');
+    my $made = Thinvol::Proxmox::Program::answer(\@arguments, stream(input => $fh))->{volume} // '';
+    $made =~ /\A\Q$storeid\E:([A-Za-z0-9+_.][A-Za-z0-9+_.-]*)\z/
+        or die "thinvol says '" . Thinvol::Proxmox::Program::shown($made) . "' where a volume was asked for\n";
+    return "$storeid:$1";
+}
+
 # What Proxmox VE's own plugin does for a storage that is switched off. The number is the place of the storage's id.
 Thinvol::Proxmox::Takeover::methods(
     __PACKAGE__, $STOCK,
@@ -315,7 +371,7 @@ Thinvol::Proxmox::Takeover::methods(
     )),
     (map { $_ => [1, __PACKAGE__->can($_)] } qw(
         clone_image get_formats qemu_blockdev_options rename_snapshot rename_volume storage_can_replicate
-        volume_resize volume_rollback_is_possible volume_size_info volume_snapshot volume_snapshot_delete
+        volume_export volume_export_formats volume_import volume_import_formats volume_resize volume_rollback_is_possible volume_size_info volume_snapshot volume_snapshot_delete
         volume_snapshot_info volume_snapshot_rollback
     )),
     (map { $_ => [2, __PACKAGE__->can($_)] } qw(path volume_has_feature)),
