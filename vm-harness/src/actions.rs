@@ -138,6 +138,7 @@ fn test(
     }
     if wish.filters.is_empty() {
         demo_of_what_ships(workspace)?;
+        packages_of_what_ships(workspace)?;
     }
     if turn || wish.long {
         record.lines(&all_cases).iter().for_each(|line| println!("{line}"));
@@ -179,6 +180,25 @@ fn demo_of_what_ships(workspace: &Workspace) -> Result<()> {
             code => bail!("the demo ended with status {code}"),
         }
     })
+}
+
+/// The packages of the program as it is shipped live their lives on both releases.
+fn packages_of_what_ships(workspace: &Workspace) -> Result<()> {
+    let payload = Payload::build(workspace, Contents::Shipped)?;
+    let made = packages::build(workspace, &payload.program())?;
+    packages::lint(workspace, &made)?;
+    for suite in [Suite::Bookworm, OTHER_RELEASE] {
+        let workspace = &workspace.of(suite);
+        let (mut setup, accel) = prepare(workspace, Contents::Shipped, 1)?;
+        setup.payload.add(made.clone());
+        step(workspace, &format!("the life of the packages on Debian {}", suite.codename()), |log| {
+            let mut printed = Vec::new();
+            let code = script::run(workspace, &setup, accel, LIFE_OF_PACKAGES, &mut printed)?;
+            log.file()?.write_all(&printed)?;
+            if code == 0 { Ok(()) } else { bail!("it ended with status {code}") }
+        })?;
+    }
+    Ok(())
 }
 
 /// Makes the packages and lives their lives in a guest.
