@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::commands::{
-    activate, add, alloc, batch, clone, complete, completions, delete_snapshot, free, info, iscsi, list,
-    path, pool, recover, remove, rename, resize, rollback, scan, set, snapshot, status, template,
+    activate, add, alloc, audit, batch, clone, complete, completions, delete_snapshot, export, free, import,
+    info, iscsi, list, path, pool, recover, remove, rename, resize, rollback, scan, set, snapshot, status,
+    template,
 };
 
 pub mod quick;
@@ -125,7 +126,10 @@ pub enum Command {
     Template(template::TemplateArgs),
     Activate(activate::ActivateArgs),
     Deactivate(activate::DeactivateArgs),
+    Export(export::ExportArgs),
+    Import(import::ImportArgs),
     Batch(batch::BatchArgs),
+    Audit(audit::AuditArgs),
     Recover(recover::RecoverArgs),
     Pool(pool::PoolArgs),
     Iscsi(iscsi::IscsiArgs),

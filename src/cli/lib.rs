@@ -5,6 +5,7 @@
 
 pub mod args;
 mod ask;
+mod audit;
 mod backends;
 pub mod commands;
 pub mod configure;
@@ -29,4 +30,5 @@ mod select;
 mod session_output;
 mod table;
 pub mod transaction;
+pub mod transfer;
 pub mod version;

@@ -75,6 +75,14 @@ pub fn print<A: Answer>(answer: &A, style: Style) -> Result<(), CliError> {
     write(answer, style, &mut io::stdout().lock(), &mut anstream::stderr())
 }
 
+/// Prints an answer on standard error, beside a stream on standard output. A reader that went away is no error.
+///
+/// # Errors
+/// If standard error cannot be written.
+pub fn print_beside<A: Answer>(answer: &A, style: Style) -> Result<(), CliError> {
+    write(answer, style, &mut io::stderr().lock(), &mut anstream::stderr())
+}
+
 fn write<A: Answer>(
     answer: &A,
     style: Style,

@@ -59,7 +59,7 @@ impl LineState {
 }
 
 /// Writes to standard error, unless the terminal is stopped: the writer must not block while a lock is held.
-fn show(line: &str) {
+pub fn show(line: &str) {
     let stderr = io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
     let is_ready = poll(&mut ready, PollTimeout::ZERO).is_ok_and(|ready| ready == 1);

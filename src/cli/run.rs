@@ -50,7 +50,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>)
 /// What a command wants thin pools for, if it is for their volumes alone.
 const fn pool_verb(command: &Command) -> Option<PoolVerb> {
     match command {
-        Command::Alloc(_) => Some(PoolVerb::Alloc),
+        Command::Alloc(_) | Command::Import(_) => Some(PoolVerb::Alloc),
         Command::Free(_) => Some(PoolVerb::Free),
         Command::Clone(_) => Some(PoolVerb::Clone),
         Command::Template(_) => Some(PoolVerb::Template),
@@ -81,7 +81,10 @@ fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Template(args) => args.run(context),
         Command::Activate(args) => args.run(context),
         Command::Deactivate(args) => args.run(context),
+        Command::Export(args) => args.run(context),
+        Command::Import(args) => args.run(context),
         Command::Batch(args) => args.run(context),
+        Command::Audit(args) => args.run(context),
         Command::Recover(args) => args.run(context),
         Command::Pool(args) => args.run(context),
         Command::Iscsi(args) => args.run(context),

@@ -5,6 +5,7 @@ pub mod edit;
 pub mod features;
 pub mod file;
 pub mod grammar;
+pub mod guest;
 pub mod lun;
 pub mod names;
 pub mod portal;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub mod ids;
-pub mod mapped;
 mod machine;
+pub mod mapped;
 mod options;
 #[cfg(any(test, feature = "testing"))]
 mod requests;

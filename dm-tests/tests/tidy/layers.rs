@@ -68,6 +68,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (33, "thin::observed", true),
     (34, "thin::pool_health", true),
     (46, "thin::view", false),
+    (44, "thin::transfer", false),
     (35, "thin::planner", true),
     // L4: the outside.
     (42, "lvm2::host::conf", false),

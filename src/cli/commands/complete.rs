@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, Args, Command};
 use crate::context::Context;
 use crate::options::ChangeOptions;
 use crate::resolve::{Storage, Volume};
+use crate::transfer::FORMAT;
 use base::ids::VgName;
 use config::storage;
 use lvm2::format::model::{Lv, Vg};
@@ -39,6 +40,8 @@ enum Expected {
     Source,
     /// Anything that has devices.
     Device,
+    /// The format of a stream.
+    Format,
 }
 
 impl CompleteArgs {
@@ -115,7 +118,8 @@ fn meaning(verb: &[&str], arg: &Arg) -> Option<Expected> {
         (["scan", "lvmthin"] | ["recover"], "vg") => Expected::Vg,
         (["snapshot"], "snapshots") => Expected::NewSnapshot,
         (_, "snapshots") => Expected::Snapshot,
-        (["path"], "volume") | (_, "source") => Expected::Source,
+        (["export" | "import"], "format") => Expected::Format,
+        (["path" | "export"], "volume") | (_, "source") => Expected::Source,
         (_, "volume" | "volumes") => Expected::Volume,
         (["info"], "what") | (["activate" | "deactivate"], "targets") => Expected::Device,
         _ => return None,
@@ -128,6 +132,7 @@ fn candidates(context: &Context, expected: Expected, word: &str) -> Vec<String> 
     let engine = quick(context);
     match expected {
         Expected::StorageId => ids(context, |_| true),
+        Expected::Format => vec![FORMAT.to_owned()],
         Expected::Vg => groups(engine.as_ref(), ""),
         Expected::Storage if word.contains('/') => pools(engine.as_ref(), word),
         Expected::Storage => [ids(context, |_| true), groups(engine.as_ref(), "/")].concat(),

@@ -3,12 +3,15 @@
 pub mod activate;
 pub mod add;
 pub mod alloc;
+pub mod audit;
 pub mod batch;
 pub mod clone;
 pub mod complete;
 pub mod completions;
 pub mod delete_snapshot;
+pub mod export;
 pub mod free;
+pub mod import;
 pub mod info;
 pub mod iscsi;
 pub mod list;

@@ -112,11 +112,11 @@ impl Engine {
         let (_, lines) = self.kernel.status(tpool, StatusFlush::NoFlush).map_err(|error| in_words(&error))?;
         let status = lines.first().and_then(|line| PoolStatus::parse(&line.params).ok());
         may_be_read(&status.ok_or_else(|| format!("the status of {tpool} is not understood"))?, tpool)?;
-        let runs = while_marked(&self.host, pool, || {
+        let runs = while_marked(self.host.as_ref(), pool, || {
             through_snapshot(
                 &self.kernel,
                 tpool,
-                || open_device(&[], *tmeta),
+                || open_device(self.disks.as_ref(), &[], *tmeta),
                 |meta| meta.mappings_within(*id, Chunks::new(first), Chunks::new(last)),
             )
         });
