@@ -1,11 +1,8 @@
 //! What a case is.
 
-use vm_harness::protocol::CaseInfo;
 pub use vm_harness::protocol::Tier;
 
-use crate::cases::selftest;
 use crate::ctx::Ctx;
-use crate::registry;
 
 /// One test that needs the machine.
 #[derive(Clone, Copy)]
@@ -18,20 +15,6 @@ pub struct Case {
     pub limit_s: u64,
     /// The test. What it makes (devices, files under [`Ctx::dir`]) is removed afterwards whatever happens.
     pub run: fn(&Ctx) -> anyhow::Result<()>,
-}
-
-impl Case {
-    /// What the harness needs to know of it.
-    pub fn info(&self) -> CaseInfo {
-        CaseInfo {
-            name: self.name.to_owned(),
-            tier: self.tier,
-            limit_s: self.limit_s,
-            long: registry::is_long(self.name),
-            sampled: false,
-            must: selftest::must(self.name),
-        }
-    }
 }
 
 /// The error of a case that does not apply; it counts as skipped, and the reason is printed.

@@ -16,6 +16,7 @@ pub mod on_host;
 pub mod pack;
 pub mod parity;
 pub mod power;
+pub mod random;
 pub mod registry;
 pub mod samples;
 pub mod scripts;

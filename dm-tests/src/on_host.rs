@@ -35,7 +35,8 @@ pub fn run(folder: &Path, names: &[String]) -> Result<ExitCode> {
     let mut score = Score::default();
     for name in names {
         let Some(case) = registry::find(name) else { bail!("no case {name}") };
-        let result = child::run_case(&std::env::current_exe()?, &case.info(), &folder.join("case"))?;
+        let result =
+            child::run_case(&std::env::current_exe()?, &registry::info(&case), &folder.join("case"))?;
         score.add(&result);
         if !result.clean {
             println!("the host could not be cleaned up; stopping here");

@@ -1,12 +1,26 @@
 //! All cases. A new file of cases is declared in `cases/mod.rs` and gets a line here for its `CASES`, which always run,
 //! and one for its `LONG`, if it has cases that run only where they are named or with `--long`.
 
+use vm_harness::protocol::CaseInfo;
+
 use crate::case::Case;
-use crate::cases;
+use crate::cases::{self, selftest};
 
 /// Every case, in the order they are shown.
 pub fn all() -> Vec<Case> {
     [always(), long()].concat()
+}
+
+/// What the harness needs to know of a case.
+pub fn info(case: &Case) -> CaseInfo {
+    CaseInfo {
+        name: case.name.to_owned(),
+        tier: case.tier,
+        limit_s: case.limit_s,
+        long: is_long(case.name),
+        sampled: false,
+        must: selftest::must(case.name),
+    }
 }
 
 /// Whether a case is one of those that take long.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use vm_harness::child;
 
-use crate::fuzz::drive::Random;
+use crate::random::Random;
 
 /// How long one command may take, with every other process ahead of it: nobody waits for ever.
 const PATIENCE: Duration = Duration::from_secs(240);

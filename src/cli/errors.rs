@@ -7,8 +7,8 @@ use std::iter::once;
 use anstyle::{AnsiColor, Style};
 use serde::{Serialize, Serializer};
 
-use super::output::Versioned;
 use super::plain;
+use super::versioned::Versioned;
 use base::error_chain::causes;
 use base::error_kind::ErrorKind;
 use thin::error::Aside;

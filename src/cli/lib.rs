@@ -32,3 +32,4 @@ mod table;
 pub mod transaction;
 pub mod transfer;
 pub mod version;
+mod versioned;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::errors::{CliError, label};
 use super::plain;
+use super::versioned::Versioned;
 use base::error_kind::ErrorKind;
 
 /// What a command has to say, as one JSON document or as text.
@@ -37,24 +38,6 @@ pub trait Answer: Serialize {
     /// Whether the text only reports a change, so that `--quiet` leaves it out.
     fn is_report(&self) -> bool {
         self.tells_of_changes()
-    }
-}
-
-/// The version of the JSON forms. It goes up when a key goes or means something else, not when one comes.
-pub const JSON_VERSION: u32 = 2;
-
-/// A JSON document with its version in front.
-#[derive(Debug, Serialize)]
-pub struct Versioned<T> {
-    json_version: u32,
-    #[serde(flatten)]
-    document: T,
-}
-
-impl<T> Versioned<T> {
-    /// A document in the present forms.
-    pub fn new(document: T) -> Self {
-        Self { json_version: JSON_VERSION, document }
     }
 }
 
@@ -176,6 +159,7 @@ pub fn columns<R: AsRef<[String]>>(out: &mut dyn Write, rows: &[R], right: &[boo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::versioned::JSON_VERSION;
 
     /// A stream that fails.
     struct Broken(io::ErrorKind);

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub use super::words::LineError;
 use super::words::Words;
 use base::ids::TransactionId;
-use base::units::Sectors;
+use base::units::{SECTOR_BYTES, Sectors};
 
 mod percent;
 #[cfg(test)]
@@ -19,10 +19,14 @@ pub use percent::{Percent, Usage};
 
 /// Sectors of a block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
 pub const METADATA_BLOCK_SECTORS: u64 = 8;
+/// Bytes of one.
+pub const METADATA_BLOCK_BYTES: u64 = METADATA_BLOCK_SECTORS * SECTOR_BYTES;
 
-/// Sectors of pool metadata that the kernel uses at most. Source: Linux `drivers/md/dm-thin-metadata.h`
-/// (`THIN_METADATA_MAX_SECTORS`).
-pub const METADATA_MAX_SECTORS: u64 = 255 * ((1 << 14) - 64) * METADATA_BLOCK_SECTORS;
+/// Blocks of pool metadata that the kernel uses at most. Source: Linux
+/// `drivers/md/persistent-data/dm-space-map-metadata.h` (`DM_SM_METADATA_MAX_BLOCKS`).
+pub const METADATA_MAX_BLOCKS: u64 = 255 * ((1 << 14) - 64);
+/// Sectors of them. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_MAX_SECTORS`).
+pub const METADATA_MAX_SECTORS: u64 = METADATA_MAX_BLOCKS * METADATA_BLOCK_SECTORS;
 
 /// What a thin pool lets its users do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -13,9 +13,9 @@ use dm::kernel::ListedDevice;
 use lvm2::format::check::{Use, check, flaws, may_use};
 use lvm2::format::metadata::Metadata;
 use lvm2::host::scan::{Claim, ScanError, Scanner};
-use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::issue::StoreIssue;
 use lvm2::host::store::vg::VgStore;
+use lvm2::host::store::vg_ref::VgRef;
 use sys::io::block::{Access, BlockDev, Disks};
 
 /// What to do about a physical volume that two groups name.

@@ -5,10 +5,7 @@ use super::refusal::Refusal;
 use super::stack::PoolBlocks;
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, TransactionId};
-use dm::status::{PoolMode, PoolStatus, PoolWorking};
-
-/// Bytes of one block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`).
-const METADATA_BLOCK_BYTES: u64 = 4096;
+use dm::status::{METADATA_BLOCK_BYTES, PoolMode, PoolStatus, PoolWorking};
 
 /// Metadata space lvm2 keeps free for writes to existing volumes: 4 MiB, or a quarter where that is less.
 /// Source: lvm2 `lib/metadata/thin_manip.c` (`thin_pool_metadata_min_threshold`).

@@ -10,12 +10,13 @@ use anyhow::{Context, Result, anyhow, bail};
 use vm_harness::protocol::CaseInfo;
 use vm_harness::score::Score;
 
-use crate::accel::{self, Accel};
+use crate::accel::Accel;
 use crate::args::{Action, Args};
 use crate::cases::{self, CaseSelection};
 use crate::cuts::{self, Unflushed};
 use crate::guest::{self, Setup};
 use crate::image::Image;
+use crate::kvm;
 use crate::payload::{Contents, Payload};
 use crate::progress::step;
 use crate::rotation::Record;
@@ -88,7 +89,7 @@ pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
 /// What `jobs` guests at the same time are made from, and how they run.
 fn prepare(workspace: &Workspace, contents: Contents, jobs: usize) -> Result<(Setup, Accel)> {
     let setup = gather(workspace, contents, (processors() / jobs).max(1))?;
-    let accel = accel::choose(workspace, &setup)?;
+    let accel = kvm::choose(workspace, &setup)?;
     Ok((setup, accel))
 }
 

@@ -13,6 +13,7 @@ mod guest;
 mod image;
 mod initramfs;
 mod kernel;
+mod kvm;
 mod on_host;
 mod other_release;
 mod package;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use base::ids::VgName;
-use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::vg::VgStore;
+use lvm2::host::store::vg_ref::VgRef;
 use sys::io::direct::{Access, DirectFile};
 
 use crate::ctx::{Ctx, Disk};

@@ -38,7 +38,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     };
     match (verb.as_str(), rest) {
         ("list", []) => {
-            let cases: Vec<_> = registry::all().iter().map(|case| case.info()).collect();
+            let cases: Vec<_> = registry::all().iter().map(registry::info).collect();
             println!("{}", serde_json::to_string(&cases)?);
         }
         ("run", [name]) => {

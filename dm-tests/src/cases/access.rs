@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use base::ids::VgName;
-use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::vg::VgStore;
+use lvm2::host::store::vg_ref::VgRef;
 use sys::io::block::BlockDev;
 use sys::io::direct::{Access, DirectFile};
 

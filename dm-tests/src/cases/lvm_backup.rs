@@ -9,8 +9,8 @@ use lvm2::format::edit::MetadataHeader;
 use lvm2::format::metadata::Metadata;
 use lvm2::host::backup::{Backups, Copied, description};
 use lvm2::host::scan::Scanner;
-use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::vg::VgStore;
+use lvm2::host::store::vg_ref::VgRef;
 use sys::io::direct::Access;
 
 use super::own_lvm::OwnLvm;

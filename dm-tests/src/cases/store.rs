@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, ensure};
 use base::ids::VgName;
 use lvm2::format::text::Document;
-use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::issue::StoreIssue;
 use lvm2::host::store::vg::VgStore;
+use lvm2::host::store::vg_ref::VgRef;
 use sys::io::block::BlockDev;
 use sys::io::direct::{Access, DirectFile};
 

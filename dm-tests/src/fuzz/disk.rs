@@ -1,10 +1,10 @@
 //! The start of a disk: label, metadata area headers, the ring and the texts in it.
 
 use base::bytes::{crc, le};
-use lvm2::host::store::assess::VgRef;
 use lvm2::host::store::read::{Content, read_device};
 use lvm2::host::store::summary::TextPool;
 use lvm2::host::store::vg::VgStore;
+use lvm2::host::store::vg_ref::VgRef;
 use sys::io::mem::disk::{MemDisk, Timeline};
 use sys::io::mem::image::Image;
 

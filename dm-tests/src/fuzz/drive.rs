@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::targets::FuzzTarget;
+use crate::random::Random;
 
 /// How long one input may take: parsers do no unbounded work.
 const SLOW: Duration = Duration::from_secs(2);
@@ -139,32 +140,5 @@ fn change(input: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
             input.splice(at..at + length, piece.iter().copied());
         }
         _ => input.truncate(at),
-    }
-}
-
-/// Marsaglia's xorshift from a seed that is the target's name: the same inputs each time.
-pub struct Random(u64);
-
-impl Random {
-    /// Numbers that depend on the name alone.
-    pub fn new(name: &str) -> Self {
-        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
-            (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-        Self(seed | 1)
-    }
-
-    /// A number below `bound`; 0 if that is 0.
-    pub fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        let bound = u64::try_from(bound).unwrap_or(1).max(1);
-        usize::try_from((self.0 >> 20) % bound).unwrap_or(0)
-    }
-
-    /// One of these, if there are any.
-    pub fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
-        all.get(self.below(all.len()))
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::fuzz::drive::Random;
+use crate::random::Random;
 
 /// Names of thin devices.
 const NAMES: [&str; 4] = ["t", "u", "v", "w"];

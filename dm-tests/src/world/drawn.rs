@@ -5,7 +5,7 @@ use thin::request::Request;
 use super::asks::Start;
 use super::changes::{activations, alterations, creates, removals, snapshots};
 use super::lv;
-use crate::fuzz::drive::Random;
+use crate::random::Random;
 
 /// The single requests that are listed for a pool in use.
 fn singles() -> Vec<Request> {

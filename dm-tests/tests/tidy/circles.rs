@@ -1,58 +1,82 @@
-//! Circles between the modules of a crate: one module uses another that, perhaps by way of others, uses it.
+//! Circles: modules beside each other use each other in one direction. A module is one with those inside it here: they
+//! may know each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::map;
 use crate::paths;
 use crate::tree::File;
 
-/// The crates whose modules use each other in one direction only.
-pub const CRATES: &[&str] = &["base", "sys", "dm", "config", "lvm2", "iscsi", "thin"];
+/// Where there are circles: one thing in several files.
+const KNOWN: &[&str] = &[
+    "dm::sim::devices, dm::sim::pool, dm::sim::targets",
+    "lvm2::format::mda::header, lvm2::format::mda::ring",
+    "lvm2::format::text::document, lvm2::format::text::parse, lvm2::format::text::section",
+    "lvm2::host::scan::moved, lvm2::host::scan::run",
+    "thin::exec, thin::suspended_window",
+    "thin::planner::repair, thin::planner::strangers",
+    "thin::planner::reshape, thin::planner::sequence, thin::planner::space",
+];
 
-/// Which modules of some crates use which others.
-pub fn uses(files: &[File], crates: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
-    let modules = map::present(files);
-    let module = |path: &[String]| {
-        (2..=3).rev().find_map(|length| modules.get(&path.get(..length)?.join("::"))).cloned()
-    };
-    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for file in files.iter().filter(|file| file.path.starts_with("src/") && file.is_rust()) {
-        let path = paths::module_of(&file.path);
-        let Some(user) = module(&path).filter(|_| crates.contains(&path[0].as_str())) else { continue };
-        let used = paths::used(&path, &file.product).into_iter().filter_map(|(_, used)| module(&used));
-        uses.entry(user.clone()).or_default().extend(used.filter(|used| *used != user));
+/// Which modules use which.
+type Uses = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
+
+/// The circles besides those.
+pub fn new(files: &[File]) -> Vec<String> {
+    circles(files).into_iter().filter(|circle| !KNOWN.contains(&circle.as_str())).collect()
+}
+
+/// The modules that use each other in a circle, each circle in a line.
+pub fn circles(files: &[File]) -> Vec<String> {
+    let uses = uses(files);
+    let reached: BTreeMap<_, _> = uses.keys().map(|module| (module, reachable(&uses, module))).collect();
+    let mut found = BTreeSet::new();
+    for (module, reaches) in &reached {
+        if reaches.contains(*module) {
+            let back = |other: &&Vec<String>| reached.get(other).is_some_and(|all| all.contains(*module));
+            let circle: Vec<String> = reaches.iter().filter(back).map(|other| other.join("::")).collect();
+            found.insert(circle.join(", "));
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn uses(files: &[File]) -> Uses {
+    let modules: BTreeMap<Vec<String>, &File> =
+        files.iter().filter_map(|file| Some((module(file)?, file))).collect();
+    let folders =
+        |module: &Vec<String>| (1..=module.len()).map(|length| module[..length].to_vec()).collect::<Vec<_>>();
+    let there: BTreeSet<Vec<String>> = modules.keys().flat_map(folders).collect();
+    let mut uses = Uses::new();
+    for (module, file) in &modules {
+        for (_, path) in paths::used(module, &file.product) {
+            let known = (1..=path.len()).rev().map(|length| &path[..length]);
+            let Some(used) = known.into_iter().find(|used| there.contains(*used)) else { continue };
+            let common = module.iter().zip(used).take_while(|(one, other)| one == other).count();
+            if (1..module.len()).contains(&common) && common < used.len() {
+                uses.entry(module[..=common].to_vec()).or_default().insert(used[..=common].to_vec());
+            }
+        }
     }
     uses
 }
 
-/// The shortest way from each module back to itself, if there is one.
-pub fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
-    let mut found: BTreeMap<BTreeSet<&str>, String> = BTreeMap::new();
-    for start in uses.keys() {
-        if let Some(way) = way_back(uses, start) {
-            found.entry(way.iter().copied().collect()).or_insert_with(|| way.join(" uses "));
-        }
-    }
-    found.into_values().collect()
+/// The module of a file of a library, with its crate.
+fn module(file: &File) -> Option<Vec<String>> {
+    let of_crate = |name: &str| Some(format!("{name}/{}", file.path.strip_prefix(&format!("{name}/src/"))?));
+    let path = file.path.strip_prefix("src/").map(str::to_owned);
+    let path = path.or_else(|| of_crate("dm-tests")).or_else(|| of_crate("vm-harness"))?;
+    (file.is_rust() && path.contains('/') && !path.contains("/bin/")).then(|| paths::module_of(&path))
 }
 
-fn way_back<'a>(uses: &'a BTreeMap<String, BTreeSet<String>>, start: &'a str) -> Option<Vec<&'a str>> {
-    let mut ways = vec![vec![start]];
-    let mut seen = BTreeSet::new();
-    while !ways.is_empty() {
-        let mut longer = Vec::new();
-        for way in ways {
-            for next in way.last().and_then(|last| uses.get(*last)).into_iter().flatten() {
-                let way: Vec<&str> = way.iter().copied().chain([next.as_str()]).collect();
-                if next == start {
-                    return Some(way);
-                }
-                if seen.insert(next.as_str()) {
-                    longer.push(way);
-                }
+fn reachable(uses: &Uses, from: &Vec<String>) -> BTreeSet<Vec<String>> {
+    let mut found = BTreeSet::new();
+    let mut left = vec![from];
+    while let Some(module) = left.pop() {
+        for used in uses.get(module).into_iter().flatten() {
+            if found.insert(used.clone()) {
+                left.push(used);
             }
         }
-        ways = longer;
     }
-    None
+    found
 }

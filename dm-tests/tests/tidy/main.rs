@@ -56,15 +56,25 @@ fn a_module_uses_lower_layers_only() {
 
 #[test]
 fn modules_of_a_crate_form_no_circles() {
-    let tree = |c: &str| {
-        [("a", "use crate::b::B;"), ("b", "use super::c::C;"), ("c", c)]
-            .map(|(name, text)| File::new(&format!("src/thin/{name}.rs"), text))
-    };
-    let found = |c: &str| circles::circles(&circles::uses(&tree(c), &["thin"]));
-    assert_eq!(found(""), [""; 0]);
-    assert_eq!(found("fn f() -> crate::a::A {}"), ["thin::a uses thin::b uses thin::c uses thin::a"]);
-    let found = circles::circles(&circles::uses(&tree::files(), circles::CRATES));
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    let file = File::new;
+    let circle = [file("src/a/x.rs", "use crate::y::Y;"), file("src/a/y/z.rs", "use super::super::x::X;")];
+    assert_eq!(circles::circles(&circle), ["a::x, a::y"]);
+    let longer = [
+        file("dm-tests/src/x.rs", "use crate::y;"),
+        file("dm-tests/src/y.rs", "fn f() { crate::z::g() }"),
+        file("dm-tests/src/z.rs", "use super::{x, w};"),
+        file("dm-tests/src/w.rs", "use crate::x;"),
+    ];
+    assert_eq!(circles::circles(&longer), ["dm-tests::w, dm-tests::x, dm-tests::y, dm-tests::z"]);
+    let none = [
+        file("src/a/lib.rs", "pub mod x; use x::X;"),
+        file("src/a/x.rs", "mod y; use crate::A; use y::Y;\n#[cfg(test)]\nmod tests {\n use crate::z;\n}\n"),
+        file("src/a/x/y.rs", "use super::X;"),
+        file("src/a/z.rs", "use crate::x::y::Y;"),
+    ];
+    assert_eq!(circles::circles(&none), [""; 0]);
+    let new = circles::new(&tree::files());
+    assert!(new.is_empty(), "modules that use each other: {}", new.join("; "));
 }
 
 #[test]

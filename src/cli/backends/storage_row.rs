@@ -6,7 +6,7 @@ use crate::table::{Cell, Column};
 use base::ids::VgName;
 use config::storage::{PoolName, Storage, StorageKind};
 use config::types::{Content, Type};
-use dm::status::{PoolMode, PoolStatus};
+use dm::status::{METADATA_BLOCK_BYTES, PoolMode, PoolStatus};
 use iscsi::storage::paths::TargetPath;
 use thin::view::PoolView;
 
@@ -28,10 +28,6 @@ pub struct StorageRow {
     pub paths: Option<Vec<TargetPath>>,
     pub luns: Option<usize>,
 }
-
-/// Bytes in a block of pool metadata. Source: Linux `drivers/md/dm-thin-metadata.h`
-/// (`THIN_METADATA_BLOCK_SIZE`).
-const METADATA_BLOCK_BYTES: u64 = 4096;
 
 /// The columns of the text. Source: pve-storage `PVE/CLI/pvesm.pm` (`status`).
 pub const USUAL: &[&str] = &["storage", "type", "status", "total", "used", "available", "percent"];

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::build::destroy;
 use super::claims::Claims;
+use super::destroy::destroy;
+use super::diskless::{Diskless, WhyDiskless};
 use super::env::Env;
 use super::error::SessionError;
 use super::establish::{Established, SessionOutcome, establish, list};
-use super::luns::{Attached, LunSet, attach, delete_unused};
-use super::settle::{Diskless, WhyDiskless};
+use super::lun_set::LunSet;
+use super::luns::{Attached, attach, delete_unused};
 use super::spec::SessionSpec;
 use crate::host::limit::{GivenUp, Limit, Limits};
 use crate::host::registry::Record;

@@ -13,6 +13,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use super::claims::Claims;
+use super::destroy::destroy;
 use super::env::Env;
 use super::error::SessionError;
 use super::spec::SessionSpec;
@@ -22,7 +23,7 @@ use crate::host::netlink::control::{Control, ControlError};
 use crate::host::registry::{Intent, LockName, Phase, Record};
 use crate::host::sysfs;
 use crate::host::transport::TransportError;
-use crate::protocol::interface::message::{HostNo, Request, SessionId, Stop};
+use crate::protocol::interface::message::{HostNo, Request, SessionId};
 use crate::protocol::interface::params::Param;
 use crate::protocol::login::{LoggedIn, Numbering, Redirections};
 use crate::protocol::name::Isid;
@@ -224,37 +225,4 @@ fn undo(env: &Env<'_>, control: &mut dyn Control, sid: SessionId, first: Session
         Ok(()) => first,
         Err(second) => SessionError::NotUndone { sid, first: Box::new(first), second: Box::new(second) },
     }
-}
-
-/// Removes a session at whatever point it is, without a word to the target, and then its record.
-///
-/// Commands in flight fail, so that nothing waits for a target that does not answer. Each step is tried even if the
-/// one before failed: it may not have had anything to do. The claims on its disks are kept until it is gone.
-///
-/// # Errors
-/// If the session is still there afterwards; the record stays then.
-pub fn destroy(
-    env: &Env<'_>,
-    control: &mut dyn Control,
-    sid: SessionId,
-    claims: Claims,
-) -> Result<(), SessionError> {
-    let mut steps = vec![Request::DestroySession(sid)];
-    if sysfs::session(&env.roots, sid).is_none_or(|session| session.has_connection) {
-        steps.splice(0..0, [Request::StopConn(sid, Stop::Terminate), Request::DestroyConn(sid)]);
-    }
-    let mut last = Ok(());
-    for step in &steps {
-        last = control.request(step).map(drop);
-        if let Err(error) = &last {
-            tracing::debug!(%error, "a step of the removal had nothing to do");
-        }
-    }
-    if let Err(error) = last
-        && sysfs::session(&env.roots, sid).is_some()
-    {
-        return Err(error.into());
-    }
-    drop(claims);
-    Ok(env.registry.remove(sid)?)
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use super::settle::WhyDiskless;
+use super::diskless::WhyDiskless;
 use crate::host::chap_file::ChapFileError;
 use crate::host::iscsiadm::IscsiadmError;
 use crate::host::limit::GivenUp;

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use super::await_event::{await_pdu, await_unbound};
 use super::bounded::bounded;
-use super::build::destroy;
 use super::claims::Claims;
+use super::destroy::destroy;
 use super::env::Env;
 use super::error::SessionError;
 use super::luns;

@@ -8,10 +8,12 @@ use serde::Serialize;
 
 use super::bounded::bounded;
 use super::claims::claim_lun;
+use super::diskless::Diskless;
 use super::env::Env;
 use super::error::{Replaced, SessionError};
+use super::lun_set::LunSet;
 use super::report_luns::reported_luns;
-use super::settle::{Diskless, settled};
+use super::settle::settled;
 use super::usage::Claim;
 use crate::host::limit::Limit;
 use crate::host::sysfs::{self, Lun, Session, scsi};
@@ -21,25 +23,6 @@ use sys::io::holders::Holder;
 
 /// How long a target may take to list its LUNs.
 const REPORT_WAIT: Duration = Duration::from_secs(10);
-
-/// Which LUNs are wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LunSet {
-    /// All that the target shows.
-    All,
-    /// These.
-    Only(BTreeSet<u64>),
-}
-
-impl LunSet {
-    /// Whether a LUN is one of them.
-    pub fn includes(&self, lun: u64) -> bool {
-        match self {
-            Self::All => true,
-            Self::Only(some) => some.contains(&lun),
-        }
-    }
-}
 
 /// What was found different about a LUN.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
-
+use super::diskless::{Diskless, WhyDiskless};
 use super::env::Env;
-use super::luns::LunSet;
-use crate::host::limit::{GivenUp, Limit};
+use super::lun_set::LunSet;
+use crate::host::limit::Limit;
 use crate::host::sysfs::{self, Lun, Session};
 
 /// How long a LUN may be without a driver: the kernel binds drivers to disks in the background, and one that is a
@@ -15,34 +14,6 @@ const DRIVER_WAIT: Duration = Duration::from_secs(10);
 
 /// How often to look for a driver: there is no event for a missing one.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// A LUN of type disk that has no disk to be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diskless {
-    /// The LUN.
-    pub lun: u64,
-    /// Why.
-    pub why: WhyDiskless,
-}
-
-/// Why a LUN has no disk to be used.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum WhyDiskless {
-    /// Its peripheral qualifier: no driver is bound to it then.
-    #[error("the target says that it is not connected at present")]
-    NotConnected,
-    /// No driver is bound to it, and none comes.
-    #[error("no driver of the kernel has taken it")]
-    NoDriver,
-    /// It was not waited for any longer.
-    #[error("{what} did not come to an end: {why}")]
-    Unfinished {
-        /// What it was waited for.
-        what: String,
-        /// Why it was given up.
-        why: GivenUp,
-    },
-}
 
 /// How far a LUN is.
 enum Progress {

@@ -1,7 +1,7 @@
 //! Clearing what processes that died have left half done.
 
-use super::build::destroy;
 use super::claims::Claims;
+use super::destroy::destroy;
 use super::env::Env;
 use super::error::SessionError;
 use crate::host::netlink::control::Control;

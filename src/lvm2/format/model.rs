@@ -346,6 +346,7 @@ pub fn last_seen(device_hint: &Option<String>) -> String {
     device_hint.as_ref().map_or_else(String::new, |device| format!(" (it was last on {device})"))
 }
 
+mod fields;
 mod history;
 mod lvs;
 mod read;

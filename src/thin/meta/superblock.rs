@@ -29,6 +29,7 @@ use super::{BLOCK_BYTES, MetaError, ReadBlock};
 use base::bytes::le;
 use base::ids::TransactionId;
 use base::units::{Chunks, SECTOR_BYTES, Sectors};
+use dm::status::METADATA_MAX_BLOCKS;
 
 /// Source: `THIN_SUPERBLOCK_MAGIC`.
 const MAGIC: u64 = 27_022_010;
@@ -36,9 +37,6 @@ const MAGIC: u64 = 27_022_010;
 const SALT: u32 = 160_774;
 /// Flag bit of `needs_check`. Source: `THIN_METADATA_NEEDS_CHECK_FLAG`.
 const NEEDS_CHECK: u32 = 1;
-/// Most metadata blocks that are used. Source: Linux `drivers/md/persistent-data/dm-space-map-metadata.h`
-/// (`DM_SM_METADATA_MAX_BLOCKS`).
-const METADATA_BLOCKS_MAX: u64 = 255 * ((1 << 14) - 64);
 /// Least and most sectors of a chunk. Source: Linux `drivers/md/dm-thin.c`
 /// (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`, `…_MAX_…`).
 const CHUNK_MIN: u64 = 128;
@@ -98,7 +96,7 @@ impl Superblock {
             return Err(bad(format!("its metadata blocks have {metadata_block_size} sectors, not 8")));
         }
         let metadata_blocks = u64_at(344)?;
-        if !(1..=METADATA_BLOCKS_MAX).contains(&metadata_blocks) {
+        if !(1..=METADATA_MAX_BLOCKS).contains(&metadata_blocks) {
             return Err(bad(format!("a size of {metadata_blocks} metadata blocks is not possible")));
         }
         let chunk_size = u64::from(u32_at(336)?);

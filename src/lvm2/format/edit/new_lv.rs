@@ -1,15 +1,19 @@
 //! LVs and segments that the text does not hold yet, as lvm2 writes them.
 //! Source: lvm2 `lib/format_text/export.c` (`_print_lv`, `_print_segment`).
 
-use super::write::extents_comment;
 use crate::format::model::{Discards, Lv, Segment, SegmentKind, Striped, Thin, ThinPool};
 use crate::format::text::{Lines, quote, size_comment, time_comment};
-use base::units::Sectors;
+use base::units::{Extents, Sectors};
 
 /// Writes a list of words as lvm2 does.
 pub(super) fn list(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| quote(word)).collect();
     format!("[{}]", quoted.join(", "))
+}
+
+/// A size in extents as a comment; empty if it is no size.
+pub(super) fn extents_comment(count: Extents, extent_size: Sectors) -> String {
+    count.to_sectors(extent_size).map(size_comment).unwrap_or_default()
 }
 
 /// Writes an LV.

@@ -4,16 +4,14 @@ use std::collections::HashSet;
 
 use super::draft::Draft;
 use super::history::History;
-use super::new_lv::{discards, list, new_lv, segment};
+use super::new_lv::{discards, extents_comment, list, new_lv, segment};
 use super::{EditError, MetadataHeader};
 use crate::format::model::{
     HistoricalLv, Lv, PoolMessage, Segment, SegmentKind, Striped, Thin, ThinPool, Vg,
 };
-use crate::format::text::{
-    Document, Layout, Lines, NodeId, Section, comment_gap, quote, size_comment, time_comment,
-};
+use crate::format::text::{Document, Layout, Lines, NodeId, Section, comment_gap, quote, time_comment};
 use base::ids::LvName;
-use base::units::{Extents, Sectors};
+use base::units::Sectors;
 
 /// The section of removed LVs.
 const HISTORY: &str = "historical_logical_volumes";
@@ -23,11 +21,6 @@ pub(crate) struct Writer<'a> {
     doc: &'a mut Document,
     layout: Layout,
     extent_size: Sectors,
-}
-
-/// A size in extents as a comment; empty if it is no size.
-pub(super) fn extents_comment(count: Extents, extent_size: Sectors) -> String {
-    count.to_sectors(extent_size).map(size_comment).unwrap_or_default()
 }
 
 impl<'a> Writer<'a> {

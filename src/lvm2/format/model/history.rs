@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::read::parsed;
+use super::fields::parsed;
 use crate::format::text::{FieldError, Section};
 use base::ids::LvmUuid;
 

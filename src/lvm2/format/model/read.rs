@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::fields::{extents, parsed, u32_of};
 use super::history;
 use super::record::Record;
 use super::segment::{self, Names};
 use super::{Lv, Lvs, Pv, Vg};
 use crate::format::text::{Document, FieldError, NodeId, Section, Taken, TextError};
-use base::ids::{IdError, LvName, LvmUuid, Seqno};
-use base::units::{Extents, Sectors};
+use base::ids::{IdError, Seqno};
+use base::units::Sectors;
 
 /// What the header says of LVM's metadata texts. Source: lvm2 `lib/format_text/format-text.h`.
 const CONTENTS: &str = "Text Format Volume Group";
@@ -243,31 +244,6 @@ fn required_strings(section: Section<'_>, key: &str) -> Result<Vec<String>, Fiel
     }
 }
 
-/// The 32 bits that lvm2 keeps most counts in.
-fn u32_of(section: Section<'_>, key: &str) -> Result<u32, FieldError> {
-    let number = section.u64(key)?;
-    u32::try_from(number).map_err(|_| section.error(key, format!("{number} needs more than 32 bits")))
-}
-
-/// A count of extents.
-pub(super) fn extents(section: Section<'_>, key: &str) -> Result<Extents, FieldError> {
-    u32_of(section, key).map(|count| Extents::new(u64::from(count)))
-}
-
 fn named<T: FromStr<Err = IdError>>(section: Section<'_>) -> Result<T, FieldError> {
     section.name().parse().map_err(|error: IdError| section.own_error(error.to_string()))
-}
-
-pub(super) fn parsed(section: Section<'_>, key: &str) -> Result<LvmUuid, FieldError> {
-    section.str(key)?.parse().map_err(|error: IdError| section.error(key, error.to_string()))
-}
-
-/// The name of an LV in a field.
-pub(super) fn lv_name(section: Section<'_>, key: &str) -> Result<LvName, FieldError> {
-    LvName::new(&section.str(key)?).map_err(|error| section.error(key, error.to_string()))
-}
-
-/// The name of an LV in a field that may be missing.
-pub(super) fn opt_lv_name(section: Section<'_>, key: &str) -> Result<Option<LvName>, FieldError> {
-    section.find(key).map(|_| lv_name(section, key)).transpose()
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::read::{extents, lv_name, opt_lv_name};
+use super::fields::{extents, lv_name, opt_lv_name};
 use super::{Discards, Leg, Mirror, PoolMessage, Segment, SegmentKind, Stripe, Striped, Thin, ThinPool};
 use crate::format::text::{FieldError, Section, Value};
 use base::ids::{LvName, ThinId, TransactionId};

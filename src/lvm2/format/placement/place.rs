@@ -10,11 +10,46 @@
 //! ring (a place is reused late, which spares readers without lock a retry); large ones go to the ring's two
 //! ends in turn, so that any two texts of up to half the ring fit.
 
-use super::plan::RoomError;
+use thiserror::Error;
+
 use crate::format::label::layout::Area;
 use crate::format::mda::header::HEADER_BYTES;
+use crate::format::mda::header::MdaError;
 use crate::format::mda::ring::{MAX_TEXT_BYTES, TextLocn};
 use base::units::SECTOR_BYTES;
+
+/// Why a text cannot go into a metadata area. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RoomError {
+    /// The text is longer than half of the ring.
+    #[error(
+        "the metadata text of {length} bytes is too large: a metadata area of {area} bytes takes up to {limit}; remove \
+         volumes, or add a physical volume with a larger area (pvcreate --metadatasize) and set smaller ones aside \
+         (pvchange --metadataignore y)"
+    )]
+    TooLarge {
+        /// The text's length in bytes, with its NUL.
+        length: u64,
+        /// The longest text the area takes.
+        limit: u64,
+        /// The area's size in bytes.
+        area: u64,
+    },
+    /// The text in use lies so that nothing of the needed size is free beside it.
+    #[error(
+        "a metadata area of {area} bytes has no {length} bytes free beside the text in use; make the change in smaller \
+         steps, so that the text in use moves to an end of the area"
+    )]
+    NoGap {
+        /// The text's length in bytes, with its NUL.
+        length: u64,
+        /// The area's size in bytes.
+        area: u64,
+    },
+    /// The header of the text in use is damaged.
+    #[error("the text in use cannot be located")]
+    Live(#[from] MdaError),
+}
 
 /// A run of bytes on the device, from the first to behind the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

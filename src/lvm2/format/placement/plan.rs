@@ -1,44 +1,9 @@
 //! The writes of one commit to one metadata area.
 
-use thiserror::Error;
-
-use super::place::Ring;
-use crate::format::mda::header::{MdaError, MdaHeader, RawLocn};
+use super::place::{Ring, RoomError};
+use crate::format::mda::header::{MdaHeader, RawLocn};
 use crate::format::mda::ring::TextLocn;
 use base::bytes::crc;
-
-/// Why a text cannot go into a metadata area. Nothing was written.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum RoomError {
-    /// The text is longer than half of the ring.
-    #[error(
-        "the metadata text of {length} bytes is too large: a metadata area of {area} bytes takes up to {limit}; remove \
-         volumes, or add a physical volume with a larger area (pvcreate --metadatasize) and set smaller ones aside \
-         (pvchange --metadataignore y)"
-    )]
-    TooLarge {
-        /// The text's length in bytes, with its NUL.
-        length: u64,
-        /// The longest text the area takes.
-        limit: u64,
-        /// The area's size in bytes.
-        area: u64,
-    },
-    /// The text in use lies so that nothing of the needed size is free beside it.
-    #[error(
-        "a metadata area of {area} bytes has no {length} bytes free beside the text in use; make the change in smaller \
-         steps, so that the text in use moves to an end of the area"
-    )]
-    NoGap {
-        /// The text's length in bytes, with its NUL.
-        length: u64,
-        /// The area's size in bytes.
-        area: u64,
-    },
-    /// The header of the text in use is damaged.
-    #[error("the text in use cannot be located")]
-    Live(#[from] MdaError),
-}
 
 /// How much of the room for a text of `length` bytes is used, in percent, rounded up. Above 100 it is too
 /// large.

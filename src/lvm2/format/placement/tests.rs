@@ -2,8 +2,8 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::test_runner::TestCaseError;
 
-use super::place::Ring;
-use super::plan::{CopyPlan, DiskWrite, RoomError, percent_used, plan_copy};
+use super::place::{Ring, RoomError};
+use super::plan::{CopyPlan, DiskWrite, percent_used, plan_copy};
 use crate::format::label::layout::Area;
 use crate::format::mda::header::{HEADER_LEN, MdaHeader, RawLocn};
 use crate::format::mda::ring::TextLocn;

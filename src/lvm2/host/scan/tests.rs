@@ -6,8 +6,8 @@ use crate::format::mda::header::MdaHeader;
 use crate::host::conf::LvmConf;
 use crate::host::devices::fake::FakeMachine;
 use crate::host::fixture::{PvShape, change_header, put_text};
-use crate::host::store::assess::VgRef;
 use crate::host::store::vg::VgStore;
+use crate::host::store::vg_ref::VgRef;
 
 fn uuid(number: u8) -> LvmUuid {
     LvmUuid::from_random([number; 32])

@@ -4,35 +4,9 @@ use super::error::StoreError;
 use super::issue::StoreIssue;
 use super::read::{Content, DeviceError, MdaRead, PvRead};
 use super::summary::{Summary, TextCopy};
+use super::vg_ref::VgRef;
 use crate::format::text::Document;
-use base::ids::{LvmUuid, VgName};
-
-/// How a volume group is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VgRef {
-    /// By name.
-    Name(VgName),
-    /// By identity.
-    Id(LvmUuid),
-}
-
-impl VgRef {
-    fn is(&self, summary: &Summary) -> bool {
-        match self {
-            Self::Name(name) => summary.name == *name,
-            Self::Id(id) => summary.id == *id,
-        }
-    }
-}
-
-impl std::fmt::Display for VgRef {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => name.fmt(f),
-            Self::Id(id) => id.fmt(f),
-        }
-    }
-}
+use base::ids::LvmUuid;
 
 /// One device and what was found on it.
 #[derive(Clone, Debug)]

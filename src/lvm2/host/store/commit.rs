@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use super::assess::{AreaRef, VgRef, assess};
+use super::assess::{AreaRef, assess};
 use super::error::{CommitError, Committed, NotCommitted, Resolution, ResolveError};
 use super::read::{Content, MdaRead, read_area};
 use super::summary::{Summary, TextCopy, TextPool, summarize, summarize_start};
 use super::vg::VgStore;
+use super::vg_ref::VgRef;
 use crate::format::mda::header::MdaHeader;
 use crate::format::placement::plan::{CopyPlan, DiskWrite, plan_copy};
 

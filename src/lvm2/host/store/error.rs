@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::assess::VgRef;
 use super::issue::StoreIssue;
 use super::summary::SummaryError;
-use crate::format::placement::plan::RoomError;
+use super::vg_ref::VgRef;
+use crate::format::placement::place::RoomError;
 use base::ids::{LvmUuid, Seqno, VgName};
 
 /// Why a volume group cannot be read.

@@ -8,6 +8,7 @@ pub mod issue;
 pub mod read;
 pub mod summary;
 pub mod vg;
+pub mod vg_ref;
 
 #[cfg(test)]
 mod tests;

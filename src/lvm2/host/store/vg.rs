@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use super::assess::{AreaRef, Assessment, DeviceRead, VgRef, assess};
+use super::assess::{AreaRef, Assessment, DeviceRead, assess};
 use super::error::{NotCommitted, StoreError};
 use super::issue::StoreIssue;
 use super::read::{MdaRead, PvRead, read_device, read_header};
 use super::summary::{Summary, TextCopy, TextPool};
+use super::vg_ref::VgRef;
 use crate::format::mda::header::MdaHeader;
 use crate::format::placement::place::Ring;
-use crate::format::placement::plan::{RoomError, percent_used};
+use crate::format::placement::place::RoomError;
+use crate::format::placement::plan::percent_used;
 use sys::io::block::BlockDev;
 
 /// The metadata of one volume group on its devices.

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::rig::{Rig, open, text_of};
-use crate::format::placement::plan::RoomError;
+use crate::format::placement::place::RoomError;
 use crate::host::fixture::change_header;
 use crate::host::store::error::{CommitError, NotCommitted};
 use crate::host::store::issue::StoreIssue;

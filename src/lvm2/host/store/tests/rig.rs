@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::format::label::layout::Area;
 use crate::host::fixture::{PvShape, put_text};
-use crate::host::store::assess::VgRef;
 use crate::host::store::error::StoreError;
 use crate::host::store::vg::VgStore;
+use crate::host::store::vg_ref::VgRef;
 use base::ids::{LvmUuid, VgName};
 use sys::io::block::BlockDev;
 use sys::io::mem::crash::crash_images;

@@ -8,9 +8,9 @@ use proptest::prelude::{prop_assert, proptest};
 
 use crate::format::label::layout::{Area, LABEL_BYTES, PvLabel};
 use crate::format::mda::header::{HEADER_LEN, MdaHeader};
-use crate::host::store::assess::VgRef;
 use crate::host::store::error::StoreError;
 use crate::host::store::vg::VgStore;
+use crate::host::store::vg_ref::VgRef;
 use base::ids::VgName;
 use base::units::Bytes;
 use sys::io::block::BlockDev;
