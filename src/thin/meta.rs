@@ -129,7 +129,7 @@ impl<R: ReadBlock> ThinMeta<R> {
     /// # Errors
     /// If it cannot be read or is not a thin pool's.
     pub fn open(mut reader: R) -> Result<Self, MetaError> {
-        let superblock = Superblock::read(&mut reader, 0)?;
+        let superblock = Superblock::live(&mut reader)?;
         Ok(Self { reader, superblock })
     }
 
@@ -138,11 +138,9 @@ impl<R: ReadBlock> ThinMeta<R> {
     /// # Errors
     /// [`MetaError::NotHeld`], or if either superblock cannot be read.
     pub fn open_held(mut reader: R) -> Result<Self, MetaError> {
-        let live = Superblock::read(&mut reader, 0)?;
+        let live = Superblock::live(&mut reader)?;
         let root = live.held_root.ok_or(MetaError::NotHeld)?;
-        // The kernel blanks the sizes of the data and the metadata in the copy; they never shrink.
-        let held = Superblock::read(&mut reader, root)?;
-        let superblock = Superblock { data_blocks: live.data_blocks, ..held };
+        let superblock = Superblock::held(&mut reader, root, &live)?;
         Ok(Self { reader, superblock })
     }
 

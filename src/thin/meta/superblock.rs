@@ -12,17 +12,18 @@
 //! | 48 | 8 | transaction id |
 //! | 56 | 8 | block of the held superblock, or 0 |
 //! | 64 | 128 | space map of the data: number of blocks, number allocated, … |
-//! | 192 | 128 | space map of the metadata |
+//! | 192 | 128 | space map of the metadata: the same |
 //! | 320 | 8 | root of the mappings |
 //! | 328 | 8 | root of the details |
 //! | 336 | 4 | sectors of a data chunk |
 //! | 340 | 4 | sectors of a metadata block, 8 |
-//! | 344 | 8 | metadata blocks |
+//! | 344 | 8 | metadata blocks when the pool was made |
 //! | 352 | 4 | compatible features |
 //! | 356 | 4 | features that forbid writing |
 //! | 360 | 4 | features that forbid reading |
 //!
-//! Source: Linux `drivers/md/dm-thin-metadata.c` (`thin_disk_superblock`).
+//! Source: Linux `drivers/md/dm-thin-metadata.c` (`thin_disk_superblock`; of `metadata_nr_blocks` only
+//! `__write_initial_superblock` writes anything, so that it stays as it was when the metadata grows).
 
 use super::node::{self, checksum};
 use super::{BLOCK_BYTES, MetaError, ReadBlock};
@@ -41,6 +42,11 @@ const NEEDS_CHECK: u32 = 1;
 /// (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`, `…_MAX_…`).
 const CHUNK_MIN: u64 = 128;
 const CHUNK_MAX: u64 = 2_097_152;
+
+/// Where the space maps say how many blocks there are. Source: Linux
+/// `drivers/md/persistent-data/dm-space-map-common.h` (`disk_sm_root`).
+const DATA_SPACE_MAP: usize = 64;
+const METADATA_SPACE_MAP: usize = 192;
 
 const WHAT: &str = "a superblock";
 
@@ -68,8 +74,30 @@ pub struct Superblock {
 }
 
 impl Superblock {
-    /// Reads and checks the superblock in `block`.
-    pub(super) fn read(reader: &mut impl ReadBlock, block: u64) -> Result<Self, MetaError> {
+    /// Reads and checks the live superblock.
+    pub(super) fn live(reader: &mut impl ReadBlock) -> Result<Self, MetaError> {
+        let superblock = Self::read(reader, 0)?;
+        let blocks = superblock.metadata_blocks;
+        if !(1..=METADATA_MAX_BLOCKS).contains(&blocks) {
+            return Err(MetaError::damaged(
+                0,
+                WHAT,
+                format!("a size of {blocks} metadata blocks is not possible"),
+            ));
+        }
+        Ok(superblock)
+    }
+
+    /// Reads and checks the superblock that a metadata snapshot holds. The kernel blanks the space maps, and with them
+    /// the sizes, in the copy; they never shrink. Source: Linux `drivers/md/dm-thin-metadata.c`
+    /// (`__reserve_metadata_snap`).
+    pub(super) fn held(reader: &mut impl ReadBlock, block: u64, live: &Self) -> Result<Self, MetaError> {
+        let (data_blocks, metadata_blocks) = (live.data_blocks, live.metadata_blocks);
+        Ok(Self { data_blocks, metadata_blocks, ..Self::read(reader, block)? })
+    }
+
+    /// Reads the superblock in `block`. Its sizes are not checked.
+    fn read(reader: &mut impl ReadBlock, block: u64) -> Result<Self, MetaError> {
         let data =
             reader.read_block(block).map_err(|source| MetaError::Read { block, what: WHAT, source })?;
         let bad = |why: String| MetaError::damaged(block, WHAT, why);
@@ -95,10 +123,6 @@ impl Superblock {
         if metadata_block_size.checked_mul(SECTOR_BYTES) != u64::try_from(BLOCK_BYTES).ok() {
             return Err(bad(format!("its metadata blocks have {metadata_block_size} sectors, not 8")));
         }
-        let metadata_blocks = u64_at(344)?;
-        if !(1..=METADATA_MAX_BLOCKS).contains(&metadata_blocks) {
-            return Err(bad(format!("a size of {metadata_blocks} metadata blocks is not possible")));
-        }
         let chunk_size = u64::from(u32_at(336)?);
         if !(CHUNK_MIN..=CHUNK_MAX).contains(&chunk_size) || !chunk_size.is_multiple_of(CHUNK_MIN) {
             return Err(bad(format!("a chunk of {chunk_size} sectors is not possible")));
@@ -109,8 +133,8 @@ impl Superblock {
             needs_check: u32_at(4)? & NEEDS_CHECK != 0,
             held_root: Some(u64_at(56)?).filter(|root| *root != 0),
             chunk_size: Sectors::new(chunk_size),
-            data_blocks: Chunks::new(u64_at(64)?),
-            metadata_blocks,
+            data_blocks: Chunks::new(u64_at(DATA_SPACE_MAP)?),
+            metadata_blocks: u64_at(METADATA_SPACE_MAP)?,
             mapping_root: u64_at(320)?,
             details_root: u64_at(328)?,
         })

@@ -117,7 +117,7 @@ fn a_held_root_is_read_instead_of_the_live_one() {
     assert!(matches!(ThinMeta::open_held(reader(&blocks)), Err(MetaError::NotHeld)));
     let mut held = blocks[0];
     held[8] = 12;
-    held[64..192].fill(0);
+    held[64..320].fill(0);
     seal(&mut held, SUPERBLOCK_SALT);
     blocks.push(held);
     blocks[0][56] = 12;
@@ -126,6 +126,25 @@ fn a_held_root_is_read_instead_of_the_live_one() {
     let mut meta = ThinMeta::open_held(reader(&blocks)).unwrap();
     assert_eq!(meta.superblock().transaction_id, TransactionId(7), "as of then");
     assert_eq!(meta.mappings(id(1)).unwrap().len(), 3, "the data's size is in the live one");
+}
+
+/// The kernel leaves the number of blocks in the superblock as it was when the pool was made; the space map knows.
+#[test]
+fn metadata_that_grew_is_read_to_its_end() {
+    let mut blocks = fixture();
+    blocks.resize(200, [0; BLOCK_BYTES]);
+    let mut details = blocks[6];
+    details[8] = 150;
+    seal(&mut details, NODE_SALT);
+    blocks[150] = details;
+    let at = |blocks: &mut [Block], size: u8| {
+        (blocks[0][192], blocks[0][328]) = (size, 150);
+        seal(&mut blocks[0], SUPERBLOCK_SALT);
+        read_all(blocks).map_err(|error| error.to_string())
+    };
+    at(&mut blocks, 200).unwrap();
+    let refused = at(&mut blocks, 128).unwrap_err();
+    assert!(refused.contains("there are blocks 1 to 127 only"), "{refused}");
 }
 
 fn seal(block: &mut Block, salt: u32) {
@@ -152,7 +171,7 @@ fn damage_behind_a_right_checksum_is_named() {
         (refused(0, |b| b[8] = 3), "it says it is block 3"),
         (refused(0, |b| b[360] = 1), "features 0x1 that only newer software"),
         (refused(0, |b| b[340] = 1), "metadata blocks have 1 sectors, not 8"),
-        (refused(0, |b| b[344] = 0), "a size of 0 metadata blocks"),
+        (refused(0, |b| b[192] = 0), "a size of 0 metadata blocks"),
         (refused(0, |b| b[336] = 1), "a chunk of 1 sectors"),
         (
             refused(0, |b| b[328] = 200),
