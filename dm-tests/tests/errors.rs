@@ -15,7 +15,7 @@ use dm_tests::world::changes::{
 };
 use dm_tests::world::machine::{disk_number, pvs};
 use dm_tests::world::place::metadata_place;
-use dm_tests::world::rest::{Expect, at_rest, devices_match, unharmed};
+use dm_tests::world::rest::{Expect, at_rest, devices_match, names_group, unharmed};
 use dm_tests::world::text::{POOL, PV_SECTORS};
 use dm_tests::world::{World, device, lv, tpool};
 use lvm2::format::model::PoolMessage;
@@ -79,6 +79,9 @@ impl<'a> Case<'a> {
         fork.machine.kernel.revive();
         fork.machine.disks.iter().for_each(|disk| disk.heal());
         unharmed(fork)?;
+        if let Some(error) = result.as_ref().err().filter(|error| !names_group(error)) {
+            return Err(format!("which group it is about is not said: {}", in_words(error)));
+        }
         let undone = match &result {
             Ok(_) => false,
             Err(error) => error.kind() != ErrorKind::Partial,

@@ -11,7 +11,7 @@ use dm::name::DmName;
 use dm_tests::world::asks::{
     SIZE, Start, activate, activate_anyway, clone, create_in, deactivate, remove, rename, roll_back, snapshot,
 };
-use dm_tests::world::rest::{at_rest, no_layer_alone};
+use dm_tests::world::rest::{at_rest, names_group, no_layer_alone};
 use dm_tests::world::text::{POOL, POOL_2};
 use dm_tests::world::{World, device, lv};
 use lvm2::format::metadata::Metadata;
@@ -267,6 +267,11 @@ fn change(world: &World, requests: &[Request]) -> Result<bool, TestCaseError> {
         Err(refused) => {
             let again = world.run(requests).expect_err("what was refused is refused again");
             prop_assert_eq!(in_words(&again), in_words(&refused));
+            prop_assert!(
+                names_group(&refused),
+                "which group it is about is not said: {}",
+                in_words(&refused)
+            );
             prop_assert_eq!(world.metadata().to_disk(), before.to_disk(), "a refusal wrote metadata");
             prop_assert_eq!(
                 world.machine.kernel.list().expect("the list can be had"),

@@ -21,6 +21,8 @@ use thin::suspended_window::{SuspendError, with_suspended};
 
 #[path = "window/beneath.rs"]
 mod beneath;
+#[path = "window/mismatch.rs"]
+mod mismatch;
 #[path = "window/signals.rs"]
 mod signals;
 #[path = "window/watched.rs"]

@@ -209,6 +209,34 @@ lvm_name! {
     LvName, "logical volume name"
 }
 
+/// A volume with the group it is in, as messages name it: `vg/lv`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FullName {
+    /// The volume group.
+    pub vg: VgName,
+    /// The volume.
+    pub lv: LvName,
+}
+
+impl Serialize for FullName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl VgName {
+    /// A volume of this group.
+    pub fn volume(&self, lv: &LvName) -> FullName {
+        FullName { vg: self.clone(), lv: lv.clone() }
+    }
+}
+
+impl fmt::Display for FullName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.vg, self.lv)
+    }
+}
+
 /// Prefixes and substrings LVM keeps for itself in LV names. Source: lvm2 `lib/misc/lvm-string.c`
 /// (`_lvname_has_reserved_prefix`, `_lvname_has_reserved_string`).
 const RESERVED_PREFIXES: [&str; 2] = ["pvmove", "snapshot"];

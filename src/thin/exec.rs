@@ -196,7 +196,7 @@ impl Run<'_, '_> {
             Some(failed) => failed,
         };
         let may_stop = std::mem::replace(&mut self.may_stop, false);
-        let mut message = format!("could not {step}: {}", in_words(&cause));
+        let mut message = format!("volume group {}: could not {step}: {}", self.lock.vg(), in_words(&cause));
         for back in self.undo.split_off(before.min(self.undo.len())).into_iter().rev() {
             if let Err(error) = self.step(&back) {
                 message.push_str(&format!("; taking back failed: {back}: {error}"));
@@ -225,9 +225,9 @@ impl Run<'_, '_> {
             Step::RenameDevice { from, to, role } => self.rename((from, to), *role),
             Step::RemoveDevice(spec) => self.remove(spec),
             Step::Resume { name, role } => self.resume(name, *role),
-            Step::Watch { tpool, how } => {
+            Step::Watch { pool, tpool, how } => {
                 if let Err(error) = self.ports.host.watch(tpool, how) {
-                    let message = format!("dmeventd does not watch the pool any more ({tpool}): {error}");
+                    let message = format!("dmeventd does not watch pool {pool} any more: {error}");
                     self.executed.warnings.push(message);
                 }
                 Ok(())

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 use thiserror::Error;
 
-use base::ids::{IdError, LvName, LvmUuid};
+use base::ids::{FullName, IdError, LvName, LvmUuid};
 use lvm2::format::model::{Glance, Lv, Lvs, Vg};
 
 /// What starts the tag that records the uuid of the LV a volume was made from.
@@ -58,7 +58,7 @@ pub enum LineageError {
     #[error("volume '{volume}' has no snapshot '{snap}'")]
     NoSuchSnapshot {
         /// The volume.
-        volume: LvName,
+        volume: FullName,
         /// The snapshot asked for.
         snap: SnapName,
         /// An LV that has the name such a snapshot would have, but is not recorded as one.
@@ -70,7 +70,7 @@ pub enum LineageError {
     #[error("snapshot '{snap}' of volume '{volume}' is recorded on several logical volumes: {}", list(found))]
     Ambiguous {
         /// The volume.
-        volume: LvName,
+        volume: FullName,
         /// The snapshot asked for.
         snap: SnapName,
         /// The logical volumes that carry its tags.
@@ -250,7 +250,7 @@ impl<'a> Lineage<'a> {
         match found.as_slice() {
             [one] => Ok(one),
             [] => Err(LineageError::NoSuchSnapshot {
-                volume: volume.name.clone(),
+                volume: self.vg.name.volume(&volume.name),
                 snap: snap.clone(),
                 namesake: snapshot_lv_name(&volume.name, snap)
                     .ok()
@@ -260,7 +260,7 @@ impl<'a> Lineage<'a> {
                     .find_map(|(name, lv)| (name == snap.as_str()).then(|| lv.name.clone())),
             }),
             several => Err(LineageError::Ambiguous {
-                volume: volume.name.clone(),
+                volume: self.vg.name.volume(&volume.name),
                 snap: snap.clone(),
                 found: several.iter().map(|lv| lv.name.clone()).collect(),
             }),

@@ -15,7 +15,7 @@ use super::refusal::Refusal;
 use super::stack::{DevRef, DeviceSpec, PoolBlocks, Role};
 use super::wipe::Wipe;
 use base::error_kind::ErrorKind;
-use base::ids::{DevNo, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
+use base::ids::{DevNo, FullName, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
 use base::units::Sectors;
 use base::units::size::Rounded;
 use dm::kernel::Suspend;
@@ -141,6 +141,8 @@ pub enum Step {
     },
     /// Have dmeventd watch a pool's target as it did before the target was made anew.
     Watch {
+        /// The pool.
+        pool: FullName,
         /// The target.
         tpool: DmUuid,
         /// How.
@@ -372,7 +374,9 @@ impl fmt::Display for Step {
             Self::RemoveDevice(spec) => write!(f, "deactivate {}", spec.name),
             Self::RenameDevice { from, to, .. } => write!(f, "rename device {from} to {to}"),
             Self::Resume { name, .. } => write!(f, "resume {name}"),
-            Self::Watch { how, .. } => write!(f, "have dmeventd watch the pool again ({})", how.library),
+            Self::Watch { pool, how, .. } => {
+                write!(f, "have dmeventd watch pool {pool} again ({})", how.library)
+            }
             Self::ExpectPool { tpool, expect } => {
                 let also = match expect.purpose {
                     Purpose::Activation => "",

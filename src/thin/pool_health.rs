@@ -29,7 +29,7 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
         )
         .hint(format!("look at the kernel log, deactivate the pool, then 'lvconvert --repair {pool}'")));
     };
-    check_transaction_for(pool, working.transaction_id, expect)?;
+    check_transaction_for(pool, working.transaction_id, expect, Vec::new)?;
     if expect.purpose >= Purpose::Change {
         check_writable(pool, working)?;
     }
@@ -41,7 +41,8 @@ pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> 
 
 /// Checks the transaction of a pool for what it is wanted for. LVM leaves the id of a pool that has none of its volumes
 /// at 0, and the pool to another program (such as Docker): it is activated whatever the kernel's id is, but takes no
-/// volume then. Source: lvm2 `lib/metadata/thin_manip.c` (`check_new_thin_pool`).
+/// volume then. `missing` finds the volumes without a device. Source: lvm2 `lib/metadata/thin_manip.c`
+/// (`check_new_thin_pool`).
 ///
 /// # Errors
 /// A refusal that says which of the two is ahead, or that the pool is somebody else's.
@@ -49,6 +50,7 @@ pub fn check_transaction_for(
     pool: &str,
     kernel: TransactionId,
     expect: &PoolExpectation,
+    missing: impl FnOnce() -> Vec<LvName>,
 ) -> Result<(), Refusal> {
     let text = expect.transaction_id;
     match (text.0, kernel.0) {
@@ -58,16 +60,9 @@ pub fn check_transaction_for(
             "pool {pool} is used by another program: LVM has no volume in it, and its transaction id is {kernel}"
         ))
         .hint("make volumes in a pool of their own")),
-        _ => check_transaction(pool, kernel, text),
+        _ if kernel == text => Ok(()),
+        _ => Err(transactions_differ(pool, kernel, text, &missing())),
     }
-}
-
-/// Checks that kernel and text agree on the transaction.
-///
-/// # Errors
-/// A refusal that says which of the two is ahead, what that means, and what the ways out are.
-pub fn check_transaction(pool: &str, kernel: TransactionId, text: TransactionId) -> Result<(), Refusal> {
-    if kernel == text { Ok(()) } else { Err(transactions_differ(pool, kernel, text, &[])) }
 }
 
 /// The refusal of a pool whose kernel and text disagree on the transaction; `missing` are volumes without a device.

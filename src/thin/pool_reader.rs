@@ -194,7 +194,8 @@ impl DiskReader<'_> {
 
 impl<'r> Layout<'r, '_> {
     fn lv(&self, name: &LvName) -> Result<&'r Lv, PoolReadError> {
-        let missing = || PoolReadError::Failed(format!("volume {name} does not exist"));
+        let missing =
+            || PoolReadError::Failed(format!("volume {} does not exist", self.vg.name.volume(name)));
         self.vg.lv(name).ok_or_else(missing)
     }
 
@@ -203,15 +204,13 @@ impl<'r> Layout<'r, '_> {
     }
 
     fn piece(&mut self, lv: &Lv, segment: &Segment) -> Result<Piece, PoolReadError> {
-        let overflow = || PoolReadError::Failed(format!("a size of volume {} overflows", lv.name));
+        let shown = self.vg.name.volume(&lv.name);
+        let overflow = || PoolReadError::Failed(format!("a size of volume {shown} overflows"));
         let bytes = |sectors: Option<Sectors>| {
             sectors.and_then(Sectors::to_bytes).map(Bytes::get).ok_or_else(overflow)
         };
         let out_of_reach = |on: &str| {
-            PoolReadError::OutOfReach(format!(
-                "volume {} lies on {on}: only the running pool shows it",
-                lv.name
-            ))
+            PoolReadError::OutOfReach(format!("volume {shown} lies on {on}: only the running pool shows it"))
         };
         let striped = match &segment.kind {
             SegmentKind::Striped(striped) => striped,

@@ -209,7 +209,8 @@ impl Session<'_> {
     /// If so.
     pub fn heed_signals(&self) -> Result<(), EngineError> {
         self.host.stop_asked().map_or(Ok(()), |signal| {
-            let message = format!("stopped by {signal} before anything of it was begun");
+            let vg = &self.metadata.vg.name;
+            let message = format!("volume group {vg}: stopped by {signal} before anything was begun");
             Err(EngineError::new(ErrorKind::Refused, message))
         })
     }
@@ -243,35 +244,32 @@ impl Session<'_> {
     }
 }
 
-/// A failed plan as the command reports it.
+/// A failed plan as the command reports it: the group first, for steps name its volumes without it.
 fn failed(error: ExecError, vg: &VgName) -> EngineError {
     let ExecError { step, cause, aftermath, emptied, warnings } = error;
+    let mut message = format!("volume group {vg}: could not {step}");
     let failed = match aftermath {
         Aftermath::TakenBack if !emptied.is_empty() => {
-            let message = format!(
-                "could not {step}; no volume was removed, but what was discarded before is gone: {}",
-                listed(&emptied)
-            );
+            let gone = listed(&emptied);
+            message += &format!("; no volume was removed, but what was discarded before is gone: {gone}");
             EngineError::caused(ErrorKind::Partial, message, *cause)
                 .with_hint("the volumes are there and hold nothing any more: the same command removes them")
         }
         Aftermath::NotZeroed { volumes } => {
-            let message = format!(
-                "could not {step}; these volumes are made, but not wholly overwritten with zeros: {}",
-                listed(&volumes)
-            );
+            let volumes = listed(&volumes);
+            message += &format!("; these volumes are made, but not wholly overwritten with zeros: {volumes}");
             EngineError::caused(ErrorKind::Partial, message, *cause)
                 .with_hint("they may show what others left in the pool: 'thinvol free' removes them")
         }
-        Aftermath::TakenBack => taken_back(&step, *cause),
+        Aftermath::TakenBack => taken_back(message, *cause),
         Aftermath::OnlyDevices => {
-            let message = format!("the change is made and stays, but could not {step}");
+            let message = format!("volume group {vg}: the change is made and stays, but could not {step}");
             EngineError::caused(ErrorKind::Partial, message, *cause).with_hint(
                 "the metadata is complete; 'thinvol activate' and 'thinvol deactivate' set the devices right",
             )
         }
         Aftermath::Unfinished { failures } => {
-            let mut message = format!("could not {step}; the change is unfinished");
+            message += "; the change is unfinished";
             for failure in failures {
                 message.push_str(&format!("; taking back failed: {failure}"));
             }
@@ -290,9 +288,9 @@ fn listed<T: std::fmt::Display>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn taken_back(step: &str, cause: StepError) -> EngineError {
+fn taken_back(message: String, cause: StepError) -> EngineError {
     let (kind, hint) = (cause.kind(), cause.hint());
-    let message = format!("could not {step}; nothing was changed");
+    let message = format!("{message}; nothing was changed");
     let failed = EngineError::caused(kind, message, cause);
     match hint {
         Some(hint) => failed.with_hint(hint),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 use thiserror::Error;
 
-use base::ids::{IdError, LvName, ThinId, VgName};
+use base::ids::{FullName, IdError, LvName, ThinId};
 use base::units::{Chunks, Sectors};
 use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::edit::NewThin;
@@ -137,7 +137,7 @@ pub enum StackError {
     #[error("volume {lv} has a segment of type '{segtype}', which thinvol does not activate")]
     Unsupported {
         /// The volume.
-        lv: LvName,
+        lv: FullName,
         /// The type.
         segtype: String,
     },
@@ -145,32 +145,30 @@ pub enum StackError {
     #[error("volume {user} is built on volume {lv}, in a way thinvol does not know")]
     BuiltUpon {
         /// The volume.
-        lv: LvName,
+        lv: FullName,
         /// What is built on it, such as a copy-on-write snapshot.
-        user: LvName,
+        user: FullName,
     },
     /// A snapshot is being merged into it: lvm2 gives the origin the snapshot's thin device when it activates it, and
     /// what is written to the old one after that is lost.
-    #[error("snapshot {vg}/{snapshot} is being merged into volume {vg}/{origin}")]
+    #[error("snapshot {snapshot} is being merged into volume {origin}")]
     Merging {
-        /// Their volume group.
-        vg: VgName,
         /// The volume it is merged into.
-        origin: LvName,
+        origin: FullName,
         /// What is merged.
-        snapshot: LvName,
+        snapshot: FullName,
     },
     /// A size does not fit.
     #[error("volume {lv}: a size in its metadata overflows")]
     Overflow {
         /// The volume.
-        lv: LvName,
+        lv: FullName,
     },
     /// A name or uuid that device-mapper does not take.
     #[error("volume {lv} cannot have a device")]
     Name {
         /// The volume.
-        lv: LvName,
+        lv: FullName,
         /// The rule it breaks.
         #[source]
         source: IdError,
@@ -179,7 +177,7 @@ pub enum StackError {
     #[error("volume {lv} refers to '{missing}', which does not exist")]
     Dangling {
         /// The volume.
-        lv: LvName,
+        lv: FullName,
         /// What is missing.
         missing: String,
     },
@@ -271,7 +269,12 @@ impl<'a> Stacks<'a> {
     /// # Errors
     /// If device-mapper would not take it.
     pub fn name(&self, lv: &LvName, layer: Layer) -> Result<DmName, StackError> {
-        DmName::of_lv(&self.vg.name, lv, layer).map_err(|source| StackError::Name { lv: lv.clone(), source })
+        let name = DmName::of_lv(&self.vg.name, lv, layer);
+        name.map_err(|source| StackError::Name { lv: self.full_name(lv), source })
+    }
+
+    fn full_name(&self, lv: &LvName) -> FullName {
+        self.vg.name.volume(lv)
     }
 
     fn spec(
@@ -296,13 +299,13 @@ impl<'a> Stacks<'a> {
     fn find(&self, user: &LvName, wanted: &LvName) -> Result<&Lv, StackError> {
         self.vg
             .lv(wanted)
-            .ok_or_else(|| StackError::Dangling { lv: user.clone(), missing: wanted.to_string() })
+            .ok_or_else(|| StackError::Dangling { lv: self.full_name(user), missing: wanted.to_string() })
     }
 
     fn length(&self, lv: &Lv) -> Result<Sectors, StackError> {
         lv.extents()
             .and_then(|extents| extents.to_sectors(self.vg.extent_size))
-            .ok_or_else(|| StackError::Overflow { lv: lv.name.clone() })
+            .ok_or_else(|| StackError::Overflow { lv: self.full_name(&lv.name) })
     }
 
     /// The device of a plain volume: linear, striped, thin, or an external origin over its real device.
@@ -316,9 +319,8 @@ impl<'a> Stacks<'a> {
     /// The pending merge that a volume takes part in.
     pub fn merging(&self, lv: &Lv) -> Option<StackError> {
         self.merging.get(&lv.name).map(|Merge { origin, snapshot }| StackError::Merging {
-            vg: self.vg.name.clone(),
-            origin: (*origin).clone(),
-            snapshot: (*snapshot).clone(),
+            origin: self.full_name(origin),
+            snapshot: self.full_name(snapshot),
         })
     }
 
@@ -328,7 +330,7 @@ impl<'a> Stacks<'a> {
     /// If it is made of anything else.
     pub fn volume_to_take_down(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
         if let Some(user) = self.used_by_unknown(lv) {
-            return Err(StackError::BuiltUpon { lv: lv.name.clone(), user: user.clone() });
+            return Err(self.built_upon_by(lv, user));
         }
         match lv.thin() {
             Some(thin) => {
@@ -351,6 +353,10 @@ impl<'a> Stacks<'a> {
         Ok(spec)
     }
 
+    fn built_upon_by(&self, lv: &Lv, user: &LvName) -> StackError {
+        StackError::BuiltUpon { lv: self.full_name(&lv.name), user: self.full_name(user) }
+    }
+
     /// A volume of a kind thinvol does not know that names this one: the copy-on-write snapshot of an origin, say.
     pub fn used_by_unknown(&self, lv: &Lv) -> Option<&'a LvName> {
         self.built_upon.get(lv.name.as_str()).copied()
@@ -362,7 +368,7 @@ impl<'a> Stacks<'a> {
     /// If device-mapper would not take its name, or its size overflows.
     pub fn new_volume(&self, new: &NewThin) -> Result<DeviceSpec, StackError> {
         let length = new.extents.to_sectors(self.vg.extent_size);
-        let length = length.ok_or_else(|| StackError::Overflow { lv: new.name.clone() })?;
+        let length = length.ok_or_else(|| StackError::Overflow { lv: self.full_name(&new.name) })?;
         let pool = DevRef::Device(self.name(&new.pool, Layer::Tpool)?);
         let external = self.external(&new.name, new.external_origin.as_ref())?;
         Ok(DeviceSpec {
@@ -383,7 +389,8 @@ impl<'a> Stacks<'a> {
     }
 
     fn mapped_segment(&self, lv: &Lv, segment: &Segment) -> Result<TargetSpec, StackError> {
-        let unsupported = |segtype: String| Err(StackError::Unsupported { lv: lv.name.clone(), segtype });
+        let unsupported =
+            |segtype: String| Err(StackError::Unsupported { lv: self.full_name(&lv.name), segtype });
         match &segment.kind {
             SegmentKind::Striped(striped) => self.striped(lv, segment, striped),
             SegmentKind::ThinPool(_) => unsupported("thin-pool".into()),
@@ -393,12 +400,12 @@ impl<'a> Stacks<'a> {
     }
 
     fn striped(&self, lv: &Lv, segment: &Segment, striped: &Striped) -> Result<TargetSpec, StackError> {
-        let overflow = || StackError::Overflow { lv: lv.name.clone() };
+        let overflow = || StackError::Overflow { lv: self.full_name(&lv.name) };
         let length = segment.count.to_sectors(self.vg.extent_size).ok_or_else(overflow)?;
         let mut areas = Vec::with_capacity(striped.stripes.len());
         for stripe in &striped.stripes {
             let pv = self.vg.pv(&stripe.area).ok_or_else(|| StackError::Unsupported {
-                lv: lv.name.clone(),
+                lv: self.full_name(&lv.name),
                 segtype: "stacked linear".into(),
             })?;
             let offset =
@@ -410,7 +417,9 @@ impl<'a> Stacks<'a> {
                 Ok(TargetSpec::Linear { length, device: device.clone(), offset: *offset })
             }
             (_, Some(stripe_size)) => Ok(TargetSpec::Striped { length, stripe_size, areas }),
-            (_, None) => Err(StackError::Dangling { lv: lv.name.clone(), missing: "stripe_size".into() }),
+            (_, None) => {
+                Err(StackError::Dangling { lv: self.full_name(&lv.name), missing: "stripe_size".into() })
+            }
         }
     }
 }
@@ -456,3 +465,6 @@ impl TargetSpec {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

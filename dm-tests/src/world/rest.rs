@@ -6,12 +6,14 @@ use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use dm::kernel::Kernel as _;
 use dm::name::{DmUuid, Layer};
 use lvm2::format::model::{Lv, SegmentKind, Vg};
+use thin::error::EngineError;
 use thin::request::Request;
 use thin::stack::{DevRef, Stacks};
 
 use super::asks::{SECTORS, activate_anyway};
 use super::place::metadata_place;
 use super::tape::Tape;
+use super::text::VG;
 use super::{World, machine};
 use base::error_chain::in_words;
 
@@ -215,4 +217,12 @@ pub fn contents(world: &World) -> Result<Contents, String> {
         return Err(format!("of {} volumes {} can be read", names.len(), contents.len()));
     }
     Ok(contents)
+}
+
+/// Whether an error says which group it is about: who works on several must know in which one to look. One that
+/// device-mapper as a whole causes is about none.
+pub fn names_group(error: &EngineError) -> bool {
+    let message = error.to_string();
+    let named = [format!("{VG}/"), format!("volume group {VG}")];
+    named.iter().any(|named| message.contains(named)) || message == "device-mapper does not answer"
 }

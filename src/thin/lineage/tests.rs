@@ -39,7 +39,7 @@ fn a_snapshot_is_not_taken_for_that_of_a_volume_with_a_similar_name() {
         assert_eq!(
             lineage.find_snapshot(&vg.lvs[0], &snap("x_y")),
             Err(LineageError::NoSuchSnapshot {
-                volume: name("vm-200-d"),
+                volume: vg.name.volume(&name("vm-200-d")),
                 snap: snap("x_y"),
                 namesake: Some(name("snap_vm-200-d_x_y")),
                 former: None,
@@ -296,7 +296,7 @@ fn two_volumes_that_claim_to_be_one_snapshot_are_an_error() {
     let error = Lineage::of(&vg).find_snapshot(&vg.lvs[0], &snap("s")).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "snapshot 's' of volume 'a' is recorded on several logical volumes: snap_x_s, snap_y_s"
+        "snapshot 's' of volume 'pve/a' is recorded on several logical volumes: snap_x_s, snap_y_s"
     );
 }
 

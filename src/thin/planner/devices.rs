@@ -248,10 +248,9 @@ pub(super) fn refuse(error: &StackError) -> Refusal {
             error.to_string(),
         )
         .hint("use lvm2's own commands for this volume; a pool that they have started can be used here, too"),
-        StackError::Merging { vg, origin, .. } => Refusal::new(ErrorKind::Unsupported, error.to_string())
+        StackError::Merging { origin, .. } => Refusal::new(ErrorKind::Unsupported, error.to_string())
             .hint(format!(
-                "lvm2 finishes the merge: 'thinvol deactivate {vg}/{origin}', then 'lvchange --activate y \
-                 {vg}/{origin}'"
+                "lvm2 finishes the merge: 'thinvol deactivate {origin}', then 'lvchange --activate y {origin}'"
             )),
         StackError::Overflow { .. } | StackError::Dangling { .. } => {
             Refusal::new(ErrorKind::Corrupt, error.to_string())

@@ -146,9 +146,10 @@ impl<'a> Draft<'a> {
         let source = self.source(to, "roll back to")?;
         if source.external_origin != thin.external_origin {
             // Its unwritten parts would be read from elsewhere.
+            let (shown, to) = (self.vg().name.volume(name), self.vg().name.volume(to));
             return Err(Refusal::new(
                 ErrorKind::Unsupported,
-                format!("{}/{name} and {to} do not have the same external origin", self.vg().name),
+                format!("{shown} and {to} do not have the same external origin"),
             )
             .hint(format!("take a clone of {to} instead")));
         }

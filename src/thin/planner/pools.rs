@@ -4,7 +4,7 @@ use super::devices::refuse;
 use super::sequence::Sequence;
 use crate::observed::PoolState;
 use crate::plan::{Left, PoolExpectation, Purpose, Step};
-use crate::pool_health::{check_pool, check_transaction_for};
+use crate::pool_health::check_pool;
 use crate::refusal::Refusal;
 use crate::stack::{DeviceSpec, PoolStack, StackError};
 use base::error_kind::ErrorKind;
@@ -37,9 +37,12 @@ impl Sequence<'_, '_> {
             self.draft.pool_stack(lv, pool)?
         };
         match self.state(name)? {
-            PoolState::Active(status) => return check_pool(&shown, status, &expect),
+            PoolState::Active(status) => {
+                self.draft.check_transaction(lv, &expect)?;
+                return check_pool(&shown, status, &expect);
+            }
             PoolState::ActiveNew(status) if !new_volumes => return check_pool(&shown, status, &expect),
-            PoolState::Inactive(kernel) => check_transaction_for(&shown, *kernel, &expect)?,
+            PoolState::Inactive(_) => self.draft.check_transaction(lv, &expect)?,
             PoolState::ActiveNew(_) => {}
             PoolState::Unreadable(why) => self.draft.may_start(lv, why)?,
         }
@@ -91,8 +94,11 @@ impl Sequence<'_, '_> {
                 }
                 self.take_down_new(&lv.name, &stack.tpool)
             }
-            PoolState::Active(status) => check_pool(&shown, status, &expect),
-            PoolState::Inactive(kernel) => check_transaction_for(&shown, *kernel, &expect),
+            PoolState::Active(status) => {
+                self.draft.check_transaction(lv, &expect)?;
+                check_pool(&shown, status, &expect)
+            }
+            PoolState::Inactive(_) => self.draft.check_transaction(lv, &expect),
             PoolState::Unreadable(why) => self.draft.may_start(lv, why),
         }
     }
@@ -186,7 +192,8 @@ impl Sequence<'_, '_> {
         self.freed.insert(tpool.name.clone());
         let mut back = vec![Step::CreateDevice(tpool.clone())];
         if let Some(how) = self.draft.seen(name)?.watch.clone() {
-            let watch = Step::Watch { tpool: tpool.uuid.clone(), how };
+            let pool = self.draft.vg().name.volume(name);
+            let watch = Step::Watch { pool, tpool: tpool.uuid.clone(), how };
             back.push(watch.clone());
             self.watched.push(watch);
         }

@@ -154,7 +154,7 @@ impl Mending<'_, '_> {
         let pending = kernel.next() == Some(text) && !pool.messages.is_empty();
         let devices = seen.inventory.devices();
         if !pending && kernel != text {
-            let missing = devices.map(|devices| self.missing(lv, devices)).unwrap_or_default();
+            let missing = devices.map(|devices| self.sequence.draft.missing(lv, devices)).unwrap_or_default();
             return Err(transactions_differ(&shown, kernel, text, &missing));
         }
         let known: BTreeSet<ThinId> =

@@ -3,9 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::Draft;
 use super::repair::Mending;
 use crate::meta::DeviceDetails;
 use crate::observed::PoolSeen;
+use crate::plan::PoolExpectation;
+use crate::pool_health::check_transaction_for;
+use crate::refusal::Refusal;
 use base::ids::{LvName, ThinId, TransactionId};
 use lvm2::format::model::Lv;
 
@@ -20,14 +24,25 @@ pub(super) enum Matches {
     Unknown,
 }
 
-impl Mending<'_, '_> {
+impl Draft<'_> {
+    /// Refuses a pool of which kernel and text are at different transactions, or that is somebody else's.
+    pub(super) fn check_transaction(&self, lv: &Lv, expect: &PoolExpectation) -> Result<(), Refusal> {
+        let seen = self.seen(&lv.name)?;
+        let Some(kernel) = seen.state.transaction_id() else { return Ok(()) };
+        let missing =
+            || seen.inventory.devices().map(|devices| self.missing(lv, devices)).unwrap_or_default();
+        check_transaction_for(&format!("{}/{}", self.vg().name, lv.name), kernel, expect, missing)
+    }
+
     /// Volumes of a pool that have no device in it.
     pub(super) fn missing(&self, lv: &Lv, devices: &BTreeMap<ThinId, DeviceDetails>) -> Vec<LvName> {
-        let thins = self.sequence.draft.vg().thins_of(&lv.name);
+        let thins = self.vg().thins_of(&lv.name);
         let missing = thins.filter(|(_, thin)| !devices.contains_key(&thin.device_id));
         missing.map(|(volume, _)| volume.name.clone()).collect()
     }
+}
 
+impl Mending<'_, '_> {
     /// Devices that a change of ours made and the text never heard of: the record of the change names them, and they
     /// are as young as the kernel's transaction, for a committed one steps the kernel's id, so that everything it made
     /// is older. No change activates what the text does not name: a device that is active was made by hand. Whatever is
@@ -75,7 +90,7 @@ impl Mending<'_, '_> {
         pending: bool,
     ) -> Matches {
         let vg = self.sequence.draft.vg();
-        let missing = if pending { Vec::new() } else { self.missing(lv, devices) };
+        let missing = if pending { Vec::new() } else { self.sequence.draft.missing(lv, devices) };
         for name in &missing {
             self.left.push(format!(
                 "volume {}/{name} has nothing behind it in pool {shown}: its removal was cut short; free it",

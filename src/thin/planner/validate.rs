@@ -228,8 +228,10 @@ impl Draft<'_> {
         let snapshots: Vec<&str> = made.map(|lv| lv.as_str()).collect();
         if !snapshots.is_empty() {
             let stay = snapshots.join(", ");
-            self.warnings
-                .push(format!("{}/{name} goes, what was made from it stays whole: {stay}", self.vg().name));
+            self.warnings.push(format!(
+                "{} goes, what was made from it stays whole: {stay}",
+                self.vg().name.volume(name)
+            ));
         }
     }
 
@@ -245,9 +247,9 @@ impl Draft<'_> {
         }
         if let Some(user) = self.stacks().used_by_unknown(lv) {
             let message = format!(
-                "cannot {verb} {}/{}: {user} is built on it, in a way thinvol does not know",
-                self.vg().name,
-                lv.name
+                "cannot {verb} {}: {} is built on it, in a way thinvol does not know",
+                self.vg().name.volume(&lv.name),
+                self.vg().name.volume(user)
             );
             return Err(
                 Refusal::new(ErrorKind::Unsupported, message).hint("use lvm2's own commands for this volume")
@@ -271,18 +273,20 @@ impl Draft<'_> {
     /// Refuses to change what other volumes read from.
     pub(super) fn check_no_external_user(&self, lv: &Lv, verb: &str) -> Result<(), Refusal> {
         self.index.external_user(&lv.name).map_or(Ok(()), |user| {
+            let user = self.vg().name.volume(user);
             Err(Refusal::rule(format!(
-                "cannot {verb} {}/{}: it is the external origin of {user}, which reads from it what it does not hold",
-                self.vg().name,
-                lv.name
+                "cannot {verb} {}: it is the external origin of {user}, which reads from it what it does not hold",
+                self.vg().name.volume(&lv.name)
             ))
             .hint(format!("remove {user} first")))
         })
     }
 
     pub(super) fn check_new_name(&self, name: &LvName) -> Result<(), Refusal> {
-        LvName::for_new_volume(name.as_str()).map_err(|error| Refusal::rule(error.to_string()))?;
         let vg = self.vg();
+        LvName::for_new_volume(name.as_str()).map_err(|error| {
+            Refusal::rule(format!("{} is no name for a new volume: {error}", vg.name.volume(name)))
+        })?;
         // lvm2 wants three bytes to spare. Source: lvm2 `lib/metadata/metadata.c` (`validate_name`'s callers).
         let spare = LVM_NAME_MAX.saturating_sub(vg.name.as_str().len() + name.as_str().len());
         if spare < 3 || DmName::of_lv(&vg.name, name, Layer::Plain).is_err() {
@@ -378,8 +382,8 @@ impl Draft<'_> {
     fn warn_of_unzeroed(&mut self, name: &LvName, pool: &ThinPool) {
         if !pool.zero_new_blocks {
             let warning = format!(
-                "pool {name} does not zero new chunks: a partly written chunk of a new volume may show old \
-                 data of others"
+                "pool {} does not zero new chunks: a partly written chunk of a new volume may show old data of others",
+                self.vg().name.volume(name)
             );
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);

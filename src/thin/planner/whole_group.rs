@@ -54,7 +54,8 @@ impl Sequence<'_, '_> {
             }
         }
         for ground in users.into_iter().filter(|(_, users)| *users > 1).map(|(ground, _)| ground) {
-            self.apart(format!("activate what reads {ground}"), &ground, &[], |sequence| {
+            let shown = self.draft.vg().name.volume(&ground);
+            self.apart(format!("activate what reads {shown}"), &ground, &[], |sequence| {
                 sequence.stand_on(&ground)?;
                 sequence.step_off(&ground, 1)
             });
@@ -63,7 +64,8 @@ impl Sequence<'_, '_> {
 
     /// A pool that has to be started and its volumes fail together; each volume of one that runs fails by itself.
     fn activate_pool_and(&mut self, pool: &LvName, names: &[&LvName]) {
-        let what = format!("start pool {pool} and activate what is in it");
+        let shown = self.draft.vg().name.volume(pool);
+        let what = format!("start pool {shown} and activate what is in it");
         self.apart(what, pool, names, |sequence| {
             sequence.start_pool(pool, Purpose::Activation)?;
             names.iter().for_each(|name| sequence.activate_apart(name));
@@ -72,7 +74,8 @@ impl Sequence<'_, '_> {
     }
 
     fn activate_apart(&mut self, name: &LvName) {
-        self.apart(format!("activate {name}"), name, &[name], |sequence| sequence.activation(name));
+        let what = format!("activate {}", self.draft.vg().name.volume(name));
+        self.apart(what, name, &[name], |sequence| sequence.activation(name));
     }
 
     /// Plans steps that nothing else depends on. What cannot be planned is left, and is said.

@@ -19,7 +19,7 @@ impl Stacks<'_> {
     /// If it is made of anything but linear and striped segments.
     pub fn real(&self, lv: &Lv) -> Result<DeviceSpec, StackError> {
         if let Some(user) = self.used_by_unknown(lv) {
-            return Err(StackError::BuiltUpon { lv: lv.name.clone(), user: user.clone() });
+            return Err(self.built_upon_by(lv, user));
         }
         self.spec(lv, Layer::Real, self.mapped(lv)?, Role::Internal)
     }

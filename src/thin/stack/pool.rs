@@ -151,7 +151,10 @@ impl Stacks<'_> {
         let words = lv.status.iter().chain(&lv.flags);
         let mut unknown = words.filter(|word| !QUIET_WORDS.contains(&word.as_str()));
         unknown.next().map_or(Ok(()), |word| {
-            Err(StackError::Unsupported { lv: lv.name.clone(), segtype: format!("raid1 with {word}") })
+            Err(StackError::Unsupported {
+                lv: self.full_name(&lv.name),
+                segtype: format!("raid1 with {word}"),
+            })
         })
     }
 

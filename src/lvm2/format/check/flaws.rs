@@ -35,7 +35,7 @@ pub fn flaws(vg: &Vg) -> Vec<Flaw> {
     let shared = |lv: &Lv| {
         let thin = lv.thin()?;
         let other = owners.get(&(&thin.pool, thin.device_id))?.iter().find(|other| ***other != lv.name)?;
-        let (id, pool) = (thin.device_id, &thin.pool);
+        let (id, pool, other) = (thin.device_id, vg.name.volume(&thin.pool), vg.name.volume(other));
         Some(format!("it has device id {id} in pool {pool}, as has {other}"))
     };
     let problem = |lv: &Lv| {

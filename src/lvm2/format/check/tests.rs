@@ -180,8 +180,8 @@ fn a_flaw_of_one_volume_is_its_own() {
             "device_id = 2",
             "device_id = 1",
             vec![
-                ("t1", "it has device id 1 in pool pool, as has s1"),
-                ("s1", "it has device id 1 in pool pool, as has t1"),
+                ("t1", "it has device id 1 in pool vgt/pool, as has vgt/s1"),
+                ("s1", "it has device id 1 in pool vgt/pool, as has vgt/t1"),
             ],
         ),
     ];

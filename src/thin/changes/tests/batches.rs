@@ -47,9 +47,9 @@ fn a_snapshot_made_by_the_batch_is_not_taken_for_one_of_another_volume() {
 {"request":"clone","source":"pve/a@b_d","name":"copy"}"#,
     )
     .unwrap_err();
-    assert_eq!(error.message, "2: volume 'a' has no snapshot 'b_d'");
+    assert_eq!(error.message, "2: volume 'pve/a' has no snapshot 'b_d'");
     let error = asked(r#"{"request":"remove","volume":"pve/a@b_c"}"#).unwrap_err();
-    assert_eq!(error.message, "1: volume 'a' has no snapshot 'b_c'");
+    assert_eq!(error.message, "1: volume 'pve/a' has no snapshot 'b_c'");
     assert!(error.hint.unwrap().contains("'pve/snap_a_b_c' has the name of one"));
     assert_eq!(asked(r#"{"request":"remove","volume":"pve/x"}"#).unwrap_err().kind, ErrorKind::NotFound);
 }

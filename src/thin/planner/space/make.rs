@@ -85,16 +85,17 @@ impl Draft<'_> {
     }
 
     fn say_of(&mut self, name: &LvName, id: LvmUuid, (data, sizes): (Extents, &PoolSize), zero: bool) {
+        let shown = self.vg().name.volume(name);
         let chunk = Rounded(sizes.chunk.to_bytes().unwrap_or_default());
         if sizes.is_tight {
             self.warnings.push(format!(
-                "the metadata of pool {name} is small: once more of its chunks are in use than it can name, the pool \
+                "the metadata of pool {shown} is small: once more of its chunks are in use than it can name, the pool \
                  is read-only until the metadata grows"
             ));
         }
         if zero && sizes.chunk.get() >= CHUNK_SLOW_TO_ZERO {
             self.warnings.push(format!(
-                "pool {name} zeroes each chunk of {chunk} before its first use, which takes time: --no-zero leaves \
+                "pool {shown} zeroes each chunk of {chunk} before its first use, which takes time: --no-zero leaves \
                  that out, and then new volumes may show what others left"
             ));
         }
@@ -106,8 +107,9 @@ impl Draft<'_> {
 
     /// The name of a part, free and short enough for a device.
     fn part_name(&self, pool: &LvName, suffix: &str) -> Result<LvName, Refusal> {
-        let name =
-            LvName::new(&format!("{pool}{suffix}")).map_err(|error| Refusal::rule(error.to_string()))?;
+        let name = LvName::new(&format!("{pool}{suffix}")).map_err(|error| {
+            Refusal::rule(format!("{} is no name for a new pool: {error}", self.vg().name.volume(pool)))
+        })?;
         self.stacks().name(&name, Layer::Tmeta).map_err(|error| refuse(&error))?;
         match self.found(&name) {
             Some(_) => Err(Refusal::rule(format!("the name {}/{name} is taken", self.vg().name))),
@@ -135,7 +137,8 @@ impl Draft<'_> {
     /// The sizes of data, chunks and metadata. Of a share of what is free, metadata and spare get theirs.
     fn sizes(&self, request: &NewPool, shape: Shape, free: Extents) -> Result<(Extents, PoolSize), Refusal> {
         let extent = self.vg().extent_size;
-        let too_large = || Refusal::rule(format!("pool {} cannot have that size", request.name));
+        let too_large =
+            || Refusal::rule(format!("pool {} cannot have that size", self.vg().name.volume(&request.name)));
         let asked = |data| Asked {
             extent_size: extent,
             data,
@@ -243,7 +246,8 @@ impl Sequence<'_, '_> {
         self.plan.push_undoable(Step::Commit(texts.first), vec![Step::Commit(texts.revert)]);
         let listed = Listed { vg, name: &request.name, tags: &[] };
         if let (true, Some(why)) = (request.activate, draft.observed.policy.lists.refusal(listed)) {
-            self.plan.warnings.push(format!("{} is left inactive on this host: {why}", request.name));
+            let shown = vg.name.volume(&request.name);
+            self.plan.warnings.push(format!("{shown} is left inactive on this host: {why}"));
         } else if request.activate {
             for spec in after.part_devices().chain([&after.tpool]) {
                 self.bring_up(spec.clone())?;

@@ -6,7 +6,6 @@ use super::super::sequence::Sequence;
 use crate::effect::Effect;
 use crate::observed::PoolState;
 use crate::plan::{Outcome, Plan, PoolExpectation, Purpose, Step};
-use crate::pool_health::check_transaction_for;
 use crate::refusal::Refusal;
 use crate::stack::PoolStack;
 use base::error_kind::ErrorKind;
@@ -42,7 +41,7 @@ impl<'a> Draft<'a> {
         let working = match &self.seen(name)?.state {
             PoolState::Active(PoolStatus::Working(working))
             | PoolState::ActiveNew(PoolStatus::Working(working)) => {
-                check_transaction_for(&shown, working.transaction_id, &expect)?;
+                self.check_transaction(lv, &expect)?;
                 Some(working)
             }
             PoolState::Active(_) | PoolState::ActiveNew(_) => {
@@ -54,8 +53,8 @@ impl<'a> Draft<'a> {
                     "deactivate it and see the kernel log; 'lvconvert --repair {shown}' repairs metadata"
                 )));
             }
-            PoolState::Inactive(kernel) => {
-                check_transaction_for(&shown, *kernel, &expect)?;
+            PoolState::Inactive(_) => {
+                self.check_transaction(lv, &expect)?;
                 None
             }
             PoolState::Unreadable(why) => {
@@ -81,7 +80,8 @@ impl<'a> Draft<'a> {
 impl Sequence<'_, '_> {
     /// The stack of a pool as the text after the change wants it.
     pub(super) fn stack_after(&self, after: &Vg, name: &LvName) -> Result<PoolStack, Refusal> {
-        let lost = || Refusal::new(ErrorKind::Corrupt, format!("pool {name} is lost in the change"));
+        let shown = after.name.volume(name);
+        let lost = || Refusal::new(ErrorKind::Corrupt, format!("pool {shown} is lost in the change"));
         let lv = after.lv(name).ok_or_else(lost)?;
         let pool = lv.thin_pool().ok_or_else(lost)?;
         let stacks = self.draft.observed.stacks(after);

@@ -87,7 +87,7 @@ impl Draft<'_> {
         let is_last = vg.pools().all(|(other, _)| other.name == pool.name) && !vg.lvs.others().any(cached);
         let Some(spare) = vg.metadata_spare().filter(|_| is_last) else { return };
         if self.has_device(spare) {
-            self.warnings.push(format!("the spare {} stays: it is active", spare.name));
+            self.warnings.push(format!("the spare {} stays: it is active", vg.name.volume(&spare.name)));
             return;
         }
         self.edits.push(Edit::RemoveLv(spare.name.clone()));
