@@ -57,7 +57,7 @@ pub fn at_every_call(ctx: &Ctx, row: &str) -> Result<()> {
         }
     }
     ensure!(failed.is_empty(), "{} of {} states:\n{}", failed.len(), chosen.len(), failed.join("\n"));
-    Ok(())
+    machine.remove()
 }
 
 /// Kills the row's command before its first call of that sort (`wait`, `resume`), and judges what that leaves.
