@@ -80,6 +80,8 @@ fn always() -> Vec<Case> {
         cases::lvm_backup::CASES,
         cases::external_origins::CASES,
         cases::left_behind::CASES,
+        cases::layers::CASES,
+        cases::flawed::CASES,
         cases::generated::CASES,
         cases::host_settings::CASES,
         cases::volumes::CASES,

@@ -135,10 +135,10 @@ impl Engine {
                 EngineError::caused(ErrorKind::Refused, "the list of volume groups cannot be locked", error)
             }
         })?;
-        let found = self.scanner_beside(&self.listed()?).find_all().map_err(|error| {
+        let (found, lost) = self.scanner_beside(&self.listed()?).find_all().map_err(|error| {
             EngineError::caused(ErrorKind::Refused, "volume groups cannot be looked for", error)
         })?;
-        Ok(EveryVg::new(&found, lock))
+        Ok(EveryVg::new(&found, lost, lock))
     }
 
     /// A volume group as it is now. The lock is held while reading only.

@@ -28,13 +28,15 @@ pub struct VgSummary {
 pub struct EveryVg {
     /// The groups.
     pub vgs: Vec<VgSummary>,
+    /// Damage that may hide others.
+    pub warnings: Vec<String>,
     _lock: GlobalLock,
 }
 
 impl EveryVg {
     /// What was found while the lock was held.
-    pub(super) fn new(found: &[FoundVg], lock: GlobalLock) -> Self {
-        Self { vgs: found.iter().map(VgSummary::from).collect(), _lock: lock }
+    pub(super) fn new(found: &[FoundVg], warnings: Vec<String>, lock: GlobalLock) -> Self {
+        Self { vgs: found.iter().map(VgSummary::from).collect(), warnings, _lock: lock }
     }
 }
 

@@ -6,12 +6,18 @@ use std::os::unix::fs::FileTypeExt;
 use anyhow::{Result, ensure};
 
 use crate::case::{Case, Tier};
-use crate::ctx::{Ctx, Storages};
+use crate::ctx::{Ctx, Ran, Storages};
 
 /// The cases of this file.
 pub const CASES: &[Case] = &[
     Case { name: "told::done_but_not_said", tier: Tier::Full, limit_s: 300, run: done_but_not_said },
     Case { name: "told::stopped_by_a_signal", tier: Tier::Full, limit_s: 400, run: stopped_by_a_signal },
+    Case {
+        name: "told::stopped_between_groups",
+        tier: Tier::Full,
+        limit_s: 400,
+        run: stopped_between_groups,
+    },
     Case { name: "told::names_of_mounts", tier: Tier::Full, limit_s: 300, run: names_of_mounts },
     Case { name: "told::no_file_to_replace", tier: Tier::Full, limit_s: 300, run: no_file_to_replace },
 ];
@@ -79,6 +85,59 @@ fn stopped_by_a_signal(ctx: &Ctx) -> Result<()> {
         ensure!(recovered.contains("nothing to recover"), "{recovered}");
     }
     ctx.agreed(vg)
+}
+
+/// Of several groups those before the signal are changed, the one it meets is as it was or complete, and those after it
+/// are as they were; all of it is said.
+fn stopped_between_groups(ctx: &Ctx) -> Result<()> {
+    let vgs = ["pve", "two", "zoo"];
+    ctx.pool()?;
+    for vg in &vgs[1..] {
+        ctx.ok(&format!("vgcreate --yes --setautoactivation n {vg} {}", ctx.disk(256 << 20)?.name()))?;
+        ctx.ok(&format!("lvcreate --yes --type thin-pool -L 128M -n data {vg}"))?;
+    }
+    let (file, trace) = (ctx.dir().join("batch"), ctx.dir().join("trace").display().to_string());
+    let line = |vg: &str, name: &str| {
+        format!("{{\"request\":\"create\",\"pool\":\"{vg}/data\",\"name\":\"{name}\",\"size\":\"4M\"}}\n")
+    };
+    let batch = |name: &str, inject: &str| -> Result<Ran> {
+        let both = |vg| [format!("{name}-0"), format!("{name}-1")].map(|name| line(vg, &name)).concat();
+        fs::write(&file, vgs.map(both).concat())?;
+        ctx.sh(&format!(
+            "strace -qq -o {trace} -e trace=ioctl {inject} thinvol batch {}; s=$?; udevadm settle; exit $s",
+            file.display()
+        ))
+    };
+    let made = |name: &str| -> Result<Vec<usize>> {
+        vgs.iter().map(|vg| Ok(ctx.fact(vg, "lv_name")?.matches(name).count())).collect()
+    };
+    // The first volume steps the pool's transaction in a way of its own.
+    for name in ["first", "seen"] {
+        let ran = batch(name, "")?;
+        ensure!(ran.status == 0 && made(name)? == [2, 2, 2], "{ran:?}");
+    }
+    let calls = fs::read_to_string(&trace)?;
+    let is_message = |(_, line): &(usize, &str)| line.contains("DM_TARGET_MSG");
+    let messages: Vec<usize> =
+        calls.lines().enumerate().filter(is_message).map(|(number, _)| number + 1).collect();
+    // In each group two messages make volumes and a third steps the transaction, if none looks into the pool.
+    ensure!(messages.len() == 9, "{messages:?} of {calls}");
+    for (name, place, status, there, said) in [
+        ("early", 0, 1, [0, 0, 0], "nothing was changed"),
+        ("middle", 3, 5, [2, 0, 0], "nothing was changed"),
+        ("late", 5, 5, [2, 2, 0], "it is complete"),
+        ("last", 8, 0, [2, 2, 2], "it is complete"),
+    ] {
+        let ran = batch(name, &format!("-e inject=ioctl:signal=TERM:when={}", messages[place]))?;
+        ensure!(ran.status == status && made(name)? == there, "{name}: {:?} {ran:?}", made(name)?);
+        ensure!(ran.stderr.contains("SIGTERM") && ran.stderr.contains(said), "{name}: {ran:?}");
+        let stopped = vgs.iter().zip(there).find(|(_, made)| *made == 0).map(|(vg, _)| *vg);
+        let told = stopped.is_none_or(|vg| ran.stderr.contains(&format!("volume group {vg}: ")));
+        ensure!(told, "{name}: which group was stopped is not said: {ran:?}");
+        let recovered = ctx.thinvol_ok("recover")?;
+        ensure!(recovered.matches("nothing to recover").count() == 3, "{recovered}");
+    }
+    vgs.iter().try_for_each(|vg| ctx.agreed(vg))
 }
 
 /// Whoever may mount something chooses the name that root reads when the volume is in use.

@@ -89,8 +89,8 @@ impl RecoverArgs {
         // Of several of one name only one can be meant, or none.
         vgs.sort();
         vgs.dedup();
-        let mut answer =
-            Recovered { executed: !self.change.dry_run, volume_groups: vec![], warnings: vec![] };
+        let warnings = every.iter().flat_map(|every| every.warnings.clone()).collect();
+        let mut answer = Recovered { executed: !self.change.dry_run, volume_groups: vec![], warnings };
         let mut failure = None;
         for vg in &vgs {
             let result = if self.change.dry_run { engine.plan_recovery(vg) } else { engine.recover(vg) };

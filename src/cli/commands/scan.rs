@@ -190,9 +190,8 @@ impl ScanArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         match &self.command {
             ScanCommand::Lvm => {
-                let mut volume_groups: Vec<VolumeGroup> = context
-                    .reader()?
-                    .every_vg()?
+                let every = context.reader()?.every_vg()?;
+                let mut volume_groups: Vec<VolumeGroup> = every
                     .vgs
                     .into_iter()
                     .map(|vg| VolumeGroup {
@@ -206,7 +205,8 @@ impl ScanArgs {
                     let about = format!("volume group {} ({})", vg.name, vg.uuid);
                     vg.trouble.iter().map(move |what| format!("{about}: {what}")).collect::<Vec<_>>()
                 };
-                let warnings = volume_groups.iter().flat_map(trouble).collect();
+                let warnings = every.warnings.into_iter().chain(volume_groups.iter().flat_map(trouble));
+                let warnings = warnings.collect();
                 context.print(&VolumeGroups { volume_groups, warnings })
             }
             ScanCommand::Lvmthin { vg } => {

@@ -201,7 +201,9 @@ fn one_pool(scan: &mut StatusScan<'_>, storage: &Storage) -> Result<(), CliError
 
 fn all_pools(scan: &mut StatusScan<'_>) -> Result<(), CliError> {
     let engine = scan.context.reader()?;
-    for vg in &engine.every_vg()?.vgs {
+    let every = engine.every_vg()?;
+    scan.warnings.extend(every.warnings.iter().cloned());
+    for vg in &every.vgs {
         match engine.view_pools(&vg.name) {
             Ok(view) => scan.add(&view, &view.pools),
             Err(error) => scan.leave_out(&vg.name, &CliError::from(error)),

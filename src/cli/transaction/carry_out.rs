@@ -72,6 +72,10 @@ pub(super) fn carry_out(
                 Err(error) => batch.refuse_all(vg, lines, error),
             }
         } else if let Some(failure) = batch.all_or_none(vg, lines, total)? {
+            let is_last = by_vg.last_key_value().is_none_or(|(last, _)| last == vg);
+            let rest = if is_last { "" } else { ", those after it are as they were" };
+            let message = format!("volume group '{vg}' failed; those before it were changed as asked{rest}");
+            let failure = failure.within(ErrorKind::Partial, message);
             return Ok((batch.changes, Some(failure)));
         }
     }
@@ -200,8 +204,7 @@ impl<P: Port> Batch<'_, P> {
         if !self.changes.executed || self.changes.transactions.is_empty() {
             return Err(error);
         }
-        let message = format!("volume group '{vg}' failed; those before it were changed as asked");
-        Ok(Some(error.within(ErrorKind::Partial, message)))
+        Ok(Some(error))
     }
 
     fn take(&mut self, vg: &VgName, taken: &[&Line], mut report: Report) -> Result<(), CliError> {

@@ -130,6 +130,14 @@ fn a_failure_behind_a_change_is_work_done_in_part() {
         (failure.code, failure.causes.as_slice()),
         (ErrorKind::Partial, ["b is busy".to_owned()].as_slice())
     );
+    assert_eq!(
+        failure.message,
+        "volume group 'b' failed; those before it were changed as asked, those after it are as they were"
+    );
+    assert_eq!((*port.log.borrow())[3..], ["apply a 1", "apply b 1"]);
+    let (_, failure) =
+        remove(&Recorder { fails: Some("c"), ..Recorder::default() }, &["a", "b", "c"]).unwrap();
+    assert_eq!(failure.unwrap().message, "volume group 'c' failed; those before it were changed as asked");
     assert_eq!(text(&changes), "recovered: leftovers\nRemoved volume 'a/x'\n");
     let first = Recorder { fails: Some("a"), ..Recorder::default() };
     assert_eq!(remove(&first, &["a", "b"]).unwrap_err().code, ErrorKind::Busy);

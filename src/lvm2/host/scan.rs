@@ -157,6 +157,8 @@ pub struct Survey {
     pub skipped: Vec<Skipped>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Of what is damaged, what hides which group a device belongs to.
+    pub lost: Vec<String>,
     /// What decided which devices were read.
     pub source: ScanSource,
     /// How many devices were read.
@@ -240,12 +242,13 @@ impl Scanner {
         .ok_or_else(|| ScanError::not_found(name, survey.devices_read, &survey.skipped, survey.warnings))
     }
 
-    /// Finds all volume groups.
+    /// Finds all volume groups, and says what may hide others.
     ///
     /// # Errors
     /// If devices cannot be looked for at all.
-    pub fn find_all(&self) -> Result<Vec<FoundVg>, ScanError> {
-        Ok(self.survey(None)?.vgs)
+    pub fn find_all(&self) -> Result<(Vec<FoundVg>, Vec<String>), ScanError> {
+        let Survey { vgs, lost, .. } = self.survey(None)?;
+        Ok((vgs, lost))
     }
 
     /// Looks for one volume group, or all, and tells everything that was seen.

@@ -264,8 +264,8 @@ impl Draft<'_> {
             let message = format!("cannot {verb} {}/{}: {problem}", self.vg().name, lv.name);
             let vg = &self.vg().name;
             Err(Refusal::new(ErrorKind::Corrupt, message).hint(format!(
-                "the other volumes are not affected. No command repairs it: correct a copy of the metadata \
-                 ('vgcfgbackup -f <file> {vg}'), then 'vgcfgrestore --force -f <file> {vg}'"
+                "the other volumes are not affected. No command repairs it: 'thinvol deactivate {vg}', correct a copy \
+                 of the metadata ('vgcfgbackup -f <file> {vg}'), then 'vgcfgrestore --force -f <file> {vg}'"
             )))
         })
     }

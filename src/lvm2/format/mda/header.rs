@@ -145,6 +145,14 @@ pub enum MdaError {
     },
 }
 
+impl MdaError {
+    /// Whether lvm2 takes what is there for no metadata area at all, so that 'vgck --updatemetadata' leaves it alone.
+    /// Source: lvm2 `lib/metadata/metadata.c` (`BAD_MDA_MAGIC`, `BAD_MDA_START`), and its commands.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, Self::Header { what: "magic" | "start", .. })
+    }
+}
+
 impl MdaHeader {
     /// The header of an area that never held a text.
     pub fn empty(area: Area) -> Self {
@@ -158,28 +166,24 @@ impl MdaHeader {
     pub fn parse(sector: &[u8; HEADER_LEN], area: Area) -> Result<Self, MdaError> {
         let at = area.offset;
         let disk: MdaHeaderDisk = read_struct(sector, 0).expect("the sector has the size of the header");
+        let wrong = |what, found: String, expected: String| MdaError::Header { at, what, found, expected };
+        let field = |(what, found, expected): (&'static str, u64, u64)| {
+            if found == expected { Ok(()) } else { Err(wrong(what, found.to_string(), expected.to_string())) }
+        };
+        // What lvm2 does not mend comes first, and decides what there is to do.
+        if disk.magic != MAGIC {
+            let shown = |magic: [u8; 16]| format!("'{}'", magic.escape_ascii());
+            return Err(wrong("magic", shown(disk.magic), shown(MAGIC)));
+        }
+        field(("start", disk.start.get(), area.offset))?;
         let (found, expected) = (disk.checksum.get(), crc::lvm(&sector[CRC_FROM..]));
         if found != expected {
             return Err(MdaError::HeaderChecksum { at, found, expected });
         }
-        let wrong =
-            |what, found: String, expected: String| Err(MdaError::Header { at, what, found, expected });
-        if disk.magic != MAGIC {
-            let shown = |magic: [u8; 16]| format!("'{}'", magic.escape_ascii());
-            return wrong("magic", shown(disk.magic), shown(MAGIC));
-        }
-        let fields = [
-            ("version", disk.version.get().into(), VERSION.into()),
-            ("start", disk.start.get(), area.offset),
-            ("size", disk.size.get(), area.size),
-        ];
-        match fields.into_iter().find(|(_, found, expected)| found != expected) {
-            Some((what, found, expected)) => wrong(what, found.to_string(), expected.to_string()),
-            None => {
-                let [committed, precommitted] = disk.slots.map(|slot| RawLocn::from(&slot));
-                Ok(Self { area, committed, precommitted, rest: disk.rest })
-            }
-        }
+        field(("version", disk.version.get().into(), VERSION.into()))?;
+        field(("size", disk.size.get(), area.size))?;
+        let [committed, precommitted] = disk.slots.map(|slot| RawLocn::from(&slot));
+        Ok(Self { area, committed, precommitted, rest: disk.rest })
     }
 
     /// The sector that holds this header.

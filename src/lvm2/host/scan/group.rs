@@ -26,6 +26,8 @@ pub(super) struct Groups {
     pub orphans: Vec<FoundPv>,
     /// Damage that was seen.
     pub warnings: Vec<String>,
+    /// The damage of PVs that no group names: theirs cannot be read.
+    pub lost: Vec<String>,
 }
 
 /// Groups PVs by the newest text of each group, whichever PV has it.
@@ -57,8 +59,21 @@ pub(super) fn group(pvs: &[&ReadPv]) -> Groups {
         vg.claims = claims(vg.id, &newest, pvs);
     }
     let named = |pv: &ReadPv| newest.values().any(|copy| copy.summary.pv_ids.contains(&pv.found.id));
-    let orphans = pvs.iter().filter(|pv| !named(pv)).map(|pv| pv.found.clone()).collect();
-    Groups { vgs, orphans, warnings }
+    let alone: Vec<&ReadPv> = pvs.iter().copied().filter(|pv| !named(pv)).collect();
+    let lost = alone.iter().filter_map(|pv| lost(pv)).collect();
+    let orphans = alone.into_iter().map(|pv| pv.found.clone()).collect();
+    Groups { vgs, orphans, warnings, lost }
+}
+
+/// Why it is not known which group a PV belongs to.
+fn lost(pv: &ReadPv) -> Option<String> {
+    let damaged = |mda: &MdaRead| match &mda.content {
+        Content::Damaged(error) => Some(explain(error)),
+        _ => None,
+    };
+    let why = pv.read.mdas.iter().find_map(damaged)?;
+    let path = pv.found.path.display();
+    Some(format!("which volume group {path} belongs to cannot be read: {why}"))
 }
 
 /// What other groups claim of a group's PVs. A PV with the group's own text on it is the group's: lvm2 looks there

@@ -183,11 +183,13 @@ impl<'a> Run<'a> {
             }
         }
         let skipped = skipped.into_iter().map(|(device, reason)| Skipped { device: device.clone(), reason });
-        let skipped = skipped.collect();
-        let Groups { vgs, orphans, mut warnings } = group(&pvs);
+        let skipped: Vec<Skipped> = skipped.collect();
+        let Groups { vgs, orphans, mut warnings, mut lost } = group(&pvs);
+        let damaged = |skipped: &&Skipped| matches!(skipped.reason, Skip::DamagedLabel { .. });
+        lost.extend(skipped.iter().filter(damaged).map(|it| format!("{}: {}", it.device, it.reason)));
         warnings.extend(self.unknown_entries());
         warnings.extend(self.moved.iter().map(|moved| moved.warning(&self.conf.devicesfile)));
-        Survey { vgs, orphans, skipped, warnings, source, devices_read: self.read.len() }
+        Survey { vgs, orphans, skipped, warnings, lost, source, devices_read: self.read.len() }
     }
 
     /// Looks at the ends of devices whose PV does not quite fit them.

@@ -178,7 +178,7 @@ fn groups_of_one_name_are_told_apart_or_refused() {
     for part in [&uuid(100).to_string(), &uuid(101).to_string(), "/sda", "/sdb", "vgrename"] {
         assert!(error.contains(part), "{part} in {error}");
     }
-    let all = scanner.find_all().unwrap();
+    let (all, _) = scanner.find_all().unwrap();
     assert_eq!(all.iter().map(|vg| vg.namesakes.len()).collect::<Vec<_>>(), [0, 1, 1]);
     assert!(scanner.find_vg(&vg_name("solo")).unwrap().is_whole());
 }
@@ -198,6 +198,16 @@ fn a_group_that_is_not_there_comes_with_clues() {
     assert_eq!((*devices, clues.len()), (2, 2), "{error}");
     assert!(clues[0].starts_with("sdb: its LVM label is damaged"), "{error}");
     assert!(clues[1].contains("/sda: "), "{error}");
+    // Whoever asks for all groups hears that there may be others.
+    let (all, lost) = bench.scanner("").find_all().unwrap();
+    assert!(all.is_empty());
+    let lost: Vec<&str> = lost.iter().map(String::as_str).collect();
+    let [area, label] = lost.as_slice() else { panic!("{lost:?}") };
+    assert!(
+        area.starts_with("which volume group ") && area.contains("/sda belongs to cannot be read: "),
+        "{area}"
+    );
+    assert!(label.starts_with("sdb: its LVM label is damaged"), "{label}");
 }
 
 #[test]
@@ -288,7 +298,7 @@ fn an_explicit_list_takes_the_place_of_everything_else() {
     bench.pv("sda", "8:0", 1, Some(text("vg", 100, 4, &[1])));
     bench.pv("sdb", "8:16", 2, Some(text("vg", 101, 4, &[2])));
     let scanner = bench.scanner("devices/filter=\"r|.*|\"");
-    assert!(scanner.find_all().unwrap().is_empty());
+    assert!(scanner.find_all().unwrap().0.is_empty());
     let only = scanner.clone().only(vec![bench.path("sda")]);
     assert_eq!(only.find_vg(&vg_name("vg")).unwrap().id, uuid(100));
     assert_eq!(only.survey(None).unwrap().source, ScanSource::Explicit);
@@ -303,7 +313,7 @@ fn the_devices_file_decides_alone_and_checks_names() {
     bench.pv("sdb", "8:16", 2, Some(text("other", 101, 4, &[2])));
     bench.pv("sdc", "8:32", 3, Some(text("third", 102, 4, &[3])));
     let scanner = bench.scanner("devices/use_devicesfile=1");
-    assert_eq!(scanner.find_all().unwrap().len(), 3, "without the file, as if it were off");
+    assert_eq!(scanner.find_all().unwrap().0.len(), 3, "without the file, as if it were off");
     let entry = |device: &str, pv: u8| {
         format!("IDTYPE=devname IDNAME={} PVID={}\n", bench.path(device).display(), uuid(pv).compact())
     };
@@ -311,7 +321,7 @@ fn the_devices_file_decides_alone_and_checks_names() {
     fs::write(bench.machine.roots.etc.join("system.devices"), file).unwrap();
     let unsaid = bench.scanner("").find_all().unwrap_err();
     assert!(unsaid.to_string().contains("devices/use_devicesfile is not set"), "{unsaid}");
-    assert_eq!(bench.scanner("devices/use_devicesfile=0").find_all().unwrap().len(), 3);
+    assert_eq!(bench.scanner("devices/use_devicesfile=0").find_all().unwrap().0.len(), 3);
     let survey = scanner.survey(None).unwrap();
     assert_eq!(survey.source, ScanSource::DevicesFile);
     assert_eq!(survey.vgs.iter().map(|vg| vg.name.as_str()).collect::<Vec<_>>(), ["vg"]);

@@ -138,7 +138,7 @@ fn newest(sources: &[DeviceRead], vg: &VgRef, issues: &[StoreIssue]) -> Result<T
 fn damage(device: &str, mda: &MdaRead) -> Option<StoreIssue> {
     match &mda.content {
         Content::Damaged(source) => {
-            Some(StoreIssue::Damaged { device: device.to_owned(), source: source.clone() })
+            Some(StoreIssue::Damaged { device: device.to_owned(), vg: None, source: source.clone() })
         }
         _ => None,
     }
@@ -150,7 +150,10 @@ fn area_issue(device: &str, mda: &MdaRead, newest: &TextCopy) -> Option<StoreIss
     match &mda.content {
         Content::Ignored => Some(StoreIssue::Ignored { device, at }),
         Content::Empty => Some(StoreIssue::Lagging { device, at, found: None }),
-        Content::Damaged(source) => Some(StoreIssue::Damaged { device, source: source.clone() }),
+        Content::Damaged(source) => {
+            let vg = Some(newest.summary.name.clone());
+            Some(StoreIssue::Damaged { device, vg, source: source.clone() })
+        }
         Content::Text(copy) if copy.summary.id != newest.summary.id => {
             Some(StoreIssue::Foreign { device, at, vg: copy.summary.name.clone() })
         }
@@ -158,7 +161,8 @@ fn area_issue(device: &str, mda: &MdaRead, newest: &TextCopy) -> Option<StoreIss
             Some(StoreIssue::Lagging { device, at, found: Some(copy.summary.seqno) })
         }
         Content::Text(copy) if copy.text != newest.text && !same_group(&copy.text, &newest.text) => {
-            Some(StoreIssue::Mismatch { device, at, seqno: copy.summary.seqno })
+            let (vg, seqno) = (copy.summary.name.clone(), copy.summary.seqno);
+            Some(StoreIssue::Mismatch { vg, device, at, seqno })
         }
         Content::Text(_) => None,
     }

@@ -47,9 +47,11 @@ pub enum StoreIssue {
     /// Two texts of the same number differ. The volume group is read, from the first, and not written.
     #[error(
         "the metadata area at byte {at} of {device} holds another text with the same number {seqno}: decide which is \
-         right, then run 'vgck --updatemetadata'"
+         right, then run 'vgck --updatemetadata {vg}'"
     )]
     Mismatch {
+        /// The volume group.
+        vg: VgName,
         /// The device.
         device: String,
         /// Where the area starts.
@@ -57,11 +59,13 @@ pub enum StoreIssue {
         /// The number of both.
         seqno: Seqno,
     },
-    /// An area is damaged and left alone; 'vgck --updatemetadata' rewrites it.
-    #[error("a metadata area of {device} is left out of use until 'vgck --updatemetadata' has rewritten it")]
+    /// An area is damaged and left alone, as by lvm2: no commit reaches it until it was mended.
+    #[error("a metadata area of {device} is left out of use{}", mended(vg.as_ref(), device, source))]
     Damaged {
         /// The device.
         device: String,
+        /// The volume group, if it can be read from others.
+        vg: Option<VgName>,
         /// Why.
         #[source]
         source: CopyError,
@@ -111,7 +115,7 @@ pub enum StoreIssue {
     /// A device still has an old text of this group, which has removed it meanwhile.
     #[error(
         "{device} was removed from volume group {vg} while it was absent (it has text {seqno}); run \
-         'vgck --updatemetadata'"
+         'vgck --updatemetadata {vg}'"
     )]
     Outdated {
         /// The device.
@@ -121,6 +125,18 @@ pub enum StoreIssue {
         /// The number of its text.
         seqno: Seqno,
     },
+}
+
+/// What mends an area. 'vgck --updatemetadata' leaves alone what it does not take for one.
+fn mended(vg: Option<&VgName>, device: &str, source: &CopyError) -> String {
+    match (vg, source) {
+        (None, _) | (_, CopyError::Io { .. }) => String::new(),
+        (Some(vg), CopyError::Format(error)) if error.is_foreign() => format!(
+            " until a copy of the metadata ('vgcfgbackup -f <file> {vg}') was written there ('pvck --repair -f <file> \
+             {device}', then 'vgck --updatemetadata {vg}')"
+        ),
+        (Some(vg), _) => format!(" until 'vgck --updatemetadata {vg}' has rewritten it"),
+    }
 }
 
 fn held(found: &Option<Seqno>) -> String {
