@@ -1,5 +1,5 @@
-//! Layers below volumes and pools that only lvm2 makes: caches that are suspended, mirrors that are longer than the text
-//! says, and metadata that grew.
+//! Layers below volumes and pools that only lvm2 makes: caches that are suspended, mirrors that are longer than the
+//! text says, and metadata that grew.
 
 use anyhow::{Result, ensure};
 

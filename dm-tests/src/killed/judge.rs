@@ -108,6 +108,11 @@ fn finish_move(said: &mut Transcript) -> Result<()> {
     if list.stdout.contains("[pvmove") {
         said.run("thinvol activate pve")?;
         at_rest(said)?;
+        let ran = said.run("thinvol deactivate pve")?;
+        let left = said.ok("dmsetup ls")?;
+        let is_said = ran.status == 5 && ran.stderr.contains("stay");
+        ensure!(left.contains("No devices") || is_said, "{}: there is {left}", ran.stderr.trim());
+        at_rest(said)?;
         said.ok("pvmove -qq --config global/use_lvmpolld=0 --abort")?;
         said.ok("thinvol recover")?;
     }

@@ -174,7 +174,8 @@ fn stranger(vg: &VgName, pool: &LvName, name: &LvName, id: ThinId) -> Refusal {
     Refusal::new(
         ErrorKind::Corrupt,
         format!(
-            "volume {vg}/{name} was to be created as thin device {id} of pool {vg}/{pool}, which another device already is"
+            "volume {vg}/{name} was to be created as thin device {id} of pool {vg}/{pool}, which another device \
+             already is"
         ),
     )
     .hint("remove the volume with lvremove; the device's data is not touched before that")
