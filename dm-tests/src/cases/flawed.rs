@@ -91,7 +91,7 @@ fn metadata_areas(ctx: &Ctx) -> Result<()> {
 /// them.
 fn names_and_ids(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
-    let long = format!("x{}y", "-".repeat(60));
+    let long = format!("{}{}y", "x".repeat(30), "-".repeat(60));
     ctx.shell(&format!(
         "lvcreate -qq -V 4M -T {vg}/data -n a; lvcreate -qq -V 4M -T {vg}/data -n b; \
          lvcreate -qq -an -kn -V 4M -T {vg}/data -n {long}; udevadm settle"

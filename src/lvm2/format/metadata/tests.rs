@@ -299,8 +299,8 @@ fn senseless_changes_are_refused() {
         (Edit::AddThin(no_pool), "logical volume 'lin' is not a thin pool"),
         (
             Edit::AddThin(same_id),
-            "the change would break the volume group: vgt/t1: it has device id 1 in pool vgt/pool, as has vgt/n; vgt/n: \
-             it has device id 1 in pool vgt/pool, as has vgt/t1",
+            "the change would break the volume group: vgt/t1: it has device id 1 in pool vgt/pool, as has vgt/n; \
+             vgt/n: it has device id 1 in pool vgt/pool, as has vgt/t1",
         ),
         (
             Edit::SetPoolTransaction { pool: name("t1"), id: TransactionId(1) },
