@@ -52,6 +52,8 @@ fn superblock(number: u64, dump: &SimPoolDump, held_root: u64, details: u64) -> 
     put(&mut block, 328, &details.to_le_bytes());
     put(&mut block, 336, &chunk.to_le_bytes());
     put(&mut block, 340, &8_u32.to_le_bytes());
+    // The space map of the metadata, and what the superblock goes on saying after it grew.
+    put(&mut block, 192, &METADATA_BLOCKS.to_le_bytes());
     put(&mut block, 344, &METADATA_BLOCKS.to_le_bytes());
     sealed(block, SUPERBLOCK_SALT)
 }

@@ -24,7 +24,7 @@ fn stop_everywhere(requests: &[Request]) {
             Err(error) => {
                 let told = in_words(&error);
                 assert_eq!(error.kind(), ErrorKind::Refused, "after {asks}: {told}");
-                let is_told = ["nothing was changed", "before anything of it was begun"];
+                let is_told = ["nothing was changed", "before anything was begun"];
                 assert!(told.contains("stopped by SIGINT"), "{told}");
                 assert!(is_told.iter().any(|words| told.contains(words)), "{told}");
                 assert_eq!(world.metadata().vg.lvs.len(), volumes, "after {asks}");
