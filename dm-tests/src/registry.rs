@@ -60,6 +60,7 @@ fn long() -> Vec<Case> {
         cases::generated::LONG,
         cases::killed_lvm2::SAMPLES,
         cases::killed_lvm2::LONG,
+        cases::told::LONG,
         cases::units::LONG,
     ]
     .concat()
