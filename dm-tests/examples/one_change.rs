@@ -25,7 +25,8 @@ fn main() {
     }
     let text = std::fs::read(subject).expect("a file with a text");
     let copy = TextPool::default().take(text).expect("a text of a group");
-    let metadata = Arc::new(Metadata::of_text(Arc::clone(&copy.text)).expect("the text is valid"));
+    let metadata =
+        Arc::new(Metadata::of_parsed(copy.parsed.as_ref().expect("it was read")).expect("the text is valid"));
     assert!(check(&metadata.vg).is_empty() && flaws(&metadata.vg).is_empty());
     let request = match what.as_str() {
         "create" => create("new", true),
@@ -39,9 +40,9 @@ fn main() {
     let mut written = metadata.to_backup_file("thinvol", &header).len();
     for planned in &plan.steps {
         let Step::Commit(commit) = &planned.step else { continue };
-        summarize_start(&commit.text).expect("a text of a group");
-        let next = commit;
-        written += next.text.len() + usize::try_from(base::bytes::crc::lvm(&next.text) & 1).expect("a bit");
+        let text = commit.text().expect("it can be made");
+        summarize_start(&text).expect("a text of a group");
+        written += text.len() + usize::try_from(base::bytes::crc::lvm(&text) & 1).expect("a bit");
         if let Some(metadata) = &commit.metadata {
             written += metadata.to_backup_file("thinvol", &header).len();
         }

@@ -120,7 +120,7 @@ fn commits_and_returns(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
     if let [only] = commits.as_slice() {
         prop_assert!(returns.is_empty() && steps_on.is_empty());
         prop_assert_eq!(only.seqno.0, plan.parent.0 + 1);
-        for (after, before) in said(&only.text).pools().zip(vg.pools()) {
+        for (after, before) in said(only).pools().zip(vg.pools()) {
             prop_assert_eq!(after.1, before.1);
         }
         return Ok(());
@@ -131,7 +131,7 @@ fn commits_and_returns(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
     prop_assert!(
         places[0] < returns[0] && steps_on.iter().all(|step| returns[0] < *step && *step < places[1])
     );
-    let (ahead, done) = (said(&commits[0].text), said(&commits[1].text));
+    let (ahead, done) = (said(commits[0]), said(commits[1]));
     prop_assert!(done.pools().all(|(_, pool)| pool.messages.is_empty()));
     let mut changed = 0;
     for (lv, pool) in ahead.pools() {

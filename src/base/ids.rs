@@ -76,6 +76,11 @@ impl LvmUuid {
         }
     }
 
+    /// The undashed form, as bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The undashed form.
     pub fn compact(&self) -> &str {
         std::str::from_utf8(&self.0).expect("the alphabet is ASCII")

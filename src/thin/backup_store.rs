@@ -7,7 +7,7 @@ use crate::plan::Commit;
 use crate::ports::{CommitFailure, MetadataStore};
 use base::error_chain::in_words;
 use lvm2::format::edit::MetadataHeader;
-use lvm2::format::metadata::Metadata;
+use lvm2::format::metadata::{FileCopy, Metadata};
 use lvm2::host::backup::{BackupError, Backups, Copied, description};
 
 /// What writes the copies, for their first comment.
@@ -25,6 +25,8 @@ pub struct BackupStore<'a> {
     last: Option<Commit>,
     /// Whether there is a copy of it.
     is_copied: bool,
+    /// The last copy of a state before a commit: what does not change is taken from it.
+    archived: Option<FileCopy>,
     warnings: Vec<String>,
 }
 
@@ -45,6 +47,7 @@ impl<'a> BackupStore<'a> {
             before,
             last: None,
             is_copied: false,
+            archived: None,
             warnings: Vec::new(),
         }
     }
@@ -56,10 +59,10 @@ impl<'a> BackupStore<'a> {
         self.warnings
     }
 
-    fn copy(&self, metadata: &Metadata, after: bool) -> Vec<u8> {
+    fn copy(&self, metadata: &Metadata, after: bool) -> FileCopy {
         let header =
             MetadataHeader { description: description(self.command_line, after), ..self.header.clone() };
-        metadata.to_backup_file(GENERATOR, &header)
+        metadata.to_backup_file_beside(GENERATOR, &header, self.archived.as_ref())
     }
 
     fn note(&mut self, kept: Result<Copied, BackupError>) {
@@ -77,8 +80,9 @@ impl MetadataStore for BackupStore<'_> {
             Some(last) => last.metadata.as_deref(),
         };
         if let Some(current) = current {
-            let text = self.copy(current, false);
-            let kept = self.backups.archive(&current.vg.name, &text, SystemTime::now());
+            let copy = self.copy(current, false);
+            let kept = self.backups.archive(&current.vg.name, copy.bytes(), SystemTime::now());
+            self.archived = Some(copy);
             self.note(kept);
         }
         let behind = self.areas.commit(commit)?;
@@ -91,15 +95,18 @@ impl MetadataStore for BackupStore<'_> {
         let state = match &last.metadata {
             Some(metadata) => Ok(Arc::clone(metadata)),
             // The change stopped in between, or was taken back.
-            None => Metadata::parse(&last.text).map(Arc::new),
+            None => last
+                .text()
+                .map_err(|error| in_words(&error))
+                .and_then(|text| Metadata::of_text(text).map(Arc::new).map_err(|error| in_words(&error))),
         };
         self.is_copied = true;
         match state {
             Ok(state) => {
-                let kept = self.backups.backup(&state.vg.name, &self.copy(&state, true));
+                let kept = self.backups.backup(&state.vg.name, self.copy(&state, true).bytes());
                 self.note(kept);
             }
-            Err(error) => self.warnings.push(in_words(&error)),
+            Err(error) => self.warnings.push(error),
         }
     }
 }

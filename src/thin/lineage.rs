@@ -311,7 +311,7 @@ impl<'a> Index<'a> {
     fn of(vg: &'a Vg) -> Self {
         let mut by_origin: HashMap<&'a str, Vec<&'a Lv>> = HashMap::new();
         for lv in vg.lvs.glances() {
-            if let Some(origin) = lv.thin().and_then(|thin| thin.origin) {
+            if let Some(origin) = lv.thin().and_then(|thin| thin.origin()) {
                 by_origin.entry(origin).or_default().push(lv.lv());
             }
         }
@@ -324,7 +324,7 @@ impl<'a> Index<'a> {
     fn may_descend(&self, lv: Glance<'_>) -> bool {
         let is_ours = |tag: &str| tag.starts_with(OF_TAG) || tag.starts_with(SNAP_TAG);
         lv.thin().is_some_and(|thin| {
-            thin.origin.is_some() || lv.has_tag(is_ours) || self.by_origin.contains_key(lv.name())
+            thin.origin().is_some() || lv.has_tag(is_ours) || self.by_origin.contains_key(lv.name())
         })
     }
 

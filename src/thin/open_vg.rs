@@ -10,7 +10,7 @@ use base::error_chain::in_words;
 use base::error_kind::ErrorKind;
 use base::ids::{DevNo, LvmUuid, VgName};
 use dm::kernel::ListedDevice;
-use lvm2::format::check::{Use, check, flaws, may_use};
+use lvm2::format::check::{Use, check, may_use};
 use lvm2::format::metadata::Metadata;
 use lvm2::host::scan::{Claim, ScanError, Scanner};
 use lvm2::host::store::issue::StoreIssue;
@@ -82,7 +82,7 @@ impl OpenVg {
                 EngineError::caused(ErrorKind::Corrupt, format!("volume group {vg} cannot be read"), error)
                     .with_hint(format!("see what 'vgck {vg}' says of it"))
             })?;
-        let metadata = Metadata::of_text(store.shared_text()).map_err(|error| {
+        let metadata = store.metadata().map_err(|error| {
             EngineError::caused(
                 ErrorKind::Corrupt,
                 format!("the metadata of volume group {vg} is not valid"),
@@ -109,10 +109,9 @@ impl OpenVg {
     pub fn warnings(&self) -> Vec<String> {
         let quiet =
             |issue: &&StoreIssue| !matches!(issue, StoreIssue::Ignored { .. } | StoreIssue::Lagging { .. });
-        let flaws = flaws(&self.metadata.vg);
-        let flaws = flaws
-            .iter()
-            .map(|flaw| format!("volume {} (it cannot be used)", flaw.in_group(&self.metadata.vg)));
+        let flaws = self.metadata.flaws().iter();
+        let flaws =
+            flaws.map(|flaw| format!("volume {} (it cannot be used)", flaw.in_group(&self.metadata.vg)));
         self.store.issues().iter().filter(quiet).map(in_words).chain(flaws).collect()
     }
 

@@ -14,6 +14,7 @@ use super::making::Making;
 use super::refusal::Refusal;
 use super::stack::{DevRef, DeviceSpec, PoolBlocks, Role};
 use super::wipe::Wipe;
+use base::bytes::shared::SharedBytes;
 use base::error_kind::ErrorKind;
 use base::ids::{DevNo, FullName, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
 use base::units::Sectors;
@@ -21,7 +22,8 @@ use base::units::size::Rounded;
 use dm::kernel::Suspend;
 pub use dm::message::Message;
 use dm::name::{DmName, DmUuid};
-use lvm2::format::metadata::Metadata;
+use lvm2::format::edit::EditError;
+use lvm2::format::metadata::{Metadata, TakingBack};
 
 /// A message and the one refusal that means it was carried out earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -227,12 +229,20 @@ impl Left {
     }
 }
 
+/// The text of a commit.
+#[derive(Clone, Debug)]
+enum CommitText {
+    /// It is there.
+    Made(SharedBytes),
+    /// It is made if the commit is made, as few are.
+    TakesBack(Box<TakingBack>),
+}
+
 /// A metadata commit.
 #[derive(Clone, Debug, Serialize)]
 pub struct Commit {
-    /// The text, as it goes into a metadata area.
     #[serde(skip)]
-    pub text: Arc<[u8]>,
+    text: CommitText,
     /// What it says, if work goes on from there: not kept of a commit that another one follows or that takes one back.
     #[serde(skip)]
     pub metadata: Option<Arc<Metadata>>,
@@ -333,10 +343,27 @@ impl Commit {
     }
 
     /// The same for a text from which no work goes on.
-    pub fn of_text(seqno: Seqno, text: impl Into<Arc<[u8]>>, changes: Vec<String>) -> Box<Self> {
-        let text: Arc<[u8]> = text.into();
+    pub fn of_text(seqno: Seqno, text: impl Into<SharedBytes>, changes: Vec<String>) -> Box<Self> {
+        let text: SharedBytes = text.into();
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Box::new(Self { text, metadata: None, seqno, bytes, changes })
+        Box::new(Self { text: CommitText::Made(text), metadata: None, seqno, bytes, changes })
+    }
+
+    /// The same for what takes the commit before it back.
+    pub fn taking_back(back: TakingBack, changes: Vec<String>) -> Box<Self> {
+        let (seqno, bytes) = (back.seqno, u64::try_from(back.length).unwrap_or(u64::MAX));
+        Box::new(Self { text: CommitText::TakesBack(Box::new(back)), metadata: None, seqno, bytes, changes })
+    }
+
+    /// The text, as it goes into a metadata area.
+    ///
+    /// # Errors
+    /// If it is made only now, and cannot be: a fault of thinvol.
+    pub fn text(&self) -> Result<SharedBytes, EditError> {
+        match &self.text {
+            CommitText::Made(text) => Ok(text.clone()),
+            CommitText::TakesBack(back) => back.text(),
+        }
     }
 }
 

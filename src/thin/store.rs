@@ -11,7 +11,11 @@ use lvm2::host::store::vg::VgStore;
 impl MetadataStore for VgStore {
     fn commit(&mut self, commit: &Commit) -> Result<Vec<String>, CommitFailure> {
         let vg = self.summary().name.clone();
-        let committed = match self.commit_text(Arc::clone(&commit.text)) {
+        let text = commit.text().map_err(|error| {
+            let source = Box::new(error);
+            CommitFailure { vg: vg.clone(), nothing_changed: true, source }
+        })?;
+        let committed = match self.commit_text(text) {
             Ok(committed) => committed,
             Err(CommitError::NotCommitted(why)) => {
                 return Err(CommitFailure { vg, nothing_changed: true, source: Box::new(why) });

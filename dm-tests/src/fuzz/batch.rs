@@ -58,7 +58,8 @@ pub fn requests(bytes: &[u8]) {
         match &planned.step {
             Step::Commit(commit) => {
                 commits += 1;
-                let metadata = Metadata::parse(&commit.text).expect("a planned text can be read");
+                let metadata = Metadata::parse(&commit.text().expect("a planned text can be made"))
+                    .expect("a planned text can be read");
                 assert_eq!(metadata.vg.seqno.0, METADATA.vg.seqno.0 + commits);
             }
             Step::Send { sends } | Step::Freeze { sends, .. } => {

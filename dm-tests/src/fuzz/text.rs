@@ -32,7 +32,7 @@ pub fn metadata(bytes: &[u8]) {
     // Where all volumes are read, all rules are gone through.
     read.lvs = read.lvs.iter().cloned().collect::<Vec<_>>().into();
     assert_eq!((check(&metadata.vg), flaws(&metadata.vg)), (check(&read), flaws(&read)));
-    if let Ok(summary) = summary {
+    if let Ok((_, summary)) = summary {
         assert_eq!((&summary.name, summary.seqno), (&metadata.vg.name, metadata.vg.seqno));
     }
     if !check(&metadata.vg).is_empty() {
@@ -45,9 +45,11 @@ pub fn metadata(bytes: &[u8]) {
     assert_eq!(file.vg, metadata.vg, "the text for a file says something else");
     let Ok(next) = metadata.apply(&[], &metadata_header()) else { return };
     assert_eq!(next.vg.lvs, metadata.vg.lvs, "a commit without changes changes a volume");
-    if let Ok((seqno, text)) = metadata.after_next(&metadata_header()) {
+    if let Ok(takes_back) = metadata.taking_back(&metadata_header()) {
+        let text = takes_back.text().expect("what takes a commit back can be made");
+        assert_eq!(text.len(), takes_back.length);
         let back = Metadata::parse(&text).expect("what takes a commit back can be read");
-        assert_eq!((back.vg.seqno, &back.vg.lvs), (seqno, &metadata.vg.lvs));
+        assert_eq!((back.vg.seqno, &back.vg.lvs), (takes_back.seqno, &metadata.vg.lvs));
     }
 }
 

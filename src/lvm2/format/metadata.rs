@@ -1,18 +1,23 @@
 //! The metadata of a volume group: its text and what the text says, always together.
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
 use thiserror::Error;
 
-use crate::format::check::{check, flaws};
+use crate::format::check::{Flaw, check, flaws};
 use crate::format::edit::draft::Draft;
 use crate::format::edit::write::Writer;
 use crate::format::edit::{Edit, EditError, MetadataHeader};
-use crate::format::model::{ModelError, ReadError, Vg};
-use crate::format::text::{Document, Layout, NodeId, TextError};
-use base::ids::Seqno;
+use crate::format::model::{ModelError, ParsedText, ReadError, Vg};
+use crate::format::text::{Document, Layout, TextError};
+use base::bytes::shared::SharedBytes;
 
+mod file_copy;
 mod relayout;
+mod taking_back;
+
+pub use file_copy::FileCopy;
+pub use taking_back::TakingBack;
 
 /// What writes the texts, for their first comment.
 const GENERATOR: &str = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));
@@ -24,6 +29,7 @@ pub struct Metadata {
     pub doc: Document,
     /// What it says.
     pub vg: Vg,
+    flaws: OnceLock<Vec<Flaw>>,
 }
 
 /// Why a metadata text cannot be used.
@@ -50,12 +56,26 @@ impl Metadata {
     ///
     /// # Errors
     /// As [`Metadata::parse`].
-    pub fn of_text(text: Arc<[u8]>) -> Result<Self, MetadataError> {
+    pub fn of_text(text: SharedBytes) -> Result<Self, MetadataError> {
         let (doc, vg) = Vg::from_text(text, None).map_err(|error| match error {
             ReadError::Text(error) => MetadataError::Text(error),
             ReadError::Model(error) => MetadataError::Model(error),
         })?;
-        Ok(Self { doc, vg })
+        Ok(Self { doc, vg, flaws: OnceLock::new() })
+    }
+
+    /// The same of a text that was gone through already.
+    ///
+    /// # Errors
+    /// If it does not describe a volume group.
+    pub fn of_parsed(parsed: &ParsedText) -> Result<Self, MetadataError> {
+        let vg = Vg::from_parsed(parsed)?;
+        Ok(Self { doc: parsed.doc.clone(), vg, flaws: OnceLock::new() })
+    }
+
+    /// The LVs that must not be used, in the order of the text.
+    pub fn flaws(&self) -> &[Flaw] {
+        self.flaws.get_or_init(|| flaws(&self.vg))
     }
 
     /// Makes the metadata of the next commit: the changes in order, the sequence number counted up, the
@@ -84,62 +104,49 @@ impl Metadata {
         }
         let mut broken = check(&next.vg);
         // What was flawed before stays so; no change adds to it.
-        let (before, now) = (flaws(&self.vg), flaws(&next.vg));
+        let (before, now) = (self.flaws(), next.flaws());
         let new = now.iter().filter(|flaw| !before.contains(flaw)).map(|flaw| flaw.in_group(&next.vg));
         broken.extend(new);
         if broken.is_empty() { Ok(next) } else { Err(EditError::Invalid(broken)) }
     }
 
-    /// The text of this content two commits on, as it goes into a metadata area: what takes the next commit back. It is
-    /// read back and must say nothing else than this one, but for its number and its header.
-    ///
-    /// # Errors
-    /// If it cannot be made; see [`EditError`].
-    pub fn after_next(&self, header: &MetadataHeader) -> Result<(Seqno, Arc<[u8]>), EditError> {
-        let seqno = self.vg.seqno.next().and_then(Seqno::next).ok_or(EditError::SeqnoExhausted)?;
-        if self.doc.layout() == Layout::File {
-            let again = self.apply(&[], header)?.apply(&[], header)?;
-            return Ok((again.vg.seqno, again.disk_text()));
-        }
-        let mut doc = self.doc.clone();
-        Writer::new(&mut doc, self.vg.extent_size).write_header(seqno.0, header, GENERATOR)?;
-        let text: Arc<[u8]> = doc.to_bytes_with(1).into();
-        drop(doc);
-        let read = self.read_next(Arc::clone(&text))?.doc;
-        if says_the_same(&self.doc, &read, seqno) {
-            Ok((seqno, text))
-        } else {
-            Err(EditError::Miswritten("the same content with another number".into()))
-        }
-    }
-
     /// Reads the text that is to follow this one.
-    fn read_next(&self, text: Arc<[u8]>) -> Result<Self, EditError> {
+    fn read_next(&self, text: SharedBytes) -> Result<Self, EditError> {
         let (doc, vg) = Vg::from_text(text, Some(&self.vg)).map_err(|error| match error {
             ReadError::Text(error) => EditError::Text(error),
             ReadError::Model(error) => EditError::Model(error),
         })?;
-        Ok(Self { doc, vg })
+        Ok(Self { doc, vg, flaws: OnceLock::new() })
     }
 
     /// The same as [`Metadata::to_disk`], without a copy where the text is as it was read.
-    pub fn disk_text(&self) -> Arc<[u8]> {
+    pub fn disk_text(&self) -> SharedBytes {
         let text = self.doc.text();
         let is_whole = !self.doc.is_edited() && text.ends_with(b"\0") && !text.ends_with(b"\0\0");
-        if is_whole && self.doc.layout() == Layout::Disk { Arc::clone(text) } else { self.to_disk().into() }
+        if is_whole && self.doc.layout() == Layout::Disk { text.clone() } else { self.to_disk().into() }
     }
 
     /// The text as it goes into a metadata area, with its final NUL.
     pub fn to_disk(&self) -> Vec<u8> {
         if self.doc.layout() == Layout::File {
-            return [relayout::relayout(self, Layout::Disk, None).as_bytes(), b"\0"].concat();
+            return [relayout::relayout(self, Layout::Disk, None, None).bytes(), b"\0"].concat();
         }
         self.doc.to_bytes_with(1)
     }
 
     /// The text as a backup or archive file; `generated_by` names the program, such as `thinvol version 1.0`.
     pub fn to_backup_file(&self, generated_by: &str, header: &MetadataHeader) -> Vec<u8> {
-        relayout::relayout(self, Layout::File, Some((generated_by, header))).into_bytes()
+        self.to_backup_file_beside(generated_by, header, None).bytes().to_vec()
+    }
+
+    /// The same, beside a copy of another state of the group, if there is one: what did not change is taken from it.
+    pub fn to_backup_file_beside(
+        &self,
+        generated_by: &str,
+        header: &MetadataHeader,
+        other: Option<&FileCopy>,
+    ) -> FileCopy {
+        relayout::relayout(self, Layout::File, Some((generated_by, header)), other)
     }
 }
 
@@ -169,31 +176,6 @@ fn differs(before: &Vg, next: &Vg, meant: &Draft<'_>) -> Option<String> {
     }
     let remembered = meant.history.records.iter().map(|record| &record.lv);
     (!remembered.eq(&next.historical_lvs)).then(|| "what is remembered of removed volumes".into())
-}
-
-/// Whether two texts of one layout describe the same volume group, the second under that number.
-fn says_the_same(one: &Document, other: &Document, seqno: Seqno) -> bool {
-    let header = ["contents", "version"].into_iter().all(|key| {
-        let value =
-            |doc: &Document| doc.root().find(key).and_then(|id| doc.value_text(id)).map(<[u8]>::to_vec);
-        value(one) == value(other)
-    });
-    let mut groups = (one.root().sections(), other.root().sections());
-    let (Some(old), Some(new), None, None) =
-        (groups.0.next(), groups.1.next(), groups.0.next(), groups.1.next())
-    else {
-        return false;
-    };
-    let (old_nodes, new_nodes) = (one.children(old.id()), other.children(new.id()));
-    let same = |(old, new): (&NodeId, &NodeId)| match other.key(*new) == "seqno" {
-        true => one.key(*old) == "seqno",
-        false => one.node_text(*old) == other.node_text(*new),
-    };
-    header
-        && old.name() == new.name()
-        && new.u64("seqno").is_ok_and(|number| number == u64::from(seqno.0))
-        && old_nodes.len() == new_nodes.len()
-        && old_nodes.iter().zip(new_nodes).all(same)
 }
 
 /// Whether two states of a VG differ in their sequence number and logical volumes, with those that were removed, at

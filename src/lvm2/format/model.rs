@@ -262,7 +262,7 @@ impl Vg {
     /// What a look at the thin volumes of a pool shows, snapshots included.
     pub fn glances_of<'a>(&'a self, pool: &'a LvName) -> impl Iterator<Item = (Glance<'a>, ThinGlance<'a>)> {
         let thins = self.lvs.glances().filter_map(|lv| Some((lv, lv.thin()?)));
-        thins.filter(move |(_, thin)| thin.pool == pool.as_str())
+        thins.filter(move |(_, thin)| thin.is_in(pool.as_str()))
     }
 
     /// The thin volumes of a pool, snapshots included.
@@ -349,13 +349,15 @@ pub fn last_seen(device_hint: &Option<String>) -> String {
 mod fields;
 mod history;
 mod lvs;
+mod places;
 mod read;
 pub mod record;
+pub(crate) mod records;
 mod segment;
 
 pub use history::{Ancestor, HistoricalLv};
 pub use lvs::{Glance, Lvs, ThinGlance};
-pub use read::{ModelError, ReadError};
+pub use read::{ModelError, ParsedText, ReadError};
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ impl<'a> Successors<'a> {
     pub(super) fn of(vg: &'a Vg, index: &Index<'a>) -> Self {
         let mut successors = Self::default();
         let made_from_another =
-            vg.lvs.glances().filter(|lv| lv.thin().is_some_and(|thin| thin.origin.is_some()));
+            vg.lvs.glances().filter(|lv| lv.thin().is_some_and(|thin| thin.origin().is_some()));
         let rolled_back: HashMap<(&LvName, &str), (&'a Lv, &'a Lv)> = (made_from_another)
             .filter_map(|volume| {
                 let volume = volume.lv();

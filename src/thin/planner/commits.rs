@@ -37,9 +37,8 @@ impl Draft<'_> {
     pub(super) fn texts(&self) -> Result<Texts, Refusal> {
         may_use(self.vg(), Use::Change, &self.observed.policy.system_ids)
             .map_err(|no| Refusal::new(ErrorKind::Unsupported, no.to_string()).hint(no.hint))?;
-        // First of all: while it is checked, the new texts need not be in memory too.
-        let revert = self.metadata.after_next(&self.observed.inputs.header);
-        let (revert_seqno, revert) = revert.map_err(|error| self.invalid(&error))?;
+        let revert = self.metadata.taking_back(&self.observed.inputs.header);
+        let revert = revert.map_err(|error| self.invalid(&error))?;
         let (mut first, mut second) = (self.edits.clone(), Vec::new());
         let mut next = BTreeMap::new();
         for (name, change) in &self.pools {
@@ -67,7 +66,7 @@ impl Draft<'_> {
             first,
             after,
             second,
-            revert: Commit::of_text(revert_seqno, revert, vec!["as before the change".into()]),
+            revert: Commit::taking_back(revert, vec!["as before the change".into()]),
             next,
         })
     }

@@ -135,7 +135,7 @@ impl<'a> Draft<'a> {
         Self {
             metadata,
             observed,
-            index: Index::of(&metadata.vg),
+            index: Index::of(metadata),
             stacks: Rc::new(observed.stacks(&metadata.vg)),
             uuids: observed.inputs.uuids.iter(),
             pools: BTreeMap::new(),

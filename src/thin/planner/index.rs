@@ -1,35 +1,33 @@
 //! Look-ups that a batch makes for each of its requests, made once for all of them: the cost of a batch is the sum
 //! of its requests and the existing volumes, not their product.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 use base::ids::LvName;
-use lvm2::format::check::flaws;
-use lvm2::format::model::{Glance, Lv, Lvs, Vg};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::model::{Glance, Lv, Lvs};
 
 /// The LVs of a volume group by name, and who was made from whom.
 pub(super) struct Index<'a> {
     lvs: &'a Lvs,
-    made_from: HashMap<&'a str, Vec<Glance<'a>>>,
+    /// Worked out when it is asked for, from all volumes.
+    made_from: OnceCell<HashMap<&'a str, Vec<Glance<'a>>>>,
     external_users: HashMap<&'a LvName, &'a LvName>,
     /// LVs that must not be used, and why.
-    flawed: HashMap<LvName, String>,
+    flawed: HashMap<&'a LvName, &'a str>,
 }
 
 impl<'a> Index<'a> {
-    pub(super) fn of(vg: &'a Vg) -> Self {
+    pub(super) fn of(metadata: &'a Metadata) -> Self {
+        let lvs = &metadata.vg.lvs;
         let mut index = Self {
-            lvs: &vg.lvs,
-            made_from: HashMap::new(),
+            lvs,
+            made_from: OnceCell::new(),
             external_users: HashMap::new(),
-            flawed: flaws(vg).into_iter().map(|flaw| (flaw.lv, flaw.problem)).collect(),
+            flawed: metadata.flaws().iter().map(|flaw| (&flaw.lv, flaw.problem.as_str())).collect(),
         };
-        for lv in vg.lvs.glances() {
-            if let Some(origin) = lv.thin().and_then(|thin| thin.origin) {
-                index.made_from.entry(origin).or_default().push(lv);
-            }
-        }
-        for lv in vg.lvs.others() {
+        for lv in lvs.others() {
             if let Some(external) = lv.thin().and_then(|thin| thin.external_origin.as_ref()) {
                 index.external_users.entry(external).or_insert(&lv.name);
             }
@@ -44,18 +42,30 @@ impl<'a> Index<'a> {
 
     /// Why that LV must not be used, if so.
     pub(super) fn flaw(&self, name: &LvName) -> Option<&str> {
-        self.flawed.get(name).map(String::as_str)
+        self.flawed.get(name).copied()
     }
 
     /// The thin volumes whose LVM origin that is, in the order of the text.
     pub(super) fn made_from(&self, name: &LvName) -> impl Iterator<Item = &'a LvName> {
-        self.made_from.get(name.as_str()).into_iter().flatten().map(|lv| &lv.lv().name)
+        let made_from = self.made_from.get_or_init(|| made_from(self.lvs));
+        made_from.get(name.as_str()).into_iter().flatten().map(|lv| &lv.lv().name)
     }
 
     /// A volume whose unwritten chunks that LV provides.
     pub(super) fn external_user(&self, name: &LvName) -> Option<&'a LvName> {
         self.external_users.get(name).copied()
     }
+}
+
+/// The volumes by the name of their LVM origin.
+fn made_from(lvs: &Lvs) -> HashMap<&str, Vec<Glance<'_>>> {
+    let mut made_from: HashMap<&str, Vec<Glance<'_>>> = HashMap::new();
+    for lv in lvs.glances() {
+        if let Some(origin) = lv.thin().and_then(|thin| thin.origin()) {
+            made_from.entry(origin).or_default().push(lv);
+        }
+    }
+    made_from
 }
 
 /// Names in the order they were added in, each once; any can go again.

@@ -107,7 +107,10 @@ impl Mending<'_, '_> {
     pub(super) fn spec_of(&self, uuid: &DmUuid) -> Option<DeviceSpec> {
         let draft = self.sequence.draft;
         let stacks = draft.stacks();
-        draft.vg().lvs.iter().find_map(|lv| match lv.thin_pool() {
+        let parts = uuid.lvm_parts().ok().filter(|parts| parts.vg == draft.vg().id)?;
+        // What a pool lies on is part of its stack.
+        let own = draft.vg().lvs.find_id(&parts.lv);
+        own.into_iter().chain(draft.vg().pools().map(|(pool, _)| pool)).find_map(|lv| match lv.thin_pool() {
             Some(pool) => {
                 let (stack, _) = draft.pool_stack(lv, pool).ok()?;
                 let mut devices = stack.part_devices().chain([&stack.tpool, &stack.pool]);
@@ -157,8 +160,10 @@ impl Mending<'_, '_> {
             let missing = devices.map(|devices| self.sequence.draft.missing(lv, devices)).unwrap_or_default();
             return Err(transactions_differ(&shown, kernel, text, &missing));
         }
-        let known: BTreeSet<ThinId> =
-            self.sequence.draft.vg().glances_of(&lv.name).map(|(_, thin)| thin.device_id).collect();
+        // Only what was seen inside, or is to be deleted, is compared with what the text knows.
+        let compares = devices.is_some() || !pool.messages.is_empty();
+        let ids = self.sequence.draft.vg().glances_of(&lv.name).filter(|_| compares);
+        let known: BTreeSet<ThinId> = ids.map(|(_, thin)| thin.device_id).collect();
         if let Inventory::Unknown(why) = &seen.inventory {
             self.left
                 .push(format!("pool {shown}: could not look for devices that belong to no volume: {why}"));

@@ -8,7 +8,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::devices::refuse;
-use super::index::Index;
 use super::sequence::Sequence;
 use crate::plan::Step;
 use crate::refusal::Refusal;
@@ -49,7 +48,6 @@ impl Sequence<'_, '_> {
     pub(super) fn reshaping(&self, after: &Vg) -> Result<Reshaping, Refusal> {
         let draft = self.draft;
         let stacks = draft.observed.stacks(after);
-        let by_name = Index::of(after);
         let mut reshaping = Reshaping::default();
         for (name, alteration) in &draft.altered {
             let lost = || {
@@ -60,7 +58,7 @@ impl Sequence<'_, '_> {
             };
             let lv = draft.before(name)?;
             let now = alteration.name.as_ref().unwrap_or(name);
-            let spec = stacks.volume(by_name.lv(now).ok_or_else(lost)?).map_err(|error| refuse(&error))?;
+            let spec = stacks.volume(after.lv(now).ok_or_else(lost)?).map_err(|error| refuse(&error))?;
             let old = draft.stacks().volume(lv).map_err(|error| refuse(&error))?;
             match draft.observed.device(&spec.uuid) {
                 Some(device) => {

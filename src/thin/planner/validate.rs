@@ -309,9 +309,9 @@ impl Draft<'_> {
     pub(super) fn check_limit(&self) -> Result<(), Refusal> {
         let vg = self.vg();
         // As lvm2 counts: what users see. Source: lvm2 `lib/metadata/vg.c` (`vg_visible_lvs`).
-        let visible = vg.lvs.glances().filter(|lv| lv.is_visible()).count();
-        let count = u64::try_from(visible + self.added.len() - self.removed.len()).unwrap_or(u64::MAX);
-        if vg.max_lv > 0 && count >= vg.max_lv {
+        let visible = || vg.lvs.glances().filter(|lv| lv.is_visible()).count();
+        let count = || u64::try_from(visible() + self.added.len() - self.removed.len()).unwrap_or(u64::MAX);
+        if vg.max_lv > 0 && count() >= vg.max_lv {
             return Err(Refusal::rule(format!(
                 "volume group {} is limited to {} volumes",
                 vg.name, vg.max_lv

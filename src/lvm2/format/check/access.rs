@@ -139,7 +139,8 @@ fn known_status(vg: &Vg) -> Result<(), Refusal> {
     let of_lv = || {
         let found =
             |lv: &Lv| Some((unknown(&lv.status, &LV_STATUS)?, format!("volume {}/{}", vg.name, lv.name)));
-        vg.lvs.iter().find_map(found)
+        // A plain record has no words but READ, WRITE and VISIBLE.
+        vg.lvs.others().find_map(found)
     };
     match of_vg.or_else(of_pv).or_else(of_lv) {
         None => Ok(()),

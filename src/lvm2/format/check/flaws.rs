@@ -48,7 +48,7 @@ pub fn flaws(vg: &Vg) -> Vec<Flaw> {
 
 /// Whether no name is too long for certain: even if it were of hyphens alone.
 fn names_fit(vg: &Vg) -> bool {
-    let longest = vg.lvs.glances().map(|lv| lv.name().len()).max().unwrap_or(0);
+    let longest = vg.lvs.glances().map(|lv| lv.name_length()).max().unwrap_or(0);
     2 * (vg.name.as_str().len() + longest) + "-".len() + "-tpool".len() <= LVM_NAME_MAX
 }
 
@@ -56,9 +56,9 @@ fn names_fit(vg: &Vg) -> bool {
 fn devices_differ(vg: &Vg) -> bool {
     let mut known: Vec<(&str, Vec<ThinId>)> = Vec::new();
     for thin in vg.lvs.glances().filter_map(|lv| lv.thin()) {
-        match known.iter_mut().find(|(pool, _)| *pool == thin.pool) {
+        match known.iter_mut().find(|(pool, _)| thin.is_in(pool)) {
             Some((_, ids)) => ids.push(thin.device_id),
-            None => known.push((thin.pool, vec![thin.device_id])),
+            None => known.push((thin.pool(), vec![thin.device_id])),
         }
     }
     known.iter_mut().all(|(_, ids)| {

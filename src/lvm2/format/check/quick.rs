@@ -10,20 +10,20 @@ use base::ids::LvName;
 
 /// Whether a volume group keeps all rules for certain.
 pub(super) fn keeps_all_rules(vg: &Vg) -> bool {
-    vg.lvs.surely_differ() && links_hold(&vg.lvs) && deletes_nobody(vg) && others_keep(vg)
+    vg.lvs.all_differ() && links_hold(&vg.lvs) && deletes_nobody(vg) && others_keep(vg)
 }
 
 /// Whether pool and origin of each record are what they should be.
 fn links_hold(lvs: &Lvs) -> bool {
     let mut known_pool = "";
     lvs.glances().filter_map(|lv| Some((lv, lv.plain()?))).all(|(lv, thin)| {
-        if thin.pool != known_pool {
-            let is_pool = lvs.find(thin.pool).is_some_and(|pool| pool.thin_pool().is_some());
-            known_pool = if is_pool { thin.pool } else { return false };
+        if !thin.is_in(known_pool) {
+            let is_pool = lvs.find(thin.pool()).is_some_and(|pool| pool.thin_pool().is_some());
+            known_pool = if is_pool { thin.pool() } else { return false };
         }
-        thin.origin.is_none_or(|origin| {
+        thin.origin().is_none_or(|origin| {
             let found = lvs.glance(origin).and_then(|origin| origin.thin());
-            origin != lv.name() && found.is_some_and(|found| found.pool == thin.pool)
+            origin != lv.name() && found.is_some_and(|found| found.shares_pool(&thin))
         })
     })
 }

@@ -389,7 +389,7 @@ impl<'a> Referrers<'a> {
         for (at, lv) in vg.lvs.glances().enumerate() {
             match lv.plain() {
                 Some(thin) => {
-                    thin.origin.into_iter().for_each(|name| before.entry(name).or_default().push(at))
+                    thin.origin().into_iter().for_each(|name| before.entry(name).or_default().push(at))
                 }
                 None => references(lv.lv()).for_each(|(name, _)| before.entry(name).or_default().push(at)),
             }

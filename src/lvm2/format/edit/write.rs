@@ -1,6 +1,6 @@
 //! Changes carried into the text: only what differs is written, in the layout of what is around it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::draft::Draft;
 use super::history::History;
@@ -36,22 +36,22 @@ impl<'a> Writer<'a> {
         let Some(lvs) = vg.section("logical_volumes").map(|lvs| lvs.id()) else {
             return self.write_first_lvs(draft);
         };
-        let nodes: Vec<NodeId> = vg_sections(self.doc, lvs).map(|section| section.id()).collect();
-        for at in &draft.removed {
-            debug_assert_eq!(self.doc.key(nodes[*at]), before.lvs[*at].name.as_str());
-        }
-        let removed: Vec<NodeId> = draft.removed.iter().map(|at| nodes[*at]).collect();
-        removed.iter().try_for_each(|node| self.doc.remove(*node))?;
-        for entry in draft.touched.values() {
-            if let Some(at) = entry.before {
-                self.doc.open(nodes[at])?;
-                self.change_lv(nodes[at], &before.lvs[at], &entry.lv)?;
-            }
-        }
         // lvm2 writes visible LVs first.
         let places = || before.lvs.glances().enumerate().rev().filter(|(at, _)| !draft.removed.contains(at));
-        let mut shown = places().find(|(_, lv)| lv.is_visible()).map(|(at, _)| nodes[at]);
-        let mut last = places().next().map(|(at, _)| nodes[at]);
+        let shown = places().find(|(_, lv)| lv.is_visible()).map(|(at, _)| at);
+        let last = places().next().map(|(at, _)| at);
+        let nodes = self.nodes_of(lvs, before, draft, [shown, last])?;
+        for at in &draft.removed {
+            debug_assert_eq!(self.doc.key(nodes[at]), before.lvs[*at].name.as_str());
+            self.doc.remove(nodes[at])?;
+        }
+        for entry in draft.touched.values() {
+            if let Some(at) = entry.before {
+                self.doc.open(nodes[&at])?;
+                self.change_lv(nodes[&at], &before.lvs[at], &entry.lv)?;
+            }
+        }
+        let [mut shown, mut last] = [shown, last].map(|at| at.map(|at| nodes[&at]));
         for lv in draft.new_lvs() {
             let mut lines = Lines::new(self.layout, self.depth(lvs));
             new_lv(&mut lines, lv, self.extent_size);
@@ -68,6 +68,33 @@ impl<'a> Writer<'a> {
             self.doc.remove(lvs)?;
         }
         Ok(())
+    }
+
+    /// The nodes of the LVs that change or go, and of others, by their places in the model before.
+    fn nodes_of(
+        &mut self,
+        lvs: NodeId,
+        before: &Vg,
+        draft: &Draft<'_>,
+        others: [Option<usize>; 2],
+    ) -> Result<HashMap<usize, NodeId>, EditError> {
+        let changed = draft.touched.values().filter_map(|entry| entry.before);
+        let wanted: BTreeSet<usize> =
+            changed.chain(draft.removed.iter().copied()).chain(others.into_iter().flatten()).collect();
+        let own: Vec<NodeId> = vg_sections(self.doc, lvs)
+            .map(|section| section.id())
+            .filter(|id| self.doc.run(*id).is_none())
+            .collect();
+        let mut nodes = HashMap::with_capacity(wanted.len());
+        for at in wanted {
+            let node = match before.lvs.record(at) {
+                Some(record) => self.doc.single_out(lvs, record.start(), record.taken()),
+                None => own.get(before.lvs.others_before(at)).copied(),
+            };
+            let lost = || EditError::Miswritten(format!("the section of {}", before.lvs[at].name));
+            nodes.insert(at, node.ok_or_else(lost)?);
+        }
+        Ok(nodes)
     }
 
     /// A group without LVs has no section for them.

@@ -3,8 +3,10 @@
 
 use std::borrow::Cow;
 
-use super::{GENERATOR, Metadata};
+use super::file_copy::CopiedRecord;
+use super::{FileCopy, GENERATOR, Metadata};
 use crate::format::edit::MetadataHeader;
+use crate::format::model::Lvs;
 use crate::format::text::{
     Document, Layout, Lines, NodeId, Section, TimeComments, Value, quote, size_comment, time_comment,
 };
@@ -14,19 +16,26 @@ use base::units::{Extents, Sectors};
 const HEADER: [&str; 6] =
     ["contents", "version", "description", "creation_host", "creation_host_system_id", "creation_time"];
 
-/// Writes a metadata in a layout. Without a stamp the header stays as it is.
+/// Writes a metadata in a layout. Without a stamp the header stays as it is. `beside` is a copy of another state of the
+/// group: what is the same there is taken from it.
 pub(super) fn relayout(
     metadata: &Metadata,
     layout: Layout,
     header: Option<(&str, &MetadataHeader)>,
-) -> String {
+    beside: Option<&FileCopy>,
+) -> FileCopy {
+    let beside = beside.filter(|copy| copy.extent_size == metadata.vg.extent_size && layout == Layout::File);
     let mut writer = Relayout {
         doc: &metadata.doc,
+        lvs: &metadata.vg.lvs,
         extent_size: metadata.vg.extent_size,
         // Half as long again: tabs and comments.
         lines: Lines::with_room(layout, metadata.doc.text().len() / 2 * 3),
         times: TimeComments::default(),
         size: None,
+        beside,
+        next: 0,
+        records: Vec::with_capacity(metadata.vg.lvs.len()),
     };
     if layout == Layout::File {
         writer.header(header);
@@ -40,16 +49,22 @@ pub(super) fn relayout(
         writer.header(header);
         writer.lines.blank();
     }
-    writer.lines.finish() + "\n"
+    let Relayout { lines, records, extent_size, .. } = writer;
+    FileCopy { text: lines.finish_line(), records, of: metadata.doc.text().clone(), extent_size }
 }
 
 struct Relayout<'a> {
     doc: &'a Document,
+    lvs: &'a Lvs,
     extent_size: Sectors,
     lines: Lines,
     times: TimeComments,
     /// The comment of the last size in extents.
     size: Option<(u64, String)>,
+    beside: Option<&'a FileCopy>,
+    /// Which of the records in the other copy is to be expected next.
+    next: usize,
+    records: Vec<CopiedRecord>,
 }
 
 impl Relayout<'_> {
@@ -94,47 +109,14 @@ impl Relayout<'_> {
         self.lines.open(&self.doc.key_text(section.id()));
         for (key, id) in section.nodes() {
             self.lead(&self.doc.lead_text(id));
-            match (self.doc.closed_text(id), self.doc.section(id)) {
-                (Some(inside), _) => self.record(&key, inside),
+            match (self.doc.run(id), self.doc.section(id)) {
+                (Some(run), _) => self.run(run),
                 (None, Some(inner)) => self.section(inner),
                 (None, None) => self.assignment(section, &key, id),
             }
         }
         self.lead(&self.doc.close_lead_text(section.id()));
         self.lines.close();
-    }
-
-    /// A section that was not taken apart: each line of it is an assignment, begins a section or ends one.
-    fn record(&mut self, name: &str, inside: &[u8]) {
-        let inside = String::from_utf8_lossy(inside);
-        let mut lines = inside.split('\n');
-        lines.next();
-        self.lines.open(name);
-        for line in lines {
-            let number = |key| line.strip_prefix(key).and_then(|number| number.parse().ok());
-            if let Some(seconds) = number("creation_time = ") {
-                self.lines.commented(&[line], self.times.comment(seconds));
-            } else if let Some(count) = number("extent_count = ") {
-                self.extents(line, count);
-            } else if let Some(name) = line.strip_suffix(" {") {
-                self.lines.open(name);
-            } else {
-                match line {
-                    "" => self.lines.blank(),
-                    "}" => self.lines.close(),
-                    _ => self.lines.line(line),
-                }
-            }
-        }
-    }
-
-    fn extents(&mut self, line: &str, count: u64) {
-        let known = self.size.take().filter(|(known, _)| *known == count);
-        let comment =
-            || Extents::new(count).to_sectors(self.extent_size).map(size_comment).unwrap_or_default();
-        let size = known.unwrap_or_else(|| (count, comment()));
-        self.lines.commented(&[line], &size.1);
-        self.size = Some(size);
     }
 
     /// Blank lines and comment lines before a node.
@@ -201,6 +183,8 @@ impl Relayout<'_> {
         }
     }
 }
+
+mod volumes;
 
 /// Whether a string in the value goes over several lines, so that its lines may not be indented.
 fn holds_line_ends(value: Option<&Value<'_>>) -> bool {

@@ -11,8 +11,8 @@ use crate::format::text::Document;
 use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use base::units::Extents;
 
+mod copies;
 mod pools;
-
 const DISK: &str = include_str!("../testdata/thin.disk");
 const FILE: &str = include_str!("../testdata/thin.vg");
 
@@ -454,7 +454,7 @@ fn records(metadata: &Metadata) -> Vec<(LvmUuid, String)> {
 }
 
 proptest! {
-    // Each case is up to two dozen changes, each read back and checked.
+    // Each is up to two dozen changes, read back and checked.
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]

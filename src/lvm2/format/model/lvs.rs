@@ -5,31 +5,35 @@ use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, Serializer};
 
-use super::record::Record;
+use super::places::{Places, number_of, number_of_id};
+use super::record::{self, Record};
 use super::{Lv, Thin};
-use base::ids::{LvName, LvmUuid, ThinId};
+use base::bytes::shared::SharedBytes;
+use base::ids::{LvmUuid, ThinId};
 use base::units::Extents;
 
 /// Logical volumes, visible and hidden, in text order.
 #[derive(Clone, Default)]
 pub struct Lvs {
     /// Where the records are.
-    text: Arc<[u8]>,
-    items: Vec<Item>,
+    text: SharedBytes,
+    /// Those that are read when somebody asks for them.
+    records: Arc<Vec<Record>>,
+    /// Those among them that were asked for; made when the first is.
+    asked_for: OnceLock<Box<[OnceLock<Box<Lv>>]>>,
+    /// The others, which are few, with their places.
+    others: Vec<(usize, Lv)>,
     by_name: OnceLock<Places>,
     by_id: OnceLock<Places>,
 }
 
-#[derive(Clone)]
-enum Item {
+/// An LV as it is kept.
+enum Item<'a> {
     /// One that was read.
-    Read(Box<Lv>),
-    /// One that is read when somebody asks for it.
-    Known { record: Record, read: OnceLock<Box<Lv>> },
+    Read(&'a Lv),
+    /// One that is read when somebody asks for it, and which among those.
+    Known(&'a Record, usize),
 }
-
-/// The places of volumes by a number made of their names or ids, in the order of the numbers.
-type Places = Vec<(u64, u32)>;
 
 /// An LV of which as little is read as is asked for.
 #[derive(Clone, Copy)]
@@ -41,52 +45,71 @@ pub struct Glance<'a> {
 /// What a glance at a thin volume shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ThinGlance<'a> {
-    /// Its pool.
-    pub pool: &'a str,
+    pool: &'a [u8],
     /// Its id in the pool.
     pub device_id: ThinId,
+    origin: Option<&'a [u8]>,
+}
+
+impl<'a> ThinGlance<'a> {
+    /// Whether that is its pool.
+    pub fn is_in(&self, pool: &str) -> bool {
+        self.pool == pool.as_bytes()
+    }
+
+    /// Its pool.
+    pub fn pool(&self) -> &'a str {
+        record::text_of(self.pool)
+    }
+
+    /// Whether both have one pool.
+    pub(crate) fn shares_pool(&self, other: &ThinGlance<'_>) -> bool {
+        self.pool == other.pool
+    }
+
     /// The thin volume it was made from.
-    pub origin: Option<&'a str>,
+    pub fn origin(&self) -> Option<&'a str> {
+        self.origin.map(record::text_of)
+    }
 }
 
 impl Lvs {
-    /// What is read while a text is gone through.
-    pub(crate) fn in_text(text: Arc<[u8]>) -> Self {
-        Self { text, ..Self::default() }
-    }
-
-    /// Adds one that was read.
-    pub(crate) fn push(&mut self, lv: Lv) {
-        self.items.push(Item::Read(Box::new(lv)));
+    /// Those of a text: its records, and the others with their places among all.
+    pub(crate) fn in_text(text: SharedBytes, records: Arc<Vec<Record>>, others: Vec<(usize, Lv)>) -> Self {
+        Self { text, records, others, ..Self::default() }
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.records.len() + self.others.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.len() == 0
+    }
+
+    fn item(&self, at: usize) -> Item<'_> {
+        match self.others.binary_search_by_key(&at, |(place, _)| *place) {
+            Ok(other) => Item::Read(&self.others[other].1),
+            Err(before) => Item::Known(&self.records[at - before], at - before),
+        }
     }
 
     /// All of them, read. Where a glance will do, see [`Lvs::glances`].
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Lv> + ExactSizeIterator + Clone {
-        (0..self.items.len()).map(|at| &self[at])
+        (0..self.len()).map(|at| &self[at])
     }
 
     /// A look at each of them.
     pub fn glances(&self) -> impl DoubleEndedIterator<Item = Glance<'_>> + ExactSizeIterator + Clone {
-        (0..self.items.len()).map(|at| Glance { lvs: self, at })
+        (0..self.len()).map(|at| Glance { lvs: self, at })
     }
 
     /// Those that are more than a plain thin volume: pools, their parts, thick volumes, thin volumes with an external
     /// origin or a merge under way. Also thin volumes that are written otherwise than LVM does.
     pub fn others(&self) -> impl DoubleEndedIterator<Item = &Lv> {
-        self.items.iter().filter_map(|item| match item {
-            Item::Read(lv) => Some(&**lv),
-            Item::Known { .. } => None,
-        })
+        self.others.iter().map(|(_, lv)| lv)
     }
 
     /// The first LV of that name.
@@ -106,40 +129,68 @@ impl Lvs {
 
     /// The place of the first LV of that name.
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
-        places_of(self.names(), number_of(name)).filter(|at| self.name(*at) == name).min()
+        self.names().find(number_of(name.as_bytes()), |at| self.name_bytes(at) == name.as_bytes())
     }
 
     /// The place of the first LV of that identity, in the order of the text.
     pub fn place_of_id(&self, id: &LvmUuid) -> Option<usize> {
-        places_of(self.ids(), number_of_id(id)).filter(|at| Glance { lvs: self, at: *at }.id() == *id).min()
+        self.ids().find(number_of_id(id), |at| self.id(at) == *id)
     }
 
-    /// Whether it is certain that no two have the same name or the same identity. Two names can have the same number.
-    pub(crate) fn surely_differ(&self) -> bool {
-        [self.names(), self.ids()].iter().all(|places| places.windows(2).all(|pair| pair[0].0 != pair[1].0))
+    /// Whether no two have the same name or the same identity.
+    pub(crate) fn all_differ(&self) -> bool {
+        self.names().all_differ() && self.ids().all_differ()
     }
 
     fn names(&self) -> &Places {
-        self.by_name.get_or_init(|| sorted(self.glances().map(|lv| number_of(lv.name()))))
+        let numbers = || (0..self.len()).map(|at| number_of(self.name_bytes(at)));
+        let is_same = |one, other| self.name_bytes(one) == self.name_bytes(other);
+        self.by_name.get_or_init(|| Places::of(numbers(), is_same))
     }
 
     fn ids(&self) -> &Places {
-        self.by_id.get_or_init(|| sorted(self.glances().map(|lv| number_of_id(&lv.id()))))
+        let numbers = || self.glances().map(|lv| number_of_id(&lv.id()));
+        self.by_id.get_or_init(|| Places::of(numbers(), |one, other| self.id(one) == self.id(other)))
     }
 
-    fn name(&self, at: usize) -> &str {
-        match &self.items[at] {
-            Item::Read(lv) => lv.name.as_str(),
-            Item::Known { record, .. } => record.name(&self.text),
+    fn name_bytes(&self, at: usize) -> &[u8] {
+        match self.item(at) {
+            Item::Read(lv) => lv.name.as_str().as_bytes(),
+            Item::Known(record, _) => record.name(&self.text),
+        }
+    }
+
+    fn id(&self, at: usize) -> LvmUuid {
+        match self.item(at) {
+            Item::Read(lv) => lv.id,
+            Item::Known(record, _) => record.id,
         }
     }
 
     /// The record at a place, if one is there.
     pub(crate) fn record(&self, at: usize) -> Option<&Record> {
-        match self.items.get(at)? {
+        match self.item(at) {
             Item::Read(_) => None,
-            Item::Known { record, .. } => Some(record),
+            Item::Known(record, _) => Some(record),
         }
+    }
+
+    /// Which of the records the one at a place is.
+    pub(crate) fn record_number(&self, at: usize) -> Option<usize> {
+        match self.item(at) {
+            Item::Read(_) => None,
+            Item::Known(_, number) => Some(number),
+        }
+    }
+
+    /// How many LVs before that place are no records.
+    pub(crate) fn others_before(&self, at: usize) -> usize {
+        self.others.partition_point(|(place, _)| *place < at)
+    }
+
+    /// The records, in text order.
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.records
     }
 
     /// The text that the records are in.
@@ -156,42 +207,16 @@ impl Lvs {
     }
 }
 
-/// The places of these numbers, in the order of the numbers.
-fn sorted(numbers: impl Iterator<Item = u64>) -> Places {
-    let mut places: Places = numbers.zip(0..).collect();
-    places.sort_unstable();
-    places
-}
-
-fn places_of(places: &Places, number: u64) -> impl Iterator<Item = usize> {
-    let from = places.partition_point(|(other, _)| *other < number);
-    let same = places[from..].iter().take_while(move |(other, _)| *other == number);
-    same.filter_map(|(_, at)| usize::try_from(*at).ok())
-}
-
-/// A number for an id, made as FNV-1a's are, of eight bytes at a time.
-fn number_of_id(id: &LvmUuid) -> u64 {
-    let (words, _) = id.compact().as_bytes().as_chunks::<8>();
-    let words = words.iter().map(|word| u64::from_le_bytes(*word));
-    words.fold(FNV_OFFSET, |number, word| (number ^ word).wrapping_mul(FNV_PRIME).rotate_left(29))
-}
-
-/// Source: the FNV-1a hash of 64 bits.
-const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
-const FNV_PRIME: u64 = 0x0100_0000_01b3;
-
-/// A number for a name: its FNV-1a hash.
-fn number_of(name: &str) -> u64 {
-    name.bytes().fold(FNV_OFFSET, |number, byte| (number ^ u64::from(byte)).wrapping_mul(FNV_PRIME))
-}
-
 impl std::ops::Index<usize> for Lvs {
     type Output = Lv;
 
     fn index(&self, at: usize) -> &Lv {
-        match &self.items[at] {
+        match self.item(at) {
             Item::Read(lv) => lv,
-            Item::Known { record, read } => read.get_or_init(|| Box::new(record.lv(&self.text))),
+            Item::Known(record, number) => {
+                let all = self.asked_for.get_or_init(|| vec![OnceLock::new(); self.records.len()].into());
+                all[number].get_or_init(|| Box::new(record.lv(&self.text)))
+            }
         }
     }
 }
@@ -200,29 +225,22 @@ impl Lvs {
     /// How many were read one by one so far.
     #[cfg(any(test, feature = "testing"))]
     pub fn how_many_are_read(&self) -> usize {
-        let is_read = |item: &&Item| match item {
-            Item::Read(_) => true,
-            Item::Known { read, .. } => read.get().is_some(),
-        };
-        self.items.iter().filter(is_read).count()
+        let asked_for = self.asked_for.get().map_or(&[][..], |all| all);
+        self.others.len() + asked_for.iter().filter(|lv| lv.get().is_some()).count()
     }
 
     /// All of them, to be changed.
     #[cfg(any(test, feature = "testing"))]
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lv> {
         *self = self.iter().cloned().collect::<Vec<_>>().into();
-        self.items.iter_mut().filter_map(|item| match item {
-            Item::Read(lv) => Some(&mut **lv),
-            Item::Known { .. } => None,
-        })
+        self.others.iter_mut().map(|(_, lv)| lv)
     }
-}
 
-impl Extend<Record> for Lvs {
-    /// Adds those that need not be read yet.
-    fn extend<T: IntoIterator<Item = Record>>(&mut self, records: T) {
-        let known = records.into_iter().map(|record| Item::Known { record, read: OnceLock::new() });
-        self.items.extend(known);
+    /// Adds one that was read.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn push(&mut self, lv: Lv) {
+        (self.by_name, self.by_id) = (OnceLock::new(), OnceLock::new());
+        self.others.push((self.len(), lv));
     }
 }
 
@@ -237,9 +255,7 @@ impl<'a> IntoIterator for &'a Lvs {
 
 impl From<Vec<Lv>> for Lvs {
     fn from(lvs: Vec<Lv>) -> Self {
-        let mut all = Self::default();
-        lvs.into_iter().for_each(|lv| all.push(lv));
-        all
+        Self { others: lvs.into_iter().enumerate().collect(), ..Self::default() }
     }
 }
 
@@ -271,42 +287,44 @@ impl<'a> Glance<'a> {
 
     /// Its name.
     pub fn name(self) -> &'a str {
-        self.lvs.name(self.at)
+        record::text_of(self.lvs.name_bytes(self.at))
+    }
+
+    /// How many bytes its name has.
+    pub(crate) fn name_length(self) -> usize {
+        self.lvs.name_bytes(self.at).len()
     }
 
     /// Its identity.
     pub fn id(self) -> LvmUuid {
-        match &self.lvs.items[self.at] {
-            Item::Read(lv) => lv.id,
-            Item::Known { record, .. } => record.id,
-        }
+        self.lvs.id(self.at)
     }
 
     /// Its size; `None` if the sum of its segments overflows.
     pub fn extents(self) -> Option<Extents> {
-        match &self.lvs.items[self.at] {
+        match self.lvs.item(self.at) {
             Item::Read(lv) => lv.extents(),
-            Item::Known { record, .. } => Some(record.extents),
+            Item::Known(record, _) => Some(record.extents),
         }
     }
 
     /// Whether users see it.
     pub fn is_visible(self) -> bool {
-        match &self.lvs.items[self.at] {
+        match self.lvs.item(self.at) {
             Item::Read(lv) => lv.is_visible(),
-            Item::Known { record, .. } => record.is_visible(),
+            Item::Known(record, _) => record.is_visible(),
         }
     }
 
     /// What shows of a thin volume.
     pub fn thin(self) -> Option<ThinGlance<'a>> {
-        match &self.lvs.items[self.at] {
+        match self.lvs.item(self.at) {
             Item::Read(lv) => lv.thin().map(|thin: &Thin| ThinGlance {
-                pool: thin.pool.as_str(),
+                pool: thin.pool.as_str().as_bytes(),
                 device_id: thin.device_id,
-                origin: thin.origin.as_ref().map(LvName::as_str),
+                origin: thin.origin.as_ref().map(|origin| origin.as_str().as_bytes()),
             }),
-            Item::Known { record, .. } => Some(ThinGlance {
+            Item::Known(record, _) => Some(ThinGlance {
                 pool: record.pool(&self.lvs.text),
                 device_id: record.device_id,
                 origin: record.origin(&self.lvs.text),
@@ -321,9 +339,9 @@ impl<'a> Glance<'a> {
 
     /// Whether one of its tags is as said.
     pub fn has_tag(self, mut is_it: impl FnMut(&str) -> bool) -> bool {
-        match &self.lvs.items[self.at] {
+        match self.lvs.item(self.at) {
             Item::Read(lv) => lv.tags.iter().any(|tag| is_it(tag)),
-            Item::Known { record, .. } => record.tags(&self.lvs.text).any(is_it),
+            Item::Known(record, _) => record.tags(&self.lvs.text).any(is_it),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From the text tree to the typed model. Field names: lvm2 `lib/format_text/export.c` and `import_vsn1.c`.
 
 use std::cell::OnceCell;
+use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -9,9 +10,11 @@ use thiserror::Error;
 use super::fields::{extents, parsed, u32_of};
 use super::history;
 use super::record::Record;
+use super::records::Records;
 use super::segment::{self, Names};
 use super::{Lv, Lvs, Pv, Vg};
-use crate::format::text::{Document, FieldError, NodeId, Section, Taken, TextError};
+use crate::format::text::{Document, FieldError, Section, TextError};
+use base::bytes::shared::SharedBytes;
 use base::ids::{IdError, Seqno};
 use base::units::Sectors;
 
@@ -38,7 +41,15 @@ impl Vg {
     /// If the text is no LVM2 metadata, or a field that is needed is missing, of the wrong kind or out of
     /// range.
     pub fn from_document(doc: &Document) -> Result<Self, ModelError> {
-        read(doc, Vec::new())
+        read(doc, Arc::default())
+    }
+
+    /// Reads a volume group from a text that was gone through.
+    ///
+    /// # Errors
+    /// As [`Vg::from_document`].
+    pub(crate) fn from_parsed(parsed: &ParsedText) -> Result<Self, ModelError> {
+        read(&parsed.doc, Arc::clone(&parsed.records))
     }
 
     /// Reads a volume group, and keeps what need not be taken apart as it is. `before` is what the text before said of
@@ -46,11 +57,38 @@ impl Vg {
     ///
     /// # Errors
     /// As [`Vg::from_document`]; or if the text is not in LVM's format.
-    pub fn from_text(text: Arc<[u8]>, before: Option<&Self>) -> Result<(Document, Self), ReadError> {
-        let mut records = Records { found: Vec::new(), before: before.map(|vg| &vg.lvs), next: 0 };
-        let doc = Document::parse_closing(text, VOLUMES, &mut |text, at, node| records.take(text, at, node))?;
-        let vg = read(&doc, records.found)?;
-        Ok((doc, vg))
+    pub fn from_text(text: SharedBytes, before: Option<&Self>) -> Result<(Document, Self), ReadError> {
+        let parsed = ParsedText::beside(text, before)?;
+        let vg = Self::from_parsed(&parsed)?;
+        Ok((parsed.doc, vg))
+    }
+}
+
+/// A text that was gone through once, with the records of volumes in it.
+#[derive(Clone, Debug)]
+pub struct ParsedText {
+    pub(crate) doc: Document,
+    records: Arc<Vec<Record>>,
+}
+
+impl ParsedText {
+    /// Goes through a text.
+    ///
+    /// # Errors
+    /// If it is not in LVM's format.
+    pub fn of(text: SharedBytes) -> Result<Self, TextError> {
+        Self::beside(text, None)
+    }
+
+    /// Its tree.
+    pub fn document(&self) -> &Document {
+        &self.doc
+    }
+
+    fn beside(text: SharedBytes, before: Option<&Vg>) -> Result<Self, TextError> {
+        let mut records = Records::beside(before.map(|vg| &vg.lvs));
+        let doc = Document::parse_closing(text, VOLUMES, &mut |text, at| records.take(text, at))?;
+        Ok(Self { doc, records: Arc::new(records.found()) })
     }
 }
 
@@ -68,50 +106,12 @@ pub enum ReadError {
     Model(#[from] ModelError),
 }
 
-/// The records that a text consists of, by the nodes that stand for them.
-struct Records<'a> {
-    found: Vec<(NodeId, Record)>,
-    /// Those of the text before.
-    before: Option<&'a Lvs>,
-    /// The one among them that is to be expected next.
-    next: usize,
-}
-
-impl Records<'_> {
-    fn take(&mut self, text: &[u8], at: usize, node: NodeId) -> Option<Taken> {
-        let record = self.same(text, at).or_else(|| self.other(text, at))?;
-        let taken = record.taken();
-        self.found.push((node, record));
-        Some(taken)
-    }
-
-    fn same(&mut self, text: &[u8], at: usize) -> Option<Record> {
-        let before = self.before?;
-        let record = before.record(self.next)?.moved(before.text(), (text, at))?;
-        self.next += 1;
-        Some(record)
-    }
-
-    fn other(&mut self, text: &[u8], at: usize) -> Option<Record> {
-        let record = Record::at(text, at);
-        if let Some(before) = self.before {
-            let known = record.as_ref().and_then(|record| before.place(record.name(text)));
-            match known {
-                Some(place) => self.next = place + 1,
-                // What is no record was none before, as a rule.
-                None => self.next += usize::from(record.is_none() && before.record(self.next).is_none()),
-            }
-        }
-        record
-    }
-}
-
 fn vg_section(doc: &Document) -> Option<Section<'_>> {
     doc.root().sections().next()
 }
 
 /// `records` are the sections that were not taken apart.
-fn read(doc: &Document, records: Vec<(NodeId, Record)>) -> Result<Vg, ModelError> {
+fn read(doc: &Document, records: Arc<Vec<Record>>) -> Result<Vg, ModelError> {
     let root = doc.root();
     let header = |error: FieldError| ModelError::NotMetadata(error.to_string());
     let contents = root.str("contents").map_err(header)?;
@@ -127,7 +127,7 @@ fn read(doc: &Document, records: Vec<(NodeId, Record)>) -> Result<Vg, ModelError
     Ok(volume_group(doc, vg, records)?)
 }
 
-fn volume_group(doc: &Document, vg: Section<'_>, records: Vec<(NodeId, Record)>) -> Result<Vg, FieldError> {
+fn volume_group(doc: &Document, vg: Section<'_>, records: Arc<Vec<Record>>) -> Result<Vg, FieldError> {
     no_duplicates(vg)?;
     let extent_size = Sectors::new(u64::from(u32_of(vg, "extent_size")?));
     let pvs = vg.section("physical_volumes").ok_or_else(|| vg.error("physical_volumes", "it is missing"))?;
@@ -160,27 +160,36 @@ fn volume_group(doc: &Document, vg: Section<'_>, records: Vec<(NodeId, Record)>)
 fn volumes(
     doc: &Document,
     (vg, pvs): (Section<'_>, &[Pv]),
-    records: Vec<(NodeId, Record)>,
+    mut records: Arc<Vec<Record>>,
 ) -> Result<Lvs, FieldError> {
     let sections = || vg.section(VOLUMES).into_iter().flat_map(|lvs| lvs.sections());
-    let mut lvs = Lvs::in_text(Arc::clone(doc.text()));
+    // There may be records in another section of that name.
+    let runs: Vec<Range<usize>> = sections().filter_map(|lv| doc.run(lv.id())).collect();
+    let first = runs.first().map_or(usize::MAX, |run| run.start);
+    let last = runs.last().map_or(0, |run| run.end);
+    if records.iter().any(|record| record.start() < first || record.end() > last) {
+        let is_inside = |record: &Record| runs.iter().any(|run| run.contains(&record.start()));
+        Arc::make_mut(&mut records).retain(is_inside);
+    }
     let names = OnceCell::new();
-    let all = || Names {
-        lvs: sections().map(|lv| lv.name().into_owned()).collect(),
-        pvs: pvs.iter().map(|pv| pv.key.clone()).collect(),
+    let all = || {
+        let of_sections = sections().filter(|lv| doc.run(lv.id()).is_none()).map(|lv| lv.name().into_owned());
+        let of_records =
+            records.iter().map(|record| String::from_utf8_lossy(record.name(doc.text())).into_owned());
+        Names {
+            lvs: of_sections.chain(of_records).collect(),
+            pvs: pvs.iter().map(|pv| pv.key.clone()).collect(),
+        }
     };
     let names = || names.get_or_init(all);
-    let mut records = records.into_iter().peekable();
+    let (mut others, mut known) = (Vec::new(), 0);
     for section in sections() {
-        if !doc.is_closed(section.id()) {
-            lvs.push(logical_volume(section, &names)?);
-            continue;
+        match doc.run(section.id()) {
+            Some(run) => known = records.partition_point(|record| record.start() < run.end),
+            None => others.push((known + others.len(), logical_volume(section, &names)?)),
         }
-        // A record may be in another section of that name.
-        while records.next_if(|(node, _)| *node != section.id()).is_some() {}
-        lvs.extend(records.next().map(|(_, record)| record));
     }
-    Ok(lvs)
+    Ok(Lvs::in_text(doc.text().clone(), records, others))
 }
 
 fn physical_volume(pv: Section<'_>) -> Result<Pv, FieldError> {

@@ -103,44 +103,54 @@ impl Record {
         })
     }
 
-    /// The same record at another place, if the same bytes stand there.
-    pub fn moved(&self, text: &[u8], to: (&[u8], usize)) -> Option<Self> {
-        let (other, at) = to;
-        let there = other.get(at..at + usize::from(self.end))?;
-        (there == self.bytes(text)).then_some(())?;
-        Some(Self { start: u32::try_from(at).ok()?, ..self.clone() })
+    /// The same record where the same bytes stand at another place.
+    pub fn moved(&self, from: usize, to: usize) -> Option<Self> {
+        let start = u32::try_from((self.start() + to).checked_sub(from)?).ok()?;
+        Some(Self { start, ..self.clone() })
+    }
+
+    /// Where its name begins in the text.
+    pub fn start(&self) -> usize {
+        usize::try_from(self.start).expect("32 bits fit the address space")
+    }
+
+    /// What follows its closing brace in the text.
+    pub fn end(&self) -> usize {
+        self.start() + usize::from(self.end)
     }
 
     /// Where its name and the whole of it end.
     pub fn taken(&self) -> Taken {
-        let start = usize::try_from(self.start).unwrap_or(usize::MAX);
-        Taken { key_end: start + usize::from(self.name_end), end: start + usize::from(self.end) }
+        Taken { key_end: self.start() + usize::from(self.name_end), end: self.end() }
     }
 
     /// Its bytes in the text that it was read from.
     pub fn bytes<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        let start = usize::try_from(self.start).unwrap_or(usize::MAX);
-        &text[start..start + usize::from(self.end)]
+        &text[self.start()..self.end()]
+    }
+
+    fn part_bytes<'t>(&self, text: &'t [u8], part: Part) -> &'t [u8] {
+        let start = self.start();
+        &text[start + usize::from(part.start)..start + usize::from(part.end)]
     }
 
     fn part<'t>(&self, text: &'t [u8], part: Part) -> &'t str {
-        let bytes = &self.bytes(text)[usize::from(part.start)..usize::from(part.end)];
-        std::str::from_utf8(bytes).expect("a record holds ASCII")
+        text_of(self.part_bytes(text, part))
     }
 
     /// Its name.
-    pub fn name<'t>(&self, text: &'t [u8]) -> &'t str {
-        self.part(text, Part { start: 0, end: self.name_end })
+    pub fn name<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        self.part_bytes(text, Part { start: 0, end: self.name_end })
     }
 
     /// Its pool.
-    pub fn pool<'t>(&self, text: &'t [u8]) -> &'t str {
-        self.part(text, self.pool)
+    pub fn pool<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        self.part_bytes(text, self.pool)
     }
 
     /// The volume it was made from.
-    pub fn origin<'t>(&self, text: &'t [u8]) -> Option<&'t str> {
-        (self.origin != Part::default()).then(|| self.part(text, self.origin))
+    pub fn origin<'t>(&self, text: &'t [u8]) -> Option<&'t [u8]> {
+        (self.origin != Part::default()).then(|| self.part_bytes(text, self.origin))
     }
 
     /// Its tags.
@@ -185,6 +195,11 @@ impl Record {
             }],
         }
     }
+}
+
+/// A part of a record as text.
+pub(super) fn text_of(part: &[u8]) -> &str {
+    std::str::from_utf8(part).expect("a record holds ASCII")
 }
 
 /// The words of a list, which was checked: what stands between the brackets.

@@ -1,9 +1,8 @@
 //! Tests of the model against texts that lvm2 2.03.16 wrote.
 
-use std::sync::Arc;
-
 use super::{Discards, ModelError, PoolMessage, ReadError, SegmentKind, Stripe, Vg};
 use crate::format::text::Document;
+use base::bytes::shared::SharedBytes;
 use base::ids::{LvName, Seqno, ThinId, TransactionId};
 use base::units::{Extents, Sectors};
 
@@ -73,7 +72,7 @@ fn unknown_segments_are_opaque_with_their_references() {
 fn the_next_text_is_read_as_if_nothing_were_known() {
     let raid = "type = \"raid1+NEW\"\nraids = [\n\"pool_tmeta\", \"else\"\n]";
     let before = DISK.replacen("type = \"striped\"\nstripe_count = 1\n\nstripes = [\n\"pv0\", 0\n]", raid, 1);
-    let text = |text: String| Arc::<[u8]>::from(text.into_bytes());
+    let text = |text: String| SharedBytes::from(text.into_bytes());
     let (_, vg) = Vg::from_text(text(before.clone()), None).unwrap();
     // A volume gets another name, a size, nothing; another goes; and one becomes one that an unknown segment speaks of.
     let gone = between(&before, "\nt1 {", "\ns1 {");

@@ -1,12 +1,12 @@
 //! The tree: nodes are spans into one buffer.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::layout::Layout;
 use super::parse::{self, TextError};
 use super::section::Section;
 use super::value::{Value, unescape};
+use base::bytes::shared::SharedBytes;
 
 /// A part of the text as parsed and of what was added to it since, one behind the other. 32 bits are enough: longer
 /// texts are refused.
@@ -85,32 +85,31 @@ pub(super) enum Body {
         /// What stands before the closing brace, and the brace.
         close: Span,
     },
-    /// A section that is not taken apart: somebody knows what is in it.
+    /// Sections that are not taken apart, because somebody knows what is in them: a run of them, each but the first an
+    /// empty line behind the one before.
     Closed {
-        /// What is in it, and the closing brace.
+        /// What is in the first, with its closing brace, and the others.
         inside: Span,
     },
 }
 
-/// A section that somebody knows without its being taken apart.
+/// Sections that somebody knows without their being taken apart, each but the first an empty line behind the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// Where its name ends.
+    /// Where the name of the first ends.
     pub key_end: usize,
-    /// What follows its closing brace.
+    /// What follows the closing brace of the last.
     pub end: usize,
 }
 
-/// Tells of the section that begins at a byte of the text, and would be that node, whether it is known.
-pub type Recognize<'a> = dyn FnMut(&[u8], usize, NodeId) -> Option<Taken> + 'a;
+/// Tells of the section that begins at a byte of the text whether it is known, perhaps with some that follow it.
+pub type Recognize<'a> = dyn FnMut(&[u8], usize) -> Option<Taken> + 'a;
 
 /// How much of a text is wanted: all of it, unless something else is said.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
     /// Which sections are not taken apart.
     pub closing: Option<Closing<'a>>,
-    /// The name of sections whose content is checked and not kept.
-    pub unkept: Option<&'a str>,
     /// The name of a section within an outermost one at which all ends.
     pub until: Option<&'a str>,
 }
@@ -127,7 +126,7 @@ pub(super) struct Closing<'a> {
 #[derive(Clone, Debug)]
 pub struct Document {
     /// The text as parsed, with the NUL bytes at its end.
-    text: Arc<[u8]>,
+    text: SharedBytes,
     /// Its length without them.
     length: usize,
     /// Every piece of text that changes added: what stands behind the text.
@@ -147,24 +146,18 @@ impl Document {
         Self::parse_wanted(text.into(), Wanted::default())
     }
 
-    /// The same, but sections within those of the name `within` that `take` knows are not taken apart: they have no
-    /// children here. `take` is given the text, where the section begins, and the node that it will be.
+    /// The same, but sections within those of the name `within` that `take` knows are not taken apart: one node without
+    /// children stands for a run of them. `take` is given the text, and where the section begins.
     ///
     /// # Errors
     /// As [`Document::parse`].
-    pub fn parse_closing(text: Arc<[u8]>, within: &str, take: &mut Recognize<'_>) -> Result<Self, TextError> {
+    pub fn parse_closing(
+        text: SharedBytes,
+        within: &str,
+        take: &mut Recognize<'_>,
+    ) -> Result<Self, TextError> {
         let closing = Some(Closing { within, take });
         Self::parse_wanted(text, Wanted { closing, ..Wanted::default() })
-    }
-
-    /// Parses a text for who needs what is not in sections of the name `unkept`: what is in those is checked, unless
-    /// `take` knows it, and not kept.
-    ///
-    /// # Errors
-    /// As [`Document::parse`].
-    pub fn outline(text: Arc<[u8]>, unkept: &str, take: &mut Recognize<'_>) -> Result<Self, TextError> {
-        let closing = Some(Closing { within: unkept, take });
-        Self::parse_wanted(text, Wanted { closing, unkept: Some(unkept), until: None })
     }
 
     /// Parses what stands before the first section of the name `until` in an outermost one. What follows is not looked
@@ -172,18 +165,15 @@ impl Document {
     ///
     /// # Errors
     /// As [`Document::parse`].
-    pub fn start(text: Arc<[u8]>, until: &str) -> Result<Self, TextError> {
+    pub fn start(text: SharedBytes, until: &str) -> Result<Self, TextError> {
         Self::parse_wanted(text, Wanted { until: Some(until), ..Wanted::default() })
     }
 
-    fn parse_wanted(text: Arc<[u8]>, wanted: Wanted<'_>) -> Result<Self, TextError> {
+    fn parse_wanted(text: SharedBytes, wanted: Wanted<'_>) -> Result<Self, TextError> {
         let length = content_length(&text)?;
-        // Room for the root and for about one node per 24 bytes, as in LVM's metadata, or one for each volume.
-        let mut nodes = root(match (&wanted.closing, wanted.unkept.or(wanted.until)) {
-            (_, Some(_)) => 64,
-            (Some(_), None) => 128 + length / 300,
-            (None, None) => 1 + length / 24,
-        });
+        // Room for the root and for about one node per 24 bytes, as in LVM's metadata, or for what is no volume.
+        let is_partial = wanted.closing.is_some() || wanted.until.is_some();
+        let mut nodes = root(if is_partial { 256 } else { 1 + length / 24 });
         let parsed = parse::nodes_of(&text[..length], 0, NodeId::ROOT, &mut nodes, wanted)?;
         nodes[0].body = Body::Section { children: parsed.children, close: parsed.tail };
         Ok(Self { text, length, added: Vec::new(), nodes, edited: false })
@@ -206,8 +196,15 @@ impl Document {
         out
     }
 
+    /// The length of the text with that many NUL bytes at its end.
+    pub fn length_with(&self, nuls: usize) -> usize {
+        let mut length = nuls;
+        self.spans(NodeId::ROOT, &mut |span: Span| length += span.end() - span.start());
+        length
+    }
+
     /// The text as parsed, with the NUL bytes at its end.
-    pub fn text(&self) -> &Arc<[u8]> {
+    pub fn text(&self) -> &SharedBytes {
         &self.text
     }
 
@@ -263,26 +260,13 @@ impl Document {
         Section::new(self, NodeId::ROOT)
     }
 
-    /// The section of that id.
+    /// The section of that id, or the first of a run of them.
     ///
     /// # Panics
     /// If the id belongs to another document.
     pub fn section(&self, id: NodeId) -> Option<Section<'_>> {
         matches!(self.node(id).body, Body::Section { .. } | Body::Closed { .. })
             .then(|| Section::new(self, id))
-    }
-
-    /// Whether a section was not taken apart.
-    pub fn is_closed(&self, id: NodeId) -> bool {
-        matches!(self.node(id).body, Body::Closed { .. })
-    }
-
-    /// What is in a section that was not taken apart, with its closing brace.
-    pub(crate) fn closed_text(&self, id: NodeId) -> Option<&[u8]> {
-        match self.node(id).body {
-            Body::Closed { inside } => Some(self.bytes(inside)),
-            Body::Assignment { .. } | Body::Section { .. } => None,
-        }
     }
 
     /// The value at a path such as `devices/filter`, as lvm2 finds it in its configuration: sections of the

@@ -89,6 +89,24 @@ impl Lines {
         self.out
     }
 
+    /// The text with its last line end.
+    pub(crate) fn finish_line(mut self) -> String {
+        if !self.out.ends_with('\n') {
+            self.out.push('\n');
+        }
+        self.out
+    }
+
+    /// How many bytes there are so far.
+    pub(crate) fn length(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Writes what is laid out already, and ends with a line.
+    pub(crate) fn push_text(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
     fn start(&mut self) {
         if self.layout == Layout::File {
             self.out.push_str(&"\t\t\t\t\t"[..self.indent.min(MAX_INDENT)]);

@@ -9,12 +9,14 @@ mod document;
 mod edit;
 mod layout;
 mod parse;
+mod runs;
 mod section;
 mod value;
 
 pub use document::{Document, NodeId, Taken};
 pub use layout::Layout;
 pub(crate) use layout::{Lines, TimeComments, comment_gap, size_comment, time_comment};
+pub(crate) use parse::BETWEEN_CLOSED;
 pub use parse::TextError;
 pub use section::{FieldError, Section};
 pub use value::{Value, quote};

@@ -5,6 +5,8 @@ use thiserror::Error;
 use super::document::{Body, Node, NodeId, Span, Taken, Wanted};
 use super::value::{Value, unescape};
 
+/// What stands between the sections of a run that is not taken apart, as LVM writes them.
+pub(crate) const BETWEEN_CLOSED: &[u8] = b"\n\n";
 /// How deep sections may nest. LVM's own texts need six levels.
 const MAX_DEPTH: usize = 32;
 /// Longest text taken. A metadata area of LVM is at most a few MiB in practice; spans are 32 bit.
@@ -235,7 +237,7 @@ pub(super) fn nodes_of(
     wanted: Wanted<'_>,
 ) -> Result<Parsed, TextError> {
     let open = vec![(parent, Vec::new())];
-    let mut walk = Walk { bytes, nodes, wanted, open, unkept_from: None, closing_at: None };
+    let mut walk = Walk { bytes, nodes, wanted, open, closing_at: None };
     let mut pos = start;
     loop {
         let lead = pos;
@@ -267,8 +269,6 @@ struct Walk<'b, 'n, 'w> {
     wanted: Wanted<'w>,
     /// The sections that are open, with what is in them so far; the outermost level is the first.
     open: Vec<(NodeId, Vec<NodeId>)>,
-    /// How many sections were open when one began whose content is not kept.
-    unkept_from: Option<usize>,
     /// How many sections are open where what comes next may be known.
     closing_at: Option<usize>,
 }
@@ -281,10 +281,6 @@ impl Walk<'_, '_, '_> {
         if self.closing_at.is_some_and(|at| self.open.len() < at) {
             self.closing_at = None;
         }
-        if self.unkept_from.is_some_and(|from| self.open.len() > from) {
-            return trail;
-        }
-        self.unkept_from = None;
         let node = &mut self.nodes[id.index()];
         node.body = Body::Section { children, close: Span::new(lead, brace + 1) };
         node.trail = Span::new(brace + 1, trail);
@@ -296,9 +292,12 @@ impl Walk<'_, '_, '_> {
     fn node(&mut self, lead: usize, pos: usize) -> Result<Option<usize>, TextError> {
         let depth = self.open.len();
         let parent = self.open[depth - 1].0;
-        if let Some(node) = self.known(lead, pos, parent) {
+        if let Some(taken) = self.known(pos) {
+            let node = closed(self.bytes, lead, pos, parent, taken);
             let end = node.trail.end();
-            self.keep(node);
+            if !self.join_run(&node) {
+                self.keep(node);
+            }
             return Ok(Some(end));
         }
         let (node, end) = node_head(self.bytes, lead, pos, parent)?;
@@ -311,14 +310,9 @@ impl Walk<'_, '_, '_> {
             let expected = format!("at most {MAX_DEPTH} levels of sections");
             return Err(TextError::new(self.bytes, node.key.start(), expected));
         }
-        let ends_keeping = is_section && self.unkept_from.is_none() && is(self.wanted.unkept);
         let within = self.wanted.closing.as_ref().map(|closing| closing.within);
         let begins_closing = is_section && self.closing_at.is_none() && depth == 2 && is(within);
-        // What is not kept is nobody's child; its place among the open ones only counts levels.
-        let id = self.keep(node).unwrap_or(parent);
-        if ends_keeping {
-            self.unkept_from = Some(depth);
-        }
+        let id = self.keep(node);
         if begins_closing {
             self.closing_at = Some(depth + 1);
         }
@@ -328,22 +322,37 @@ impl Walk<'_, '_, '_> {
         Ok(Some(end))
     }
 
-    /// The node of a section that begins at `pos` and that somebody knows.
-    fn known(&mut self, lead: usize, pos: usize, parent: NodeId) -> Option<Node> {
+    /// The sections from `pos` on that somebody knows.
+    fn known(&mut self, pos: usize) -> Option<Taken> {
         let closing = self.wanted.closing.as_mut().filter(|_| self.closing_at == Some(self.open.len()))?;
-        let taken = (closing.take)(self.bytes, pos, NodeId::new(self.nodes.len()))?;
-        Some(closed(self.bytes, lead, pos, parent, taken))
+        (closing.take)(self.bytes, pos)
     }
 
-    /// Adds a node to the innermost section, unless what is in it is not kept.
-    fn keep(&mut self, node: Node) -> Option<NodeId> {
-        if self.unkept_from.is_some() {
-            return None;
-        }
+    /// Makes the run that comes before longer by a node, if there is one and nothing but an empty line stands between.
+    fn join_run(&mut self, next: &Node) -> bool {
+        let bytes = self.bytes;
+        let last = self.open.last().and_then(|(_, children)| children.last().copied());
+        let Some(last) = last else { return false };
+        let node = &mut self.nodes[last.index()];
+        let Body::Closed { inside } = &mut node.body else { return false };
+        let (Body::Closed { inside: more }, true) =
+            (&next.body, node.trail.of(bytes).is_empty() && next.lead.of(bytes) == BETWEEN_CLOSED)
+        else {
+            return false;
+        };
+        *inside = Span::new(inside.start(), more.end());
+        node.trail = next.trail;
+        true
+    }
+
+    /// Adds a node to the innermost section.
+    fn keep(&mut self, node: Node) -> NodeId {
         let id = NodeId::new(self.nodes.len());
         self.nodes.push(node);
-        self.open.last_mut()?.1.push(id);
-        Some(id)
+        if let Some((_, children)) = self.open.last_mut() {
+            children.push(id);
+        }
+        id
     }
 
     /// What is on the outermost level.
@@ -361,7 +370,7 @@ impl Walk<'_, '_, '_> {
     }
 }
 
-/// The node of a section that is not taken apart.
+/// The node of sections that are not taken apart.
 fn closed(bytes: &[u8], lead: usize, pos: usize, parent: NodeId, taken: Taken) -> Node {
     let Taken { key_end, end } = taken;
     Node {

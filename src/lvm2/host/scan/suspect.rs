@@ -4,7 +4,7 @@
 //! group's text says of the PV does not fit the device. Source: lvm2 `lib/cache/lvmcache.c`
 //! (`lvmcache_extra_md_component_checks`).
 
-use std::sync::Arc;
+use base::bytes::shared::SharedBytes;
 
 use super::group::ReadPv;
 use crate::format::text::Document;
@@ -25,7 +25,7 @@ struct Mention {
 }
 
 /// Whether the end of this PV's device is to be looked at.
-pub(super) fn is_suspect(pv: &ReadPv, texts: &[Arc<[u8]>], checks: MdChecks) -> bool {
+pub(super) fn is_suspect(pv: &ReadPv, texts: &[SharedBytes], checks: MdChecks) -> bool {
     let mentions = texts.iter().filter_map(|text| mention(text, pv.found.id));
     mentions.into_iter().any(|mention| {
         let other_size = mention.size.is_some_and(|size| size != 0 && size != pv.found.size.get());
@@ -38,13 +38,13 @@ pub(super) fn is_suspect(pv: &ReadPv, texts: &[Arc<[u8]>], checks: MdChecks) -> 
 }
 
 /// All texts on these PVs, each once.
-pub(super) fn texts<'a>(pvs: impl Iterator<Item = &'a ReadPv>) -> Vec<Arc<[u8]>> {
-    let mut texts: Vec<Arc<[u8]>> = Vec::new();
+pub(super) fn texts<'a>(pvs: impl Iterator<Item = &'a ReadPv>) -> Vec<SharedBytes> {
+    let mut texts: Vec<SharedBytes> = Vec::new();
     for mda in pvs.flat_map(|pv| &pv.read.mdas) {
         if let Content::Text(copy) = &mda.content
-            && !texts.iter().any(|text| Arc::ptr_eq(text, &copy.text))
+            && !texts.iter().any(|text| text.is_the_same(&copy.text))
         {
-            texts.push(Arc::clone(&copy.text));
+            texts.push(copy.text.clone());
         }
     }
     texts

@@ -11,6 +11,7 @@ use super::vg::VgStore;
 use super::vg_ref::VgRef;
 use crate::format::mda::header::MdaHeader;
 use crate::format::placement::plan::{CopyPlan, DiskWrite, plan_copy};
+use base::bytes::shared::SharedBytes;
 
 /// A failed device and what it reports.
 type Failure = (String, Arc<io::Error>);
@@ -42,7 +43,7 @@ impl VgStore {
     /// [`CommitError::NotCommitted`]: the old text stands. [`CommitError::Unknown`]: no area is known to be written;
     /// only [`VgStore::resolve`] and reads go on from there.
     pub fn commit(&mut self, text: &[u8]) -> Result<Committed, CommitError> {
-        let text: Arc<[u8]> = text.into();
+        let text: SharedBytes = text.into();
         summarize(&text).map_err(NotCommitted::from)?;
         self.commit_text(text)
     }
@@ -51,7 +52,7 @@ impl VgStore {
     ///
     /// # Errors
     /// As [`VgStore::commit`].
-    pub fn commit_text(&mut self, text: Arc<[u8]>) -> Result<Committed, CommitError> {
+    pub fn commit_text(&mut self, text: SharedBytes) -> Result<Committed, CommitError> {
         let next = self.next_text(text)?;
         let plans = self.plan_copies(&next)?;
         self.check_unchanged()?;
@@ -73,10 +74,10 @@ impl VgStore {
     /// If devices fail still; then nothing is settled, and the question may be asked again.
     pub fn resolve(&mut self) -> Result<Resolution, ResolveError> {
         let attempted = self.in_doubt.clone().ok_or(ResolveError::NothingInDoubt)?;
-        let before = Arc::clone(&self.state.newest.text);
+        let before = self.state.newest.text.clone();
         let in_use_before = self.state.in_use.clone();
         self.reload()?;
-        let found = Arc::clone(&self.state.newest.text);
+        let found = self.state.newest.text.clone();
         if found != attempted && found != before {
             return Err(self.neither());
         }
@@ -115,7 +116,7 @@ impl VgStore {
     }
 
     /// Checks that the group may be changed and that `text` is its next state.
-    fn next_text(&self, text: Arc<[u8]>) -> Result<TextCopy, NotCommitted> {
+    fn next_text(&self, text: SharedBytes) -> Result<TextCopy, NotCommitted> {
         if self.in_doubt.is_some() {
             return Err(NotCommitted::InDoubt(self.summary().name.clone()));
         }
@@ -124,7 +125,7 @@ impl VgStore {
             return Err(NotCommitted::Forbidden { vg, issue: Box::new(issue.clone()) });
         }
         let text = if text.ends_with(b"\0") { text } else { [&*text, b"\0"].concat().into() };
-        let next = TextCopy { summary: Arc::new(summarize_start(&text)?), text };
+        let next = TextCopy { summary: Arc::new(summarize_start(&text)?), parsed: None, text };
         let (now, new) = (self.summary(), &next.summary);
         let sorted = |ids: &[base::ids::LvmUuid]| {
             let mut ids = ids.to_vec();

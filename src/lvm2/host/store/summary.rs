@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::format::model::record::Record;
+use crate::format::model::ParsedText;
 use crate::format::text::{Document, FieldError, TextError};
+use base::bytes::shared::SharedBytes;
 use base::ids::{IdError, LvmUuid, Seqno, VgName};
 
 /// Which volume group a text describes, in which state, on which physical volumes.
@@ -46,21 +47,22 @@ pub enum SummaryError {
 /// The section that is not needed: most of a text with many volumes.
 const VOLUMES: &str = "logical_volumes";
 
-/// Reads the summary of a text.
+/// Goes through a text, and reads its summary.
 ///
 /// # Errors
 /// If the text is not one of a volume group.
-pub fn summarize(text: &Arc<[u8]>) -> Result<Summary, SummaryError> {
-    let take = &mut |text: &[u8], at, _| Record::at(text, at).map(|record| record.taken());
-    summary(&Document::outline(Arc::clone(text), VOLUMES, take)?)
+pub fn summarize(text: &SharedBytes) -> Result<(ParsedText, Summary), SummaryError> {
+    let parsed = ParsedText::of(text.clone())?;
+    let summary = summary(parsed.document())?;
+    Ok((parsed, summary))
 }
 
 /// The same of a text that was read as a whole before: nothing behind the physical volumes is looked at.
 ///
 /// # Errors
 /// If the text is not one of a volume group.
-pub fn summarize_start(text: &Arc<[u8]>) -> Result<Summary, SummaryError> {
-    summary(&Document::start(Arc::clone(text), VOLUMES)?)
+pub fn summarize_start(text: &SharedBytes) -> Result<Summary, SummaryError> {
+    summary(&Document::start(text.clone(), VOLUMES)?)
 }
 
 fn summary(document: &Document) -> Result<Summary, SummaryError> {
@@ -89,13 +91,23 @@ fn summary(document: &Document) -> Result<Summary, SummaryError> {
 }
 
 /// A text and what it says, shared by the areas that hold it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct TextCopy {
     /// The text as on disk, with its NUL if it has one.
-    pub text: Arc<[u8]>,
+    pub text: SharedBytes,
     /// What it says.
     pub summary: Arc<Summary>,
+    /// The same gone through, if it was read: not of one that was just written.
+    pub parsed: Option<ParsedText>,
 }
+
+impl PartialEq for TextCopy {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for TextCopy {}
 
 /// The texts read so far, so that each is parsed and kept once, however many areas hold it.
 #[derive(Debug, Default)]
@@ -111,12 +123,13 @@ impl TextPool {
     ///
     /// # Errors
     /// If it is not one of a volume group.
-    pub fn take(&mut self, text: impl AsRef<[u8]> + Into<Arc<[u8]>>) -> Result<TextCopy, SummaryError> {
+    pub fn take(&mut self, text: impl AsRef<[u8]> + Into<SharedBytes>) -> Result<TextCopy, SummaryError> {
         if let Some(known) = self.0.iter().find(|known| *known.text == *text.as_ref()) {
             return Ok(known.clone());
         }
-        let text: Arc<[u8]> = text.into();
-        let copy = TextCopy { summary: Arc::new(summarize(&text)?), text };
+        let text: SharedBytes = text.into();
+        let (parsed, summary) = summarize(&text)?;
+        let copy = TextCopy { summary: Arc::new(summary), parsed: Some(parsed), text };
         self.0.push(copy.clone());
         Ok(copy)
     }

@@ -1,7 +1,5 @@
 //! The store of one volume group.
 
-use std::sync::Arc;
-
 use super::assess::{AreaRef, Assessment, DeviceRead, assess};
 use super::error::{NotCommitted, StoreError};
 use super::issue::StoreIssue;
@@ -9,9 +7,11 @@ use super::read::{MdaRead, PvRead, read_device, read_header};
 use super::summary::{Summary, TextCopy, TextPool};
 use super::vg_ref::VgRef;
 use crate::format::mda::header::MdaHeader;
+use crate::format::metadata::{Metadata, MetadataError};
 use crate::format::placement::place::Ring;
 use crate::format::placement::place::RoomError;
 use crate::format::placement::plan::percent_used;
+use base::bytes::shared::SharedBytes;
 use sys::io::block::BlockDev;
 
 /// The metadata of one volume group on its devices.
@@ -23,7 +23,7 @@ pub struct VgStore {
     pub(super) sources: Vec<DeviceRead>,
     pub(super) state: Assessment,
     /// The text of a commit whose outcome is unknown.
-    pub(super) in_doubt: Option<Arc<[u8]>>,
+    pub(super) in_doubt: Option<SharedBytes>,
 }
 
 /// Room for texts in the smallest metadata area in use.
@@ -92,9 +92,13 @@ impl VgStore {
         &self.state.newest.text
     }
 
-    /// The same, to be kept.
-    pub fn shared_text(&self) -> Arc<[u8]> {
-        Arc::clone(&self.state.newest.text)
+    /// What the newest text says.
+    ///
+    /// # Errors
+    /// If it is not the metadata of a volume group.
+    pub fn metadata(&self) -> Result<Metadata, MetadataError> {
+        let copy = &self.state.newest;
+        copy.parsed.as_ref().map_or_else(|| Metadata::of_text(copy.text.clone()), Metadata::of_parsed)
     }
 
     /// Which group it is, and in which state.

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::Record;
@@ -23,7 +21,7 @@ fn text(volumes: &str) -> String {
 /// What the tree says of a text is what the records say.
 fn both_ways_agree(text: &str) {
     let tree = Document::parse(text.as_bytes());
-    let quick = Vg::from_text(Arc::from(text.as_bytes()), None);
+    let quick = Vg::from_text(text.as_bytes().into(), None);
     match tree {
         Ok(tree) => {
             let slow = Vg::from_document(&tree).ok();
@@ -44,14 +42,14 @@ fn a_record_says_what_the_tree_says() {
         let found = Record::at(record.as_bytes(), 0).expect("it is a record");
         assert_eq!(found.taken().end, record.len());
         both_ways_agree(&text(record));
-        let vg = Vg::from_text(Arc::from(text(record).as_bytes()), None).unwrap().1;
+        let vg = Vg::from_text(text(record).as_bytes().into(), None).unwrap().1;
         assert_eq!((vg.lvs.len(), vg.lvs.others().count()), (1, 0), "{record}");
         let (glance, lv) = (vg.lvs.glances().next().unwrap(), &vg.lvs[0]);
         let thin = lv.thin().unwrap();
         assert_eq!((glance.name(), glance.id(), glance.extents()), (lv.name.as_str(), lv.id, lv.extents()));
         let seen = glance.thin().unwrap();
-        assert_eq!((seen.pool, seen.device_id), (thin.pool.as_str(), thin.device_id));
-        assert_eq!(seen.origin, thin.origin.as_ref().map(|origin| origin.as_str()));
+        assert_eq!((seen.pool(), seen.device_id), (thin.pool.as_str(), thin.device_id));
+        assert_eq!(seen.origin(), thin.origin.as_ref().map(|origin| origin.as_str()));
         assert_eq!(glance.is_visible(), lv.is_visible());
         assert!(lv.tags.iter().all(|tag| glance.has_tag(|have| have == tag)));
     }

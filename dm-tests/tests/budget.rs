@@ -1,0 +1,84 @@
+//! What a command may cost among many volumes, counted where no machine is needed: volumes that are read, allocations,
+//! peak of memory. The counts are the same each time. The rest is counted by the bench (docs/performance.md).
+
+use allocation_counter::AllocationInfo;
+use base::bytes::shared::SharedBytes;
+use dm_tests::large;
+use dm_tests::world::asks::{create, remove, snapshot};
+use dm_tests::world::metadata_header;
+use lvm2::format::check::check;
+use lvm2::format::metadata::Metadata;
+use lvm2::host::store::summary::summarize;
+use thin::plan::Step;
+use thin::planner::plan;
+use thin::request::Request;
+
+const FEW: u32 = 10;
+const MANY: u32 = 5000;
+
+/// Reads a text, checks it, and plans a change of it; says how many volumes of each text were read one by one.
+fn change(text: &SharedBytes, request: &Request) -> Vec<usize> {
+    let (parsed, _) = summarize(text).expect("a text of a group");
+    let metadata = Metadata::of_parsed(&parsed).expect("a valid text");
+    assert!(check(&metadata.vg).is_empty() && metadata.flaws().is_empty());
+    let plan = plan(&metadata, &large::observed_few(1), std::slice::from_ref(request)).expect("a plan");
+    let commits = plan.steps.iter().filter_map(|planned| match &planned.step {
+        Step::Commit(commit) => commit.metadata.as_ref(),
+        _ => None,
+    });
+    let read = |metadata: &Metadata| metadata.vg.lvs.how_many_are_read();
+    std::iter::once(read(&metadata)).chain(commits.map(|metadata| read(metadata))).collect()
+}
+
+fn requests() -> [(&'static str, Request); 3] {
+    [
+        ("create", create("new", true)),
+        ("snapshot", snapshot(&large::name(0), "new")),
+        ("remove", remove(&large::name(0))),
+    ]
+}
+
+fn counted(work: impl FnOnce()) -> AllocationInfo {
+    allocation_counter::measure(work)
+}
+
+#[test]
+fn a_change_reads_the_volumes_it_concerns() {
+    let text = large::metadata(MANY).disk_text();
+    for (what, request) in requests() {
+        let read = change(&text, &request);
+        // The pool, its two parts, their spare, and the one or two volumes the request is about.
+        assert!(read.iter().all(|read| *read <= 6), "{what}: {read:?} volumes are read");
+    }
+}
+
+/// What grows with the number of volumes are some tables, each allocated as one.
+#[test]
+fn a_change_allocates_as_often_among_many_volumes_as_among_few() {
+    let [few, many] = [FEW, MANY].map(|volumes| large::metadata(volumes).disk_text());
+    for (what, request) in requests() {
+        let [few, many] = [&few, &many].map(|text| counted(|| drop(change(text, &request))));
+        let (few, many) = (few.count_total, many.count_total);
+        assert!(few < 4000, "{what}: {few} allocations among {FEW} volumes");
+        assert!(many < few + few / 5, "{what}: {many} allocations among {MANY} volumes, {few} among {FEW}");
+    }
+}
+
+#[test]
+fn a_change_among_many_volumes_stays_small() {
+    let text = large::metadata(MANY).disk_text();
+    for (what, request) in requests() {
+        let peak = counted(|| drop(change(&text, &request))).bytes_max / 1024;
+        assert!(peak < 12 * 1024, "{what}: {peak} KiB beside the text itself");
+    }
+}
+
+#[test]
+fn a_copy_for_a_file_allocates_for_what_is_no_plain_volume() {
+    let copies = [FEW, MANY].map(|volumes| {
+        let metadata = large::metadata(volumes);
+        counted(|| drop(metadata.to_backup_file("thinvol", &metadata_header()))).count_total
+    });
+    let [few, many] = copies;
+    assert!(many < few + u64::from(MANY), "{many} allocations among {MANY} volumes, {few} among {FEW}");
+}
