@@ -19,7 +19,7 @@ use lvm2::format::model::{PoolMessage, Vg};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
-use thin::plan::{Message, Plan, Planned, Send, Step};
+use thin::plan::{Commit, Message, Plan, Planned, Send, Step};
 use thin::request::{Attributes, NewSize, Request};
 
 /// Names that requests use: volumes that machines start with, new ones, pools, one nobody has and one nobody may have.
@@ -83,9 +83,10 @@ fn sends(step: &Step) -> &[Send] {
     }
 }
 
-/// What a text that is to be committed says.
-fn said(text: &[u8]) -> Vg {
-    Metadata::parse(text).expect("what is committed can be read").vg
+/// What a commit says.
+fn said(commit: &Commit) -> Vg {
+    let text = commit.text().expect("a planned text can be made");
+    Metadata::parse(&text).expect("what is committed can be read").vg
 }
 
 fn is_snapshot(send: &Send) -> bool {
@@ -165,7 +166,7 @@ fn undo_is_complete(plan: &Plan, vg: &Vg) -> Result<(), TestCaseError> {
             (Step::CreateDevice(made), [Step::RemoveDevice(back)])
             | (Step::RemoveDevice(made), [Step::CreateDevice(back)]) => prop_assert_eq!(made, back),
             (Step::Commit(_), [Step::Commit(revert)]) => {
-                let back = said(&revert.text);
+                let back = said(revert);
                 prop_assert_eq!(back.seqno.0, plan.parent.0 + 2);
                 prop_assert_eq!(&back.lvs, &vg.lvs);
             }

@@ -243,6 +243,9 @@ enum CommitText {
 pub struct Commit {
     #[serde(skip)]
     text: CommitText,
+    /// The text of the commit that is to follow, if one does: both are written before the first flush.
+    #[serde(skip)]
+    pub following: Option<SharedBytes>,
     /// What it says, if work goes on from there: not kept of a commit that another one follows or that takes one back.
     #[serde(skip)]
     pub metadata: Option<Arc<Metadata>>,
@@ -346,13 +349,21 @@ impl Commit {
     pub fn of_text(seqno: Seqno, text: impl Into<SharedBytes>, changes: Vec<String>) -> Box<Self> {
         let text: SharedBytes = text.into();
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        Box::new(Self { text: CommitText::Made(text), metadata: None, seqno, bytes, changes })
+        Box::new(Self {
+            text: CommitText::Made(text),
+            following: None,
+            metadata: None,
+            seqno,
+            bytes,
+            changes,
+        })
     }
 
     /// The same for what takes the commit before it back.
     pub fn taking_back(back: TakingBack, changes: Vec<String>) -> Box<Self> {
         let (seqno, bytes) = (back.seqno, u64::try_from(back.length).unwrap_or(u64::MAX));
-        Box::new(Self { text: CommitText::TakesBack(Box::new(back)), metadata: None, seqno, bytes, changes })
+        let text = CommitText::TakesBack(Box::new(back));
+        Box::new(Self { text, following: None, metadata: None, seqno, bytes, changes })
     }
 
     /// The text, as it goes into a metadata area.

@@ -15,7 +15,7 @@ impl MetadataStore for VgStore {
             let source = Box::new(error);
             CommitFailure { vg: vg.clone(), nothing_changed: true, source }
         })?;
-        let committed = match self.commit_text(text) {
+        let committed = match self.commit_text(text, commit.following.as_ref()) {
             Ok(committed) => committed,
             Err(CommitError::NotCommitted(why)) => {
                 return Err(CommitFailure { vg, nothing_changed: true, source: Box::new(why) });

@@ -49,16 +49,19 @@ impl Draft<'_> {
             second.push(Edit::SetPoolMessages { pool: name.clone(), messages: Vec::new() });
         }
         let changed = self.apply(self.metadata, &first)?;
+        let mut following = None;
         let second = match second.is_empty() {
             true => None,
             false => {
                 let without = self.apply(&changed, &second)?;
+                following = Some(without.disk_text());
                 Some(Commit::new(without, vec!["messages carried out".into()]))
             }
         };
         let (seqno, text, after) = (changed.vg.seqno, changed.disk_text(), Arc::new(changed));
         let mut first = Commit::of_text(seqno, text, self.words(&next));
         self.check_fits(first.bytes)?;
+        first.following = following;
         if second.is_none() {
             first.metadata = Some(Arc::clone(&after));
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::ahead::{Ahead, plan_behind};
 use super::assess::{AreaRef, assess};
 use super::error::{CommitError, Committed, NotCommitted, Resolution, ResolveError};
 use super::read::{Content, MdaRead, read_area};
@@ -23,9 +24,12 @@ impl VgStore {
     /// In this order, so that a crash at any instant leaves every area with the whole old text or the whole
     /// new one:
     ///
-    /// 1. The text goes to every area in use, into bytes that its text in use does not have. No header points
-    ///    there yet: until step 3 readers see the old state, and a failure means that nothing happened.
-    /// 2. Every device is flushed. Otherwise a header could become durable before the text it points to, and
+    /// 1. The text goes to every area in use, into bytes that its text in use does not have; the text of the commit
+    ///    that is to follow, too, if it is known and every area has room for it beside both. No header points
+    ///    there yet: until step 3 readers see the old state, and a failure means that nothing happened. What lies
+    ///    there if the second commit never comes is free space of the ring, as what older texts left is.
+    /// 2. Every device is flushed: both texts are durable then, and the second commit begins at step 3, unless
+    ///    anything else was committed or an area failed since. Otherwise a header could become durable before the text it points to, and
     ///    the area would have neither text. (lvm2 leaves this out, and relies on the order of completed
     ///    writes.)
     /// 3. The headers are written back to back: the committed slot points to the new text, the precommit slot
@@ -45,18 +49,37 @@ impl VgStore {
     pub fn commit(&mut self, text: &[u8]) -> Result<Committed, CommitError> {
         let text: SharedBytes = text.into();
         summarize(&text).map_err(NotCommitted::from)?;
-        self.commit_text(text)
+        self.commit_text(text, None)
     }
 
     /// The same of a text that others hold, too, and that was read as a whole before: here its start is looked at.
+    /// `following` is the text of the next commit, if that is known already.
     ///
     /// # Errors
     /// As [`VgStore::commit`].
-    pub fn commit_text(&mut self, text: SharedBytes) -> Result<Committed, CommitError> {
+    pub fn commit_text(
+        &mut self,
+        text: SharedBytes,
+        following: Option<&SharedBytes>,
+    ) -> Result<Committed, CommitError> {
         let next = self.next_text(text)?;
-        let plans = self.plan_copies(&next)?;
+        let there = self.ahead.take().filter(|ahead| ahead.text == next.text);
+        let is_there = there.is_some();
+        let plans = there.map_or_else(|| self.plan_copies(&next), |ahead| Ok(ahead.plans))?;
         self.check_unchanged()?;
-        self.write_texts(&plans)?;
+        let mut ahead = None;
+        if !is_there {
+            ahead = following.and_then(|text| {
+                let behind = |(area, first): &(AreaRef, CopyPlan)| {
+                    let in_use = self.area(*area)?.header.as_ref()?;
+                    let block_size = self.devices[area.device].block_size();
+                    Some((*area, plan_behind(first, in_use, block_size, text)?))
+                };
+                let plans = plans.iter().map(behind).collect::<Option<_>>()?;
+                Some(Ahead { text: text.clone(), plans })
+            });
+            self.write_texts(plans.iter().chain(ahead.iter().flat_map(|ahead| &ahead.plans)))?;
+        }
         let headers: Vec<_> = plans.iter().map(|(area, plan)| (*area, &plan.header)).collect();
         let (written, failed) = self.write_headers(&headers);
         if written.is_empty() {
@@ -64,6 +87,7 @@ impl VgStore {
             return Err(CommitError::Unknown { failed });
         }
         self.note_commit(&plans, &written, &next);
+        self.ahead = ahead.filter(|_| failed.is_empty());
         Ok(Committed { written: written.len(), failed })
     }
 
@@ -164,18 +188,21 @@ impl VgStore {
     }
 
     /// Steps 1 and 2.
-    fn write_texts(&self, plans: &[(AreaRef, CopyPlan)]) -> Result<(), NotCommitted> {
+    fn write_texts<'p>(
+        &self,
+        plans: impl Iterator<Item = &'p (AreaRef, CopyPlan)> + Clone,
+    ) -> Result<(), NotCommitted> {
         let failed = |device: usize| {
             move |error| NotCommitted::Write { device: self.devices[device].name(), source: Arc::new(error) }
         };
-        for (area, plan) in plans {
+        for (area, plan) in plans.clone() {
             for write in &plan.text {
                 self.devices[area.device]
                     .write_at(write.offset, &write.bytes)
                     .map_err(failed(area.device))?;
             }
         }
-        for device in devices_of(plans.iter().map(|(area, _)| *area)) {
+        for device in devices_of(plans.map(|(area, _)| *area)) {
             self.devices[device].flush().map_err(failed(device))?;
         }
         Ok(())
@@ -229,6 +256,7 @@ fn header_write(header: &MdaHeader) -> DiskWrite {
 /// The devices of these areas, each once, in their order.
 fn devices_of(areas: impl Iterator<Item = AreaRef>) -> Vec<usize> {
     let mut devices: Vec<usize> = areas.map(|area| area.device).collect();
+    devices.sort_unstable();
     devices.dedup();
     devices
 }

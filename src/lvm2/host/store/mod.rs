@@ -1,6 +1,7 @@
 //! The metadata of one volume group as a whole: read from all its physical volumes, cross-checked, and
 //! committed to all of them.
 
+mod ahead;
 pub mod assess;
 pub mod commit;
 pub mod error;

@@ -1,5 +1,6 @@
 //! The store of one volume group.
 
+use super::ahead::Ahead;
 use super::assess::{AreaRef, Assessment, DeviceRead, assess};
 use super::error::{NotCommitted, StoreError};
 use super::issue::StoreIssue;
@@ -24,6 +25,8 @@ pub struct VgStore {
     pub(super) state: Assessment,
     /// The text of a commit whose outcome is unknown.
     pub(super) in_doubt: Option<SharedBytes>,
+    /// The text that is to follow, if it was written with the last.
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// Room for texts in the smallest metadata area in use.
@@ -72,7 +75,7 @@ impl VgStore {
     ) -> Result<Self, StoreError> {
         let sources = read_all(&devices, &mut pool);
         let state = assess(&sources, vg)?;
-        Ok(Self { devices, sources, state, in_doubt: None })
+        Ok(Self { devices, sources, state, in_doubt: None, ahead: None })
     }
 
     /// Reads all devices again. On an error the store is as it was.
@@ -83,6 +86,7 @@ impl VgStore {
         let sources = read_all(&self.devices, &mut TextPool::default());
         self.state = assess(&sources, &VgRef::Id(self.summary().id))?;
         self.sources = sources;
+        self.ahead = None;
         Ok(())
     }
 

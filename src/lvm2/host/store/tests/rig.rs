@@ -10,7 +10,7 @@ use crate::host::store::vg_ref::VgRef;
 use base::ids::{LvmUuid, VgName};
 use sys::io::block::BlockDev;
 use sys::io::mem::crash::crash_images;
-use sys::io::mem::disk::{MemDisk, Timeline};
+use sys::io::mem::disk::{Logged, MemDisk, Timeline};
 use sys::io::mem::image::Image;
 
 pub struct Rig {
@@ -78,6 +78,12 @@ impl Rig {
         self.disks[disk].read_at(0, &mut window).unwrap();
         let label = crate::format::label::parse::find_label(&window, self.disks[disk].size());
         label.unwrap().unwrap().metadata_areas
+    }
+
+    /// How often devices were flushed so far.
+    pub fn flushes(&self) -> usize {
+        let is_flush = |(_, logged): &(usize, Logged)| matches!(logged, Logged::Flush);
+        self.disks.iter().map(|disk| disk.log().iter().filter(|entry| is_flush(entry)).count()).sum()
     }
 
     pub fn store(&self) -> VgStore {
