@@ -48,11 +48,11 @@ fn goes_on(rig: &Rig, images: &[Image], seqno: u32) {
 }
 
 /// Commits pairs of texts of these lengths, the second written ahead with the first, and crashes both commits at every
-/// instant; `flushes` are those of each device for a pair.
-fn crash_pairs(rig: &Rig, pairs: &[[usize; 2]], flushes: usize) {
+/// instant. With each pair, how often each device is flushed for it.
+fn crash_pairs(rig: &Rig, pairs: &[([usize; 2], usize)]) {
     let mut store = rig.store();
     let mut old = store.text().to_vec();
-    for (pair, lengths) in (0..).zip(pairs) {
+    for (pair, (lengths, flushes)) in (0..).zip(pairs) {
         let seqno = 2 + 2 * pair;
         let texts = [rig.text(seqno, lengths[0]), rig.text(seqno + 1, lengths[1])].map(SharedBytes::from);
         let (before, flushed) = (rig.timeline.now(), rig.flushes());
@@ -80,11 +80,11 @@ fn crash_pairs(rig: &Rig, pairs: &[[usize; 2]], flushes: usize) {
 #[test]
 fn a_text_that_is_written_ahead() {
     // Rings of 63 sectors: room for three of these, then for no third, then again.
-    crash_pairs(&Rig::small(1), &[[8_000, 9_000], [9_500, 9_000], [700, 700]], 3);
-    crash_pairs(&Rig::small(1), &[[13_000, 14_000]], 4);
-    crash_pairs(&Rig::small(2), &[[3_000, 3_100]], 3);
-    crash_pairs(&Rig::new(1, 4096, [64 << 10, 0]), &[[3_000, 9_000], [12_000, 100]], 3);
-    crash_pairs(&Rig::new(1, 512, [32 << 10, 32 << 10]), &[[100, 200]], 3);
+    crash_pairs(&Rig::small(1), &[([8_000, 9_000], 3), ([9_500, 9_000], 3), ([700, 700], 3)]);
+    crash_pairs(&Rig::small(1), &[([13_000, 14_000], 3), ([14_000, 13_000], 4), ([900, 800], 3)]);
+    crash_pairs(&Rig::small(2), &[([3_000, 3_100], 3)]);
+    crash_pairs(&Rig::new(1, 4096, [64 << 10, 0]), &[([3_000, 9_000], 3), ([12_000, 100], 3)]);
+    crash_pairs(&Rig::new(1, 512, [32 << 10, 32 << 10]), &[([100, 200], 3)]);
 }
 
 /// What is taken back is not what was written ahead, and what follows it is written anew.
