@@ -205,6 +205,21 @@ impl SimKernel {
         Ok(())
     }
 
+    /// Makes a device fail what is written to it, or take it again: a disk that lets go.
+    ///
+    /// # Errors
+    /// ENXIO if there is no such device.
+    pub fn refuse_writes(&self, name: &DmName, refuse: bool) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let minor = world.find(name)?;
+        if refuse {
+            world.refusing.insert(minor)
+        } else {
+            world.refusing.remove(&minor)
+        };
+        Ok(())
+    }
+
     /// Makes the pool on device `pool` give up, as it does when not even an abort works.
     ///
     /// # Errors

@@ -18,8 +18,11 @@ macro_rules! scripts {
 }
 
 scripts!(
+    "crash",
     "deletes",
     "external_origin",
+    "failing_commits",
+    "failing_message",
     "held_details",
     "ids",
     "message_targets",
@@ -36,6 +39,7 @@ scripts!(
     "slots",
     "snapshots",
     "striped",
+    "suspend_commits",
     "suspend_resume",
     "suspended_pool",
     "table_errors",
@@ -44,5 +48,6 @@ scripts!(
     "thin_table_errors",
     "too_small",
     "transaction_ids",
+    "two_pools",
     "zeroing",
 );

@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 use base::ids::DevNo;
 use base::units::{SECTOR_BYTES, Sectors};
 use dm::ioctl::LinuxDm;
-use dm::kernel::Kernel;
+use dm::kernel::{Kernel, Suspend, UdevEvent};
 use dm::name::DmName;
+use dm::table::{Table, TargetLine};
 use nix::errno::Errno;
 use nix::libc;
 use sys::io::block::BlockDev;
@@ -19,7 +20,11 @@ use sys::io::direct::{Access, DirectFile};
 use thin::meta::{BLOCK_BYTES, Block, MappedRun, MetaError, ThinMeta};
 
 use super::machine::{HeldDevice, Machine};
+use super::runner::PREFIX;
 use crate::ctx::Ctx;
+
+/// Rounds of removing: more than devices stand on each other.
+const ROUNDS: usize = 8;
 
 /// The running kernel.
 pub struct LinuxMachine<'a> {
@@ -43,6 +48,25 @@ impl<'a> LinuxMachine<'a> {
         let minor = self.kernel.info(name).ok().flatten().map(|info| info.dev.minor);
         let ro = minor.and_then(|minor| fs::read_to_string(format!("/sys/class/block/dm-{minor}/ro")).ok());
         ro.is_some_and(|text| text.trim() == "1")
+    }
+
+    /// The devices of scripts.
+    fn devices(&self) -> Result<Vec<DmName>, Errno> {
+        let all = self.kernel.list().map_err(|error| error.errno)?;
+        let names = all.into_iter().map(|device| device.name);
+        Ok(names.filter(|name| name.as_str().starts_with(PREFIX)).collect())
+    }
+
+    /// Puts a changed table in the place of the live one, without a flush: what waits goes to the new one.
+    fn exchange(&self, name: &DmName, change: impl Fn(TargetLine) -> TargetLine) -> Result<(), Errno> {
+        let lines = self.kernel.table(name).map_err(|error| error.errno)?;
+        let table = Table(lines.into_iter().map(change).collect());
+        let exchanged = self
+            .kernel
+            .suspend(name, Suspend::HoldBack)
+            .and_then(|()| self.kernel.load(name, &table, false))
+            .and_then(|()| self.kernel.resume(name, UdevEvent::default()));
+        exchanged.map(drop).map_err(|error| error.errno)
     }
 
     fn device(&self, name: &DmName, access: Access) -> Result<DirectFile, Errno> {
@@ -133,5 +157,40 @@ impl Machine for LinuxMachine<'_> {
 
     fn release(&mut self, name: &DmName) -> Result<(), Errno> {
         self.held.remove(name).map(drop).ok_or(Errno::EBADF)
+    }
+
+    fn refuse_writes(&mut self, name: &DmName, refuse: bool) -> Result<(), Errno> {
+        let change = |line: TargetLine| {
+            let place = line.params.split(' ').take(2).collect::<Vec<_>>().join(" ");
+            let (target, params) = match refuse {
+                true => ("flakey", format!("{place} 0 3600 1 error_writes")),
+                false => ("linear", place),
+            };
+            TargetLine { target: target.to_owned(), params, ..line }
+        };
+        self.exchange(name, change)
+    }
+
+    /// What is under the pools goes first, so that nothing they have not written yet gets to a disk.
+    fn crash(&mut self) -> Result<(), Errno> {
+        self.held.clear();
+        for device in self.devices()? {
+            let lines = self.kernel.table(&device).map_err(|error| error.errno)?;
+            if lines.iter().any(|line| matches!(line.target.as_str(), "linear" | "striped" | "flakey")) {
+                let lost = |line| TargetLine { target: "error".to_owned(), params: String::new(), ..line };
+                self.exchange(&device, lost)?;
+            }
+        }
+        for _ in 0..ROUNDS {
+            let left = self.devices()?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            for device in left {
+                // What stands below another goes in a later round.
+                let _ = self.kernel.remove(&device, UdevEvent::default());
+            }
+        }
+        Err(Errno::EBUSY)
     }
 }

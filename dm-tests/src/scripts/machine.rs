@@ -1,13 +1,13 @@
 //! What a script runs on, and the model as one such machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::Result;
 use base::ids::{DevNo, ThinId, TransactionId};
 use base::units::Sectors;
 use dm::kernel::Kernel;
 use dm::name::DmName;
-use dm::sim::SimKernel;
+use dm::sim::{Crash, SimKernel};
 use nix::errno::Errno;
 use thin::meta::DeviceDetails;
 
@@ -36,6 +36,12 @@ pub trait Machine {
 
     /// Closes a device that was held.
     fn release(&mut self, name: &DmName) -> Result<(), Errno>;
+
+    /// Makes a device of linear targets fail all writes, or take them again.
+    fn refuse_writes(&mut self, name: &DmName, refuse: bool) -> Result<(), Errno>;
+
+    /// Takes all devices of scripts away as a crash does. The disks stay.
+    fn crash(&mut self) -> Result<(), Errno>;
 }
 
 /// A thin device as a metadata snapshot shows it.
@@ -53,6 +59,14 @@ pub struct HeldDevice {
 pub struct SimMachine {
     kernel: SimKernel,
     disks: BTreeMap<u32, Sectors>,
+    kept: VecDeque<bool>,
+}
+
+impl SimMachine {
+    /// A machine that keeps at each crash in turn what no commit has covered, or does not; at later ones it does not.
+    pub fn with_crashes(kept: impl IntoIterator<Item = bool>) -> Self {
+        Self { kept: kept.into_iter().collect(), ..Self::default() }
+    }
 }
 
 impl Machine for SimMachine {
@@ -102,5 +116,15 @@ impl Machine for SimMachine {
 
     fn release(&mut self, name: &DmName) -> Result<(), Errno> {
         self.kernel.close(name)
+    }
+
+    fn refuse_writes(&mut self, name: &DmName, refuse: bool) -> Result<(), Errno> {
+        self.kernel.refuse_writes(name, refuse)
+    }
+
+    fn crash(&mut self) -> Result<(), Errno> {
+        let keeps = self.kept.pop_front().unwrap_or(false);
+        self.kernel.crash(if keeps { Crash::KeepUncommitted } else { Crash::LoseUncommitted });
+        Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use base::ids::DevNo;
 use base::units::Sectors;
-use dm::kernel::{DeviceInfo, DmError, Kernel, UdevEvent, Uevent};
+use dm::kernel::{DeviceInfo, DmError, Kernel, StatusFlush, UdevEvent, Uevent};
 use dm::name::{DmName, DmUuid};
 use dm::table::{Table, TargetLine};
 use nix::errno::Errno;
@@ -13,21 +13,20 @@ use nix::errno::Errno;
 use super::language::Command;
 use super::machine::{HeldDevice, Machine};
 
-/// What the names and uuids of scripts start with, so that they are nobody else's.
-const PREFIX: &str = "thinvol-script-";
+/// What the names of a script's devices start with, so that they are nobody else's.
+pub const PREFIX: &str = "thinvol-script-";
 
-/// What `pool` stands for: 1,024 blocks of metadata, 16 chunks of 128 sectors.
+/// What `pool` stands for after its disk: 1,024 blocks of metadata, 16 chunks of 128 sectors. `%` is its number.
 const POOL: &str = "\
-disk d 16384
-create tmeta
-load tmeta 0 8192 linear $d 0
-resume tmeta
-create tdata
-load tdata 0 2048 linear $d 8192
-resume tdata
-create tpool
-load tpool 0 2048 thin-pool $tmeta $tdata 128 0 2 no_discard_passdown error_if_no_space
-resume tpool";
+create tmeta%
+load tmeta% 0 8192 linear $d% 0
+resume tmeta%
+create tdata%
+load tdata% 0 2048 linear $d% 8192
+resume tdata%
+create tpool%
+load tpool% 0 2048 thin-pool $tmeta% $tdata% 128 0 2 no_discard_passdown error_if_no_space
+resume tpool%";
 
 /// What a line showed: lines, or an errno.
 type Shown = Result<Vec<String>, Errno>;
@@ -95,12 +94,18 @@ impl Runner<'_> {
                 self.numbers.insert(disk.clone(), number);
                 Ok(done())
             }
-            Command::Pool => {
-                for line in POOL.lines() {
+            Command::Pool(number, again) => {
+                let disk = format!("disk d{number} 16384\n");
+                let devices = POOL.replace('%', number);
+                for line in disk.lines().filter(|_| !again).chain(devices.lines()) {
                     self.run(&Command::parse(line)?)?.with_context(|| format!("in pool: {line}"))?;
                 }
                 Ok(done())
             }
+            Command::Refuse(device, refuse) => {
+                self.machine.refuse_writes(&name(device)?, *refuse).map(|()| done())
+            }
+            Command::Crash => self.machine.crash().map(|()| done()),
             Command::Write(device, sector, value) => {
                 self.machine.write(&name(device)?, *sector, *value).map(|()| done())
             }
@@ -160,7 +165,11 @@ impl Runner<'_> {
             }
             Command::Status(device, flush) => {
                 let status = self.kernel().status(&name(device)?, *flush);
-                status.map(|(_, lines)| self.shown_lines(&lines, normal_status))
+                let normal = match flush {
+                    StatusFlush::Flush => settled_status,
+                    StatusFlush::NoFlush => normal_status,
+                };
+                status.map(|(_, lines)| self.shown_lines(&lines, normal))
             }
             Command::Deps(device) => {
                 let below = self.kernel().deps(&name(device)?);
@@ -238,18 +247,26 @@ fn shown_device(device: &HeldDevice) -> String {
     line
 }
 
-/// A status without the numbers that depend on the history of the metadata's trees.
-fn normal_status(target: &str, params: &str) -> String {
+/// A status right after a commit: all but the place of the metadata snapshot.
+fn settled_status(target: &str, params: &str) -> String {
     let mut words: Vec<String> = params.split(' ').map(str::to_owned).collect();
     if target == "thin-pool"
-        && let [_, metadata, _, held, ..] = &mut words[..]
+        && let [_, _, _, held, ..] = &mut words[..]
+        && held != "-"
     {
-        if let Some((_, total)) = metadata.split_once('/') {
-            *metadata = format!("used/{total}");
-        }
-        if held != "-" {
-            "held".clone_into(held);
-        }
+        "held".clone_into(held);
+    }
+    words.join(" ")
+}
+
+/// A status in the middle of a transaction: of the metadata, blocks count that the commit gives back.
+fn normal_status(target: &str, params: &str) -> String {
+    let mut words: Vec<String> = settled_status(target, params).split(' ').map(str::to_owned).collect();
+    if target == "thin-pool"
+        && let [_, metadata, ..] = &mut words[..]
+        && let Some((_, total)) = metadata.split_once('/')
+    {
+        *metadata = format!("used/{total}");
     }
     words.join(" ")
 }

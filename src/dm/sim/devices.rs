@@ -54,6 +54,8 @@ pub(super) struct World {
     by_name: BTreeMap<DmName, u32>,
     by_uuid: BTreeMap<DmUuid, u32>,
     pub(super) pools: BTreeMap<u32, Pool>,
+    /// Devices that fail what is written to them.
+    pub(super) refusing: BTreeSet<u32>,
     pub(super) trace: Trace,
 }
 
@@ -174,6 +176,7 @@ impl World {
             return Err(Errno::EBUSY);
         }
         let device = self.devices.remove(&minor).ok_or(Errno::ENXIO)?;
+        self.refusing.remove(&minor);
         self.by_name.remove(&device.name);
         if let Some(uuid) = &device.uuid {
             self.by_uuid.remove(uuid);
@@ -274,6 +277,14 @@ impl World {
         None
     }
 
+    /// Whether a device, or one that it stands on, fails what is written to it.
+    pub(super) fn refuses_writes(&self, dev: DevNo) -> bool {
+        let Some(minor) = Self::minor_of(dev) else { return false };
+        let below = self.devices.get(&minor).and_then(|device| device.live.as_ref());
+        self.refusing.contains(&minor)
+            || below.is_some_and(|live| live.devices().any(|lower| self.refuses_writes(lower)))
+    }
+
     pub(super) fn suspended(&self) -> Vec<DmName> {
         self.devices.values().filter(|d| d.suspended).map(|d| d.name.clone()).collect()
     }
@@ -304,10 +315,11 @@ impl World {
             }
         }
         for store in self.stores.values_mut() {
-            store.abort();
+            store.forget();
         }
         self.pools.clear();
         self.devices.clear();
+        self.refusing.clear();
         self.by_name.clear();
         self.by_uuid.clear();
         self.trace.revive();

@@ -154,6 +154,9 @@ impl World {
             if self.device(minor)?.read_only {
                 return Err(Errno::EPERM);
             }
+            if self.refusing.contains(&minor) {
+                return Err(Errno::EIO);
+            }
             (dev, sector) = match self.step(minor, sector)? {
                 IoRoute::Below(below, at) => (below, at),
                 IoRoute::Zero => return Ok(()),
@@ -278,18 +281,51 @@ impl World {
         Err(Errno::EIO)
     }
 
-    /// Commits the pools below a device. One without a table has nowhere to send a flush.
+    /// A flush goes down to the disk; where it meets a thin device that has changed, the kernel commits the pool. One
+    /// without a table has nowhere to send it. Source: `process_bio`'s `issue`, `bio_triggers_commit`.
     pub(super) fn flush(&mut self, minor: u32) -> Result<(), Errno> {
         let live = self.device(minor)?.live.as_ref().ok_or(Errno::EIO)?;
-        let below: Vec<DevNo> = live.devices().collect();
-        for lower in below.into_iter().filter_map(Self::minor_of) {
-            if self.pools.contains_key(&lower) {
-                self.commit(lower);
-            } else {
-                self.flush(lower)?;
+        let mut below: Vec<DevNo> = Vec::new();
+        let mut thins: Vec<ThinParams> = Vec::new();
+        for row in &live.rows {
+            match &row.target {
+                DmTarget::Linear(linear) => below.push(linear.device),
+                DmTarget::Striped(striped) => {
+                    below.extend(striped.stripes.iter().map(|stripe| stripe.device))
+                }
+                DmTarget::ThinPool(pool) => below.push(pool.data),
+                DmTarget::Thin(thin) => thins.push(*thin),
+                DmTarget::Other { .. } => {}
             }
         }
+        for thin in thins {
+            below.push(self.flush_thin(&thin)?);
+        }
+        for lower in below.into_iter().filter_map(Self::minor_of) {
+            if self.refusing.contains(&lower) {
+                return Err(Errno::EIO);
+            }
+            self.flush(lower)?;
+        }
         Ok(())
+    }
+
+    /// Commits what a thin device has changed, and gives the device that its data is on. Only the flush whose commit
+    /// fails learns of it: later ones find nothing changed.
+    fn flush_thin(&mut self, thin: &ThinParams) -> Result<DevNo, Errno> {
+        let (minor, id) = (Self::minor_of(thin.pool).ok_or(Errno::EIO)?, thin.id.get());
+        let pool = self.pools.get(&minor).ok_or(Errno::EIO)?;
+        if pool.mode == Mode::Fail {
+            return Err(Errno::EIO);
+        }
+        let data = pool.data;
+        let changed = self.stores.get(&pool.store).is_some_and(|store| store.has_changed(id));
+        if !changed {
+            return Ok(data);
+        }
+        self.commit(minor);
+        let failed = self.pools.get(&minor).is_none_or(|pool| pool.mode >= Mode::ReadOnly);
+        if failed { Err(Errno::EIO) } else { Ok(data) }
     }
 }
 

@@ -94,6 +94,19 @@ pub(super) struct Held {
     pub(super) devices: Arc<BTreeMap<u32, ThinDevice>>,
 }
 
+impl Held {
+    /// The blocks of its own: a copy of the superblock, and the roots of both trees once the pool has others.
+    fn own_blocks(&self, devices: &BTreeMap<u32, ThinDevice>) -> u64 {
+        let same = |pick: fn(&ThinDevice, &ThinDevice) -> bool| {
+            self.devices.len() == devices.len()
+                && self.devices.iter().all(|(id, old)| devices.get(id).is_some_and(|new| pick(old, new)))
+        };
+        let mappings = same(|old, new| Arc::ptr_eq(&old.mappings, &new.mappings));
+        let details = same(|old, new| SimThinDevice::from(old) == SimThinDevice::from(new));
+        1 + u64::from(!mappings) + u64::from(!details)
+    }
+}
+
 /// The pool as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Superblock {
@@ -120,11 +133,27 @@ impl Metadata {
     }
 }
 
+/// What a pool without devices takes: its superblock; the space map of the metadata (index, one bitmap, counts); that
+/// of the data (tree of bitmaps, one bitmap, counts); the tree of the devices and that of their details.
+const FIXED_BLOCKS: u64 = 9;
+
+/// The kernel keeps a tenth of the metadata's blocks in reserve, and 4 MiB at most. Source: Linux
+/// `drivers/md/dm-thin-metadata.c` (`__set_metadata_reserve`).
+const RESERVED_SHARE: u64 = 10;
+/// See [`RESERVED_SHARE`].
+const RESERVED_MOST: u64 = 1024;
+
+/// Entries of a leaf that was split: half of the 252 that a block of 4096 bytes holds. Source: Linux
+/// `drivers/md/persistent-data/dm-btree.c` (`calc_max_entries`).
+const HALF_LEAF: usize = 126;
+
 /// Both states of a pool's metadata: on disk, and in the kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     pub(super) chunk_size: u64,
     pub(super) needs_check: bool,
+    /// The flag as the disk has it: the kernel writes it when it lets go of the metadata, not when it sets it.
+    needs_check_on_disk: bool,
     pub(super) corrupt: bool,
     pub(super) committed: Metadata,
     pub(super) working: Metadata,
@@ -140,6 +169,7 @@ impl Store {
         Self {
             chunk_size,
             needs_check: false,
+            needs_check_on_disk: false,
             corrupt: false,
             committed: empty.clone(),
             working: empty,
@@ -158,10 +188,33 @@ impl Store {
         }
     }
 
-    /// Drops everything that is not committed.
-    pub(super) fn abort(&mut self) {
+    /// Drops everything that is not committed, and gives the devices that had changed, with how many chunks they had
+    /// mapped: the kernel goes on to say so. The transaction id and the time stay, too, as they were set. Source:
+    /// `dm_pool_abort_metadata`.
+    pub(super) fn abort(&mut self) -> BTreeMap<u32, usize> {
+        let dropped = std::mem::replace(&mut self.working, self.committed.clone());
+        self.working.superblock.transaction_id = dropped.superblock.transaction_id;
+        self.working.superblock.time = dropped.superblock.time;
+        let mapped = |id| dropped.devices.get(&id).map(|device| (id, device.mappings.len()));
+        std::mem::take(&mut self.dirty).into_iter().filter_map(mapped).collect()
+    }
+
+    /// What the kernel knew and had not written is lost.
+    pub(super) fn forget(&mut self) {
         self.working = self.committed.clone();
         self.dirty.clear();
+        self.needs_check = self.needs_check_on_disk;
+    }
+
+    /// The kernel lets go of the metadata, and writes what it had not.
+    pub(super) fn close(&mut self) {
+        self.needs_check_on_disk = self.needs_check;
+        self.forget();
+    }
+
+    /// Whether the device has changed since the last commit.
+    pub(super) fn has_changed(&self, id: u32) -> bool {
+        self.dirty.contains(&id)
     }
 
     /// The chunks that cannot be given out: mapped now, mapped as of the last commit, or held.
@@ -175,13 +228,25 @@ impl Store {
         self.working.mapped().collect::<Blocks>().len()
     }
 
-    /// An estimate of the metadata blocks in use; the kernel's own number depends on the history of its
-    /// trees.
+    /// The metadata blocks that cannot be given out: what the kernel keeps in reserve for its own way out, and what
+    /// is used.
     pub(super) fn metadata_used(&self) -> u64 {
+        let total = self.working.superblock.metadata_blocks;
+        (self.metadata_in_use() + (total / RESERVED_SHARE).min(RESERVED_MOST)).min(total)
+    }
+
+    /// The metadata blocks that both trees of the devices, what is held, and both space maps take: what the kernel
+    /// counts right after a commit. Exact as long as each tree of mappings has one leaf (252 mappings).
+    fn metadata_in_use(&self) -> u64 {
+        let held = self.working.superblock.held.as_ref();
+        let devices = self.working.devices.values().chain(held.iter().flat_map(|held| held.devices.values()));
+        // A snapshot shares its origin's tree until one of them changes.
+        let trees: BTreeMap<_, _> = devices
+            .map(|device| (Arc::as_ptr(&device.mappings), 1 + device.mappings.len() / HALF_LEAF))
+            .collect();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let devices = &self.working.devices;
-        let trees: u64 = devices.values().map(|d| 1 + count(d.mappings.len()) / 126).sum();
-        10 + trees + count(devices.len()) / 126
+        let own = held.map_or(0, |held| held.own_blocks(&self.working.devices));
+        FIXED_BLOCKS + own + count(trees.values().sum()) + count(self.working.devices.len() / HALF_LEAF)
     }
 
     /// A chunk that is free, or `None`.

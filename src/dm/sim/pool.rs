@@ -3,6 +3,8 @@
 //! Source: Linux `drivers/md/dm-thin.c` (`__pool_find`, `pool_message`, `pool_preresume`, `set_pool_mode`,
 //! `commit`).
 
+use std::collections::BTreeMap;
+
 use nix::errno::Errno;
 
 use super::devices::{World, dm_dev};
@@ -38,6 +40,8 @@ pub(super) struct Pool {
     /// The parameters in force: those of the table that was resumed last.
     pub(super) params: Option<PoolParams>,
     pub(super) failing_commits: u32,
+    /// The chunks that thin devices had mapped whose changes were dropped: their status goes on to say so.
+    pub(super) aborted: BTreeMap<u32, usize>,
 }
 
 impl World {
@@ -78,6 +82,7 @@ impl World {
             suspended: true,
             params: None,
             failing_commits: 0,
+            aborted: BTreeMap::new(),
         };
         self.pools.insert(minor, pool);
         Ok(())
@@ -108,7 +113,10 @@ impl World {
         let unused: Vec<u32> = self.pools.keys().copied().filter(|minor| !self.pool_in_use(*minor)).collect();
         for minor in unused {
             self.commit(minor);
-            self.pools.remove(&minor);
+            let Some(pool) = self.pools.remove(&minor) else { continue };
+            let refused = self.refuses_writes(pool.metadata);
+            let Some(store) = self.stores.get_mut(&pool.store) else { continue };
+            if refused { store.forget() } else { store.close() }
         }
     }
 
@@ -142,6 +150,7 @@ impl World {
     /// read-only.
     pub(super) fn commit(&mut self, minor: u32) {
         let below = self.suspended_below(minor);
+        let refused = self.pools.get(&minor).is_some_and(|pool| self.refuses_writes(pool.metadata));
         let Some(pool) = self.pools.get_mut(&minor) else { return };
         let Some(store) = self.stores.get_mut(&pool.store) else { return };
         if pool.mode >= Mode::OutOfMetadataSpace {
@@ -151,9 +160,9 @@ impl World {
             // The kernel would wait here; the model goes on.
             self.trace.violations.push(Violation::IoToSuspended { device });
         }
-        if pool.failing_commits > 0 {
-            pool.failing_commits -= 1;
-            store.abort();
+        if refused || pool.failing_commits > 0 {
+            pool.failing_commits = pool.failing_commits.saturating_sub(1);
+            pool.aborted.append(&mut store.abort());
             store.needs_check = true;
             // The mode is there: the pool was found above.
             self.set_mode(minor, Mode::ReadOnly).unwrap_or_default();

@@ -117,7 +117,8 @@ impl World {
         }
         let store = self.stores.get(&pool.store)?;
         let mappings = &store.working.devices.get(&thin.id.get())?.mappings;
-        let mapped = u64::try_from(mappings.len()).ok()? * store.chunk_size;
+        let count = pool.aborted.get(&thin.id.get()).copied().unwrap_or(mappings.len());
+        let mapped = u64::try_from(count).ok()? * store.chunk_size;
         Some(match mappings.last_key_value() {
             Some((highest, _)) => format!("{mapped} {}", (highest + 1) * store.chunk_size - 1),
             None => format!("{mapped} -"),

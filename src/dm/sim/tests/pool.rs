@@ -157,7 +157,7 @@ fn lines_read_as_the_kernel_writes_them() {
         "0 2048 thin-pool 253:0 253:1 128 0 2 no_discard_passdown error_if_no_space "
     );
     let (_, status) = kernel.status(&name("tpool"), super::StatusFlush::Flush).unwrap();
-    assert_eq!(status[0].params, "0 10/1024 0/16 - rw no_discard_passdown error_if_no_space - 256 ");
+    assert_eq!(status[0].params, "0 111/1024 0/16 - rw no_discard_passdown error_if_no_space - 256 ");
     kernel.fail_pool(&name("tpool")).unwrap();
     let (_, status) = kernel.status(&name("tpool"), super::StatusFlush::Flush).unwrap();
     assert_eq!(status[0].params, "Fail");
