@@ -5,25 +5,26 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::packages;
 use crate::progress::Log;
 use crate::suite::Suite;
 
+/// The files that make up the guest's packages today, by their names, which say the versions.
+pub fn current(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<String>> {
+    let sources = prepare(suite, folder, log)?;
+    let output = install(folder, &sources).arg("--print-uris").output().context("cannot start apt-get")?;
+    if !output.status.success() {
+        bail!("apt-get --print-uris: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+    }
+    files(&String::from_utf8_lossy(&output.stdout))
+}
+
 /// Downloads the guest's packages into `folder`; returns the files.
 pub fn download(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<PathBuf>> {
-    for sub in ["lists/partial", "archives/partial"] {
-        std::fs::create_dir_all(folder.join(sub))?;
-    }
-    std::fs::write(folder.join("status"), "")?;
-    let sources = suite.write_sources(folder)?;
-    log.run(apt_get(folder, &sources).arg("update"))?;
-    log.run(
-        apt_get(folder, &sources)
-            .args(["--yes", "--download-only", "--no-install-recommends", "install"])
-            .args(packages::WANTED),
-    )?;
+    let sources = prepare(suite, folder, log)?;
+    log.run(install(folder, &sources).args(["--yes", "--download-only"]))?;
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder.join("archives"))? {
         let path = entry?.path();
@@ -33,6 +34,35 @@ pub fn download(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<PathBuf>> 
     }
     files.sort();
     Ok(files)
+}
+
+/// Makes the folders of a private apt and fetches the lists of what there is; returns the folder of the sources.
+fn prepare(suite: Suite, folder: &Path, log: &Log) -> Result<PathBuf> {
+    for sub in ["lists/partial", "archives/partial"] {
+        std::fs::create_dir_all(folder.join(sub))?;
+    }
+    std::fs::write(folder.join("status"), "")?;
+    let sources = suite.write_sources(folder)?;
+    log.run(apt_get(folder, &sources).args(["--error-on=any", "update"]))?;
+    Ok(sources)
+}
+
+fn install(folder: &Path, sources: &Path) -> Command {
+    let mut command = apt_get(folder, sources);
+    command.args(["--no-install-recommends", "install"]).args(packages::WANTED);
+    command
+}
+
+/// The names in what `--print-uris` prints: the address in quotes, the name, the size, the checksum.
+fn files(text: &str) -> Result<Vec<String>> {
+    let lines = text.lines().filter(|line| line.starts_with('\''));
+    let mut names: Vec<String> =
+        lines.filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect();
+    if names.is_empty() {
+        bail!("apt-get names no package of the guest");
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// The name of the package in a file that apt downloaded (`name_version_arch.deb`).
@@ -71,12 +101,20 @@ fn apt_get(folder: &Path, sources: &Path) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use super::package_name;
+    use super::{files, package_name};
     use std::path::Path;
 
     #[test]
     fn the_name_ends_at_the_first_underscore() {
         let file = Path::new("/x/libc6_2.36-9+deb12u14_amd64.deb");
         assert_eq!(package_name(file).unwrap(), "libc6");
+    }
+
+    #[test]
+    fn files_are_named_as_in_the_archive() {
+        let text = "Reading package lists...\n'http://a/l/lvm2_2.03.16-2_amd64.deb' lvm2_2.03.16-2_amd64.deb 1 SHA256:0\n\
+                    'http://a/d/dmsetup_2%3a1.02.185-2_amd64.deb' dmsetup_2%3a1.02.185-2_amd64.deb 2 SHA256:1\n";
+        assert_eq!(files(text).unwrap(), ["dmsetup_2%3a1.02.185-2_amd64.deb", "lvm2_2.03.16-2_amd64.deb"]);
+        assert!(files("Reading package lists...\n").is_err());
     }
 }

@@ -1,8 +1,10 @@
-//! The disk image and kernel of the guest, built once for each recipe and kept in the cache.
+//! The disk image and kernel of the guest, built once for each recipe and each set of package versions, and kept in the
+//! cache. Once a day the archive is asked for the versions; where it cannot be had, the image of the last answer serves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::fcntl::{Flock, FlockArg};
@@ -11,8 +13,10 @@ use crate::progress::step;
 use crate::workspace::Workspace;
 use crate::{apt, rootfs};
 
-/// Whatever changes the image is hashed into its name. Package versions are not part of it: they are those of
-/// the day it was built, listed in its `packages.txt`; remove the folder to have newer ones.
+/// The archive's answer is good for so long.
+const ANSWER_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Whatever changes the image is hashed into its name, with the packages' versions.
 const RECIPE: &[&str] = &[
     include_str!("apt.rs"),
     include_str!("image.rs"),
@@ -48,16 +52,23 @@ impl Image {
         self.folder.join("busybox")
     }
 
-    /// The image of the current recipe, built if the cache has none.
+    /// The image of the current recipe and of the current packages, built if the cache has none.
     pub fn get(workspace: &Workspace) -> Result<Self> {
-        let folder = workspace.cache.join(format!("{}-{:016x}", workspace.suite.codename(), fnv1a(RECIPE)));
-        let image = Image { folder };
-        if image.folder.is_dir() {
+        let name = format!("{}-{:016x}", workspace.suite.codename(), fnv1a(RECIPE));
+        let answer = workspace.cache.join(format!("{name}.packages"));
+        let of =
+            |text: &str| Image { folder: workspace.cache.join(format!("{name}-{:016x}", fnv1a(&[text]))) };
+        if let Some(image) = fresh(&answer).map(|text| of(&text)).filter(|image| image.folder.is_dir()) {
             return Ok(image);
         }
         // Another run may be building the same image: wait for it rather than build it twice.
         let lock = fs::File::create(workspace.cache.join("lock"))?;
         let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+        let text = match fresh(&answer) {
+            Some(text) => text,
+            None => ask(workspace, &answer)?,
+        };
+        let image = of(&text);
         if !image.folder.is_dir() {
             image.build(workspace)?;
         }
@@ -88,6 +99,34 @@ impl Image {
         fs::rename(&result, &self.folder)?;
         fs::remove_dir_all(&work)?;
         Ok(())
+    }
+}
+
+/// What the archive answered, if not too long ago.
+fn fresh(answer: &Path) -> Option<String> {
+    let age = fs::metadata(answer).and_then(|found| found.modified()).ok()?.elapsed().ok()?;
+    (age < ANSWER_LIFETIME).then(|| fs::read_to_string(answer).ok()).flatten()
+}
+
+/// Asks the archive which packages the guest is made of today, and keeps the answer.
+fn ask(workspace: &Workspace, answer: &Path) -> Result<String> {
+    let folder = workspace.cache.join("asking");
+    fs::remove_dir_all(&folder).ok();
+    let asked = step(workspace, "look for newer packages of the guest", |log| {
+        Ok(apt::current(workspace.suite, &folder, log))
+    })?;
+    fs::remove_dir_all(&folder).ok();
+    match (asked, fs::read_to_string(answer)) {
+        (Ok(files), _) => {
+            let text = files.join("\n") + "\n";
+            fs::write(answer, &text)?;
+            Ok(text)
+        }
+        (Err(error), Ok(known)) => {
+            println!("the guest has the packages of an earlier day: {error:#}");
+            Ok(known)
+        }
+        (Err(error), Err(_)) => Err(error.context("cannot find out which packages the guest is made of")),
     }
 }
 
