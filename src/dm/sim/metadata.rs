@@ -92,18 +92,14 @@ impl ThinDevice {
 pub(super) struct Held {
     pub(super) root: u64,
     pub(super) devices: Arc<BTreeMap<u32, ThinDevice>>,
+    /// Whether the pool has changed since, and has other trees than these.
+    left: bool,
 }
 
 impl Held {
     /// The blocks of its own: a copy of the superblock, and the roots of both trees once the pool has others.
-    fn own_blocks(&self, devices: &BTreeMap<u32, ThinDevice>) -> u64 {
-        let same = |pick: fn(&ThinDevice, &ThinDevice) -> bool| {
-            self.devices.len() == devices.len()
-                && self.devices.iter().all(|(id, old)| devices.get(id).is_some_and(|new| pick(old, new)))
-        };
-        let mappings = same(|old, new| Arc::ptr_eq(&old.mappings, &new.mappings));
-        let details = same(|old, new| SimThinDevice::from(old) == SimThinDevice::from(new));
-        1 + u64::from(!mappings) + u64::from(!details)
+    fn own_blocks(&self) -> u64 {
+        if self.left { 3 } else { 1 }
     }
 }
 
@@ -245,7 +241,7 @@ impl Store {
             .map(|device| (Arc::as_ptr(&device.mappings), 1 + device.mappings.len() / HALF_LEAF))
             .collect();
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
-        let own = held.map_or(0, |held| held.own_blocks(&self.working.devices));
+        let own = held.map_or(0, Held::own_blocks);
         FIXED_BLOCKS + own + count(trees.values().sum()) + count(self.working.devices.len() / HALF_LEAF)
     }
 
@@ -255,9 +251,17 @@ impl Store {
         (0..self.working.superblock.data_blocks).find(|block| !used.contains(block))
     }
 
+    /// The device `id` changes: so do both trees.
+    fn note_change(&mut self, id: u32) {
+        self.dirty.insert(id);
+        if let Some(held) = &mut self.working.superblock.held {
+            held.left = true;
+        }
+    }
+
     /// The device `id`, to be changed.
     pub(super) fn device_mut(&mut self, id: u32) -> Result<&mut ThinDevice, Errno> {
-        self.dirty.insert(id);
+        self.note_change(id);
         self.working.devices.get_mut(&id).ok_or(Errno::ENODATA)
     }
 
@@ -273,7 +277,7 @@ impl Store {
             snapshotted_time: time,
             mappings: Arc::default(),
         };
-        self.dirty.insert(id);
+        self.note_change(id);
         self.working.devices.insert(id, device);
         Ok(())
     }
@@ -289,7 +293,7 @@ impl Store {
         self.device_mut(origin)?.snapshotted_time = time;
         let transaction_id = self.working.superblock.transaction_id;
         let snapshot = ThinDevice { transaction_id, creation_time: time, snapshotted_time: time, mappings };
-        self.dirty.insert(id);
+        self.note_change(id);
         self.working.devices.insert(id, snapshot);
         Ok(())
     }
@@ -297,7 +301,7 @@ impl Store {
     /// Removes a device.
     pub(super) fn delete(&mut self, id: u32) -> Result<(), Errno> {
         self.working.devices.remove(&id).ok_or(Errno::ENODATA)?;
-        self.dirty.insert(id);
+        self.note_change(id);
         Ok(())
     }
 
@@ -317,7 +321,7 @@ impl Store {
             return Err(Errno::EBUSY);
         }
         let devices = Arc::new(self.committed.devices.clone());
-        self.working.superblock.held = Some(Held { root: self.metadata_used(), devices });
+        self.working.superblock.held = Some(Held { root: self.metadata_used(), devices, left: false });
         Ok(())
     }
 
