@@ -85,6 +85,8 @@ fn a_portal_is_asked_by_one_interface_alone() {
     let (_, text) =
         refused(&thinvol(&["iscsi", "discover", "fe80::1", "--interface", "lo", "--timeout", "1"]));
     assert!(text.contains("[fe80::1%lo]:3260"), "{text}");
+    let (code, text) = refused(&thinvol(&["iscsi", "discover", "fe80::5"]));
+    assert!(code == 2 && text.contains("is missing\nhint: write 'fe80::5%<interface>'\n"), "{code} {text}");
 }
 
 #[test]
