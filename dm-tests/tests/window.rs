@@ -327,13 +327,13 @@ fn a_pool_whose_name_is_taken_is_let_go_under_the_name_it_has() {
 #[test]
 fn a_volume_that_goes_meanwhile_is_shown_as_inactive() {
     use thin::observe::Scope;
-    use thin::view::{Depth, view};
+    use thin::view::{Detail, view};
     let world = used();
     let shown = world.session(|session, _| {
         let observed = session.look(&Scope::all(false).without_inventory())?;
         kernel(&world).remove(&device("a"), UdevEvent(0)).unwrap();
-        let vg = session.metadata.vg.clone();
-        Ok(view(vg, &observed, session.kernel, Depth::Volumes, Vec::new(), Vec::new()))
+        let vg = &session.metadata.vg;
+        Ok(view(vg, &observed, session.kernel, Detail::Volumes, Vec::new(), Vec::new()))
     });
     let shown = shown.unwrap().unwrap();
     let a = shown.volumes.iter().find(|volume| volume.name == lv("a")).unwrap();

@@ -13,9 +13,9 @@ use config::guest::{Named, Part, What, is_disk};
 use config::names;
 use lvm2::format::model::{Lv, Vg};
 use thin::changes::Storage;
-use thin::engine::View;
 use thin::engine::ids::PoolIds;
 use thin::lineage::{Lineage, Parent, Relation, SnapName, snapshot_lv_name};
+use thin::view::VgView;
 
 /// Something that does not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -133,8 +133,7 @@ fn shown(storage: &Storage, lv: &LvName) -> String {
 }
 
 /// What does not fit together in a pool, by the guests, the volume group, and what its pools hold.
-pub fn of_pool(guests: &Guests, storage: &Storage, view: &View) -> Vec<Finding> {
-    let vg = &view.vg;
+pub fn of_pool(guests: &Guests, storage: &Storage, (vg, view): (&Vg, &VgView)) -> Vec<Finding> {
     let lineage = Lineage::of(vg);
     let uses = guests.uses(&vg.name);
     let mut found = missing(guests, storage, vg, &lineage, &uses);
@@ -239,7 +238,7 @@ fn unnamed(guests: &Guests, storage: &Storage, lineage: &Lineage<'_>, lv: &Lv) -
     Some(Finding { finding: Kind::UnnamedVolume, what, message: who, advice })
 }
 
-fn broken_import(storage: &Storage, view: &View, lv: &Lv) -> Finding {
+fn broken_import(storage: &Storage, view: &VgView, lv: &Lv) -> Finding {
     let what = shown(storage, &lv.name);
     let is_open = view.volumes.iter().any(|volume| volume.name == lv.name && volume.open_count > 0);
     let (message, advice) = if is_open {

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use base::units::{Bytes, Sectors};
 use lvm2::format::model::{Lv, Vg};
 use thin::lineage::fixture::{name, uuid, vg};
-use thin::view::{PoolView, View, VolumeView};
+use thin::view::{PoolView, VgView, VolumeView};
 
-/// A view of VG `pve` with pool `data` and these thin volumes of 4 MiB, all inactive.
-pub fn view(lvs: Vec<Lv>) -> View {
+/// The metadata and a view of VG `pve` with pool `data` and these thin volumes of 4 MiB, all inactive.
+pub fn view(lvs: Vec<Lv>) -> (Vg, VgView) {
     let vg = vg(lvs);
     let volumes: Vec<VolumeView> = vg.lvs.iter().map(|lv| volume(&vg, lv)).collect();
     let pool = PoolView {
@@ -24,7 +24,8 @@ pub fn view(lvs: Vec<Lv>) -> View {
         volumes_size: Bytes::new(4 << 20),
         trouble: None,
     };
-    View { vg, pools: vec![pool], volumes, warnings: vec![], pending: vec![] }
+    let (name, uuid) = (vg.name.clone(), vg.id);
+    (vg, VgView { name, uuid, pools: vec![pool], volumes, warnings: vec![], pending: vec![] })
 }
 
 fn volume(vg: &Vg, lv: &Lv) -> VolumeView {

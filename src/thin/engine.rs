@@ -45,7 +45,7 @@ pub use self::options::{Options, Settings};
 pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
 pub use crate::report::{Done, NotDone, Preview, Report};
-pub use crate::view::{Depth, PoolView, View, VolumeView, view};
+pub use crate::view::{Detail, PoolView, VgView, VolumeView, view};
 
 /// Turns what is asked for into requests, by the metadata as it is.
 trait Lower: FnOnce(&Vg) -> Result<Lowered, Refusal> {}
@@ -124,7 +124,7 @@ impl Engine {
     ///
     /// # Errors
     /// If the lock cannot be had, or devices cannot be looked for.
-    pub fn every_vg(&self) -> Result<EveryVg, EngineError> {
+    pub fn groups(&self) -> Result<EveryVg, EngineError> {
         let locks = self.conf.locks(self.settings.lock_timeout);
         let lock = locks.global(LockMode::Read).map_err(|error| match &error {
             LockError::Timeout { .. } => {
@@ -141,23 +141,30 @@ impl Engine {
         Ok(EveryVg::new(&found, lost, lock))
     }
 
-    /// A volume group as it is now. The lock is held while reading only.
+    /// A volume group as it is now. The lock is held while reading only. Of its pools alone, it costs no ioctl for each
+    /// volume.
     ///
     /// # Errors
     /// If it does not exist, is locked, or cannot be read.
-    pub fn view(&self, vg: &VgName) -> Result<View, EngineError> {
-        self.view_to(vg, Depth::Volumes)
+    pub fn inspect(&self, vg: &VgName, detail: Detail) -> Result<VgView, EngineError> {
+        self.inspected(vg, detail, |_, view| view)
     }
 
-    /// Its pools alone, which costs no ioctl for each volume.
+    /// The same with the metadata that it was made from.
     ///
     /// # Errors
-    /// As [`Self::view`].
-    pub fn view_pools(&self, vg: &VgName) -> Result<View, EngineError> {
-        self.view_to(vg, Depth::Pools)
+    /// As [`Self::inspect`].
+    #[doc(hidden)]
+    pub fn inspect_with_metadata(&self, vg: &VgName) -> Result<(Vg, VgView), EngineError> {
+        self.inspected(vg, Detail::Volumes, |vg, view| (vg.clone(), view))
     }
 
-    fn view_to(&self, vg: &VgName, depth: Depth) -> Result<View, EngineError> {
+    fn inspected<T>(
+        &self,
+        vg: &VgName,
+        detail: Detail,
+        keep: impl FnOnce(&Vg, VgView) -> T,
+    ) -> Result<T, EngineError> {
         let lock = self.lock_for_read(vg)?;
         let mut opened = self.read(Locked::ToRead(&lock))?;
         let warnings = opened.warnings();
@@ -176,7 +183,9 @@ impl Engine {
                 }
             };
             drop(lock);
-            view(session.metadata.vg.clone(), &observed, &self.kernel, depth, warnings, pending)
+            let vg = &session.metadata.vg;
+            view(vg, &observed, &self.kernel, detail, warnings, pending)
+                .map(|view| keep(vg, view))
                 .map_err(EngineError::unanswered)
         });
         view
@@ -186,6 +195,7 @@ impl Engine {
     ///
     /// # Errors
     /// If it does not exist, is locked, or cannot be read.
+    #[doc(hidden)]
     pub fn metadata(&self, vg: &VgName) -> Result<Vg, EngineError> {
         let lock = self.lock_for_read(vg)?;
         Ok(Arc::unwrap_or_clone(self.read(Locked::ToRead(&lock))?.metadata).vg)

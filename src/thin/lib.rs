@@ -78,7 +78,7 @@ pub use crate::plan::Plan;
 pub use crate::ports::ProgressObserver;
 pub use crate::report::{Done, NotDone, Preview, Report};
 pub use crate::request::NewSize;
-pub use crate::view::{PoolView, View, VolumeView};
+pub use crate::view::{Detail, PoolView, VgView, VolumeView};
 pub use base::error_kind::ErrorKind;
 pub use base::ids::{LvName, VgName};
 pub use base::units::{Bytes, Sectors};

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::observed::{Observed, PoolReadError, PoolState};
-use base::ids::{DevNo, LvName, LvmUuid, ThinId};
+use base::ids::{DevNo, LvName, LvmUuid, ThinId, VgName};
 use base::units::{Bytes, Extents, Sectors};
 use dm::kernel::{DmError, Kernel, StatusFlush};
 use dm::name::{DmUuid, Layer};
@@ -15,10 +15,12 @@ use dm::table::TargetLine;
 use lvm2::format::model::{Glance, Lv, ThinPool, Vg};
 
 /// A volume group.
-#[derive(Clone, Debug)]
-pub struct View {
-    /// Its metadata.
-    pub vg: Vg,
+#[derive(Clone, Debug, Serialize)]
+pub struct VgView {
+    /// Its name.
+    pub name: VgName,
+    /// Its identity.
+    pub uuid: LvmUuid,
     /// Its thin pools.
     pub pools: Vec<PoolView>,
     /// Its visible volumes, pools excepted.
@@ -93,8 +95,8 @@ pub struct VolumeView {
 
 /// How much of a volume group is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Its pools: [`View::volumes`] is empty.
+pub enum Detail {
+    /// Its pools: [`VgView::volumes`] is empty.
     Pools,
     /// Its volumes, too.
     Volumes,
@@ -105,23 +107,24 @@ pub enum Depth {
 /// # Errors
 /// If device-mapper does not answer.
 pub fn view(
-    vg: Vg,
+    vg: &Vg,
     observed: &Observed,
     kernel: &dyn Kernel,
-    depth: Depth,
+    detail: Detail,
     mut warnings: Vec<String>,
     pending: Vec<String>,
-) -> Result<View, DmError> {
-    let pools: Vec<PoolView> = vg.pools().map(|(lv, pool)| pool_view(&vg, lv, pool, observed)).collect();
+) -> Result<VgView, DmError> {
+    let pools: Vec<PoolView> = vg.pools().map(|(lv, pool)| pool_view(vg, lv, pool, observed)).collect();
     let mut volumes = Vec::new();
-    let shown = |lv: &Glance<'_>| depth == Depth::Volumes && lv.is_visible() && lv.lv().thin_pool().is_none();
+    let shown =
+        |lv: &Glance<'_>| detail == Detail::Volumes && lv.is_visible() && lv.lv().thin_pool().is_none();
     for lv in vg.lvs.glances().filter(shown).map(Glance::lv) {
-        volumes.push(volume_view(&vg, lv, observed, kernel)?);
+        volumes.push(volume_view(vg, lv, observed, kernel)?);
     }
     warnings.extend(pools.iter().filter_map(|pool| {
         pool.trouble.as_ref().map(|trouble| format!("pool {}/{}: {trouble}", vg.name, pool.name))
     }));
-    Ok(View { vg, pools, volumes, warnings, pending })
+    Ok(VgView { name: vg.name.clone(), uuid: vg.id, pools, volumes, warnings, pending })
 }
 
 fn size(vg: &Vg, lv: &Lv) -> Bytes {

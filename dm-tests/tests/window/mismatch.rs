@@ -9,6 +9,7 @@ use dm_tests::world::asks::{activate, create, create_pool, grow_pool, remove, se
 use dm_tests::world::{World, tpool, vg_name};
 use thin::error::EngineError;
 use thin::request::Request;
+use thin::view::Detail;
 
 use super::{kernel, used};
 
@@ -40,7 +41,8 @@ fn a_mismatch_is_told_once_and_in_the_same_words_by_all() {
             "pool pve/data is at transaction {to} in the kernel and at {text} in the volume group's metadata: "
         );
         let often = |all: &[String]| all.iter().map(|one| one.matches(&says).count()).sum::<usize>();
-        let status = world.process(|engine| engine.view_pools(&vg_name())).expect("it is only told");
+        let status =
+            world.process(|engine| engine.inspect(&vg_name(), Detail::Pools)).expect("it is only told");
         assert_eq!((often(&status.warnings), status.pending.len()), (1, 0), "{:?}", status.warnings);
         let refused = world.recover().expect_err("it must not be touched");
         assert_eq!((refused.kind(), often(&told(&refused))), (ErrorKind::Corrupt, 1), "{:?}", told(&refused));

@@ -27,8 +27,13 @@ fn tags(of: usize, snap: &str) -> Vec<String> {
     vec![format!("thinvol.of={}", uuid(of)), format!("thinvol.snap={snap}")]
 }
 
+fn of_lvs(guests: &Guests, lvs: Vec<Lv>) -> Vec<Finding> {
+    let (vg, view) = view(lvs);
+    of_pool(guests, &storage(), (&vg, &view))
+}
+
 fn found(guests: &Guests, lvs: Vec<Lv>) -> Vec<(Kind, String)> {
-    let mut found = of_pool(guests, &storage(), &view(lvs));
+    let mut found = of_lvs(guests, lvs);
     found.sort();
     found.into_iter().map(|finding| (finding.finding, finding.what)).collect()
 }
@@ -72,13 +77,12 @@ fn volumes_that_nobody_names_and_that_are_not_there_are_told() {
         ]
     );
     let advice = |lv: &str| {
-        let found = of_pool(&all, &storage(), &view(lvs.clone()));
+        let found = of_lvs(&all, lvs.clone());
         found.into_iter().find(|finding| finding.what == format!("st:{lv}")).unwrap().advice
     };
     assert!(advice("base-9000-disk-0").contains("'thinvol free st:base-9000-disk-0' if nobody needs it"));
-    let stray = view(vec![lv(1, "vm-100-disk-0", None, vec![]), lv(2, "vm-100-disk-7", None, vec![])]);
-    let stray =
-        of_pool(&all, &storage(), &stray).into_iter().find(|f| f.finding == Kind::UnnamedVolume).unwrap();
+    let stray = vec![lv(1, "vm-100-disk-0", None, vec![]), lv(2, "vm-100-disk-7", None, vec![])];
+    let stray = of_lvs(&all, stray).into_iter().find(|f| f.finding == Kind::UnnamedVolume).unwrap();
     assert_eq!(stray.advice, "'qm rescan --vmid 100' makes it an unused disk of the guest");
     // Without configurations nobody can say what is not named.
     assert_eq!(found(&Guests { guests: None, ..all }, lvs), []);
@@ -107,14 +111,14 @@ fn snapshots_are_told_that_only_one_side_knows() {
 
 #[test]
 fn ids_are_told_that_only_one_side_knows() {
-    let view = view(vec![lv(1, "vm-100-disk-0", None, vec![])]);
+    let (vg, _) = view(vec![lv(1, "vm-100-disk-0", None, vec![])]);
     let ids = PoolIds {
         pool: name("data"),
         unknown: vec![(ThinId::new(9).unwrap(), base::units::Bytes::new(65_536))],
         missing: vec![name("vm-100-disk-0")],
         unread: None,
     };
-    let found = of_ids(&view.vg, &[ids]);
+    let found = of_ids(&vg, &[ids]);
     assert_eq!(found[0].message, "the pool holds a thin device 9 of 64 KiB that no volume is");
     assert!(found[0].advice.ends_with("'dmsetup message pve-data-tpool 0 \"delete 9\"'"));
     assert_eq!((found[1].finding, found[1].what.as_str()), (Kind::MissingId, "pve/vm-100-disk-0"));

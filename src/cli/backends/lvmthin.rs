@@ -14,9 +14,10 @@ use crate::options::ChangeOptions;
 use crate::resolve::{Resolver, Storage};
 use base::error_kind::ErrorKind;
 use config::storage;
+use lvm2::format::model::Vg;
 use thin::changes::lookup;
 use thin::lineage::Lineage;
-use thin::view::View;
+use thin::view::VgView;
 
 /// How long the lock of a volume group is waited for before a storage is added. The lock of the configuration is held
 /// meanwhile, which Proxmox VE lets nobody do for longer than 60 seconds.
@@ -80,14 +81,14 @@ impl StorageBackend for Lvmthin {
 
     fn list(&self, context: &Context, query: &VolumeQuery) -> Result<Listing, CliError> {
         let storage = &self.0.clone()?;
-        let view = context.reader()?.view(&storage.vg)?;
+        let (vg, view) = context.reader()?.inspect_with_metadata(&storage.vg)?;
         if !view.pools.iter().any(|pool| pool.name == storage.pool) {
             return Err(lookup::no_pool(storage).into());
         }
         let guests = Guests::beside(context.resolver.file().path());
-        let rows = rows(query, &view, storage, &guests);
-        let mut notes = pending(&view.vg.name, &view.pending);
-        notes.extend(left_out(query, &view, storage));
+        let rows = rows(query, (&vg, &view), storage, &guests);
+        let mut notes = pending(&vg.name, &view.pending);
+        notes.extend(left_out(query, &vg, storage));
         let warnings = [context.resolver.warnings(), view.warnings].concat();
         Ok(Listing { storage: storage.to_string(), rows, notes, warnings })
     }
@@ -98,9 +99,9 @@ impl StorageBackend for Lvmthin {
 }
 
 /// What to say of volumes that have no volume id.
-pub fn left_out(query: &VolumeQuery, view: &View, storage: &Storage) -> Option<String> {
-    let lineage = Lineage::of(&view.vg);
-    let in_pool = view.vg.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
+pub fn left_out(query: &VolumeQuery, group: &Vg, storage: &Storage) -> Option<String> {
+    let lineage = Lineage::of(group);
+    let in_pool = group.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
     let count = in_pool
         .filter(|lv| !storage.lists(&lv.name) && live_snapshot_of(lineage.descent(lv)).is_none())
         .count();
@@ -111,8 +112,13 @@ pub fn left_out(query: &VolumeQuery, view: &View, storage: &Storage) -> Option<S
 }
 
 /// The volumes of a pool that are wanted.
-pub fn rows(query: &VolumeQuery, view: &View, storage: &Storage, guests: &Guests) -> Vec<VolumeRow> {
-    let lineage = Lineage::of(&view.vg);
+pub fn rows(
+    query: &VolumeQuery,
+    (vg, view): (&Vg, &VgView),
+    storage: &Storage,
+    guests: &Guests,
+) -> Vec<VolumeRow> {
+    let lineage = Lineage::of(vg);
     let seen: HashMap<_, _> = view.volumes.iter().map(|volume| (&volume.name, volume)).collect();
     let mut rows = Vec::new();
     let filter = query.filter.filter();

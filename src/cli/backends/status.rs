@@ -7,7 +7,7 @@ use super::storage_row::StorageRow;
 use crate::context::{Context, pending};
 use crate::errors::CliError;
 use base::ids::VgName;
-use thin::view::{PoolView, View};
+use thin::view::{Detail, PoolView, VgView};
 
 /// A look at storages.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct StatusScan<'a> {
     /// Things that ask for attention.
     pub warnings: Vec<String>,
     /// Volume groups that were read; `None` of those that cannot be.
-    views: BTreeMap<VgName, Option<View>>,
+    views: BTreeMap<VgName, Option<VgView>>,
 }
 
 impl<'a> StatusScan<'a> {
@@ -46,7 +46,7 @@ impl<'a> StatusScan<'a> {
     /// If none can be.
     pub fn pools(&mut self, vg: &VgName) -> Result<Option<&[PoolView]>, CliError> {
         if !self.views.contains_key(vg) {
-            let view = match self.context.reader()?.view_pools(vg) {
+            let view = match self.context.reader()?.inspect(vg, Detail::Pools) {
                 Ok(view) => {
                     self.warnings.extend(view.warnings.iter().cloned());
                     self.notes.extend(pending(vg, &view.pending));
@@ -63,12 +63,11 @@ impl<'a> StatusScan<'a> {
     }
 
     /// Adds pools of a volume group that are not looked at as storages.
-    pub fn add<'v>(&mut self, view: &'v View, pools: impl IntoIterator<Item = &'v PoolView>) {
+    pub fn add<'v>(&mut self, view: &'v VgView, pools: impl IntoIterator<Item = &'v PoolView>) {
         self.warnings.extend(view.warnings.iter().cloned());
-        self.notes.extend(pending(&view.vg.name, &view.pending));
-        let row = |pool: &PoolView| {
-            StorageRow::of_pool(format!("{}/{}", view.vg.name, pool.name), &view.vg.name, pool)
-        };
+        self.notes.extend(pending(&view.name, &view.pending));
+        let row =
+            |pool: &PoolView| StorageRow::of_pool(format!("{}/{}", view.name, pool.name), &view.name, pool);
         self.rows.extend(pools.into_iter().map(row));
     }
 

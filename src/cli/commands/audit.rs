@@ -133,7 +133,7 @@ impl Audit {
         vg: &VgName,
         storages: &[Storage],
     ) -> Result<(), CliError> {
-        let view = engine.view(vg)?;
+        let (group, view) = engine.inspect_with_metadata(vg)?;
         self.warnings.extend(view.warnings.iter().cloned());
         self.findings.extend(view.pending.iter().map(|what| Finding {
             finding: Kind::Pending,
@@ -145,7 +145,7 @@ impl Audit {
         for storage in
             storages.iter().filter(|storage| storage.vg == *vg && seen.insert(storage.pool.clone()))
         {
-            self.findings.extend(of_pool(guests, storage, &view));
+            self.findings.extend(of_pool(guests, storage, (&group, &view)));
         }
         match engine.pool_ids(vg) {
             Ok(pools) => {
@@ -153,7 +153,7 @@ impl Audit {
                 self.notes.extend(
                     unread.map(|(pool, why)| format!("what pool {vg}/{pool} holds was not compared: {why}")),
                 );
-                self.findings.extend(of_ids(&view.vg, &pools));
+                self.findings.extend(of_ids(&group, &pools));
             }
             Err(error) => {
                 let why = CliError::from(error).one_line();
@@ -176,7 +176,7 @@ impl Audit {
                 Some((fs::canonicalize(&path).ok()?, (guest.vmid, path)))
             })
             .collect();
-        for VgSummary { name, devices, .. } in engine.every_vg()?.vgs {
+        for VgSummary { name, devices, .. } in engine.groups()?.vgs {
             for (path, number) in devices {
                 if let Some((vg, lv)) = volumes.get(&number) {
                     if config::names::owner(lv).is_some() || lv.as_str().starts_with("snap_") {

@@ -167,7 +167,7 @@ fn ids(context: &Context, is_wanted: impl Fn(&storage::Storage) -> bool) -> Vec<
 }
 
 fn groups(engine: Option<&Engine>, behind: &str) -> Vec<String> {
-    let every = engine.and_then(|engine| engine.every_vg().ok());
+    let every = engine.and_then(|engine| engine.groups().ok());
     every.iter().flat_map(|every| &every.vgs).map(|vg| format!("{}{behind}", vg.name)).collect()
 }
 

@@ -20,7 +20,7 @@ use lvm2::format::model::{Lv, Vg};
 use lvm2::host::dmeventd::Dmeventd;
 use thin::changes::lookup;
 use thin::lineage::{Descent, Lineage, Parent, Relation};
-use thin::view::{PoolView, View, VolumeView};
+use thin::view::{PoolView, VgView, VolumeView};
 
 const HELP: &str = "\
 Examples:
@@ -239,9 +239,9 @@ impl InfoArgs {
     /// If the argument is wrong, there is no such volume or the metadata cannot be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let target = context.resolver.target(&self.what)?;
-        let view = context.reader()?.view(target.vg())?;
-        let lineage = Lineage::of(&view.vg);
-        let lv = find(&view.vg, &lineage, &target)?;
+        let (vg, view) = context.reader()?.inspect_with_metadata(target.vg())?;
+        let lineage = Lineage::of(&vg);
+        let lv = find(&vg, &lineage, &target)?;
         let mut warnings = [context.resolver.warnings(), view.warnings.clone()].concat();
         let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
             let configured = match &target {
@@ -259,11 +259,11 @@ impl InfoArgs {
                 matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
             let state = if is_snapshot { VolumeKind::Snap } else { VolumeKind::of_volname(lv.name.as_str()) };
             let features = Type::LVMTHIN.features(state);
-            Facts::Volume(VolumeFacts { features, ..volume_facts(&view, &lineage, lv, volume) })
+            Facts::Volume(VolumeFacts { features, ..volume_facts((&vg, &view), &lineage, lv, volume) })
         } else {
-            return Err(lookup::not_thin(&view.vg.name, &lv.name).into());
+            return Err(lookup::not_thin(&vg.name, &lv.name).into());
         };
-        let notes = pending(&view.vg.name, &view.pending);
+        let notes = pending(&vg.name, &view.pending);
         context.print(&Info { facts, notes, warnings })
     }
 }
@@ -284,8 +284,12 @@ fn find<'a>(vg: &'a Vg, lineage: &Lineage<'a>, target: &NamedObject) -> Result<&
     }
 }
 
-fn volume_facts(view: &View, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView) -> VolumeFacts {
-    let vg = &view.vg;
+fn volume_facts(
+    (vg, view): (&Vg, &VgView),
+    lineage: &Lineage<'_>,
+    lv: &Lv,
+    volume: &VolumeView,
+) -> VolumeFacts {
     let address = |name: &dyn std::fmt::Display| format!("{}/{name}", vg.name);
     VolumeFacts {
         volume: address(&lv.name),
@@ -315,12 +319,12 @@ fn volume_facts(view: &View, lineage: &Lineage<'_>, lv: &Lv, volume: &VolumeView
 }
 
 /// The snapshots of a volume, the oldest first.
-fn snapshots(view: &View, lineage: &Lineage<'_>, lv: &Lv) -> Vec<SnapshotFacts> {
+fn snapshots(view: &VgView, lineage: &Lineage<'_>, lv: &Lv) -> Vec<SnapshotFacts> {
     let facts = |(snap, lv): (&str, &Lv)| {
         let seen = view.volumes.iter().find(|volume| volume.name == lv.name);
         SnapshotFacts {
             name: snap.to_owned(),
-            volume: format!("{}/{}", view.vg.name, lv.name),
+            volume: format!("{}/{}", view.name, lv.name),
             size: seen.map_or(0, |volume| volume.size.get()),
             created: lv.creation_time,
         }
@@ -346,13 +350,13 @@ fn made_from(vg: &Vg, descent: Descent<'_>) -> String {
 }
 
 /// Whether dmeventd watches a pool's target.
-fn monitored(view: &View, pool: &PoolView) -> io::Result<bool> {
-    Dmeventd::default().watches(&DmUuid::of_lv(&view.vg.id, &pool.uuid, Layer::Tpool))
+fn monitored(view: &VgView, pool: &PoolView) -> io::Result<bool> {
+    Dmeventd::default().watches(&DmUuid::of_lv(&view.uuid, &pool.uuid, Layer::Tpool))
 }
 
-fn pool_facts(view: &View, lv: &Lv, pool: &PoolView, configured: Option<Configured>) -> PoolFacts {
+fn pool_facts(view: &VgView, lv: &Lv, pool: &PoolView, configured: Option<Configured>) -> PoolFacts {
     PoolFacts {
-        storage: format!("{}/{}", view.vg.name, pool.name),
+        storage: format!("{}/{}", view.name, pool.name),
         uuid: pool.uuid.to_string(),
         active: pool.active,
         size: pool.size.get(),

@@ -83,7 +83,7 @@ impl RecoverArgs {
         let only = self.vg.as_deref().map(|vg| context.resolver.vg(vg)).transpose()?;
         let engine = context.open(&self.change)?;
         // Kept until all are done: no group comes or goes meanwhile.
-        let every = if only.is_none() { Some(engine.every_vg()?) } else { None };
+        let every = if only.is_none() { Some(engine.groups()?) } else { None };
         let named = every.iter().flat_map(|every| &every.vgs).map(|vg| vg.name.clone());
         let mut vgs: Vec<VgName> = only.into_iter().chain(named).collect();
         // Of several of one name only one can be meant, or none.

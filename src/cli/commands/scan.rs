@@ -12,6 +12,7 @@ use crate::output::Answer;
 use iscsi::host::discover::discover;
 use iscsi::protocol::portal::Portal;
 use iscsi::protocol::targets::DiscoveredTarget;
+use thin::view::Detail;
 
 const LVM_HELP: &str = "\
 Examples:
@@ -190,7 +191,7 @@ impl ScanArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         match &self.command {
             ScanCommand::Lvm => {
-                let every = context.reader()?.every_vg()?;
+                let every = context.reader()?.groups()?;
                 let mut volume_groups: Vec<VolumeGroup> = every
                     .vgs
                     .into_iter()
@@ -211,7 +212,7 @@ impl ScanArgs {
             }
             ScanCommand::Lvmthin { vg } => {
                 let vg = context.resolver.vg(vg)?;
-                let view = context.reader()?.view_pools(&vg)?;
+                let view = context.reader()?.inspect(&vg, Detail::Pools)?;
                 let mut pools: Vec<Pool> = view
                     .pools
                     .iter()

@@ -18,6 +18,7 @@ use config::names::StorageId;
 use config::storage;
 use config::types::Content;
 use thin::changes::lookup;
+use thin::view::Detail;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -193,7 +194,7 @@ impl StatusArgs {
 }
 
 fn one_pool(scan: &mut StatusScan<'_>, storage: &Storage) -> Result<(), CliError> {
-    let view = scan.context.reader()?.view_pools(&storage.vg)?;
+    let view = scan.context.reader()?.inspect(&storage.vg, Detail::Pools)?;
     let pool = view.pools.iter().find(|pool| pool.name == storage.pool);
     scan.add(&view, [pool.ok_or_else(|| lookup::no_pool(storage))?]);
     Ok(())
@@ -201,10 +202,10 @@ fn one_pool(scan: &mut StatusScan<'_>, storage: &Storage) -> Result<(), CliError
 
 fn all_pools(scan: &mut StatusScan<'_>) -> Result<(), CliError> {
     let engine = scan.context.reader()?;
-    let every = engine.every_vg()?;
+    let every = engine.groups()?;
     scan.warnings.extend(every.warnings.iter().cloned());
     for vg in &every.vgs {
-        match engine.view_pools(&vg.name) {
+        match engine.inspect(&vg.name, Detail::Pools) {
             Ok(view) => scan.add(&view, &view.pools),
             Err(error) => scan.leave_out(&vg.name, &CliError::from(error)),
         }

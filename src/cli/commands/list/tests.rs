@@ -16,9 +16,9 @@ fn shown(tree: bool, vmid: Option<u64>, lvs: Vec<Lv>) -> String {
 }
 
 fn listed(query: &VolumeQuery, table: &TableOptions, lvs: Vec<Lv>) -> String {
-    let view = view(lvs);
+    let (vg, view) = view(lvs);
     let storage = crate::resolve::Resolver::over("").storage("pve/data").unwrap();
-    let rows = rows(query, &view, &storage, &Guests::default());
+    let rows = rows(query, (&vg, &view), &storage, &Guests::default());
     let mut out = Vec::new();
     let volumes = table.table(COLUMNS, USUAL, size::Unit::Byte, rows).unwrap();
     let answer =
@@ -92,21 +92,21 @@ fn the_tree_shows_what_was_made_from_what() {
 #[test]
 fn a_storage_lists_what_has_a_volume_id() {
     let query = VolumeQuery::default();
-    let view = view(family());
+    let (vg, view) = view(family());
     let config = "lvmthin: local-lvm\n\tvgname pve\n\tthinpool data\n";
     let storage = crate::resolve::Resolver::over(config).storage("local-lvm").unwrap();
-    let found = rows(&query, &view, &storage, &Guests::default());
+    let found = rows(&query, (&vg, &view), &storage, &Guests::default());
     let volumes: Vec<&str> = found.iter().map(|row| row.volume.as_str()).collect();
     assert_eq!(volumes, ["local-lvm:vm-100-disk-0", "local-lvm:vm-100-disk-1", "local-lvm:vm-101-disk-0"]);
     assert_eq!(
-        left_out(&query, &view, &storage).unwrap(),
+        left_out(&query, &vg, &storage).unwrap(),
         "2 volumes with other names are left out; 'thinvol list pve/data' shows them"
     );
-    let tree = rows(&VolumeQuery { tree: true, ..query }, &view, &storage, &Guests::default());
+    let tree = rows(&VolumeQuery { tree: true, ..query }, (&vg, &view), &storage, &Guests::default());
     let parents: Vec<_> = tree.iter().filter_map(|row| row.parent.as_ref()?.volume.as_deref()).collect();
     assert_eq!(parents, ["local-lvm:vm-100-disk-0", "pve/snap_vm-100-disk-0_s"]);
     let images = VolumeQuery { content: Some("rootdir".into()), ..VolumeQuery::default() };
-    assert!(rows(&images, &view, &storage, &Guests::default()).is_empty());
+    assert!(rows(&images, (&vg, &view), &storage, &Guests::default()).is_empty());
 }
 
 #[test]
