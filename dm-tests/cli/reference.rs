@@ -43,7 +43,7 @@ fn the_reference_is_what_help_says() {
 
 #[test]
 fn every_command_has_examples_and_says_what_its_json_is() {
-    let no_json = ["thinvol", "completions", "scan", "iscsi", "pool", "supervise"];
+    let no_json = ["thinvol", "completions", "scan", "iscsi", "pool", "supervise", "monitor"];
     for words in commands() {
         let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
         let output = run(&arguments, "");

@@ -97,6 +97,7 @@ fn always() -> Vec<Case> {
         cases::recovery::CASES,
         cases::refusals::CASES,
         cases::pool_health::CASES,
+        cases::pool_monitor::CASES,
         cases::pools::CASES,
         cases::storage_cfg::CASES,
         cases::proxmox::CASES,

@@ -6,8 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use super::commands::{
     activate, add, alloc, audit, batch, clone, complete, completions, delete_snapshot, export, free, import,
-    info, iscsi, list, path, pool, recover, remove, rename, resize, rollback, scan, set, snapshot, status,
-    template,
+    info, iscsi, list, metrics, path, pool, recover, remove, rename, resize, rollback, scan, set, snapshot,
+    status, template,
 };
 
 pub mod quick;
@@ -132,6 +132,7 @@ pub enum Command {
     Audit(audit::AuditArgs),
     Recover(recover::RecoverArgs),
     Pool(pool::PoolArgs),
+    Metrics(metrics::MetricsArgs),
     Iscsi(iscsi::IscsiArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]

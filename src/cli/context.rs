@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::errors::CliError;
-use super::options::{ChangeOptions, DEFAULT_LOCK_TIMEOUT_SECONDS};
+use super::options::ChangeOptions;
 use super::output::{self, Answer, Style};
 use super::progress::ProgressLine;
 use super::resolve::Resolver;
@@ -60,11 +60,14 @@ impl Context {
     /// # Errors
     /// If this process is not root's, or the engine cannot start.
     pub fn reader(&self) -> Result<Engine, CliError> {
-        self.open(&ChangeOptions {
-            dry_run: true,
-            no_udev_sync: false,
-            lock_timeout: DEFAULT_LOCK_TIMEOUT_SECONDS,
-        })
+        self.open(&ChangeOptions { dry_run: true, ..ChangeOptions::default() })
+    }
+
+    /// What an engine of a program that goes on running is opened with, each time it needs one.
+    pub fn settings(&self) -> Settings {
+        let mut settings = self.settings_of(&ChangeOptions::default());
+        settings.progress_observer = None;
+        settings
     }
 
     /// An engine for a verb that changes something.
@@ -73,14 +76,19 @@ impl Context {
     /// If this process is not root's, or the engine cannot start.
     pub fn open(&self, change: &ChangeOptions) -> Result<Engine, CliError> {
         demand_root(nix::unistd::Uid::effective().is_root())?;
+        Ok(Engine::open(self.settings_of(change))?)
+    }
+
+    fn settings_of(&self, change: &ChangeOptions) -> Settings {
         let system_dir = std::env::var_os("LVM_SYSTEM_DIR").filter(|dir| !dir.is_empty());
         let mut settings = Settings::new(self.command_line.clone());
         settings.lock_timeout = change.lock_timeout();
         settings.udev_sync = !change.no_udev_sync;
+        settings.beyond_rules = change.beyond_rules;
         settings.progress_observer =
             ProgressLine::on_terminal().filter(|_| !change.dry_run && !self.style.quiet);
         settings.system_dir = system_dir.map_or(settings.system_dir, PathBuf::from);
-        Ok(Engine::open(settings)?)
+        settings
     }
 
     /// Remembers something to warn of.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use base::units::{Bytes, Sectors};
 use lvm2::format::model::{Lv, Vg};
+use thin::condition::Condition;
 use thin::lineage::fixture::{name, uuid, vg};
+use thin::pool_rules::PoolRules;
 use thin::view::{PoolView, VgView, VolumeView};
 
 /// The metadata and a view of VG `pve` with pool `data` and these thin volumes of 4 MiB, all inactive.
@@ -22,7 +24,8 @@ pub fn view(lvs: Vec<Lv>) -> (Vg, VgView) {
         status: None,
         volumes: volumes.len(),
         volumes_size: Bytes::new(4 << 20),
-        trouble: None,
+        condition: Condition::Inactive,
+        rules: PoolRules::default(),
     };
     let (name, uuid) = (vg.name.clone(), vg.id);
     (vg, VgView { name, uuid, pools: vec![pool], volumes, warnings: vec![], pending: vec![] })

@@ -87,6 +87,7 @@ fn dispatch(command: &Command, context: &Context) -> Result<(), CliError> {
         Command::Audit(args) => args.run(context),
         Command::Recover(args) => args.run(context),
         Command::Pool(args) => args.run(context),
+        Command::Metrics(args) => args.run(context),
         Command::Iscsi(args) => args.run(context),
         Command::Completions(args) => args.run(Cli::command()),
         Command::Complete(args) => {

@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use devicemapper::errors::Error as CoreError;
 use devicemapper::{DM, DevId, Device, DmError as CrateError, DmFlags, DmOptions};
@@ -83,6 +83,12 @@ pub struct LinuxDm {
     dm: DM,
 }
 
+impl AsFd for LinuxDm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dm.file().as_fd()
+    }
+}
+
 impl LinuxDm {
     /// Opens the control node; creates nothing.
     ///
@@ -96,6 +102,14 @@ impl LinuxDm {
                 OpenError::Other { source: io::Error::other(error.to_string()) }
             })),
         }
+    }
+
+    /// Has a poll of this (it is readable then) wait for what happens to any device from now on.
+    ///
+    /// # Errors
+    /// If the kernel is too old for it.
+    pub fn arm(&self) -> Result<(), DmError> {
+        own::arm(self.dm.file().as_fd()).map_err(|errno| Context::new(Verb::Arm, "any device").errno(errno))
     }
 
     fn info_of(&self, id: &DevId<'_>, shown: &str) -> Result<Option<DeviceInfo>, DmError> {

@@ -113,6 +113,8 @@ pub enum Verb {
     Status,
     /// List the devices a device stands on.
     Deps,
+    /// Have a poll wait for what happens to any device.
+    Arm,
 }
 
 /// A device-mapper ioctl that failed.

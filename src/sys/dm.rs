@@ -19,6 +19,8 @@ const UUID_LEN: usize = 129;
 const LIST_BYTES: usize = 64 * 1024;
 /// A list longer than this is refused: some 300,000 devices.
 const LIST_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Not in the headers of every machine that this is built on. Source: `DM_DEV_ARM_POLL_CMD`.
+const DM_DEV_ARM_POLL_CMD: u32 = 16;
 /// The largest minor number. Source: Linux `include/linux/kdev_t.h` (`MINORBITS`).
 const MINOR_MAX: u32 = (1 << 20) - 1;
 
@@ -56,6 +58,8 @@ enum Command {
     Info,
     /// Drops the table that waits.
     Clear,
+    /// Has a poll of the control node wait for what happens from now on.
+    ArmPoll,
 }
 
 impl Command {
@@ -69,6 +73,7 @@ impl Command {
             Self::Suspend => raw::DM_DEV_SUSPEND_CMD,
             Self::Info => raw::DM_DEV_STATUS_CMD,
             Self::Clear => raw::DM_TABLE_CLEAR_CMD,
+            Self::ArmPoll => DM_DEV_ARM_POLL_CMD,
         };
         nix::request_code_readwrite!(raw::DM_IOCTL, number, HEADER_LEN)
     }
@@ -190,6 +195,15 @@ pub fn rename(control: BorrowedFd<'_>, name: &str, new: &str, event_nr: u32) -> 
     buffer.extend_from_slice(new.as_bytes());
     buffer.push(0);
     ask(control, Command::Rename, &mut buffer).map(|answer| uevent_sent(&answer))
+}
+
+/// Has a poll of this control node wait for what happens to any device from now on: an event of a target, a table that
+/// is replaced, a name that changes. Kernels since 4.13 know it.
+///
+/// # Errors
+/// The kernel's; ENOTTY from an older one.
+pub fn arm(control: BorrowedFd<'_>) -> Result<(), Errno> {
+    issue(control, Command::ArmPoll, &mut Header::new(HEADER_LEN)?.as_bytes().to_vec())
 }
 
 /// A resume of one device with its buffers built beforehand, for a place where nothing may be allocated.

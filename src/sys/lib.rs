@@ -8,6 +8,7 @@ pub mod dm;
 pub mod guard;
 pub mod io;
 pub mod memory;
+pub mod notify;
 pub mod scsi;
 pub mod sem;
 pub mod signals;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::pool_rules::RuleChange;
 use base::ids::LvName;
 use base::units::Bytes;
 use base::units::size::Rounded;
@@ -73,6 +74,8 @@ pub enum Effect {
     },
     /// It is a pool that works in another way.
     PoolSet(PoolWays),
+    /// It is a pool whose metadata passed a check.
+    Checked,
     /// Its devices are there.
     Activated,
     /// Its devices are gone.
@@ -92,7 +95,7 @@ pub enum PoolPart {
 }
 
 /// The ways of a pool that are other ones now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PoolWays {
     /// What happens to discards.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +106,9 @@ pub struct PoolWays {
     /// Whether writes fail at once when it is full, instead of waiting for room.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_when_full: Option<bool>,
+    /// What is said of it beyond what LVM knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleChange>,
 }
 
 /// What is as asked already.
@@ -164,6 +170,7 @@ impl fmt::Display for Effect {
                 write!(f, "{part} grown from {} to {}", Rounded(*from), Rounded(*to))
             }
             Self::PoolSet(ways) => ways.fmt(f),
+            Self::Checked => write!(f, "passed the check of its metadata"),
             Self::Activated => write!(f, "activated"),
             Self::Deactivated => write!(f, "deactivated"),
             Self::Skipped => write!(f, "left inactive: its activation skip flag is set"),
@@ -191,7 +198,8 @@ impl fmt::Display for PoolWays {
         let full = self
             .error_when_full
             .map(|on| if on { "fails writes when full" } else { "holds writes back when full" });
-        let ways: Vec<&str> = [discards, zero, full].into_iter().flatten().collect();
+        let ways = [discards, zero, full].into_iter().flatten().map(str::to_owned);
+        let ways: Vec<String> = ways.chain(self.rules.iter().map(|rule| rule.words())).collect();
         f.write_str(&ways.join(", "))
     }
 }

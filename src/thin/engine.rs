@@ -12,6 +12,7 @@ mod options;
 #[cfg(any(test, feature = "testing"))]
 mod requests;
 mod settings;
+mod sharing;
 mod signals;
 use crate::backup_store::BackupStore;
 use crate::changes::{Change, Lowered, lower};

@@ -10,6 +10,8 @@ pub mod allocate;
 pub mod backup_store;
 pub mod changes;
 #[doc(hidden)]
+pub mod condition;
+#[doc(hidden)]
 pub mod effect;
 #[doc(hidden)]
 pub mod engine;
@@ -30,6 +32,8 @@ pub mod meta;
 #[doc(hidden)]
 pub mod metadata_header;
 #[doc(hidden)]
+pub mod monitor;
+#[doc(hidden)]
 pub mod observe;
 #[doc(hidden)]
 pub mod observed;
@@ -40,9 +44,13 @@ pub mod plan;
 #[doc(hidden)]
 pub mod planner;
 #[doc(hidden)]
+pub mod pool_check;
+#[doc(hidden)]
 pub mod pool_health;
 #[doc(hidden)]
 pub mod pool_reader;
+#[doc(hidden)]
+pub mod pool_rules;
 #[doc(hidden)]
 pub mod ports;
 #[doc(hidden)]
@@ -65,6 +73,8 @@ pub mod transfer;
 pub mod udev_role;
 #[doc(hidden)]
 pub mod view;
+#[doc(hidden)]
+pub mod watch;
 #[doc(hidden)]
 pub mod wipe;
 

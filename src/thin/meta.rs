@@ -20,12 +20,16 @@ use base::units::Chunks;
 mod cursor;
 mod differences;
 mod node;
+mod sharing;
 mod superblock;
+mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use differences::{Difference, DifferenceKind};
+pub use sharing::{Holding, Sharing};
 pub use superblock::Superblock;
+pub use survey::Survey;
 
 use cursor::{Cursor, Item, lookup};
 use node::Tree;
@@ -51,6 +55,9 @@ impl<F: FnMut(u64) -> io::Result<Block>> ReadBlock for F {
         self(block)
     }
 }
+
+/// Any reader of blocks.
+pub type AnyReader<'a> = &'a mut dyn FnMut(u64) -> io::Result<Block>;
 
 /// Why metadata could not be read.
 #[derive(Debug, Error)]
@@ -142,6 +149,24 @@ impl<R: ReadBlock> ThinMeta<R> {
         let root = live.held_root.ok_or(MetaError::NotHeld)?;
         let superblock = Superblock::held(&mut reader, root, &live)?;
         Ok(Self { reader, superblock })
+    }
+
+    /// Reads, asking before each block whether to go on.
+    ///
+    /// # Errors
+    /// What the reading ends with.
+    pub fn before_each_block<T>(
+        &mut self,
+        may_go_on: &dyn Fn() -> io::Result<()>,
+        read: &dyn Fn(&mut ThinMeta<AnyReader<'_>>) -> Result<T, MetaError>,
+    ) -> Result<T, MetaError> {
+        let Self { reader, superblock } = self;
+        let superblock = *superblock;
+        let mut asking = |block| {
+            may_go_on()?;
+            reader.read_block(block)
+        };
+        read(&mut ThinMeta { reader: &mut asking, superblock })
     }
 
     /// The superblock.

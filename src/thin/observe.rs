@@ -134,6 +134,7 @@ impl Scope {
                     scope.add(vg, pool);
                     vg.thins_of(pool).for_each(|(volume, _)| scope.add(vg, &volume.name));
                 }
+                Request::CheckPool { pool } => scope.add(vg, pool),
                 Request::ActivateAll { .. } | Request::DeactivateAll => scope.all = true,
                 // What it creates is not there to be looked at.
                 Request::Zero { .. } | Request::CreatePool(_) => {}
@@ -334,6 +335,7 @@ fn makes_device(request: &Request) -> bool {
         | Request::Activate { .. }
         | Request::ActivateAll { .. }
         | Request::CreatePool(_)
+        | Request::CheckPool { .. }
         | Request::GrowPool(_)
         | Request::SetPool(_) => true,
         Request::Remove { .. }

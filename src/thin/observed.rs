@@ -139,6 +139,10 @@ pub struct Policy {
     pub pools: PoolDefaults,
     /// Whether removed volumes that link others are remembered (`metadata/record_lvs_history`).
     pub record_history: bool,
+    /// Whether pools may promise more than their rules let them.
+    pub beyond_rules: bool,
+    /// Whether dmeventd is to watch pools that are made (`activation/monitoring`).
+    pub has_pools_watched: bool,
 }
 
 impl Default for Policy {
@@ -151,6 +155,8 @@ impl Default for Policy {
             no_read_ahead: false,
             pools: PoolDefaults::default(),
             record_history: false,
+            beyond_rules: false,
+            has_pools_watched: false,
         }
     }
 }

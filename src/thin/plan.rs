@@ -17,8 +17,8 @@ use super::wipe::Wipe;
 use base::bytes::shared::SharedBytes;
 use base::error_kind::ErrorKind;
 use base::ids::{DevNo, FullName, LvName, LvmUuid, PoolId, Seqno, TransactionId, VgName};
-use base::units::Sectors;
 use base::units::size::Rounded;
+use base::units::{Chunks, Sectors};
 use dm::kernel::Suspend;
 pub use dm::message::Message;
 use dm::name::{DmName, DmUuid};
@@ -65,6 +65,9 @@ pub struct PoolExpectation {
     /// How large it must be at least, if that matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<PoolBlocks>,
+    /// How many chunks must be free in it, if its rules keep a reserve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub free: Option<Chunks>,
 }
 
 /// One thing to do.
@@ -173,6 +176,16 @@ pub struct Watch {
     pub events: u32,
     /// How often it tells without an event, in seconds.
     pub timeout_s: u32,
+}
+
+impl Watch {
+    /// As lvm2 has its pools watched: of all errors and every ten seconds.
+    /// Source: lvm2 `lib/activate/activate.c` (`target_register_events`), `lib/thin/thin.c` (`_target_set_events`).
+    pub fn of_lvm2() -> Self {
+        /// `DM_EVENT_ALL_ERRORS` and `DM_EVENT_TIMEOUT`. Source: lvm2 `daemons/dmeventd/libdevmapper-event.h`.
+        const EVENTS: u32 = 0xff00 | 0x2_0000;
+        Self { library: "libdevmapper-event-lvm2thin.so".into(), events: EVENTS, timeout_s: 10 }
+    }
 }
 
 /// A place on a physical volume that is to be a pool's metadata.
@@ -413,7 +426,7 @@ impl fmt::Display for Step {
             Self::RenameDevice { from, to, .. } => write!(f, "rename device {from} to {to}"),
             Self::Resume { name, .. } => write!(f, "resume {name}"),
             Self::Watch { pool, how, .. } => {
-                write!(f, "have dmeventd watch pool {pool} again ({})", how.library)
+                write!(f, "have dmeventd watch pool {pool}, if it runs ({})", how.library)
             }
             Self::ExpectPool { tpool, expect } => {
                 let also = match expect.purpose {

@@ -1,11 +1,12 @@
 //! The state that a pool must have before it is changed.
 
+use super::condition::Condition;
 use super::plan::{PoolExpectation, Purpose};
 use super::refusal::Refusal;
 use super::stack::PoolBlocks;
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, TransactionId};
-use dm::status::{METADATA_BLOCK_BYTES, PoolMode, PoolStatus, PoolWorking};
+use dm::status::{METADATA_BLOCK_BYTES, PoolStatus, PoolWorking};
 
 /// Metadata space lvm2 keeps free for writes to existing volumes: 4 MiB, or a quarter where that is less.
 /// Source: lvm2 `lib/metadata/thin_manip.c` (`thin_pool_metadata_min_threshold`).
@@ -23,18 +24,15 @@ const VOLUMES_PER_METADATA_LEAF: u64 = 32;
 /// A refusal that says what is wrong with the pool and what to do.
 pub fn check_pool(pool: &str, status: &PoolStatus, expect: &PoolExpectation) -> Result<(), Refusal> {
     let PoolStatus::Working(working) = status else {
-        return Err(Refusal::new(
-            ErrorKind::Corrupt,
-            format!("pool {pool} has failed: the kernel serves no I/O from it"),
-        )
-        .hint(format!("look at the kernel log, deactivate the pool, then 'lvconvert --repair {pool}'")));
+        let failed = if *status == PoolStatus::Error { Condition::Unreadable } else { Condition::Failed };
+        return Err(in_condition(pool, &failed));
     };
     check_transaction_for(pool, working.transaction_id, expect, Vec::new)?;
     if expect.purpose >= Purpose::Change {
         check_writable(pool, working)?;
     }
     if let Purpose::NewVolumes { empty, snapshots } = expect.purpose {
-        check_room(pool, working, expect.threshold_percent, (empty, snapshots))?;
+        check_room(pool, working, expect, (empty, snapshots))?;
     }
     expect.size.map_or(Ok(()), |size| check_size(pool, working, size))
 }
@@ -105,17 +103,19 @@ fn check_size(pool: &str, working: &PoolWorking, wanted: PoolBlocks) -> Result<(
     .hint("the kernel log says why it did not grow; 'thinvol recover' tries again"))
 }
 
-fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
-    if working.needs_check {
-        return Err(Refusal::new(ErrorKind::Corrupt, format!("pool {pool} needs its metadata checked"))
-            .hint(format!("deactivate the pool, then 'lvconvert --repair {pool}'")));
+/// The refusal of what a pool in that state does not allow.
+pub fn in_condition(pool: &str, condition: &Condition) -> Refusal {
+    let refusal = Refusal::new(condition.kind(), format!("pool {pool} {}", condition.words()));
+    match condition.way_out(pool) {
+        Some(way_out) => refusal.hint(way_out),
+        None => refusal,
     }
-    match working.mode {
-        PoolMode::ReadWrite | PoolMode::OutOfDataSpace => Ok(()),
-        PoolMode::ReadOnly => Err(Refusal::rule(format!("pool {pool} is read-only")).hint(format!(
-            "it may be out of metadata space: 'thinvol pool extend {pool} --metadata-size +<size>', or look at the \
-             kernel log"
-        ))),
+}
+
+fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
+    match Condition::of_working(working, false) {
+        Condition::Works | Condition::DataFull(_) => Ok(()),
+        condition => Err(in_condition(pool, &condition)),
     }
 }
 
@@ -125,12 +125,23 @@ fn check_writable(pool: &str, working: &PoolWorking) -> Result<(), Refusal> {
 fn check_room(
     pool: &str,
     working: &PoolWorking,
-    threshold: u32,
+    expect: &PoolExpectation,
     (empty, snapshots): (u64, u64),
 ) -> Result<(), Refusal> {
-    if working.mode == PoolMode::OutOfDataSpace {
-        return Err(Refusal::rule(format!("pool {pool} is full: no data space is left"))
-            .hint(format!("free volumes, or extend it: 'thinvol pool extend {pool} --size +<size>'")));
+    let threshold = expect.threshold_percent;
+    let condition = Condition::of_working(working, false);
+    if matches!(condition, Condition::DataFull(_)) {
+        return Err(in_condition(pool, &condition));
+    }
+    if let Some(free) = expect.free.filter(|free| working.data.free() < free.get()) {
+        let (left, free) = (working.data.free(), free.get());
+        return Err(Refusal::rule(format!(
+            "pool {pool} has {left} chunks of data free, and is to keep {free} as a reserve"
+        ))
+        .hint(format!(
+            "free volumes, extend it ('thinvol pool extend {pool} --size +<size>'), or lower the reserve ('thinvol \
+             pool set {pool} --reserve <size>'); --force goes below it"
+        )));
     }
     let above = |used: u64, total: u64| u128::from(used) * 100 > u128::from(total) * u128::from(threshold);
     if above(working.data.used, working.data.total) {
@@ -174,8 +185,13 @@ mod tests {
     const ONE: Purpose = Purpose::NewVolumes { empty: 1, snapshots: 0 };
 
     fn says(status: &PoolStatus, purpose: Purpose) -> Option<String> {
-        let expect =
-            PoolExpectation { transaction_id: TransactionId(7), purpose, threshold_percent: 80, size: None };
+        let expect = PoolExpectation {
+            transaction_id: TransactionId(7),
+            purpose,
+            threshold_percent: 80,
+            size: None,
+            free: None,
+        };
         check_pool("pve/data", status, &expect).err().map(|refusal| refusal.to_string())
     }
 

@@ -57,6 +57,22 @@ impl PoolReader for DiskReader<'_> {
     }
 }
 
+impl DiskReader<'_> {
+    /// Reads a pool that does not run.
+    ///
+    /// # Errors
+    /// As for [`PoolReader::devices_of_stopped`].
+    pub fn while_stopped<T>(
+        &self,
+        vg: &Vg,
+        pool: &ThinPool,
+        read: impl FnOnce(&mut ThinMeta<Extents>) -> Result<T, MetaError>,
+    ) -> Result<T, PoolReadError> {
+        let meta = ThinMeta::open(self.extents(vg, pool)?);
+        meta.and_then(|mut meta| read(&mut meta)).map_err(|error| said(&error))
+    }
+}
+
 /// Reads the metadata of a running pool through a metadata snapshot. That is a pair of messages; the second is sent on
 /// every way out after the first.
 ///
@@ -143,7 +159,7 @@ impl Piece {
 }
 
 /// A metadata LV, read where its extents lie: of a mirror all copies, and what they do not agree on counts as not read.
-struct Extents {
+pub struct Extents {
     devices: Vec<Box<dyn BlockDev>>,
     copies: Vec<Vec<Piece>>,
 }

@@ -121,6 +121,11 @@ pub enum Request {
     CreatePool(NewPool),
     /// Removes a pool, with its volumes if asked to. It is made by itself.
     RemovePool(RemovePool),
+    /// Has a pool that does not run checked as its start would.
+    CheckPool {
+        /// The pool.
+        pool: LvName,
+    },
     /// Gives a pool more room, in use or not. It is made by itself.
     GrowPool(GrowPool),
     /// Changes how a pool works, in use or not. It is made by itself.
@@ -144,6 +149,7 @@ impl Request {
             | Self::Zero { .. }
             | Self::CreatePool(_)
             | Self::RemovePool(_)
+            | Self::CheckPool { .. }
             | Self::GrowPool(_)
             | Self::SetPool(_) => Use::Change,
         }

@@ -1,11 +1,15 @@
 //! A volume group as reading verbs show it: the metadata and what the kernel says of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
 use serde::Serialize;
 
-use crate::observed::{Observed, PoolReadError, PoolState};
+use crate::condition::Condition;
+use crate::observed::{Observed, PoolState};
+use crate::pool_rules::PoolRules;
+use crate::stack::DevRef;
 use base::ids::{DevNo, LvName, LvmUuid, ThinId, VgName};
 use base::units::{Bytes, Extents, Sectors};
 use dm::kernel::{DmError, Kernel, StatusFlush};
@@ -54,8 +58,11 @@ pub struct PoolView {
     pub volumes: usize,
     /// Sum of their sizes.
     pub volumes_size: Bytes,
-    /// Why it cannot be used, if so.
-    pub trouble: Option<String>,
+    /// What state it is in.
+    #[serde(skip)]
+    pub condition: Condition,
+    /// What its owner has said of it, if its tags can be read.
+    pub rules: PoolRules,
 }
 
 /// A volume.
@@ -121,9 +128,12 @@ pub fn view(
     for lv in vg.lvs.glances().filter(shown).map(Glance::lv) {
         volumes.push(volume_view(vg, lv, observed, kernel)?);
     }
-    warnings.extend(pools.iter().filter_map(|pool| {
-        pool.trouble.as_ref().map(|trouble| format!("pool {}/{}: {trouble}", vg.name, pool.name))
-    }));
+    for pool in &pools {
+        let shown = format!("{}/{}", vg.name, pool.name);
+        warnings.extend(trouble(&shown, &pool.condition));
+        let bad = vg.lv(&pool.name).and_then(|lv| PoolRules::of(lv).err());
+        warnings.extend(bad.map(|bad| format!("pool {shown}: {bad}")));
+    }
     Ok(VgView { name: vg.name.clone(), uuid: vg.id, pools, volumes, warnings, pending })
 }
 
@@ -139,17 +149,14 @@ fn bytes(vg: &Vg, extents: Option<Extents>) -> Bytes {
 fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView {
     let link = DmUuid::of_lv(&vg.id, &lv.id, Layer::Pool);
     let seen = observed.pools.get(&lv.name);
-    let (status, trouble) = match seen.map(|seen| &seen.state) {
-        Some(PoolState::Active(status) | PoolState::ActiveNew(status)) => {
-            (Some(status.clone()), trouble(status))
-        }
-        Some(PoolState::Unreadable(why @ (PoolReadError::Failed(_) | PoolReadError::Damaged(_)))) => {
-            (None, Some(why.to_string()))
-        }
-        Some(PoolState::Inactive(_) | PoolState::Unreadable(PoolReadError::OutOfReach(_))) | None => {
-            (None, None)
-        }
+    let status = match seen.map(|seen| &seen.state) {
+        Some(PoolState::Active(status) | PoolState::ActiveNew(status)) => Some(status.clone()),
+        _ => None,
     };
+    let condition = seen.map_or(Condition::Inactive, |seen| {
+        let missing = [&pool.metadata, &pool.data].map(|part| missing_under(vg, part, observed));
+        Condition::of(lv, pool, &seen.state, missing)
+    });
     let new = matches!(seen.map(|seen| &seen.state), Some(PoolState::ActiveNew(_)));
     let sizes = vg.glances_of(&lv.name).map(|(thin, _)| bytes(vg, thin.extents()).get());
     PoolView {
@@ -163,24 +170,36 @@ fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView
         status,
         volumes: vg.glances_of(&lv.name).count(),
         volumes_size: Bytes::new(sizes.fold(0, u64::saturating_add)),
-        trouble,
+        condition,
+        rules: PoolRules::of(lv).unwrap_or_default(),
     }
 }
 
-fn trouble(status: &PoolStatus) -> Option<String> {
-    use dm::status::PoolMode;
-    match status {
-        PoolStatus::Failed => Some("it has failed: the kernel serves no I/O from it".into()),
-        PoolStatus::Error => Some("the kernel cannot read its metadata".into()),
-        PoolStatus::Working(working) if working.needs_check => {
-            Some("its metadata needs a check: 'lvconvert --repair'".into())
+/// What to warn of. Physical volumes that are missing are told of the group, and transactions that differ by recovery.
+fn trouble(pool: &str, condition: &Condition) -> Option<String> {
+    match condition {
+        Condition::TransactionsDiffer { .. } | Condition::PartMissing { .. } => None,
+        condition => {
+            let way_out = condition.way_out(pool)?;
+            Some(format!("pool {pool} {}: {way_out}", condition.words()))
         }
-        PoolStatus::Working(working) => match working.mode {
-            PoolMode::ReadWrite => None,
-            PoolMode::OutOfDataSpace => Some("it is full: writes that need a new chunk wait or fail".into()),
-            PoolMode::ReadOnly => Some("it is read-only, perhaps out of metadata space".into()),
-        },
     }
+}
+
+/// The physical volumes that are not here under an LV, with all it is made of.
+fn missing_under(vg: &Vg, name: &LvName, observed: &Observed) -> Vec<String> {
+    let mut missing = Vec::new();
+    let (mut todo, mut seen) = (vec![name.as_str()], BTreeSet::new());
+    while let Some(name) = todo.pop().filter(|name| seen.insert(*name)) {
+        if let Some(lv) = LvName::new(name).ok().and_then(|name| vg.lv(&name)) {
+            todo.extend(lv.segments.iter().flat_map(|segment| segment.kind.areas()));
+        } else if let Some(pv) = vg.pvs.iter().find(|pv| pv.key == name) {
+            let is_here =
+                observed.numbers.contains_key(&DevRef::Pv(pv.key.clone())) && !pv.is_marked_missing();
+            missing.extend((!is_here).then(|| pv.id.to_string()));
+        }
+    }
+    missing
 }
 
 /// How much of a thin volume its status line says has chunks.

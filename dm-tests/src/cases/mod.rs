@@ -40,6 +40,7 @@ pub mod machine;
 pub mod merging;
 pub mod parity;
 pub mod pool_health;
+pub mod pool_monitor;
 pub mod pools;
 pub mod proxmox;
 pub mod random_scripts;

@@ -15,6 +15,8 @@ use crate::ctx::Ctx;
 pub const CASES: &[Case] = &[
     Case { name: "pools::are_those_of_lvm2", tier: Tier::Full, limit_s: 600, run: twins },
     Case { name: "pools::full_ones_grow_under_their_writers", tier: Tier::Full, limit_s: 240, run: full },
+    Case { name: "pools::promise_what_they_may", tier: Tier::Full, limit_s: 240, run: promises },
+    Case { name: "pools::are_shown_as_thin_ls_counts", tier: Tier::Full, limit_s: 240, run: shown },
     Case { name: "pools::of_their_own", tier: Tier::Full, limit_s: 240, run: own },
 ];
 
@@ -190,6 +192,124 @@ fn full(ctx: &Ctx) -> Result<()> {
     let again = ctx.change(&format!("pool extend {vg}/data --size 128M --metadata-size 8M"))?;
     ensure!(again.contains("has that size already"), "the same size again: {again}");
     ctx.agreed(vg)
+}
+
+/// What a pool's owner says of it is kept as tags that lvm2 shows and keeps, and holds before anything is done. A pool
+/// that is full says so in words.
+fn promises(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.volume_group(&[256 << 20], 512)?;
+    ctx.change(&format!("pool create {vg}/data --size 64M"))?;
+    ctx.change(&format!("pool set {vg}/data --overcommit 1.5 --reserve 16M --extend-at 75"))?;
+    let tags = ctx.fact(&format!("{vg}/data"), "lv_tags")?;
+    ensure!(
+        tags == "thinvol.extend-at=75,thinvol.overcommit=1.50,thinvol.reserve=16777216",
+        "tags are {tags}"
+    );
+    let table = ctx.ok(&format!("dmsetup table {vg}-data"))?;
+    ensure!(table.trim().ends_with(" 128 256 0"), "a quarter of the chunks is left at the mark: {table}");
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 80M"))?;
+    let alloc = format!("alloc {vg}/data 100 vm-100-disk-1 32M");
+    let refused = ctx.thinvol(&alloc)?;
+    ensure!(
+        refused.status == 1
+            && refused.stderr.contains("would have 112 MiB together; it promises at most 96 MiB"),
+        "{refused:?}"
+    );
+    let grown = ctx.thinvol(&format!("resize {vg}/vm-100-disk-0 +32M"))?;
+    ensure!(grown.status == 1 && grown.stderr.contains("--force"), "{grown:?}");
+    let forced = ctx.thinvol(&format!("{alloc} --force"))?;
+    ensure!(forced.status == 0 && forced.stderr.contains("warning: the volumes and snapshots"), "{forced:?}");
+    let device = ctx.dev(vg, "vm-100-disk-0");
+    ctx.ok(&format!("dd if=/dev/zero of={} bs=1M count=52 oflag=direct status=none", device.display()))?;
+    ctx.change(&format!("pool set {vg}/data --overcommit none"))?;
+    let reserved = ctx.thinvol(&format!("snapshot {vg}/vm-100-disk-0@s"))?;
+    ensure!(reserved.status == 1 && reserved.stderr.contains("reserve"), "{reserved:?}");
+    ctx.shell(&format!(
+        "(dd if=/dev/zero of={} bs=1M seek=52 count=20 oflag=direct > /dev/null 2>&1 &) ; \
+         for i in $(seq 300); do dmsetup status {vg}-data-tpool | grep -q out_of_data_space && break; sleep 0.1; done",
+        device.display()
+    ))?;
+    let status = ctx.thinvol(&format!("status {vg}/data -o condition --noheadings"))?;
+    ensure!(status.stdout.trim() == "data_full_writes_wait", "{status:?}");
+    ensure!(status.stderr.contains("writes that need some wait for it: "), "{status:?}");
+    let info = ctx.thinvol(&format!("info {vg}/data"))?;
+    ensure!(info.stdout.contains("way out") && info.stdout.contains("writes that wait go on"), "{info:?}");
+    ctx.change(&format!("pool extend {vg}/data --size +64M"))?;
+    let tags = ctx.fact(&format!("{vg}/data"), "lv_tags")?;
+    ensure!(tags == "thinvol.extend-at=75,thinvol.reserve=16777216", "tags are {tags}");
+    ctx.agreed(vg)
+}
+
+/// What is mapped, and what of it alone, is what `thin_ls` says of the same, while the pool runs and after it.
+fn shown(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.volume_group(&[256 << 20], 512)?;
+    ctx.change(&format!("pool create {vg}/data --size 128M"))?;
+    ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-0 64M"))?;
+    let device = ctx.dev(vg, "vm-100-disk-0");
+    let write = |seek: u32, count: u32| {
+        let device = device.display();
+        ctx.ok(&format!(
+            "dd if=/dev/urandom of={device} bs=64k seek={seek} count={count} oflag=direct status=none"
+        ))
+    };
+    write(0, 300)?;
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-0@a"))?;
+    write(100, 40)?;
+    ctx.change(&format!("snapshot {vg}/vm-100-disk-0@b"))?;
+    write(290, 60)?;
+    ctx.change(&format!("deactivate {vg}/vm-100-disk-0@a"))?;
+    let tools = ctx.shell(&format!(
+        "dmsetup message {vg}-data-tpool 0 reserve_metadata_snap; \
+         thin_ls -m --no-headers -o MAPPED_BLOCKS,EXCLUSIVE_BLOCKS /dev/mapper/{vg}-data_tmeta; \
+         dmsetup message {vg}-data-tpool 0 release_metadata_snap"
+    ))?;
+    let mut tools: Vec<Vec<u64>> = tools
+        .lines()
+        .map(|line| line.split_whitespace().map(|word| Ok(word.parse::<u64>()? * 65536)).collect())
+        .collect::<Result<_>>()?;
+    tools.sort();
+    let said = |ctx: &Ctx| -> Result<Vec<Vec<u64>>> {
+        let shown = ctx.thinvol_json(&format!("pool show {vg}/data --exclusive"))?;
+        let holders = shown["holders"].as_array().context("there are no holders")?;
+        let number = |value: &serde_json::Value| value.as_u64().context("a number is missing");
+        let holder = |it: &serde_json::Value| Ok(vec![number(&it["mapped"])?, number(&it["exclusive"])?]);
+        let mut said: Vec<Vec<u64>> = holders.iter().map(holder).collect::<Result<_>>()?;
+        said.sort();
+        let used: u64 = shown["map"]
+            .as_array()
+            .context("there is no map")?
+            .iter()
+            .filter_map(|it| it["used"].as_u64())
+            .sum();
+        ensure!(Some(used * 65536) == shown["used"].as_u64(), "the map shows {used} chunks: {shown}");
+        Ok(said)
+    };
+    ensure!(tools.len() == 3 && said(ctx)? == tools, "thin_ls says {tools:?}, thinvol {:?}", said(ctx)?);
+    let text = ctx.thinvol_ok(&format!("pool show {vg}/data --exclusive"))?;
+    for word in ["data_tdata", "data_tmeta", "_pmspare", "linear", "map"] {
+        ensure!(text.contains(word), "{word} is missing: {text}");
+    }
+    let listed = ctx.thinvol_json(&format!("list {vg}/data --snapshots --exclusive"))?;
+    let listed = listed["volumes"].as_array().context("there are no volumes")?.iter();
+    let sums =
+        listed.map(|it| [&it["mapped"], &it["exclusive"], &it["shared"]].map(|it| it.as_u64().unwrap_or(0)));
+    let mut sums: Vec<Vec<u64>> = sums.map(|[mapped, alone, shared]| vec![mapped, alone, shared]).collect();
+    sums.sort();
+    let wanted: Vec<Vec<u64>> = tools.iter().map(|of| vec![of[0], of[1], of[0] - of[1]]).collect();
+    ensure!(sums == wanted, "listed are {sums:?}, not {wanted:?}");
+    let metrics = ctx.thinvol_ok("metrics --volumes")?;
+    let used = format!("thinvol_pool_data_used_bytes{{pool=\"data\",storage=\"\",vg=\"{vg}\"}} ");
+    let used = metrics.lines().find_map(|line| line.strip_prefix(&used)).context("no data is told")?;
+    let chunks = ctx.ok(&format!("dmsetup status {vg}-data-tpool"))?;
+    let chunks: u64 =
+        chunks.split_whitespace().nth(5).and_then(|it| it.split('/').next()).unwrap_or("").parse()?;
+    ensure!(used == (chunks * 65536).to_string(), "{used} bytes are taken, {chunks} chunks: {metrics}");
+    let held = ctx.ok(&format!("dmsetup status {vg}-data-tpool"))?;
+    ensure!(held.contains(" - rw "), "no metadata snapshot is left: {held}");
+    ctx.change(&format!("deactivate {vg}/data"))?;
+    ctx.lvm(&format!("vgchange -an {vg}"))?;
+    ensure!(said(ctx)? == tools, "of a stopped pool thinvol says {:?}", said(ctx)?);
+    Ok(())
 }
 
 /// A pool that thinvol made serves both, is refused removal while it has volumes, and another one in its place knows

@@ -1,6 +1,7 @@
 //! Requests in few words, and the machines that they are made on.
 
 use base::units::Sectors;
+use thin::pool_rules::{Rule, RuleChange};
 use thin::request::{Attributes, GrowPool, NewPool, NewSize, RemovePool, Request, SetPool, Space};
 
 use super::machine::Machine;
@@ -127,6 +128,11 @@ pub fn remove_pool() -> Request {
     Request::RemovePool(RemovePool { pool: lv(POOL), with_volumes: true })
 }
 
+/// The check of a stopped pool.
+pub fn check_pool() -> Request {
+    Request::CheckPool { pool: lv(POOL) }
+}
+
 /// A pool that does not zero chunks, and fails writes when it is full.
 pub fn set_pool() -> Request {
     Request::SetPool(SetPool {
@@ -134,6 +140,7 @@ pub fn set_pool() -> Request {
         discards: None,
         zero: Some(false),
         error_when_full: Some(true),
+        rules: vec![RuleChange::Set(Rule::ExtendAt(70))],
     })
 }
 

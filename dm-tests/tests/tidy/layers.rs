@@ -53,7 +53,8 @@ const LAYERS: &[(u32, &str, bool)] = &[
     // The port to the kernel: its words and the trait, no implementation.
     (25, "dm::kernel", true),
     // L3: decisions.
-    (30, "thin::request", true),
+    (31, "thin::request", true),
+    (30, "thin::pool_rules", true),
     (30, "thin::refusal", true),
     (32, "thin::error", true),
     (31, "thin::changes", true),
@@ -66,7 +67,10 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (32, "thin::plan", true),
     (33, "thin::report", true),
     (33, "thin::observed", true),
-    (34, "thin::pool_health", true),
+    (34, "thin::condition", true),
+    (34, "thin::pool_check", true),
+    (35, "thin::pool_health", true),
+    (35, "thin::watch", true),
     (46, "thin::view", false),
     (44, "thin::transfer", false),
     (35, "thin::planner", true),
@@ -116,6 +120,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (51, "thin::host", false),
     (52, "thin::session", false),
     (53, "thin::engine", false),
+    (54, "thin::monitor", false),
     // L6: the command.
     (60, "cli", false),
     (70, "udev_events", false),

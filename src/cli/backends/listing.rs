@@ -20,6 +20,11 @@ pub struct VolumeQuery {
     #[arg(long)]
     pub snapshots: bool,
 
+    /// Read from the pool's metadata what each volume maps, active or not, and what of it no other one does: the
+    /// columns mapped, exclusive and shared. The volume group is locked for changes meanwhile
+    #[arg(long)]
+    pub exclusive: bool,
+
     /// Show snapshots too, everything below what it was made from
     #[arg(long, conflicts_with_all = ["columns", "noheadings", "sort", "units"])]
     pub tree: bool,

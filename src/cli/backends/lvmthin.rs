@@ -13,11 +13,14 @@ use crate::guests::Guests;
 use crate::options::ChangeOptions;
 use crate::resolve::{Resolver, Storage};
 use base::error_kind::ErrorKind;
+use base::ids::ThinId;
+use base::units::{Bytes, Chunks, Sectors};
 use config::storage;
 use lvm2::format::model::Vg;
 use thin::changes::lookup;
 use thin::lineage::Lineage;
-use thin::view::VgView;
+use thin::meta::Sharing;
+use thin::view::{PoolView, VgView};
 
 /// How long the lock of a volume group is waited for before a storage is added. The lock of the configuration is held
 /// meanwhile, which Proxmox VE lets nobody do for longer than 60 seconds.
@@ -41,6 +44,7 @@ impl StorageBackend for Lvmthin {
     fn check_exists(&self, context: &Context) -> Result<(), CliError> {
         let Storage { vg, pool, .. } = &self.0.clone()?;
         let reader = context.open(&ChangeOptions {
+            beyond_rules: false,
             dry_run: true,
             no_udev_sync: false,
             lock_timeout: VG_LOCK_SECONDS,
@@ -81,12 +85,16 @@ impl StorageBackend for Lvmthin {
 
     fn list(&self, context: &Context, query: &VolumeQuery) -> Result<Listing, CliError> {
         let storage = &self.0.clone()?;
-        let (vg, view) = context.reader()?.inspect_with_metadata(&storage.vg)?;
-        if !view.pools.iter().any(|pool| pool.name == storage.pool) {
+        let engine = context.reader()?;
+        let (vg, view) = engine.inspect_with_metadata(&storage.vg)?;
+        let Some(pool) = view.pools.iter().find(|pool| pool.name == storage.pool) else {
             return Err(lookup::no_pool(storage).into());
-        }
+        };
         let guests = Guests::beside(context.resolver.file().path());
-        let rows = rows(query, (&vg, &view), storage, &guests);
+        let mut rows = rows(query, (&vg, &view), storage, &guests);
+        if query.exclusive {
+            tell_shares(&mut rows, &view, pool, &engine.sharing(&storage.vg, &storage.pool)?);
+        }
         let mut notes = pending(&vg.name, &view.pending);
         notes.extend(left_out(query, &vg, storage));
         let warnings = [context.resolver.warnings(), view.warnings].concat();
@@ -95,6 +103,23 @@ impl StorageBackend for Lvmthin {
 
     fn apart(&self) -> Option<&dyn Apart> {
         None
+    }
+}
+
+/// Fills in what each volume maps, and what of it alone.
+fn tell_shares(rows: &mut [VolumeRow], view: &VgView, pool: &PoolView, sharing: &Sharing) {
+    let ids: HashMap<String, ThinId> =
+        view.volumes.iter().filter_map(|volume| Some((volume.uuid.to_string(), volume.thin_id?))).collect();
+    let bytes = |chunks: Chunks| {
+        let sectors = chunks.get().checked_mul(pool.chunk_size.get());
+        sectors.and_then(|sectors| Sectors::new(sectors).to_bytes()).map(Bytes::get)
+    };
+    for row in rows {
+        let id = row.uuid.as_ref().and_then(|uuid| ids.get(uuid));
+        if let Some(held) = id.and_then(|id| sharing.devices.get(id)) {
+            row.mapped = bytes(held.mapped);
+            row.exclusive = bytes(held.exclusive);
+        }
     }
 }
 

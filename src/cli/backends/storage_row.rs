@@ -24,6 +24,7 @@ pub struct StorageRow {
     pub available: Option<u64>,
     pub metadata_total: Option<u64>,
     pub metadata_used: Option<u64>,
+    pub condition: Option<&'static str>,
     pub kernel: Option<PoolStatus>,
     pub paths: Option<Vec<TargetPath>>,
     pub luns: Option<usize>,
@@ -136,6 +137,15 @@ pub const COLUMNS: &[Column<StorageRow>] = &[
         cell: |row| Cell::share(row.metadata_used, row.metadata_total),
     },
     Column {
+        name: "condition",
+        title: "Condition",
+        form: "\"inactive\" or \"works\" or \"data_full_writes_wait\" or \"data_full_writes_fail\" or \
+               \"metadata_full\" or \"read_only\" or \"needs_check\" or \"failed\" or \"unreadable\" or \"damaged\" or \
+               \"transactions_differ\" or \"part_missing\" or null",
+        about: "what state the pool is in; 'thinvol info' says it in words, with the way out",
+        cell: |row| row.condition.map_or(Cell::Nothing, |word| Cell::Text(word.to_owned())),
+    },
+    Column {
         name: "kernel",
         title: "Kernel",
         form: "object (the pool's status) or null",
@@ -204,6 +214,7 @@ impl StorageRow {
             available: used.map(|used| pool.size.get() - used),
             metadata_total: Some(pool.metadata_size.get()),
             metadata_used: working.map(|working| working.metadata.used.saturating_mul(METADATA_BLOCK_BYTES)),
+            condition: Some(pool.condition.word()),
             kernel: pool.status.clone(),
             paths: None,
             luns: None,

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::options::ChangeOptions;
+use crate::options::PromiseOptions;
 use crate::transaction::transact;
 use base::error_kind::ErrorKind;
 use base::units::Sectors;
@@ -55,9 +55,9 @@ pub struct AllocArgs {
     #[arg(long)]
     pub zero: bool,
 
-    /// Options of every change.
+    /// Options of changes that may promise more of a pool.
     #[command(flatten)]
-    pub change: ChangeOptions,
+    pub change: PromiseOptions,
 }
 
 /// Reads the id of a guest.
@@ -87,7 +87,7 @@ impl AllocArgs {
         };
         let create = CreateVolume::new(storage, name, size);
         let create = CreateVolume { activate: !self.inactive, zero: self.zero, ..create };
-        transact(context, &self.change, [create.into()])
+        transact(context, &self.change.options(), [create.into()])
     }
 }
 

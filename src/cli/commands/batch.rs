@@ -9,7 +9,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::options::ChangeOptions;
+use crate::options::PromiseOptions;
 use crate::transaction::lines::Lines;
 use crate::transaction::transact_lines;
 
@@ -64,9 +64,9 @@ pub struct BatchArgs {
     #[arg(long)]
     pub keep_going: bool,
 
-    /// Options of every change.
+    /// Options of changes that may promise more of a pool.
     #[command(flatten)]
-    pub change: ChangeOptions,
+    pub change: PromiseOptions,
 }
 
 /// The largest input that is read.
@@ -79,7 +79,7 @@ impl BatchArgs {
     /// If the input cannot be read or is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let lines = Lines::read(&self.read()?, &context.resolver);
-        transact_lines(context, &self.change, lines, self.keep_going)
+        transact_lines(context, &self.change.options(), lines, self.keep_going)
     }
 
     fn read(&self) -> Result<String, CliError> {

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::options::ChangeOptions;
+use crate::options::PromiseOptions;
 use crate::transaction::transact;
 use config::names;
 use thin::changes::{CloneVolume, NewName};
@@ -45,9 +45,9 @@ pub struct CloneArgs {
     #[arg(long)]
     pub inactive: bool,
 
-    /// Options of every change.
+    /// Options of changes that may promise more of a pool.
     #[command(flatten)]
-    pub change: ChangeOptions,
+    pub change: PromiseOptions,
 }
 
 impl CloneArgs {
@@ -67,7 +67,7 @@ impl CloneArgs {
             (None, vmids) => vmids.iter().map(|vmid| NewName::NextDisk(*vmid)).collect(),
         };
         let clone = |name| CloneVolume { activate: !self.inactive, ..CloneVolume::new(source.clone(), name) };
-        transact(context, &self.change, names.into_iter().map(|name| clone(name).into()))
+        transact(context, &self.change.options(), names.into_iter().map(|name| clone(name).into()))
     }
 
     fn guests(&self) -> Result<Vec<u32>, CliError> {
@@ -113,6 +113,7 @@ fn guests(text: &str) -> Result<RangeInclusive<u32>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::ChangeOptions;
 
     #[test]
     fn guests_are_ids_and_ranges_of_them() {
@@ -131,7 +132,9 @@ mod tests {
         }
         let of = |vmids: &[&str]| {
             let vmids = vmids.iter().map(|text| guests(text).unwrap()).collect();
-            let change = ChangeOptions { dry_run: true, no_udev_sync: false, lock_timeout: 1 };
+            let every =
+                ChangeOptions { dry_run: true, no_udev_sync: false, lock_timeout: 1, beyond_rules: false };
+            let change = PromiseOptions { force: false, every };
             CloneArgs { source: String::new(), vmids, name: None, inactive: false, change }.guests()
         };
         assert_eq!(of(&["300", "101-103"]).unwrap(), [300, 101, 102, 103]);

@@ -157,7 +157,9 @@ fn candidates(context: &Context, expected: Expected, word: &str) -> Vec<String> 
 
 /// An engine that does not wait for a lock; none if this process is not root's.
 fn quick(context: &Context) -> Option<Engine> {
-    context.open(&ChangeOptions { dry_run: true, no_udev_sync: true, lock_timeout: 0 }).ok()
+    context
+        .open(&ChangeOptions { dry_run: true, no_udev_sync: true, lock_timeout: 0, beyond_rules: false })
+        .ok()
 }
 
 fn ids(context: &Context, is_wanted: impl Fn(&storage::Storage) -> bool) -> Vec<String> {

@@ -160,6 +160,7 @@ impl ExportArgs {
 
     fn opened(&self, context: &Context) -> Result<Engine, CliError> {
         context.open(&ChangeOptions {
+            beyond_rules: false,
             dry_run: false,
             no_udev_sync: false,
             lock_timeout: DEFAULT_LOCK_TIMEOUT_SECONDS,

@@ -20,6 +20,7 @@ use lvm2::format::model::{Lv, Vg};
 use lvm2::host::dmeventd::Dmeventd;
 use thin::changes::lookup;
 use thin::lineage::{Descent, Lineage, Parent, Relation};
+use thin::pool_rules::PoolRules;
 use thin::view::{PoolView, VgView, VolumeView};
 
 const HELP: &str = "\
@@ -42,6 +43,10 @@ JSON:
   {\"kind\": \"pool\", \"storage\", \"uuid\", \"active\": boolean, \"size\": number (bytes),
    \"metadata_size\": number (bytes), \"chunk_size\": number (bytes), \"transaction_id\": number,
    \"volumes\": number, \"virtual_size\": number (bytes), \"monitored\": boolean (by dmeventd) or null,
+   \"monitors\": [text] (who runs 'thinvol pool monitor'),
+   \"condition\" (a word as in 'thinvol status'), \"condition_words\", \"way_out\": text or null,
+   \"rules\": {\"overcommit\": text or null, \"reserve\": number (bytes) or null,
+     \"extend_at\": number (per cent) or null, \"extend_by\": number (per cent) or null},
    \"kernel\": object or text (the pool's status) or null,
    \"configured\": {\"id\", \"content\": [text], \"nodes\": [text] or null, \"formats\": [text],
      \"shared\": boolean, \"bwlimit\": text or null} or null,
@@ -120,6 +125,12 @@ struct PoolFacts {
     virtual_size: u64,
     /// Unknown if dmeventd does not answer.
     monitored: Option<bool>,
+    /// Who runs 'thinvol pool monitor'.
+    monitors: Vec<String>,
+    condition: &'static str,
+    condition_words: String,
+    way_out: Option<String>,
+    rules: PoolRules,
     kernel: Option<PoolStatus>,
     configured: Option<Configured>,
 }
@@ -198,9 +209,10 @@ impl PoolFacts {
     fn lines(&self) -> Vec<(&'static str, String)> {
         let usage = |usage: Usage| format!("{} of {} ({} %)", usage.used, usage.total, usage.percent());
         let monitored = match self.monitored {
-            Some(true) => "by dmeventd",
-            Some(false) => "no",
-            None => "unknown",
+            Some(true) => "by dmeventd".to_owned(),
+            Some(false) if !self.monitors.is_empty() => format!("by {}", self.monitors.join(", ")),
+            Some(false) => "no".to_owned(),
+            None => "unknown".to_owned(),
         };
         let mut lines = vec![
             ("storage", self.storage.clone()),
@@ -211,8 +223,14 @@ impl PoolFacts {
             ("volumes", format!("{}, together {}", self.volumes, exact(self.virtual_size))),
             ("transaction", self.transaction_id.to_string()),
             ("state", if self.active { "active" } else { "inactive" }.to_owned()),
-            ("monitored", monitored.to_owned()),
+            ("monitored", monitored),
         ];
+        lines.extend(
+            self.way_out.iter().flat_map(|way_out| {
+                [("condition", self.condition_words.clone()), ("way out", way_out.clone())]
+            }),
+        );
+        lines.extend(self.rules.iter().map(|rule| ("rule", rule.words())));
         if let Some(PoolStatus::Working(working)) = &self.kernel {
             lines.push(("chunks used", usage(working.data)));
             lines.push(("metadata used", usage(working.metadata)));
@@ -366,6 +384,11 @@ fn pool_facts(view: &VgView, lv: &Lv, pool: &PoolView, configured: Option<Config
         volumes: pool.volumes,
         virtual_size: pool.volumes_size.get(),
         monitored: None,
+        monitors: thin::monitor::monitors().iter().map(ToString::to_string).collect(),
+        condition: pool.condition.word(),
+        condition_words: pool.condition.words(),
+        way_out: pool.condition.way_out(&format!("{}/{}", view.name, pool.name)),
+        rules: pool.rules,
         kernel: pool.status.clone(),
         configured,
     }

@@ -22,6 +22,7 @@ Examples:
   thinvol list local-lvm --name '*cloudinit*' --tag gold
   thinvol list local-lvm --content rootdir
   thinvol list local-lvm -o address,size,mapped --units g --sort -mapped
+  thinvol list local-lvm --snapshots --exclusive -o address,mapped,exclusive,shared
   thinvol list pve/data --noheadings -o address        for scripts
   thinvol list pve/data --tree
   thinvol list san                                     the LUNs of a storage of type iscsi";

@@ -15,6 +15,7 @@ pub mod import;
 pub mod info;
 pub mod iscsi;
 pub mod list;
+pub mod metrics;
 pub mod path;
 pub mod pool;
 pub mod recover;

@@ -1,9 +1,12 @@
 //! `thinvol pool`: pools made, grown, changed, removed.
 
+mod check;
 mod create;
 mod extend;
+mod monitor;
 mod remove;
 mod set;
+mod show;
 mod space;
 
 use clap::{Args, Subcommand};
@@ -15,10 +18,10 @@ use crate::transaction::transact;
 use thin::changes::{ChangePool, Storage};
 use thin::request::Request;
 
-/// Create, extend, change and remove thin pools
+/// Create, extend, change, show, check, watch and remove thin pools
 ///
-/// Makes thin pools, gives them more room, changes how they work, and removes them, as lvm2 would: what one made, the
-/// other goes on with.
+/// Makes thin pools, gives them more room, changes how they work, shows, checks, watches and removes them, as lvm2
+/// would: what one made, the other goes on with.
 #[derive(Debug, Args)]
 pub struct PoolArgs {
     /// What to do.
@@ -33,6 +36,9 @@ pub enum PoolCommand {
     Create(create::CreateArgs),
     Extend(extend::ExtendArgs),
     Set(set::SetArgs),
+    Show(show::ShowArgs),
+    Check(check::CheckArgs),
+    Monitor(monitor::MonitorArgs),
     Remove(remove::RemoveArgs),
 }
 
@@ -46,6 +52,9 @@ impl PoolArgs {
             PoolCommand::Create(args) => args.run(context),
             PoolCommand::Extend(args) => args.run(context),
             PoolCommand::Set(args) => args.run(context),
+            PoolCommand::Show(args) => args.run(context),
+            PoolCommand::Check(args) => args.run(context),
+            PoolCommand::Monitor(args) => args.run(context),
             PoolCommand::Remove(args) => args.run(context),
         }
     }

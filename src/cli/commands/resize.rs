@@ -6,7 +6,7 @@ use super::alloc;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::options::ChangeOptions;
+use crate::options::PromiseOptions;
 use crate::transaction::transact;
 use base::units::size::Unit;
 use thin::changes::ResizeVolume;
@@ -44,9 +44,9 @@ pub struct ResizeArgs {
     #[arg(long, requires = "shrink")]
     pub accept_data_loss: bool,
 
-    /// Options of every change.
+    /// Options of changes that may promise more of a pool.
     #[command(flatten)]
-    pub change: ChangeOptions,
+    pub change: PromiseOptions,
 }
 
 impl ResizeArgs {
@@ -60,6 +60,6 @@ impl ResizeArgs {
         let (NewSize::To(sectors) | NewSize::By(sectors)) = size;
         context.warn(alloc::small_bare_size(&self.size, sectors));
         let resize = ResizeVolume { shrink: self.shrink, ..ResizeVolume::new(volume, size) };
-        transact(context, &self.change, [resize.into()])
+        transact(context, &self.change.options(), [resize.into()])
     }
 }

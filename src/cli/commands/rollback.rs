@@ -7,7 +7,7 @@ use crate::ask;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::options::ChangeOptions;
+use crate::options::PromiseOptions;
 use crate::transaction::{by_vg, note, transact};
 use thin::changes::{Change, RollBack};
 
@@ -37,9 +37,9 @@ pub struct RollbackArgs {
     #[arg(long, short = 'y')]
     pub yes: bool,
 
-    /// Options of every change.
+    /// Options of changes that may promise more of a pool.
     #[command(flatten)]
-    pub change: ChangeOptions,
+    pub change: PromiseOptions,
 }
 
 impl RollbackArgs {
@@ -51,10 +51,10 @@ impl RollbackArgs {
         let snapshots = self.names.meant(context, |_, _, _| true)?;
         let changes: Vec<Change> =
             snapshots.into_iter().map(|snapshot| RollBack::new(snapshot).into()).collect();
-        if !self.yes && !self.change.dry_run && !context.style.json && ask::is_possible() {
+        if !self.yes && !self.change.every.dry_run && !context.style.json && ask::is_possible() {
             confirm(context, &changes)?;
         }
-        transact(context, &self.change, changes)
+        transact(context, &self.change.options(), changes)
     }
 }
 

@@ -6,7 +6,7 @@ use super::snapshots::SnapshotNames;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
-use crate::options::ChangeOptions;
+use crate::options::PromiseOptions;
 use crate::transaction::transact;
 use thin::changes::TakeSnapshot;
 
@@ -43,9 +43,9 @@ pub struct SnapshotArgs {
     #[arg(long)]
     pub no_fsfreeze: bool,
 
-    /// Options of every change.
+    /// Options of changes that may promise more of a pool.
     #[command(flatten)]
-    pub change: ChangeOptions,
+    pub change: PromiseOptions,
 }
 
 impl SnapshotArgs {
@@ -60,6 +60,6 @@ impl SnapshotArgs {
             ..TakeSnapshot::new(snapshot)
         };
         let snapshots = self.names.meant(context, |_, _, _| true)?;
-        transact(context, &self.change, snapshots.into_iter().map(|snapshot| take(snapshot).into()))
+        transact(context, &self.change.options(), snapshots.into_iter().map(|snapshot| take(snapshot).into()))
     }
 }

@@ -220,6 +220,8 @@ mod tests {
     use base::ids::{LvName, LvmUuid, VgName};
     use base::units::{Bytes, Sectors};
     use dm::status::PoolStatus;
+    use thin::condition::Condition;
+    use thin::pool_rules::PoolRules;
     use thin::view::PoolView;
 
     const ROOMY: &str = "1 42/3072 1024/32768 - rw discard_passdown queue_if_no_space - 1024";
@@ -236,7 +238,8 @@ mod tests {
             visible_device: status.is_some(),
             volumes: 0,
             volumes_size: Bytes::ZERO,
-            trouble: None,
+            condition: Condition::Inactive,
+            rules: PoolRules::default(),
         }
     }
 

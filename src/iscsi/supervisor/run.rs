@@ -15,7 +15,6 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use thiserror::Error;
 
-use super::notify::Notifier;
 use super::secrets::Secrets;
 use super::work::work;
 use super::workers::{Ended, Workers};
@@ -31,6 +30,7 @@ use crate::session::error::SessionError;
 use crate::session::sweep::sweep_if_possible;
 use crate::watch::{Outcome, Task, Watch};
 use sys::memory::Protected;
+use sys::notify::Notifier;
 
 /// How often sysfs is looked at, whatever is heard: events can be lost.
 const LOOK: Duration = Duration::from_secs(2);

@@ -133,6 +133,20 @@ pub enum SegmentKind {
     },
 }
 
+impl SegmentKind {
+    /// What it lies on, in the words of the text: keys of physical volumes and names of LVs.
+    pub fn areas(&self) -> Vec<&str> {
+        match self {
+            Self::Striped(striped) => striped.stripes.iter().map(|stripe| stripe.area.as_str()).collect(),
+            Self::ThinPool(pool) => vec![pool.metadata.as_str(), pool.data.as_str()],
+            Self::Thin(_) => Vec::new(),
+            Self::Opaque { references, pvs, .. } => {
+                references.iter().chain(pvs).map(String::as_str).collect()
+            }
+        }
+    }
+}
+
 /// A mirror of type `raid1` with nothing under way: all that the text says of it is here.
 /// Source: lvm2 `lib/raid/raid.c` (`_raid_text_import`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -30,6 +30,7 @@ pub use system_id::HostIds;
 pub const DEFAULT_SYSTEM_DIR: &str = "/etc/lvm";
 
 /// The setting that a pool's limits are made from.
+const PERCENT: &str = "activation/thin_pool_autoextend_percent";
 const THRESHOLD: &str = "activation/thin_pool_autoextend_threshold";
 
 /// Why the configuration cannot be used.
@@ -200,6 +201,10 @@ pub struct BackupConf {
 pub struct ActivationConf {
     /// Percentage of use from which a pool is extended; 100 for never.
     pub thin_pool_autoextend_threshold: u64,
+    /// By how many per cent of its size a pool is extended.
+    pub thin_pool_autoextend_percent: u64,
+    /// Whether dmeventd is to watch pools that are started.
+    pub monitoring: bool,
     /// What may be activated; `None` for anything.
     pub volume_list: Option<Vec<String>>,
     /// What may be activated automatically; `None` for anything.
@@ -294,12 +299,24 @@ impl LvmConf {
     /// # Errors
     /// [`ConfError`].
     pub fn threshold_of_profile(&self, name: &str) -> Result<Option<u64>, ConfError> {
+        self.number_of_profile(name, THRESHOLD)
+    }
+
+    /// `activation/thin_pool_autoextend_percent` likewise.
+    ///
+    /// # Errors
+    /// [`ConfError`].
+    pub fn percent_of_profile(&self, name: &str) -> Result<Option<u64>, ConfError> {
+        self.number_of_profile(name, PERCENT)
+    }
+
+    fn number_of_profile(&self, name: &str, key: &str) -> Result<Option<u64>, ConfError> {
         let mut layers = Layers::default();
         // The name comes from metadata: it must not lead elsewhere.
         if !name.contains('/') {
             layers.add_file(&self.profile_dir.join(format!("{name}.profile")))?;
         }
-        layers.optional_number(THRESHOLD)
+        layers.optional_number(key)
     }
 
     /// The locks as configured. `wait` bounds each wait; `global/wait_for_locks=0` means none.
@@ -391,6 +408,8 @@ fn backup(layers: &Layers, system_dir: &Path) -> Result<BackupConf, ConfError> {
 fn activation(layers: &Layers) -> Result<ActivationConf, ConfError> {
     Ok(ActivationConf {
         thin_pool_autoextend_threshold: layers.number(THRESHOLD, 100)?,
+        thin_pool_autoextend_percent: layers.number(PERCENT, 20)?,
+        monitoring: layers.bool("activation/monitoring", true)?,
         volume_list: layers.strings("activation/volume_list")?,
         auto_activation_volume_list: layers.strings("activation/auto_activation_volume_list")?,
         read_only_volume_list: layers.strings("activation/read_only_volume_list")?,

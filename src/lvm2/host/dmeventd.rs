@@ -26,6 +26,9 @@ const ANSWER_MAX: usize = 4096;
 /// `DM_EVENT_CMD_REGISTER_FOR_EVENT`.
 const REGISTER: u32 = 2;
 
+/// `DM_EVENT_CMD_UNREGISTER_FOR_EVENT`.
+const UNREGISTER: u32 = 3;
+
 /// `DM_EVENT_CMD_GET_TIMEOUT`.
 const GET_TIMEOUT: u32 = 7;
 
@@ -96,6 +99,14 @@ impl Dmeventd {
     /// As for [`Self::watches`].
     pub fn register(&self, device: &DmUuid, how: &Registration) -> io::Result<()> {
         self.ask(REGISTER, device, how).map(drop)
+    }
+
+    /// Has a device watched no more. If it is not, or dmeventd does not run, that is no error.
+    ///
+    /// # Errors
+    /// As for [`Self::watches`].
+    pub fn unregister(&self, device: &DmUuid, how: &Registration) -> io::Result<()> {
+        self.ask(UNREGISTER, device, how).map(drop)
     }
 
     /// Sends a command and waits for its answer; nothing if dmeventd does not run or does not know the device.
@@ -272,6 +283,8 @@ mod tests {
         assert!(error.to_string().contains("Invalid argument"));
         let wanted = "libdevmapper-event-lvm2thin.so LVM-x-tpool 196352 10";
         asked(&[(REGISTER, wanted, &[(0, "ID\0")])], |dmeventd| dmeventd.register(&device(), &all)).unwrap();
+        asked(&[(UNREGISTER, wanted, &[(0, "ID\0")])], |dmeventd| dmeventd.unregister(&device(), &all))
+            .unwrap();
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Settings {
     pub udev_sync: bool,
     /// Is told the progress of a plan.
     pub progress_observer: Option<Arc<dyn ProgressObserver>>,
+    /// Whether pools may promise more than their rules let them.
+    pub beyond_rules: bool,
     /// What was asked for, for the header of the metadata.
     pub command_line: String,
     /// Where lvm.conf is.
@@ -37,6 +39,7 @@ impl Settings {
             lock_timeout: LOCK_TIMEOUT,
             udev_sync: true,
             progress_observer: None,
+            beyond_rules: false,
             command_line: command_line.into(),
             system_dir: PathBuf::from(DEFAULT_SYSTEM_DIR),
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::error::EngineError;
 use crate::observed::Policy;
+use crate::pool_rules::PoolRules;
+use crate::watch::Extension;
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use lvm2::format::model::{Lv, Vg};
@@ -28,6 +30,23 @@ impl Engine {
             no_read_ahead: self.conf.activation.no_read_ahead,
             pools: self.conf.pools,
             record_history: self.conf.metadata.record_history,
+            beyond_rules: self.settings.beyond_rules,
+            has_pools_watched: self.conf.activation.monitoring,
+        }
+    }
+
+    /// When and by how much a pool is extended: as its tags say, else its profile or its group's, else lvm.conf.
+    pub fn extension(&self, vg: &Vg, lv: &Lv) -> Extension {
+        let rules = PoolRules::of(lv).unwrap_or_default();
+        let profile = lv.profile.as_ref().or(vg.profile.as_ref());
+        // One that cannot be read is told of where the threshold is looked for.
+        let of_profile =
+            profile.and_then(|profile| self.conf.percent_of_profile(profile).unwrap_or_default());
+        let by = of_profile.unwrap_or(self.conf.activation.thin_pool_autoextend_percent);
+        let policy = self.policy(vg);
+        Extension {
+            at: rules.extend_at.unwrap_or_else(|| policy.threshold(&lv.name)).clamp(50, 100),
+            by: rules.extend_by.unwrap_or_else(|| u32::try_from(by).unwrap_or(u32::MAX)).max(1),
         }
     }
 

@@ -6,7 +6,7 @@ use super::node::{KeyRange, Node, Tree};
 use super::{MetaError, ReadBlock, Superblock};
 
 /// Most nodes between root and leaf. A tree of 2^64 keys whose nodes are a third full needs ten.
-const DEPTH_MAX: usize = 16;
+pub(super) const DEPTH_MAX: usize = 16;
 
 /// What the cursor stands before.
 pub(super) enum Item<'a> {

@@ -68,7 +68,7 @@ impl KeyRange {
     /// All keys.
     pub(super) const ALL: Self = Self { low: 0, high: None };
 
-    fn holds(self, key: u64) -> bool {
+    pub(super) fn holds(self, key: u64) -> bool {
         key >= self.low && self.high.is_none_or(|high| key < high)
     }
 }

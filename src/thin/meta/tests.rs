@@ -53,6 +53,9 @@ fn read_all(blocks: &[Block]) -> Result<(), MetaError> {
     for pair in ids.windows(2) {
         meta.differences(pair[0], pair[1])?;
     }
+    meta.sharing()?;
+    let damaged = meta.survey().damaged;
+    damaged.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))?;
     Ok(())
 }
 
@@ -109,6 +112,51 @@ fn devices_differ_where_they_map_other_data() {
     let lengths: Vec<u64> = against_nothing.iter().map(|d| d.length.get()).collect();
     assert_eq!(lengths, [4, 1, 1]);
     assert!(against_nothing.iter().all(|d| d.kind == DifferenceKind::RightOnly));
+}
+
+/// What `thin_ls` says of it: devices 1 and 5 share chunks 10 to 12 and 20.
+#[test]
+fn what_two_devices_map_neither_holds_alone() {
+    let mut meta = ThinMeta::open(reader(&fixture())).unwrap();
+    let sharing = meta.sharing().unwrap();
+    let held: Vec<(u64, u64)> =
+        sharing.devices.values().map(|it| (it.mapped.get(), it.exclusive.get())).collect();
+    assert_eq!(held, [(6, 2), (5, 1), (0, 0)]);
+    let last: Vec<Option<u64>> = sharing.devices.values().map(|it| it.last.map(Chunks::get)).collect();
+    assert_eq!(last, [Some(4_000_000), Some(9), None]);
+    assert_eq!(sharing.used(), Chunks::new(7));
+    let map = sharing.map(Chunks::new(1000), 3);
+    assert_eq!(map.iter().map(|part| part.1).collect::<Vec<_>>(), [333, 333, 334]);
+    assert_eq!(map.iter().map(|part| part.0).sum::<u64>(), 7);
+    assert_eq!(map[1].0, 0);
+}
+
+/// The tree of one device is damaged: the others are read all the same.
+#[test]
+fn what_can_be_read_of_a_damaged_pool_is() {
+    let mut blocks = fixture();
+    blocks[10][100] ^= 1;
+    let survey = ThinMeta::open(reader(&blocks)).unwrap().survey();
+    assert_eq!(survey.details.len(), 3);
+    assert_eq!(survey.sharing.devices.keys().copied().collect::<Vec<_>>(), [id(5), ThinId::MAX]);
+    let [(Some(device), error)] = survey.damaged.as_slice() else { panic!("{:?}", survey.damaged) };
+    assert_eq!(*device, id(1));
+    assert!(error.to_string().contains("its checksum is wrong"), "{error}");
+}
+
+/// A second device with the root of the first: all of both is shared.
+#[test]
+fn devices_that_have_one_tree_share_all_of_it() {
+    let mut blocks = fixture();
+    // Block 7 holds the devices: keys, then roots.
+    let (first, second) = (2048, 2056);
+    let root = blocks[7][first..first + 8].to_vec();
+    blocks[7][second..second + 8].copy_from_slice(&root);
+    seal(&mut blocks[7], NODE_SALT);
+    let sharing = ThinMeta::open(reader(&blocks)).unwrap().sharing().unwrap();
+    let held: Vec<(u64, u64)> =
+        sharing.devices.values().map(|it| (it.mapped.get(), it.exclusive.get())).collect();
+    assert_eq!(held, [(6, 0), (6, 0), (0, 0)]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod names;
 mod pending;
 mod pool_drift;
 mod pools;
+mod promises;
 mod repair;
 mod reshape;
 mod sequence;

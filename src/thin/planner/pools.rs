@@ -107,7 +107,7 @@ impl Sequence<'_, '_> {
     /// part makes them, and so does lvm2's repair, whose `thin_repair` may outlive it and still read them. Those that
     /// are in use refuse the start, as with lvm2; the others go first, since they may be read-only, or show other
     /// extents than the text says.
-    fn clear_parts(&mut self, name: &LvName, stack: &PoolStack) -> Result<(), Refusal> {
+    pub(super) fn clear_parts(&mut self, name: &LvName, stack: &PoolStack) -> Result<(), Refusal> {
         let observed = self.draft.observed;
         if observed.device(&stack.tpool.uuid).is_some_and(|device| device.live_table || device.inactive_table)
         {

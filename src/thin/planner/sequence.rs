@@ -8,14 +8,13 @@ use super::space;
 use crate::effect::{Already, Effect};
 use crate::making::Making;
 use crate::observed::{Inventory, Observed, PoolState};
-use crate::plan::{Message, Outcome, Plan, Planned, PoolExpectation, Purpose, Send, Step};
+use crate::plan::{Message, Outcome, Plan, Planned, Purpose, Send, Step};
 use crate::refusal::Refusal;
 use crate::request::Request;
 use base::ids::{LvName, ThinId, TransactionId};
 use dm::kernel::Suspend;
 use dm::name::{DmName, DmUuid, Layer};
 use lvm2::format::metadata::Metadata;
-use lvm2::format::model::{Lv, Vg};
 
 /// Decides everything that the requests come to, as one transaction.
 ///
@@ -154,7 +153,7 @@ impl<'d, 'a> Sequence<'d, 'a> {
         for (name, change) in &self.draft.pools {
             targets.insert(name, self.prepare(name, change)?);
         }
-        self.warn_of_overcommit(after);
+        self.check_promises(after)?;
         self.remove_devices()?;
         self.take_down_altered()?;
         self.discard()?;
@@ -293,16 +292,6 @@ impl<'d, 'a> Sequence<'d, 'a> {
         Ok(())
     }
 
-    pub(super) fn expectation(
-        &self,
-        pool: &LvName,
-        transaction_id: TransactionId,
-        purpose: Purpose,
-    ) -> PoolExpectation {
-        let threshold_percent = self.draft.observed.policy.threshold(pool);
-        PoolExpectation { transaction_id, purpose, threshold_percent, size: None }
-    }
-
     /// A pool that holds, or may hold, devices the text does not know is not marked clean: it is looked through again.
     /// What the change made is in the text by now, and not being made any more.
     fn mark_clean(&mut self) -> Result<(), Refusal> {
@@ -341,25 +330,6 @@ impl<'d, 'a> Sequence<'d, 'a> {
             }
         }
         Ok(())
-    }
-
-    /// As lvm2 warns: the sum of all thin volumes against the pool.
-    fn warn_of_overcommit(&mut self, after: &Vg) {
-        for name in &self.draft.promised {
-            let volumes = after.glances_of(name).filter_map(|(lv, _)| lv.extents());
-            let sum = volumes.map(|extents| u128::from(extents.get())).sum::<u128>();
-            let size = after.lv(name).and_then(Lv::extents).map_or(0, |extents| extents.get());
-            if sum > u128::from(size) {
-                let extent = u128::from(after.extent_size.get());
-                let mib = |extents: u128| extents * extent / 2048;
-                self.plan.warnings.push(format!(
-                    "the sum of all thin volume sizes ({} MiB) exceeds the size of thin pool {}/{name} ({} MiB)",
-                    mib(sum),
-                    after.name,
-                    mib(u128::from(size))
-                ));
-            }
-        }
     }
 
     /// The state in which a pool was found.

@@ -6,6 +6,7 @@ use crate::refusal::Refusal;
 use crate::request::Request;
 
 mod grow;
+mod inspect;
 mod make;
 mod room;
 mod set;
@@ -17,6 +18,7 @@ pub(super) fn plan(draft: &mut Draft<'_>, request: &Request) -> Option<Result<Pl
     match request {
         Request::CreatePool(request) => Some(make::plan(draft, request)),
         Request::RemovePool(request) => Some(unmake::plan(draft, request)),
+        Request::CheckPool { pool } => Some(inspect::plan(draft, pool)),
         Request::GrowPool(request) => Some(grow::plan(draft, request)),
         Request::SetPool(request) => Some(set::plan(draft, request)),
         _ => None,

@@ -79,6 +79,7 @@ impl Draft<'_> {
             Request::GrowPool(GrowPool { pool, .. })
             | Request::SetPool(SetPool { pool, .. })
             | Request::CreatePool(NewPool { name: pool, .. })
+            | Request::CheckPool { pool }
             | Request::RemovePool(RemovePool { pool, .. }) => Err(Refusal::rule(format!(
                 "pool {}/{pool} is changed together with something else",
                 self.vg().name

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::pool_rules::RuleChange;
 use base::ids::{DevNo, LvName};
 use base::units::Sectors;
 use lvm2::format::model::Discards;
@@ -42,6 +43,8 @@ pub struct SetPool {
     pub zero: Option<bool>,
     /// Whether writes fail at once when it is full, instead of waiting for room.
     pub error_when_full: Option<bool>,
+    /// What is said of it beyond what LVM knows.
+    pub rules: Vec<RuleChange>,
 }
 
 /// A new pool. What is not said follows lvm.conf.

@@ -1,5 +1,6 @@
 //! The devices of a thin pool: its target, and what its data and metadata lie on.
 
+use crate::pool_rules::PoolRules;
 use serde::Serialize;
 
 use super::{DevRef, DeviceSpec, Role, StackError, Stacks, TargetSpec};
@@ -88,7 +89,7 @@ impl Stacks<'_> {
             metadata: DevRef::Device(tmeta.clone()),
             data: DevRef::Device(self.name(&tdata_lv.name, Layer::Tdata)?),
             chunk_size: pool.chunk_size,
-            low_water: self.low_water(&lv.name, length, pool.chunk_size),
+            low_water: self.low_water(lv, length, pool.chunk_size),
             skip_block_zeroing: !pool.zero_new_blocks,
             discards: pool.discards,
             error_if_no_space: lv.has_flag(ERROR_WHEN_FULL),
@@ -170,9 +171,10 @@ impl Stacks<'_> {
     }
 
     /// Source: lvm2 `lib/thin/thin.c` (`_thin_pool_add_target_line`).
-    fn low_water(&self, pool: &LvName, length: Sectors, chunk_size: Sectors) -> Chunks {
-        let own = self.thresholds.and_then(|thresholds| thresholds.get(pool));
-        let threshold = u64::from(own.copied().unwrap_or(self.autoextend_threshold).clamp(50, 100));
+    fn low_water(&self, lv: &Lv, length: Sectors, chunk_size: Sectors) -> Chunks {
+        let of_profile = || self.thresholds.and_then(|thresholds| thresholds.get(&lv.name)).copied();
+        let own = PoolRules::of(lv).ok().and_then(|rules| rules.extend_at).or_else(of_profile);
+        let threshold = u64::from(own.unwrap_or(self.autoextend_threshold).clamp(50, 100));
         let chunks = length.get().checked_div(chunk_size.get()).unwrap_or(0);
         Chunks::new(u64::try_from(u128::from(chunks) * u128::from(100 - threshold) / 100).unwrap_or(0))
     }

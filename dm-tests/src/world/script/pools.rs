@@ -2,12 +2,13 @@
 
 use base::units::Sectors;
 use lvm2::format::model::Discards;
+use thin::pool_rules::{Rule, RuleChange, RuleKind};
 use thin::request::{GrowPool, NewPool, RemovePool, Request, SetPool, Space};
 
 use super::{MIB, name, number};
 use crate::world::machine::disk_number;
 
-/// `grow-pool data data=+40M metadata=8M on=1`, `set-pool data zero=off full=error discards=nopassdown`,
+/// `grow-pool data data=+40M metadata=8M on=1`, `set-pool data zero=off full=error discards=nopassdown overcommit=1.5`,
 /// `create-pool new data=8M chunk=1M stripes=2 inactive`, `remove-pool data with-volumes`.
 pub(super) fn request(words: &[&str]) -> Result<Request, String> {
     let (verb, rest) = words.split_first().ok_or("which request?")?;
@@ -29,6 +30,10 @@ pub(super) fn request(words: &[&str]) -> Result<Request, String> {
             discards: option("discards").map(discards).transpose()?,
             zero: on_off("zero"),
             error_when_full: on_off("full"),
+            rules: RuleKind::ALL
+                .iter()
+                .filter_map(|kind| Some(rule(*kind, option(kind.word())?)))
+                .collect::<Result<_, _>>()?,
         })),
         "create-pool" => Ok(Request::CreatePool(NewPool {
             name: pool,
@@ -43,6 +48,7 @@ pub(super) fn request(words: &[&str]) -> Result<Request, String> {
             on: option("on").map(disk).transpose()?.into_iter().collect(),
             activate: !options.contains(&"inactive"),
         })),
+        "check-pool" => Ok(Request::CheckPool { pool }),
         "remove-pool" => {
             Ok(Request::RemovePool(RemovePool { pool, with_volumes: options.contains(&"with-volumes") }))
         }
@@ -65,6 +71,14 @@ fn space(word: &str) -> Result<Space, String> {
 
 fn disk(word: &str) -> Result<base::ids::DevNo, String> {
     Ok(disk_number(number(word)?.try_into().unwrap_or(0)))
+}
+
+/// `1.5`, `none`; of a reserve, bytes.
+fn rule(kind: RuleKind, word: &str) -> Result<RuleChange, String> {
+    match word {
+        "none" => Ok(RuleChange::Clear(kind)),
+        word => Rule::parse(kind, word).map(RuleChange::Set).ok_or_else(|| format!("{word} is no rule")),
+    }
 }
 
 fn discards(word: &str) -> Result<Discards, String> {

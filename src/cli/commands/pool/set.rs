@@ -7,13 +7,18 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::options::ChangeOptions;
+use base::units::size::{Unit, parse_size};
 use lvm2::format::model::Discards;
+use thin::pool_rules::{Rule, RuleChange, RuleKind};
 use thin::request::{Request, SetPool};
 
 const HELP: &str = changing!(
     "\
   thinvol pool set pve/data --when-full error
   thinvol pool set pve/data --discards nopassdown --zero off
+  thinvol pool set pve/data --overcommit 1.5 --reserve 20G
+  thinvol pool set pve/data --extend-at 80 --extend-by 20
+  thinvol pool set pve/data --overcommit none            as before it was set
   thinvol pool set --dry-run pve/data --zero on          what would be done"
 );
 
@@ -56,12 +61,48 @@ pub enum OnOff {
     Off,
 }
 
+/// What takes a rule away.
+const NONE: &str = "none";
+
+/// Reads a rule of that kind, or that there is to be none.
+fn rule(kind: RuleKind) -> impl Fn(&str) -> Result<RuleChange, String> + Clone {
+    move |text| {
+        if text == NONE {
+            return Ok(RuleChange::Clear(kind));
+        }
+        let rule = match kind {
+            RuleKind::Reserve => {
+                let size =
+                    parse_size(text, Unit::Kibi).map_err(|error| format!("{error}; {}", error.hint))?;
+                Some(Rule::Reserve(size))
+            }
+            RuleKind::ExtendAt | RuleKind::ExtendBy => Rule::parse(kind, text.trim_end_matches('%')),
+            RuleKind::Overcommit => Rule::parse(kind, text),
+        };
+        let wanted = match kind {
+            RuleKind::Overcommit => "write a number such as 1.5, with at most two decimals",
+            RuleKind::Reserve => "write a size",
+            RuleKind::ExtendAt => "write a number of per cent from 50 to 100",
+            RuleKind::ExtendBy => "write a number of per cent from 1 to 1000",
+        };
+        rule.map(RuleChange::Set).ok_or_else(|| format!("{wanted}, or '{NONE}'"))
+    }
+}
+
 /// Change how a thin pool works, in use or not
 ///
 /// Changes what a thin pool does with discards and new chunks, and with writes when it is full. What is so
 /// already is left as it is, and that is no error.
+///
+/// --overcommit and --reserve limit what the pool promises: a change that makes volumes or snapshots, or makes
+/// them larger, is refused before anything is done if all volumes and snapshots of the pool would have more than
+/// that many times its size together, or if less data than the reserve is free in it while it runs. What counts of
+/// a volume is its size, not what is written of it. 'none' takes a limit away.
+///
+/// --extend-at and --extend-by say when 'thinvol pool monitor' extends the pool, in place of
+/// activation/thin_pool_autoextend_threshold and _percent in lvm.conf. All four are kept as LVM tags of the pool.
 #[derive(Debug, Args)]
-#[command(after_long_help = HELP)]
+#[command(after_long_help = HELP, override_usage = "thinvol pool set [OPTIONS] <POOL>")]
 #[command(group = ArgGroup::new("way").required(true).multiple(true))]
 pub struct SetArgs {
     /// The pool: a storage id or <vg>/<pool>
@@ -78,6 +119,22 @@ pub struct SetArgs {
     /// What happens to writes when the pool is full
     #[arg(long, value_name = "WAY", group = "way")]
     pub when_full: Option<FullWord>,
+
+    /// How many times its size all its volumes and snapshots may have together, such as 1.5, or none
+    #[arg(long, value_name = "RATIO", group = "way", value_parser = rule(RuleKind::Overcommit))]
+    pub overcommit: Option<RuleChange>,
+
+    /// How much data must be free in it for it to promise more, or none
+    #[arg(long, value_name = "SIZE", group = "way", value_parser = rule(RuleKind::Reserve))]
+    pub reserve: Option<RuleChange>,
+
+    /// How full it is extended, in per cent, from 50 on; 100 is never; or none
+    #[arg(long, value_name = "N", group = "way", value_parser = rule(RuleKind::ExtendAt))]
+    pub extend_at: Option<RuleChange>,
+
+    /// By how much of its size it is extended, in per cent, or none
+    #[arg(long, value_name = "N", group = "way", value_parser = rule(RuleKind::ExtendBy))]
+    pub extend_by: Option<RuleChange>,
 
     /// Options of every change.
     #[command(flatten)]
@@ -96,7 +153,33 @@ impl SetArgs {
             discards: self.discards.map(Into::into),
             zero: self.zero.map(|zero| zero == OnOff::On),
             error_when_full: self.when_full.map(|full| full == FullWord::Error),
+            rules: [self.overcommit, self.reserve, self.extend_at, self.extend_by]
+                .into_iter()
+                .flatten()
+                .collect(),
         });
         change(context, &self.change, pool, request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::units::Bytes;
+
+    #[test]
+    fn rules_are_read_as_they_are_meant() {
+        let reserve = Rule::Reserve(Bytes::new(1 << 30));
+        assert_eq!(rule(RuleKind::Reserve)("1G"), Ok(RuleChange::Set(reserve)));
+        assert_eq!(rule(RuleKind::ExtendAt)("80%"), Ok(RuleChange::Set(Rule::ExtendAt(80))));
+        assert_eq!(rule(RuleKind::Overcommit)("none"), Ok(RuleChange::Clear(RuleKind::Overcommit)));
+        for (kind, wrong) in [
+            (RuleKind::ExtendAt, "49"),
+            (RuleKind::ExtendBy, "0"),
+            (RuleKind::Overcommit, "1,5"),
+            (RuleKind::Reserve, "x"),
+        ] {
+            assert!(rule(kind)(wrong).is_err(), "{wrong}");
+        }
     }
 }

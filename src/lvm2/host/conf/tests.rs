@@ -25,6 +25,8 @@ fn without_files_everything_has_lvm2s_default() {
     assert_eq!(conf.backup.archive_dir, Path::new("/nonexistent/archive"));
     assert_eq!((conf.backup.retain_min, conf.backup.retain_days), (10, 30));
     assert_eq!(conf.activation.thin_pool_autoextend_threshold, 100);
+    assert_eq!(conf.activation.thin_pool_autoextend_percent, 20);
+    assert!(conf.activation.monitoring);
     assert_eq!(conf.activation.volume_list, None);
 }
 
@@ -206,7 +208,7 @@ fn a_profile_says_how_full_a_pool_may_be() {
     std::fs::create_dir(&profiles).unwrap();
     std::fs::write(
         profiles.join("careful.profile"),
-        "activation {\n thin_pool_autoextend_threshold = 70\n}\n",
+        "activation {\n thin_pool_autoextend_threshold = 70\n thin_pool_autoextend_percent = 35\n}\n",
     )
     .unwrap();
     std::fs::write(profiles.join("fast.profile"), "allocation {\n thin_pool_zero = 0\n}\n").unwrap();
@@ -218,5 +220,6 @@ fn a_profile_says_how_full_a_pool_may_be() {
     for (name, threshold) in [("careful", Some(70)), ("fast", None), ("none", None), ("../out", None)] {
         assert_eq!(conf.threshold_of_profile(name).unwrap(), threshold, "{name}");
     }
+    assert_eq!(conf.percent_of_profile("careful").unwrap(), Some(35));
     assert!(conf.threshold_of_profile("wrong").unwrap_err().to_string().contains("whole number"));
 }

@@ -5,12 +5,13 @@ use super::super::draft::Draft;
 use super::super::sequence::Sequence;
 use super::room::{no_room, share_of, size};
 use super::state::finished;
+use crate::condition::Condition;
 use crate::effect::{Already, Effect, PoolPart};
 use crate::plan::{Plan, PoolExpectation, Purpose, Step};
+use crate::pool_health::in_condition;
 use crate::refusal::Refusal;
 use crate::request::{GrowPool, Space};
 use crate::stack::PoolStack;
-use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use base::units::size::Rounded;
 use base::units::{Bytes, Extents, Sectors};
@@ -163,16 +164,13 @@ impl Draft<'_> {
     ) -> Result<(), Refusal> {
         let shown = self.shown_pool(&lv.name);
         if working.needs_check {
-            return Err(Refusal::new(
-                ErrorKind::Corrupt,
-                format!("pool {shown} needs its metadata checked: the kernel lets it grow after that only"),
-            )
-            .hint(format!("deactivate the pool, then 'lvconvert --repair {shown}'")));
+            // The kernel lets it grow after that only.
+            return Err(in_condition(&shown, &Condition::NeedsCheck));
         }
         let first = format!("'thinvol pool extend {shown} --metadata-size +<size>' first");
         if growth.metadata.is_none() && working.mode == PoolMode::ReadOnly {
-            return Err(Refusal::rule(format!("pool {shown} is read-only: it is out of metadata space"))
-                .hint(format!("more room for data needs some: {first}")));
+            let refusal = in_condition(&shown, &Condition::of_working(working, false));
+            return Err(refusal.hint(format!("more room for data needs some metadata: {first}")));
         }
         let Some(data) = growth.data.as_ref().filter(|_| growth.metadata.is_none()) else { return Ok(()) };
         let sectors = sum(data).to_sectors(self.vg().extent_size).unwrap_or(Sectors::ZERO);

@@ -7,7 +7,7 @@ use super::super::sequence::Sequence;
 use super::room::{no_room, share_of, size};
 use super::state::finished;
 use crate::effect::Effect;
-use crate::plan::{Plan, PoolExpectation, Purpose, Step, ZeroExtents};
+use crate::plan::{Plan, PoolExpectation, Purpose, Step, Watch, ZeroExtents};
 use crate::refusal::Refusal;
 use crate::request::{NewPool, Space};
 use crate::stack::DevRef;
@@ -255,6 +255,11 @@ impl Sequence<'_, '_> {
             let expect = self.expectation(&request.name, TransactionId(0), Purpose::Change);
             let expect = PoolExpectation { size: after.blocks(), ..expect };
             self.plan.push(Step::ExpectPool { tpool: after.tpool.name.clone(), expect });
+            if draft.observed.policy.has_pools_watched {
+                let pool = vg.name.volume(&request.name);
+                let tpool = after.tpool.uuid.clone();
+                self.plan.push(Step::Watch { pool, tpool, how: Watch::of_lvm2() });
+            }
         }
         Ok(())
     }

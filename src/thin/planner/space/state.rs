@@ -6,6 +6,7 @@ use super::super::sequence::Sequence;
 use crate::effect::Effect;
 use crate::observed::PoolState;
 use crate::plan::{Outcome, Plan, PoolExpectation, Purpose, Step};
+use crate::pool_health::check_pool;
 use crate::refusal::Refusal;
 use crate::stack::PoolStack;
 use base::error_kind::ErrorKind;
@@ -37,6 +38,7 @@ impl<'a> Draft<'a> {
             purpose: Purpose::Activation,
             threshold_percent: 100,
             size: None,
+            free: None,
         };
         let working = match &self.seen(name)?.state {
             PoolState::Active(PoolStatus::Working(working))
@@ -44,14 +46,9 @@ impl<'a> Draft<'a> {
                 self.check_transaction(lv, &expect)?;
                 Some(working)
             }
-            PoolState::Active(_) | PoolState::ActiveNew(_) => {
-                return Err(Refusal::new(
-                    ErrorKind::Corrupt,
-                    format!("pool {shown} has failed: the kernel serves no I/O from it"),
-                )
-                .hint(format!(
-                    "deactivate it and see the kernel log; 'lvconvert --repair {shown}' repairs metadata"
-                )));
+            PoolState::Active(status) | PoolState::ActiveNew(status) => {
+                check_pool(&shown, status, &expect)?;
+                None
             }
             PoolState::Inactive(_) => {
                 self.check_transaction(lv, &expect)?;

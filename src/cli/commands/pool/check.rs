@@ -1,0 +1,143 @@
+//! `thinvol pool check`: whether a pool's metadata is as it must be.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::errors::CliError;
+use crate::options::ChangeOptions;
+use crate::output::Answer;
+use base::error_kind::ErrorKind;
+use thin::changes::{ChangePool, lookup};
+use thin::engine::Options;
+use thin::error::EngineError;
+use thin::pool_check::{Finding, Severity};
+use thin::request::Request;
+use thin::view::Detail;
+
+const HELP: &str = "\
+Examples:
+  thinvol pool check pve/data
+  thinvol pool check local-lvm --json | jq '.findings'
+
+JSON:
+  {\"pool\", \"running\": boolean,
+   \"checked\": [\"structure\" or \"agreement\" or \"space_maps\"] (what was looked at),
+   \"findings\": [{\"severity\": \"damage\" or \"disagreement\" or \"leftover\", \"what\"}],
+   \"notes\": [text], \"warnings\": [text]}
+
+Exit code 6 if there is damage or a disagreement. What is left over takes room, and is no reason to repair anything.";
+
+/// Check the metadata of a thin pool, while it runs or not
+///
+/// Reads all of a pool's own metadata: whether its trees are whole and say the same of each device, and whether they
+/// fit the volume group's metadata: devices of all volumes, none besides, the same transaction. Nothing is changed. A
+/// running pool is read through a metadata snapshot and is not stopped; the volume group is locked for changes
+/// meanwhile, and what is freed becomes free after it.
+///
+/// Of a pool that does not run, the space maps are checked as well, by thin_check as lvm.conf has it.
+#[derive(Debug, Args)]
+#[command(after_long_help = HELP)]
+pub struct CheckArgs {
+    /// The pool: a storage id or <vg>/<pool>
+    pub pool: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Checked {
+    pool: String,
+    running: bool,
+    checked: Vec<&'static str>,
+    findings: Vec<Finding>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Answer for Checked {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for Finding { severity, what } in &self.findings {
+            let word = match severity {
+                Severity::Damage => "damage",
+                Severity::Disagreement => "disagreement",
+                Severity::Leftover => "left over",
+            };
+            writeln!(out, "{word}: {what}")?;
+        }
+        if self.findings.is_empty() {
+            writeln!(out, "pool {}: nothing is wrong with its metadata", self.pool)?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// What says so much of a pool's metadata that nothing else can be said.
+fn damage(error: EngineError) -> Finding {
+    Finding { severity: Severity::Damage, what: CliError::from(error).one_line() }
+}
+
+impl CheckArgs {
+    /// Checks the pool.
+    ///
+    /// # Errors
+    /// If something is wrong with it, or it cannot be looked at.
+    pub fn run(&self, context: &Context) -> Result<(), CliError> {
+        let storage = context.resolver.storage(&self.pool)?;
+        let shown = format!("{}/{}", storage.vg, storage.pool);
+        let engine = context.open(&ChangeOptions::default())?;
+        let view = engine.inspect(&storage.vg, Detail::Pools)?;
+        let pool = view.pools.iter().find(|pool| pool.name == storage.pool);
+        let running = pool.ok_or_else(|| lookup::no_pool(&storage))?.active;
+        let mut answer = Checked {
+            pool: shown.clone(),
+            running,
+            checked: vec!["structure", "agreement"],
+            findings: match engine.check_pool(&storage.vg, &storage.pool) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => vec![damage(error)],
+                found => found?,
+            },
+            notes: Vec::new(),
+            warnings: context.warnings(),
+        };
+        if running {
+            answer.notes.push("the space maps are checked only while the pool does not run".into());
+        } else {
+            let check = Request::CheckPool { pool: storage.pool.clone() };
+            let vg = storage.vg.clone();
+            match engine.apply(&vg, &[ChangePool::new(storage, check).into()], &Options::default()) {
+                Ok(report) => answer.warnings.extend(report.warnings),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    answer.findings.insert(0, damage(error));
+                }
+                Err(error) => return Err(error.into()),
+            }
+            answer.checked.push("space_maps");
+        }
+        let worst = answer.findings.iter().map(|finding| finding.severity).max();
+        let wrong = worst.filter(|worst| *worst > Severity::Leftover).map(|worst| {
+            let (what, hint) = match worst {
+                Severity::Damage => (
+                    "is damaged",
+                    format!(
+                        "deactivate what uses it, copy what can be read, then 'lvconvert --repair {shown}'"
+                    ),
+                ),
+                _ => (
+                    "does not fit the volume group's metadata",
+                    format!("'thinvol recover {vg}' mends what a crash left", vg = view.name),
+                ),
+            };
+            CliError::new(ErrorKind::Corrupt, format!("the metadata of pool {shown} {what}")).hint(hint)
+        });
+        context.conclude(&answer, wrong)
+    }
+}

@@ -1,0 +1,109 @@
+//! What a pool's own metadata says: what each volume holds alone, and whether all is as it must be.
+
+use super::{Engine, EngineError, Locked};
+use crate::meta::{AnyReader, MetaError, ReadBlock, Sharing, ThinMeta};
+use crate::observe::inside::{may_be_read, while_marked};
+use crate::observed::PoolReadError;
+use crate::open_vg::{OpenVg, open_device};
+use crate::pool_check::{Finding, findings};
+use crate::pool_reader::{DiskReader, through_snapshot};
+use base::error_kind::ErrorKind;
+use base::ids::{LvName, VgName};
+use dm::kernel::{Kernel, StatusFlush};
+use dm::name::{DmUuid, Layer};
+use dm::status::PoolStatus;
+use lvm2::format::check::Use;
+use lvm2::format::model::{Lv, ThinPool, Vg};
+
+impl Engine {
+    /// What the thin devices of a pool map, and what of it no other one does. A running pool is read through a metadata
+    /// snapshot: two messages, and what is freed meanwhile becomes free after it. The volume group is locked for
+    /// changes so long.
+    ///
+    /// # Errors
+    /// If there is no such pool, somebody else holds a metadata snapshot of it, or its metadata cannot be read.
+    pub fn sharing(&self, vg: &VgName, pool: &LvName) -> Result<Sharing, EngineError> {
+        self.inside(vg, pool, &|_, _, _, meta| meta.sharing())
+    }
+
+    /// What is wrong with a pool's metadata in itself and beside the volume group's, the worst first; read as for
+    /// [`Self::sharing`]. The space maps are not looked at: of a running pool there are none to be read.
+    ///
+    /// # Errors
+    /// As for [`Self::sharing`]; damage that lets the rest be read is no error.
+    pub fn check_pool(&self, vg: &VgName, pool: &LvName) -> Result<Vec<Finding>, EngineError> {
+        self.inside(vg, pool, &|vg, lv, pool, meta| Ok(findings(vg, lv, pool, &meta.survey())))
+    }
+
+    fn inside<T>(&self, vg: &VgName, pool: &LvName, look: &Look<'_, T>) -> Result<T, EngineError> {
+        let lock = self.lock(vg)?;
+        let opened = self.read(Locked::ToChange(&lock))?;
+        if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
+            return Err(refusal);
+        }
+        let found = opened.metadata.vg.lv(pool).and_then(|lv| Some((lv, lv.thin_pool()?)));
+        let (lv, thin_pool) = found.ok_or_else(|| {
+            EngineError::new(ErrorKind::NotFound, format!("{vg} has no thin pool '{pool}'"))
+        })?;
+        self.hold_off_signals()?;
+        let open = |dev| open_device(self.disks.as_ref(), &opened.devices, dev);
+        let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
+        self.inside_by(&opened, &reader, (lv, thin_pool), look).map_err(|why| {
+            let kind = match why {
+                PoolReadError::OutOfReach(_) => ErrorKind::Unsupported,
+                PoolReadError::Failed(_) => ErrorKind::Refused,
+                PoolReadError::Damaged(_) => ErrorKind::Corrupt,
+            };
+            EngineError::new(kind, format!("the metadata of pool {vg}/{pool} cannot be read: {why}"))
+        })
+    }
+
+    fn inside_by<T>(
+        &self,
+        opened: &OpenVg,
+        reader: &DiskReader<'_>,
+        (lv, pool): (&Lv, &ThinPool),
+        look: &Look<'_, T>,
+    ) -> Result<T, PoolReadError> {
+        let vg = &opened.metadata.vg;
+        let look = |meta: &mut ThinMeta<AnyReader<'_>>| look(vg, lv, pool, meta);
+        let failed = |error: &dyn std::fmt::Display| PoolReadError::Failed(error.to_string());
+        let device = |id, layer| {
+            let found = self.kernel.info_by_uuid(&DmUuid::of_lv(&vg.id, id, layer));
+            found.map_err(|error| failed(&error))
+        };
+        let Some(tpool) = device(&lv.id, Layer::Tpool)?.filter(|tpool| tpool.live_table) else {
+            return reader.while_stopped(vg, pool, |meta| self.interruptible(meta, &look));
+        };
+        let tmeta = vg.lv(&pool.metadata).map(|tmeta| device(&tmeta.id, Layer::Tmeta)).transpose()?.flatten();
+        let tmeta = tmeta.ok_or_else(|| PoolReadError::Failed("its metadata device is not active".into()))?;
+        let (_, lines) =
+            self.kernel.status(&tpool.name, StatusFlush::NoFlush).map_err(|error| failed(&error))?;
+        let status = lines.first().and_then(|line| PoolStatus::parse(&line.params).ok());
+        let status = status.ok_or_else(|| PoolReadError::Failed("its status is not understood".into()))?;
+        may_be_read(&status, &tpool.name).map_err(PoolReadError::Failed)?;
+        let read = while_marked(self.host.as_ref(), &vg.pool_id(lv), || {
+            let open = || (reader.open)(tmeta.dev);
+            through_snapshot(&self.kernel, &tpool.name, open, |meta| self.interruptible(meta, &look))
+        });
+        read.map_err(|error| error.why)
+    }
+
+    /// Whoever wants to stop need not wait for the end: the snapshot is released all the same.
+    fn interruptible<R: ReadBlock, T>(
+        &self,
+        meta: &mut ThinMeta<R>,
+        look: &dyn Fn(&mut ThinMeta<AnyReader<'_>>) -> Result<T, MetaError>,
+    ) -> Result<T, MetaError> {
+        meta.before_each_block(
+            &|| match self.host.stop_asked() {
+                None => Ok(()),
+                Some(signal) => Err(std::io::Error::other(format!("stopped by {signal}"))),
+            },
+            look,
+        )
+    }
+}
+
+/// What is read of a pool: by its group, its LV, and its segment.
+type Look<'a, T> = dyn Fn(&Vg, &Lv, &ThinPool, &mut ThinMeta<AnyReader<'_>>) -> Result<T, MetaError> + 'a;
