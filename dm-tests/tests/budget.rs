@@ -53,8 +53,8 @@ fn a_change_reads_the_volumes_it_concerns() {
     }
 }
 
-/// What grows with the number of volumes are some tables, each allocated as one, and the set of ids in use, in pieces of
-/// eleven.
+/// What grows with the number of volumes are some tables, each allocated as one, and the set of ids in use, in pieces
+/// of eleven.
 #[test]
 fn a_change_allocates_as_often_among_many_volumes_as_among_few() {
     let [few, many] = [FEW, MANY].map(|volumes| large::metadata(volumes).disk_text());

@@ -5,7 +5,7 @@ use std::ops::Range;
 use base::bytes::shared::SharedBytes;
 use base::units::Sectors;
 
-/// A backup or archive file, and where it has what: a copy of another state of the group takes from it what is the same.
+/// A backup or archive file, and where it has what: a copy of another state of the group takes from it what is equal.
 #[derive(Clone, Debug)]
 pub struct FileCopy {
     pub(super) text: String,

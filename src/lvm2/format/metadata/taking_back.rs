@@ -20,8 +20,8 @@ pub struct TakingBack {
 }
 
 impl TakingBack {
-    /// The text, as it goes into a metadata area. It is read back and must say nothing else than the one before, but for
-    /// its number and its header.
+    /// The text, as it goes into a metadata area. It is read back and must say nothing else than the one before, but
+    /// for its number and its header.
     ///
     /// # Errors
     /// If it cannot be made; see [`EditError`].

@@ -93,7 +93,8 @@ pub(super) enum Body {
     },
 }
 
-/// Sections that somebody knows without their being taken apart, each but the first an empty line behind the one before.
+/// Sections that somebody knows without their being taken apart, each but the first an empty line behind the one
+/// before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Where the name of the first ends.

@@ -1,5 +1,5 @@
-//! The text of a second commit, written with that of the first: after one flush both are on the disks, and each commit is
-//! then a header alone.
+//! The text of a second commit, written with that of the first: after one flush both are on the disks, and each commit
+//! is then a header alone.
 
 use super::assess::AreaRef;
 use crate::format::mda::header::MdaHeader;

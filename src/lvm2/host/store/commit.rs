@@ -29,9 +29,9 @@ impl VgStore {
     ///    there yet: until step 3 readers see the old state, and a failure means that nothing happened. What lies
     ///    there if the second commit never comes is free space of the ring, as what older texts left is.
     /// 2. Every device is flushed: both texts are durable then, and the second commit begins at step 3, unless
-    ///    anything else was committed or an area failed since. Otherwise a header could become durable before the text it points to, and
-    ///    the area would have neither text. (lvm2 leaves this out, and relies on the order of completed
-    ///    writes.)
+    ///    anything else was committed or an area failed since. Otherwise a header could become durable before the
+    ///    text it points to, and the area would have neither text. (lvm2 leaves this out, and relies on the order
+    ///    of completed writes.)
     /// 3. The headers are written back to back: the committed slot points to the new text, the precommit slot
     ///    is cleared. A header is one sector, which a device writes whole or not at all. The first one that
     ///    is durable commits the group, because readers take the newest text of all areas. Between two of

@@ -49,7 +49,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_changes(edits in prop::collection::vec(edit(), 0..12), more in prop::collection::vec(20..40_u32, 0..6)) {
+    fn whatever_changes(
+        edits in prop::collection::vec(edit(), 0..12),
+        more in prop::collection::vec(20..40_u32, 0..6),
+    ) {
         let (mut at, mut last) = (with_runs(), None);
         let removals = more.iter().map(|id| without(&format!("n{id}")));
         for edit in edits.into_iter().chain(removals) {
