@@ -22,7 +22,8 @@ pub struct Difference {
     pub line: usize,
 }
 
-/// Compares what the kernel showed of a script with the model, and gives how many crashes left what was not committed.
+/// Compares what the kernel showed of a script with the model, and gives how many crashes left what was not committed;
+/// or where the model comes farthest.
 ///
 /// # Errors
 /// If a line of the script is not understood.
@@ -39,18 +40,20 @@ fn search(
     first: usize,
 ) -> Result<std::result::Result<usize, Difference>> {
     let model = transcript(&mut SimMachine::with_crashes(kept.iter().copied()), script)?;
-    let Some(difference) = difference(kernel, &model) else {
+    let Some(mut farthest) = difference(kernel, &model) else {
         return Ok(Ok(kept.iter().filter(|kept| **kept).count()));
     };
-    let before = model.lines().take(difference.line).filter(|line| line.trim() == "crash").count();
+    let before = model.lines().take(farthest.line).filter(|line| line.trim() == "crash").count();
     for crash in (first..before).rev() {
         kept[crash] = true;
-        if let Ok(agrees) = search(script, kernel, kept, crash + 1)? {
-            return Ok(Ok(agrees));
+        match search(script, kernel, kept, crash + 1)? {
+            Ok(agrees) => return Ok(Ok(agrees)),
+            Err(found) if found.line > farthest.line => farthest = found,
+            Err(_) => {}
         }
         kept[crash] = false;
     }
-    Ok(Err(difference))
+    Ok(Err(farthest))
 }
 
 fn difference(kernel: &str, model: &str) -> Option<Difference> {

@@ -260,8 +260,7 @@ impl World {
     fn allocate(&mut self, minor: u32) -> Result<u64, Errno> {
         for attempt in 0..2 {
             let pool = self.pools.get(&minor).ok_or(Errno::EIO)?;
-            let eager = pool.params.is_some_and(|params| params.error_if_no_space);
-            let full = if eager { Errno::ENOSPC } else { Errno::EAGAIN };
+            let full = pool.no_space();
             match pool.mode {
                 Mode::Write => {}
                 Mode::OutOfDataSpace => return Err(full),
@@ -311,12 +310,18 @@ impl World {
     }
 
     /// Commits what a thin device has changed, and gives the device that its data is on. Only the flush whose commit
-    /// fails learns of it: later ones find nothing changed.
+    /// fails learns of it: later ones find nothing changed. To a pool that gives out no chunks a flush is a write to
+    /// the first one. Source: `process_bio_read_only`, `handle_unserviceable_bio`.
     fn flush_thin(&mut self, thin: &ThinParams) -> Result<DevNo, Errno> {
         let (minor, id) = (Self::minor_of(thin.pool).ok_or(Errno::EIO)?, thin.id.get());
         let pool = self.pools.get(&minor).ok_or(Errno::EIO)?;
-        if pool.mode == Mode::Fail {
-            return Err(Errno::EIO);
+        let first = self.chunk(thin, 0)?.found;
+        match pool.mode {
+            Mode::Write => {}
+            Mode::OutOfDataSpace if first.is_none() => return Err(pool.no_space()),
+            Mode::OutOfMetadataSpace | Mode::ReadOnly if first.is_none() => return Err(Errno::EIO),
+            Mode::OutOfDataSpace | Mode::OutOfMetadataSpace | Mode::ReadOnly => {}
+            Mode::Fail => return Err(Errno::EIO),
         }
         let data = pool.data;
         let changed = self.stores.get(&pool.store).is_some_and(|store| store.has_changed(id));

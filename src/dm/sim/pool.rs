@@ -44,6 +44,14 @@ pub(super) struct Pool {
     pub(super) aborted: BTreeMap<u32, usize>,
 }
 
+impl Pool {
+    /// What a write meets that needs a chunk where there is none.
+    pub(super) fn no_space(&self) -> Errno {
+        let eager = self.params.is_some_and(|params| params.error_if_no_space);
+        if eager { Errno::ENOSPC } else { Errno::EAGAIN }
+    }
+}
+
 impl World {
     /// The pool whose target is in the live table of `minor`.
     pub(super) fn live_pool(&mut self, minor: u32) -> Option<&mut Pool> {
