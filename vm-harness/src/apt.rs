@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn files_are_named_as_in_the_archive() {
-        let text = "Reading package lists...\n'http://a/l/lvm2_2.03.16-2_amd64.deb' lvm2_2.03.16-2_amd64.deb 1 SHA256:0\n\
+        let text = "Reading package lists...\n\
+                    'http://a/l/lvm2_2.03.16-2_amd64.deb' lvm2_2.03.16-2_amd64.deb 1 SHA256:0\n\
                     'http://a/d/dmsetup_2%3a1.02.185-2_amd64.deb' dmsetup_2%3a1.02.185-2_amd64.deb 2 SHA256:1\n";
         assert_eq!(files(text).unwrap(), ["dmsetup_2%3a1.02.185-2_amd64.deb", "lvm2_2.03.16-2_amd64.deb"]);
         assert!(files("Reading package lists...\n").is_err());

@@ -1,5 +1,6 @@
 //! The disk image and kernel of the guest, built once for each recipe and each set of package versions, and kept in the
-//! cache. Once a day the archive is asked for the versions; where it cannot be had, the image of the last answer serves.
+//! cache. Once a day the archive is asked for the versions; where it cannot be had, the image of the last answer
+//! serves.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! Scripts drawn at random: the model and the kernel must agree on every answer, not only where somebody thought of
 //! asking.
 //!
-//! There are two pools, the machine crashes now and then, and the metadata of the first pool may fail what is written to
-//! it. What the kernel commits by itself each second must not show: before a crash all but one write is committed, and a
-//! failure is met at once.
+//! There are two pools, the machine crashes now and then, and the metadata of the first pool may fail what is written
+//! to it. What the kernel commits by itself each second must not show: before a crash all but one write is committed,
+//! and a failure is met at once.
 //!
 //! What would make a script wait for ever, on the kernel, is not drawn: I/O to what is suspended, messages to a
 //! suspended pool, more writes than the pool has room for.

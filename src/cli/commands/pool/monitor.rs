@@ -61,7 +61,11 @@ impl MonitorArgs {
         demand_root(nix::unistd::Uid::effective().is_root())?;
         let options = MonitorOptions { hook: self.hook.clone(), take_over: self.take_over };
         let monitor = Monitor::start(context.settings(), options)?;
-        if self.once { monitor.once()? } else { monitor.run()? }
+        if self.once {
+            monitor.once()?
+        } else {
+            monitor.run()?
+        }
         Ok(())
     }
 }
