@@ -265,7 +265,7 @@ mod tests {
     fn a_part_that_holds_anything_is_not_drawn_empty_and_only_a_full_one_full() {
         let part = |used, of| Part { used, of };
         let map = [part(0, 9), part(1, 1000), part(500, 1000), part(999, 1000), part(7, 7)];
-        assert_eq!(picture(&map), "[ .-*#]");
+        assert_eq!(picture(&map), "[ .=*#]");
         assert_eq!(picture(&[]), "[]");
     }
 }
