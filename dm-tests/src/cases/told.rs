@@ -12,12 +12,6 @@ use crate::ctx::{Ctx, Ran, Storages};
 pub const CASES: &[Case] = &[
     Case { name: "told::done_but_not_said", tier: Tier::Full, limit_s: 300, run: done_but_not_said },
     Case { name: "told::stopped_by_a_signal", tier: Tier::Full, limit_s: 400, run: stopped_by_a_signal },
-    Case {
-        name: "told::stopped_between_groups",
-        tier: Tier::Full,
-        limit_s: 400,
-        run: stopped_between_groups,
-    },
     Case { name: "told::names_of_mounts", tier: Tier::Full, limit_s: 300, run: names_of_mounts },
     Case { name: "told::no_file_to_replace", tier: Tier::Full, limit_s: 300, run: no_file_to_replace },
 ];
