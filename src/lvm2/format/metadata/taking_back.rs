@@ -87,17 +87,20 @@ fn says_the_same(one: &Document, other: &Document, seqno: Seqno) -> bool {
         value(one) == value(other)
     });
     let mut groups = (one.root().sections(), other.root().sections());
-    let (Some(old), Some(new), None, None) =
-        (groups.0.next(), groups.1.next(), groups.0.next(), groups.1.next())
-    else {
-        return false;
+    let (Some(old), Some(new)) = (groups.0.next(), groups.1.next()) else { return false };
+    let texts = |doc: &Document, sections: &mut dyn Iterator<Item = NodeId>| -> Vec<Vec<u8>> {
+        sections.map(|section| doc.node_text(section).to_vec()).collect()
     };
+    // What follows the group is nobody's, and stays.
+    let rest = texts(one, &mut groups.0.map(|section| section.id()))
+        == texts(other, &mut groups.1.map(|section| section.id()));
     let (old_nodes, new_nodes) = (one.children(old.id()), other.children(new.id()));
     let same = |(old, new): (&NodeId, &NodeId)| match other.key(*new) == "seqno" {
         true => one.key(*old) == "seqno",
         false => one.node_text(*old) == other.node_text(*new),
     };
     header
+        && rest
         && old.name() == new.name()
         && new.u64("seqno").is_ok_and(|number| number == u64::from(seqno.0))
         && old_nodes.len() == new_nodes.len()
