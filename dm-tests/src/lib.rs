@@ -20,6 +20,7 @@ pub mod random;
 pub mod registry;
 pub mod samples;
 pub mod scripts;
+pub mod systemd;
 pub mod unit_calls;
 pub mod worker;
 pub mod world;

@@ -61,6 +61,7 @@ fn long() -> Vec<Case> {
         cases::killed_lvm2::SAMPLES,
         cases::killed_lvm2::LONG,
         cases::told::LONG,
+        cases::units::CASES,
         cases::units::LONG,
     ]
     .concat()

@@ -1,5 +1,5 @@
-//! What a program asks of the kernel, beside what the seccomp filters of its systemd unit would let through. The guest
-//! has no systemd to set them; strace sees the same calls.
+//! What a program asks of the kernel, beside what the seccomp filters of its systemd unit would let through: a filter
+//! that systemd sets answers with an error that a program may pass over; strace sees the calls themselves.
 
 use std::collections::BTreeSet;
 

@@ -40,6 +40,7 @@ pub const WANTED: &[&str] = &[
     "perl",
     "psmisc",
     "strace",
+    "systemd",
     "thin-provisioning-tools",
     "udev",
     "xfsprogs",
@@ -58,9 +59,17 @@ pub const UNWANTED: &[&str] = &[
     "linux-base",
     "media-types",
     "python3*",
-    "systemd",
     "sysv-rc",
 ];
+
+/// Packages that are unpacked into a folder of their own. With systemd among its programs the guest's udev and lvm2
+/// would take it for what started the machine; the cases of units put it in place for themselves.
+const APART: &[(&str, &str)] = &[("systemd", "opt/systemd")];
+
+/// The folder of its own that the package of this name is unpacked into, if it is.
+pub fn folder_apart(name: &str) -> Option<&'static str> {
+    APART.iter().find(|(apart, _)| *apart == name).map(|(_, folder)| *folder)
+}
 
 /// Paths inside packages that are left out.
 pub const UNWANTED_PATHS: &[&str] = &[
@@ -91,12 +100,13 @@ pub fn is_unwanted(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_unwanted;
+    use super::{folder_apart, is_unwanted};
 
     #[test]
     fn stars_match_the_start_of_a_name_only() {
         assert!(is_unwanted("python3-minimal"));
-        assert!(is_unwanted("systemd"));
+        assert_eq!(folder_apart("systemd"), Some("opt/systemd"));
+        assert_eq!(folder_apart("libsystemd0"), None);
         assert!(!is_unwanted("systemd-dev"));
         assert!(!is_unwanted("lvm2"));
     }

@@ -21,8 +21,13 @@ pub fn build(root: &Path, files: &[PathBuf], log: &Log) -> Result<()> {
     let mut kept = Vec::new();
     for file in files {
         let name = apt::package_name(file)?;
-        if !packages::is_unwanted(name) {
-            unpack(root, file, log).with_context(|| format!("cannot unpack {}", file.display()))?;
+        let failed = || format!("cannot unpack {}", file.display());
+        if let Some(folder) = packages::folder_apart(name) {
+            let folder = root.join(folder);
+            merge_usr(&folder)?;
+            unpack(&folder, file, log).with_context(failed)?;
+        } else if !packages::is_unwanted(name) {
+            unpack(root, file, log).with_context(failed)?;
             kept.push(file);
         }
     }

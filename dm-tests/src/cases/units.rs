@@ -1,9 +1,10 @@
-//! The programs under what their systemd units take from them, as far as it can be had without systemd: capabilities,
-//! file systems that cannot be written to, the umask, no new privileges, no core files. What its seccomp filters would
-//! refuse is looked for in what strace sees: system calls, address families, namespaces, memory that can be executed.
+//! The programs under what their systemd units take from them. Once by systemd itself, which starts the units as they
+//! are and enforces all that they say. Once without it, with strace to see what is asked of the kernel: what the seccomp
+//! filters would refuse is looked for in all of it (system calls, address families, namespaces, memory that can be
+//! executed).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -13,9 +14,15 @@ use super::iscsi_sessions::{IQN, PORTAL, nothing_left, text, verified_io, wait_f
 use super::recovery::{kernel_id, leave_create_unsent, recovered};
 use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
+use crate::ctx::lio::LioTarget;
+use crate::systemd::Systemd;
 use crate::unit_calls::{refused, values};
 
 /// The cases of this file.
+pub const CASES: &[Case] =
+    &[Case { name: "units::started_by_systemd", tier: Tier::Full, limit_s: 300, run: started_by_systemd }];
+
+/// Those that run with strace.
 pub const LONG: &[Case] = &[
     Case { name: "units::a_lost_session_comes_back", tier: Tier::Full, limit_s: 300, run: session },
     Case { name: "units::pending_changes_are_recovered", tier: Tier::Full, limit_s: 300, run: recover },
@@ -23,6 +30,8 @@ pub const LONG: &[Case] = &[
 
 const ISCSI: &str = include_str!("../../../docs/thinvol-iscsi.service");
 const RECOVER: &str = include_str!("../../../docs/thinvol-recover.service");
+
+const MONITOR: &str = include_str!("../../../docs/thinvol-monitor.service");
 
 /// The line of shell that restricts itself as a unit says and becomes the program that the unit starts. What a unit
 /// says otherwise than is meant here makes it fail.
@@ -103,15 +112,24 @@ fn apart(line: &str) -> [&str; 7] {
 fn session(ctx: &Ctx) -> Result<()> {
     let line = restricted(ctx, ISCSI)?;
     ensure!(line.ends_with(&SUPERVISE.join(" ")), "{line}");
-    let target = ctx.target(IQN, &[PORTAL])?;
-    target.add_lun(0, &ctx.backstore("a", 64 << 20, 0x99)?)?;
-    target.demand_chap(("user1", "secretsecret1"), None)?;
-    let file = ctx.dir().join("chap");
-    fs::write(&file, "user = user1\nsecret = secretsecret1\n")?;
-    ctx.ok(&format!("chmod 600 {}", file.display()))?;
+    let (target, file) = target(ctx)?;
     let supervisor = Supervisor::start_as(ctx, &apart(&line))?;
-    is_restricted(supervisor.pid())?;
-    let login = format!("--portal {PORTAL} --target {IQN} --chap-file {}", file.display());
+    is_restricted(&fs::read_to_string(format!("/proc/{}/status", supervisor.pid()))?)?;
+    let mounts = fs::read_to_string(format!("/proc/{}/mounts", supervisor.pid()))?;
+    let is_read_only = |line: &str| line.contains(" /etc ") && line.contains(" ro");
+    ensure!(mounts.lines().any(is_read_only), "{mounts}");
+    comes_back(ctx, &target, &file)?;
+    let log = fs::read_to_string(ctx.dir().join("supervisor.log"))?;
+    print!("{log}");
+    ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
+    drop(supervisor);
+    nothing_is_filtered(ctx, ISCSI)?;
+    nothing_left()
+}
+
+/// Logs in, has the connection lost and replaced twice, finds a LUN that comes, and logs out.
+fn comes_back(ctx: &Ctx, target: &LioTarget, chap: &Path) -> Result<()> {
+    let login = format!("--portal {PORTAL} --target {IQN} --chap-file {}", chap.display());
     let answer = ctx.iscsi_login(&login)?;
     let disk = text(&answer, "/sessions/0/luns/0/device")?.to_owned();
     for _ in 0..2 {
@@ -125,18 +143,22 @@ fn session(ctx: &Ctx) -> Result<()> {
     // LUNs that come are found, which asks more of the kernel than a connection.
     target.add_lun(1, &ctx.backstore("b", 16 << 20, 0x9a)?)?;
     ctx.thinvol_ok("iscsi rescan")?;
-    let log = fs::read_to_string(ctx.dir().join("supervisor.log"))?;
-    print!("{log}");
-    ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
-    ctx.iscsi_logout()?;
-    drop(supervisor);
-    nothing_is_filtered(ctx, ISCSI)?;
-    nothing_left()
+    ctx.iscsi_logout()
+}
+
+/// A target that demands CHAP, and the file that has it.
+fn target(ctx: &Ctx) -> Result<(LioTarget, PathBuf)> {
+    let target = ctx.target(IQN, &[PORTAL])?;
+    target.add_lun(0, &ctx.backstore("a", 64 << 20, 0x99)?)?;
+    target.demand_chap(("user1", "secretsecret1"), None)?;
+    let file = ctx.dir().join("chap");
+    fs::write(&file, "user = user1\nsecret = secretsecret1\n")?;
+    ctx.ok(&format!("chmod 600 {}", file.display()))?;
+    Ok((target, file))
 }
 
 /// That the restrictions hold, so that the case shows something.
-fn is_restricted(pid: u32) -> Result<()> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+fn is_restricted(status: &str) -> Result<()> {
     let field = |name: &str| {
         let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
         value.with_context(|| format!("no {name} in {status}"))
@@ -146,9 +168,6 @@ fn is_restricted(pid: u32) -> Result<()> {
     // CAP_SYS_BOOT and CAP_SETUID; Linux include/uapi/linux/capability.h.
     ensure!(bounding & (1 << 22 | 1 << 7) == 0, "{status}");
     ensure!(field("NoNewPrivs")? == "1", "{status}");
-    let mounts = fs::read_to_string(format!("/proc/{pid}/mounts"))?;
-    let is_read_only = |line: &str| line.contains(" /etc ") && line.contains(" ro");
-    ensure!(mounts.lines().any(is_read_only), "{mounts}");
     Ok(())
 }
 
@@ -159,6 +178,10 @@ fn recover(ctx: &Ctx) -> Result<()> {
     let done = ctx.run(&apart(&line))?;
     ensure!(done.status == 0 && done.stderr.is_empty(), "{done:?}");
     nothing_is_filtered(ctx, RECOVER)?;
+    is_recovered(ctx, vg, before)
+}
+
+fn is_recovered(ctx: &Ctx, vg: &str, before: u64) -> Result<()> {
     ensure!(kernel_id(ctx, vg)? == before + 1, "it was not recovered");
     let number = ctx.fact(vg, "vg_seqno")?;
     let number = number.split_whitespace().next().context("no number")?.to_owned();
@@ -167,4 +190,26 @@ fn recover(ctx: &Ctx) -> Result<()> {
     ctx.change(&format!("activate {vg}/vm-100-disk-1"))?;
     recovered(ctx, vg)?;
     Ok(())
+}
+
+/// systemd starts each unit as it is; what the unit is for is done, and nothing was refused.
+fn started_by_systemd(ctx: &Ctx) -> Result<()> {
+    let systemd = Systemd::start(ctx, &[("recover", RECOVER), ("iscsi", ISCSI), ("monitor", MONITOR)])?;
+    let (vg, before) = leave_create_unsent(ctx)?;
+    systemd.ctl("start thinvol-recover.service")?;
+    is_recovered(ctx, vg, before)?;
+    let (target, file) = target(ctx)?;
+    systemd.ctl("start thinvol-iscsi.service")?;
+    is_restricted(&systemd.status_of("iscsi")?)?;
+    comes_back(ctx, &target, &file)?;
+    systemd.ctl("stop thinvol-iscsi.service")?;
+    systemd.ctl("start thinvol-monitor.service")?;
+    is_restricted(&systemd.status_of("monitor")?)?;
+    systemd.ctl("stop thinvol-monitor.service")?;
+    for name in ["recover", "iscsi", "monitor"] {
+        let log = systemd.log(name)?;
+        print!("{log}");
+        ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
+    }
+    nothing_left()
 }
