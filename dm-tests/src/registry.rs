@@ -99,6 +99,7 @@ fn always() -> Vec<Case> {
         cases::refusals::CASES,
         cases::pool_health::CASES,
         cases::pool_monitor::CASES,
+        cases::pool_monitor::LONG,
         cases::pools::CASES,
         cases::storage_cfg::CASES,
         cases::proxmox::CASES,
