@@ -1,7 +1,7 @@
 //! Pools that are watched: extended before they are full, while somebody writes and the monitor dies, and left to
 //! dmeventd where that watches them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::case::{Case, Tier};
@@ -70,11 +70,12 @@ fn monitored(ctx: &Ctx) -> Result<()> {
     let second = ctx.thinvol("pool monitor --once")?;
     ensure!(second.status == 4 && second.stderr.contains("pool monitor"), "a second monitor: {second:?}");
     let write = |from: u32, count: u32| {
-        ctx.shell(&format!(
+        let written = ctx.shell(&format!(
             "dd if=/dev/urandom of={dir}/part bs=1M count={count} status=none; \
              dd if={dir}/part of={device} bs=1M seek={from} oflag=direct conv=fsync status=none; \
              cmp -n $(({count} * 1048576)) {dir}/part {device} 0 $(({from} * 1048576))"
-        ))
+        ));
+        written.with_context(|| format!("the monitor said: {}", Monitor::said(ctx).unwrap_or_default()))
     };
     write(0, 60)?;
     write(60, 60)?;
