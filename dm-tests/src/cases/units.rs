@@ -1,7 +1,7 @@
 //! The programs under what their systemd units take from them. Once by systemd itself, which starts the units as they
-//! are and enforces all that they say. Once without it, with strace to see what is asked of the kernel: what the seccomp
-//! filters would refuse is looked for in all of it (system calls, address families, namespaces, memory that can be
-//! executed).
+//! are and enforces all that they say. Once without it, with strace to see what is asked of the kernel: what the
+//! seccomp filters would refuse is looked for in all of it (system calls, address families, namespaces, memory that can
+//! be executed).
 
 use std::fs;
 use std::path::{Path, PathBuf};

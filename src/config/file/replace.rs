@@ -128,6 +128,33 @@ mod tests {
         }
     }
 
+    /// Source: Linux `include/uapi/linux/posix_acl_xattr.h`: the version, then tag, permissions and id of each entry.
+    fn access_list() -> Vec<u8> {
+        let entries: [(u16, u16, u32); 5] =
+            [(1, 6, u32::MAX), (2, 4, 1000), (4, 0, u32::MAX), (16, 4, u32::MAX), (32, 4, u32::MAX)];
+        let entry = |(tag, may, id): (u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &may.to_le_bytes()[..], &id.to_le_bytes()[..]].concat()
+        };
+        [2_u32.to_le_bytes().to_vec(), entries.into_iter().flat_map(entry).collect()].concat()
+    }
+
+    #[test]
+    fn an_access_control_list_stays_with_its_mask() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("storage.cfg");
+        fs::write(&path, "old").unwrap();
+        let name = std::ffi::CString::new("system.posix_acl_access").unwrap();
+        if xattr::set(File::open(&path).unwrap().as_fd(), &name, &access_list()).is_err() {
+            eprintln!("SKIPPED: the file system of {} keeps no access control lists", dir.path().display());
+            return;
+        }
+        let mode = fs::metadata(&path).unwrap().mode();
+        replace(&path, dir.path(), b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        let now = xattr::get(File::open(&path).unwrap().as_fd(), &name).unwrap();
+        assert_eq!((now, fs::metadata(&path).unwrap().mode()), (Some(access_list()), mode));
+    }
+
     #[test]
     fn nothing_but_what_changes_left_is_removed() {
         let dir = tempfile::tempdir().unwrap();

@@ -23,9 +23,11 @@ use dm::status::PoolStatus;
 use lvm2::format::model::ERROR_WHEN_FULL;
 use lvm2::host::dmeventd::Dmeventd;
 
-/// How long it takes after a failed extension until the next try, at first and at most.
-const RETRY: Duration = Duration::from_secs(10);
-const RETRY_MAX: Duration = Duration::from_secs(320);
+/// How long it takes after a failed extension until the next try, at first and at most: a pool that is full holds its
+/// writers back for 60 seconds by default, in which there are four tries. Source: Linux `drivers/md/dm-thin.c`
+/// (`NO_SPACE_TIMEOUT_SECS`).
+const RETRY: Duration = Duration::from_secs(5);
+const RETRY_MAX: Duration = Duration::from_secs(20);
 
 /// After so many looks its text is read again, though nothing was heard: its rules may be other ones, and dmeventd may
 /// have come or gone.
