@@ -61,7 +61,7 @@ fn long() -> Vec<Case> {
         cases::killed_lvm2::SAMPLES,
         cases::killed_lvm2::LONG,
         cases::told::LONG,
-        cases::units::CASES,
+        cases::pool_monitor::LONG,
         cases::units::LONG,
     ]
     .concat()
@@ -99,7 +99,7 @@ fn always() -> Vec<Case> {
         cases::refusals::CASES,
         cases::pool_health::CASES,
         cases::pool_monitor::CASES,
-        cases::pool_monitor::LONG,
+        cases::units::CASES,
         cases::pools::CASES,
         cases::storage_cfg::CASES,
         cases::proxmox::CASES,

@@ -62,7 +62,8 @@ fn monitored(ctx: &Ctx) -> Result<()> {
     std::fs::write(&hook, format!("#!/bin/sh\ncat >> {dir}/told\n"))?;
     ctx.ok(&format!("chmod 755 {hook}"))?;
     ctx.ok("rm -f /run/thinvol/monitor.lock")?;
-    let first = Monitor::start(ctx, &format!("--hook {hook}"))?;
+    // A dmeventd that an earlier case has left running watches new pools.
+    let first = Monitor::start(ctx, &format!("--take-over --hook {hook}"))?;
     let running = "grep -q . /run/thinvol/monitor.lock";
     ctx.shell(&format!(
         "for i in $(seq 200); do {running} 2> /dev/null && break; sleep 0.1; done; {running}"
@@ -81,7 +82,7 @@ fn monitored(ctx: &Ctx) -> Result<()> {
     write(60, 60)?;
     first.kill("KILL")?;
     write(120, 2)?;
-    let again = Monitor::start(ctx, &format!("--hook {hook}"))?;
+    let again = Monitor::start(ctx, &format!("--take-over --hook {hook}"))?;
     write(122, 100)?;
     let size = || -> Result<u64> { Ok(ctx.fact(&format!("{vg}/data"), "lv_size")?.parse()?) };
     ensure!(size()? >= 222 << 20, "the pool has {}", size()?);
