@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::ctx::Ctx;
 
@@ -38,6 +38,8 @@ const NAMESPACES: &str = "set -e; \
 /// A systemd with the project's units; it ends with this.
 pub struct Systemd<'a> {
     ctx: &'a Ctx,
+    /// The names of its units.
+    units: Vec<&'a str>,
     child: Child,
     /// The process that is systemd, as the machine numbers it.
     pid: String,
@@ -48,7 +50,7 @@ impl<'a> Systemd<'a> {
     ///
     /// # Errors
     /// If it does not.
-    pub fn start(ctx: &'a Ctx, units: &[(&str, &str)]) -> Result<Self> {
+    pub fn start(ctx: &'a Ctx, units: &[(&'a str, &str)]) -> Result<Self> {
         let folder = ctx.dir().join("units");
         fs::create_dir_all(&folder)?;
         for target in TARGETS {
@@ -74,7 +76,8 @@ impl<'a> Systemd<'a> {
             .stderr(said)
             .spawn()
             .context("cannot start unshare")?;
-        let mut this = Self { ctx, child, pid: String::new() };
+        let names = units.iter().map(|(name, _)| *name).collect();
+        let mut this = Self { ctx, units: names, child, pid: String::new() };
         let deadline = Instant::now() + START_LIMIT;
         loop {
             this.pid = ctx.sh("pgrep -x systemd")?.stdout.trim().to_owned();
@@ -97,8 +100,7 @@ impl<'a> Systemd<'a> {
         }
         let unit = words.split(' ').next_back().unwrap_or_default();
         let shown = self.ask(&format!("status --no-pager {unit}"))?.stdout;
-        let logs = ["recover", "iscsi", "monitor"].map(|name| self.log(name).unwrap_or_default()).concat();
-        anyhow::bail!("systemctl {words}: {}\n{shown}\n{logs}\n{}", ran.stderr, self.said()?)
+        bail!("systemctl {words}: {}\n{shown}\n{}\n{}", ran.stderr, self.logs()?, self.said()?)
     }
 
     /// `/proc/<pid>/status` of a unit's main process. That its system calls are filtered is looked for.
@@ -112,12 +114,12 @@ impl<'a> Systemd<'a> {
         Ok(status)
     }
 
-    /// What a unit's program has said on standard error.
+    /// What the units' programs have said on standard error.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn log(&self, name: &str) -> Result<String> {
-        Ok(fs::read_to_string(self.file(&format!("{name}.log")))?)
+    pub fn logs(&self) -> Result<String> {
+        self.units.iter().map(|name| Ok(fs::read_to_string(self.file(&format!("{name}.log")))?)).collect()
     }
 
     fn said(&self) -> Result<String> {

@@ -134,52 +134,58 @@ fn shown(storage: &Storage, lv: &LvName) -> String {
 
 /// What does not fit together in a pool, by the guests, the volume group, and what its pools hold.
 pub fn of_pool(guests: &Guests, storage: &Storage, (vg, view): (&Vg, &VgView)) -> Vec<Finding> {
-    let lineage = Lineage::of(vg);
-    let uses = guests.uses(&vg.name);
-    let mut found = missing(guests, storage, vg, &lineage, &uses);
-    let in_pool = |lv: &&Lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool);
-    for lv in vg.lvs.iter().filter(in_pool) {
+    let audit = PoolAudit { guests, storage, vg, lineage: Lineage::of(vg), uses: guests.uses(&vg.name) };
+    let mut found = audit.missing();
+    for lv in vg.lvs.iter().filter(|lv| audit.is_in_pool(lv)) {
         if lv.tags.iter().any(|tag| tag == IMPORTING) {
             found.push(broken_import(storage, view, lv));
-        } else if is_snapshot(&lineage, lv) {
-            found.extend(snapshot(guests, storage, vg, &lineage, &uses, lv));
-        } else if guests.guests.is_some() && !uses.contains_key(&lv.name) {
-            found.extend(unnamed(guests, storage, &lineage, lv));
+        } else if audit.is_snapshot(lv) {
+            found.extend(audit.snapshot(lv));
+        } else if guests.guests.is_some() && !audit.uses.contains_key(&lv.name) {
+            found.extend(audit.unnamed(lv));
         }
     }
     found
 }
 
-/// Whether an LV counts as a snapshot: it is recorded as one, or is called as Proxmox VE calls one.
-fn is_snapshot(lineage: &Lineage<'_>, lv: &Lv) -> bool {
-    let is_recorded =
-        lineage.descent(lv).is_some_and(|descent| matches!(descent.relation, Relation::Snapshot(_)));
-    is_recorded || ["snap_vm-", "snap_base-"].iter().any(|start| lv.name.as_str().starts_with(start))
+/// A pool beside the guests that use it.
+struct PoolAudit<'a> {
+    guests: &'a Guests,
+    storage: &'a Storage,
+    vg: &'a Vg,
+    lineage: Lineage<'a>,
+    uses: BTreeMap<LvName, Vec<Use<'a>>>,
 }
 
-/// Volumes and snapshots that configurations name and that are not there.
-fn missing(
-    guests: &Guests,
-    storage: &Storage,
-    vg: &Vg,
-    lineage: &Lineage<'_>,
-    uses: &BTreeMap<LvName, Vec<Use<'_>>>,
-) -> Vec<Finding> {
-    let mut found = Vec::new();
-    for (name, Use { guest, named }) in
-        uses.iter().flat_map(|(name, uses)| uses.iter().map(move |one| (name, one)))
-    {
-        let by_storage = match &named.what {
-            What::Volume(id) => guests.storages.get(id.storage.as_str()),
-            What::Device(_) => None,
-        };
-        let Some(by) = by_storage.filter(|by| by.pool == storage.pool) else { continue };
-        let lv = vg.lv(name).filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
-        let (vmid, command, key) = (guest.vmid, guest.command, &named.key);
-        let what = shown(by, name);
-        match (&named.part, named.part.snapshot().filter(|_| is_disk(key) && !named.is_medium)) {
+impl PoolAudit<'_> {
+    fn is_in_pool(&self, lv: &Lv) -> bool {
+        lv.thin().is_some_and(|thin| thin.pool == self.storage.pool)
+    }
+
+    /// Whether an LV counts as a snapshot: it is recorded as one, or is called as Proxmox VE calls one.
+    fn is_snapshot(&self, lv: &Lv) -> bool {
+        let is_recorded =
+            self.lineage.descent(lv).is_some_and(|descent| matches!(descent.relation, Relation::Snapshot(_)));
+        is_recorded || ["snap_vm-", "snap_base-"].iter().any(|start| lv.name.as_str().starts_with(start))
+    }
+
+    /// Volumes and snapshots that configurations name and that are not there.
+    fn missing(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for (name, Use { guest, named }) in
+            self.uses.iter().flat_map(|(name, uses)| uses.iter().map(move |one| (name, one)))
+        {
+            let by_storage = match &named.what {
+                What::Volume(id) => self.guests.storages.get(id.storage.as_str()),
+                What::Device(_) => None,
+            };
+            let Some(by) = by_storage.filter(|by| by.pool == self.storage.pool) else { continue };
+            let lv = self.vg.lv(name).filter(|lv| self.is_in_pool(lv));
+            let (vmid, command, key) = (guest.vmid, guest.command, &named.key);
+            let what = shown(by, name);
+            match (&named.part, named.part.snapshot().filter(|_| is_disk(key) && !named.is_medium)) {
             (Part::Special, _) => {}
-            (_, Some(snap)) if !has_snapshot(vg, lineage, lv, name, snap) => found.push(Finding {
+            (_, Some(snap)) if !self.has_snapshot(lv, name, snap) => found.push(Finding {
                 finding: Kind::MissingSnapshot,
                 message: format!("guest {vmid} has a snapshot '{snap}', its disk {key} ({what}) does not"),
                 advice: format!(
@@ -201,41 +207,75 @@ fn missing(
             }
             _ => {}
         }
+        }
+        found
     }
-    found
-}
 
-fn has_snapshot(vg: &Vg, lineage: &Lineage<'_>, lv: Option<&Lv>, name: &LvName, snap: &str) -> bool {
-    let Ok(snap) = SnapName::new(snap) else { return false };
-    lv.is_some_and(|lv| lineage.find_snapshot(lv, &snap).is_ok())
-        || snapshot_lv_name(name, &snap).is_ok_and(|name| vg.lv(&name).is_some())
-}
+    fn has_snapshot(&self, lv: Option<&Lv>, name: &LvName, snap: &str) -> bool {
+        let Ok(snap) = SnapName::new(snap) else { return false };
+        lv.is_some_and(|lv| self.lineage.find_snapshot(lv, &snap).is_ok())
+            || snapshot_lv_name(name, &snap).is_ok_and(|name| self.vg.lv(&name).is_some())
+    }
 
-fn unnamed(guests: &Guests, storage: &Storage, lineage: &Lineage<'_>, lv: &Lv) -> Option<Finding> {
-    let vmid = names::owner(&lv.name)?;
-    let what = shown(storage, &lv.name);
-    let clones: Vec<String> = lineage
-        .children_of(lv)
-        .filter(|(relation, _)| *relation == Relation::Clone)
-        .map(|(_, clone)| clone.name.to_string())
-        .collect();
-    let advice = match guests.guest(vmid) {
-        Some(guest) => {
-            format!("'{} rescan --vmid {vmid}' makes it an unused disk of the guest", guest.command)
+    fn unnamed(&self, lv: &Lv) -> Option<Finding> {
+        let vmid = names::owner(&lv.name)?;
+        let what = shown(self.storage, &lv.name);
+        let clones: Vec<String> = self
+            .lineage
+            .children_of(lv)
+            .filter(|(relation, _)| *relation == Relation::Clone)
+            .map(|(_, clone)| clone.name.to_string())
+            .collect();
+        let advice = match self.guests.guest(vmid) {
+            Some(guest) => {
+                format!("'{} rescan --vmid {vmid}' makes it an unused disk of the guest", guest.command)
+            }
+            None if !clones.is_empty() => {
+                format!(
+                    "volumes were cloned from it ({}): they stay whole without it",
+                    first_few(&clones, 3, ", ")
+                )
+            }
+            None => format!("look at it ('thinvol info {what}'); 'thinvol free {what}' if nobody needs it"),
+        };
+        let who = match self.guests.guest(vmid) {
+            Some(_) => format!("no configuration names it, though there is a guest {vmid}"),
+            None => format!("no configuration names it, and there is no guest {vmid} on this node"),
+        };
+        Some(Finding { finding: Kind::UnnamedVolume, what, message: who, advice })
+    }
+
+    fn snapshot(&self, lv: &Lv) -> Option<Finding> {
+        let parent = self.lineage.descent(lv).map(|descent| (descent.parent, descent.relation));
+        if matches!(parent, Some((_, Relation::FormerSnapshot(_)))) {
+            return None;
         }
-        None if !clones.is_empty() => {
-            format!(
-                "volumes were cloned from it ({}): they stay whole without it",
-                first_few(&clones, 3, ", ")
-            )
+        let Some((Parent::Present(volume), Relation::Snapshot(snap))) = parent else {
+            let what = format!("{}/{}", self.vg.name, lv.name);
+            let advice =
+                format!("it keeps its space: look at it, and 'thinvol free {what}' if nobody needs it");
+            let message = "it is a snapshot, and its volume is gone".to_owned();
+            return Some(Finding { finding: Kind::LoneSnapshot, what, message, advice });
+        };
+        // Snapshots of what nobody names go with it.
+        self.guests.guests.as_ref()?;
+        let named_by = self.uses.get(&volume.name)?;
+        if named_by.iter().any(|one| one.guest.snapshots.contains(snap)) {
+            return None;
         }
-        None => format!("look at it ('thinvol info {what}'); 'thinvol free {what}' if nobody needs it"),
-    };
-    let who = match guests.guest(vmid) {
-        Some(_) => format!("no configuration names it, though there is a guest {vmid}"),
-        None => format!("no configuration names it, and there is no guest {vmid} on this node"),
-    };
-    Some(Finding { finding: Kind::UnnamedVolume, what, message: who, advice })
+        let vmid = named_by.first()?.guest.vmid;
+        let what = format!("{}@{snap}", shown(self.storage, &volume.name));
+        let of = match snap {
+            "vzdump" => ", a backup has not removed it",
+            _ => "",
+        };
+        Some(Finding {
+            finding: Kind::UnnamedSnapshot,
+            message: format!("the configuration of guest {vmid} has no snapshot '{snap}'{of}"),
+            advice: format!("'thinvol delete-snapshot {what}' if no backup or replication is under way"),
+            what,
+        })
+    }
 }
 
 fn broken_import(storage: &Storage, view: &VgView, lv: &Lv) -> Finding {
@@ -247,44 +287,6 @@ fn broken_import(storage: &Storage, view: &VgView, lv: &Lv) -> Finding {
         ("an import of it broke off: it is incomplete", format!("'thinvol free {what}' removes it"))
     };
     Finding { finding: Kind::BrokenImport, what, message: message.to_owned(), advice }
-}
-
-fn snapshot(
-    guests: &Guests,
-    storage: &Storage,
-    vg: &Vg,
-    lineage: &Lineage<'_>,
-    uses: &BTreeMap<LvName, Vec<Use<'_>>>,
-    lv: &Lv,
-) -> Option<Finding> {
-    let parent = lineage.descent(lv).map(|descent| (descent.parent, descent.relation));
-    if matches!(parent, Some((_, Relation::FormerSnapshot(_)))) {
-        return None;
-    }
-    let Some((Parent::Present(volume), Relation::Snapshot(snap))) = parent else {
-        let what = format!("{}/{}", vg.name, lv.name);
-        let advice = format!("it keeps its space: look at it, and 'thinvol free {what}' if nobody needs it");
-        let message = "it is a snapshot, and its volume is gone".to_owned();
-        return Some(Finding { finding: Kind::LoneSnapshot, what, message, advice });
-    };
-    // Snapshots of what nobody names go with it.
-    guests.guests.as_ref()?;
-    let named_by = uses.get(&volume.name)?;
-    if named_by.iter().any(|one| one.guest.snapshots.contains(snap)) {
-        return None;
-    }
-    let vmid = named_by.first()?.guest.vmid;
-    let what = format!("{}@{snap}", shown(storage, &volume.name));
-    let of = match snap {
-        "vzdump" => ", a backup has not removed it",
-        _ => "",
-    };
-    Some(Finding {
-        finding: Kind::UnnamedSnapshot,
-        message: format!("the configuration of guest {vmid} has no snapshot '{snap}'{of}"),
-        advice: format!("'thinvol delete-snapshot {what}' if no backup or replication is under way"),
-        what,
-    })
 }
 
 /// Thin devices and volumes without each other.

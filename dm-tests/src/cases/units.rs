@@ -119,12 +119,17 @@ fn session(ctx: &Ctx) -> Result<()> {
     let is_read_only = |line: &str| line.contains(" /etc ") && line.contains(" ro");
     ensure!(mounts.lines().any(is_read_only), "{mounts}");
     comes_back(ctx, &target, &file)?;
-    let log = fs::read_to_string(ctx.dir().join("supervisor.log"))?;
-    print!("{log}");
-    ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
+    nothing_was_refused(&fs::read_to_string(ctx.dir().join("supervisor.log"))?)?;
     drop(supervisor);
     nothing_is_filtered(ctx, ISCSI)?;
     nothing_left()
+}
+
+/// By what the programs have said.
+fn nothing_was_refused(log: &str) -> Result<()> {
+    print!("{log}");
+    ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
+    Ok(())
 }
 
 /// Logs in, has the connection lost and replaced twice, finds a LUN that comes, and logs out.
@@ -206,10 +211,6 @@ fn started_by_systemd(ctx: &Ctx) -> Result<()> {
     systemd.ctl("start thinvol-monitor.service")?;
     is_restricted(&systemd.status_of("monitor")?)?;
     systemd.ctl("stop thinvol-monitor.service")?;
-    for name in ["recover", "iscsi", "monitor"] {
-        let log = systemd.log(name)?;
-        print!("{log}");
-        ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");
-    }
+    nothing_was_refused(&systemd.logs()?)?;
     nothing_left()
 }
