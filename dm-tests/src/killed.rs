@@ -24,22 +24,24 @@ pub fn rows() -> impl Iterator<Item = &'static str> {
     rows::names()
 }
 
-/// At how many calls of a row the long cases kill, the first and the last among them; at all if it is not set.
+/// At about how many calls of a row the long cases kill; at all if it is not set. And the number by which they choose
+/// them: as many numbers in a row as the calls have between two that are chosen take all of them.
 const SAMPLES: &str = "THINVOL_KILLS";
+const TURN: &str = "THINVOL_KILLS_TURN";
 
 /// Kills the row's command before each of its calls, and judges what each leaves; also what the whole command leaves.
 ///
 /// # Errors
 /// If a state is not as it has to be. All are judged before, and all that failed are told.
 pub fn at_every_call(ctx: &Ctx, row: &str) -> Result<()> {
-    let samples = std::env::var(SAMPLES).ok().and_then(|text| text.parse().ok());
-    let samples = samples.unwrap_or(usize::MAX);
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let (samples, turn) = (number(SAMPLES).unwrap_or(usize::MAX), number(TURN).unwrap_or(0));
     let (row, mut machine) = start(ctx, row)?;
     let calls = whole(ctx, &mut machine, row)?;
     ensure!(!calls.is_empty(), "{} changes nothing", row.command);
     println!("{}: {} calls change something", row.command, calls.len());
     let mut failed = Vec::new();
-    let chosen = spread(calls.len(), samples);
+    let chosen = spread(calls.len(), samples, turn);
     for (number, call) in calls.iter().enumerate().filter(|(number, _)| chosen.contains(number)) {
         let state = format!("{} before {}/{} {call}", row.name, number + 1, calls.len());
         let started = Instant::now();
@@ -84,10 +86,11 @@ fn start<'a>(ctx: &'a Ctx, row: &str) -> Result<(&'static Row, Machine<'a>)> {
     Ok((row, Machine::build(ctx, row)?))
 }
 
-/// So many numbers below `all`, evenly spread, the first and the last among them.
-fn spread(all: usize, wanted: usize) -> BTreeSet<usize> {
-    let (last, gaps) = (all.saturating_sub(1), wanted.saturating_sub(1).max(1));
-    if wanted >= all { (0..all).collect() } else { (0..wanted).map(|number| number * last / gaps).collect() }
+/// At most so many numbers below `all`, evenly spread, others in each turn: as many turns as lie between two of them
+/// take all.
+fn spread(all: usize, wanted: usize, turn: usize) -> BTreeSet<usize> {
+    let step = all.div_ceil(wanted.max(1)).max(1);
+    (turn % step..all).step_by(step).collect()
 }
 
 /// Runs the whole command, whose calls it returns; what it leaves must hold as well.
@@ -131,4 +134,25 @@ fn lvm2_alone(ctx: &Ctx, machine: &mut Machine, row: &Row, call: &Call) -> Resul
     said.run("vgchange -an")?;
     println!("lvm2 alone:\n{said}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::spread;
+
+    #[test]
+    fn turns_in_a_row_take_all_calls_and_each_takes_few() {
+        for (all, wanted) in [(1_usize, 3), (3, 3), (7, 3), (65, 3), (10, 1)] {
+            let turns = all.div_ceil(wanted);
+            let of = |turn| spread(all, wanted, turn);
+            assert!((0..turns).all(|turn| (1..=wanted).contains(&of(turn).len())), "{all} {wanted}");
+            // Wherever one begins.
+            let taken: BTreeSet<usize> = (5..5 + turns).flat_map(of).collect();
+            assert_eq!(taken, (0..all).collect(), "{all} {wanted}");
+        }
+        assert_eq!(spread(4, usize::MAX, 9), (0..4).collect());
+        assert!(spread(0, 3, 1).is_empty());
+    }
 }

@@ -18,7 +18,7 @@ pub fn info(case: &Case) -> CaseInfo {
         tier: case.tier,
         limit_s: case.limit_s,
         long: is_long(case.name),
-        sampled: false,
+        turn: None,
         must: selftest::must(case.name),
     }
 }
@@ -132,7 +132,16 @@ pub fn find(name: &str) -> Option<Case> {
 
 #[cfg(test)]
 mod tests {
-    use super::all;
+    use vm_harness::protocol::SHARE_MS;
+
+    use super::{all, info, long};
+
+    /// On a machine that remembers none of their runs, about ten turns (`vm-harness/src/rotation.rs`) take all long cases.
+    #[test]
+    fn the_long_cases_are_about_ten_shares() {
+        let guessed: u64 = long().iter().map(|case| info(case).guess_ms()).sum();
+        assert!(guessed <= 10 * SHARE_MS, "{} s", guessed / 1000);
+    }
 
     #[test]
     fn names_are_unique_and_have_an_area() {

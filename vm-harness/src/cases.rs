@@ -82,7 +82,7 @@ mod tests {
             tier: Tier::Full,
             limit_s: 1,
             long,
-            sampled: false,
+            turn: None,
             must: None,
         };
         let (short, long) = (case("a::short", false), case("a::thousands", true));

@@ -22,8 +22,8 @@ pub fn run_case(program: &Path, case: &CaseInfo, folder: &Path) -> Result<CaseRe
     std::fs::create_dir_all(folder)?;
     let started = Instant::now();
     let limit = Duration::from_secs(case.limit_s);
-    let samples: &[_] = if case.sampled { &[(SAMPLES, SAMPLES_OF_A_TURN)] } else { &[] };
-    let first = run(program, &["run", &case.name], folder, limit, samples)?;
+    let turn = case.turn.map(|turn| [(SAMPLES, SAMPLES_OF_A_TURN.to_owned()), (TURN, turn.to_string())]);
+    let first = run(program, &["run", &case.name], folder, limit, turn.as_ref().map_or(&[], |both| both))?;
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let second = run(program, &["clean"], folder, CLEAN_LIMIT, &[])?;
     let _ = std::fs::remove_dir_all(folder);
@@ -44,8 +44,9 @@ pub fn run_case(program: &Path, case: &CaseInfo, folder: &Path) -> Result<CaseRe
     Ok(CaseResult { name: case.name.clone(), outcome, ms, output, clean })
 }
 
-/// At how many places cases kill that otherwise kill at all.
+/// At how many places cases kill that otherwise kill at all; and the number by which they choose the places.
 const SAMPLES: &str = "THINVOL_KILLS";
+const TURN: &str = "THINVOL_KILLS_TURN";
 
 /// What it says of a case in its turn.
 const SAMPLES_OF_A_TURN: &str = "3";
@@ -74,7 +75,7 @@ fn run(
     arguments: &[&str],
     folder: &Path,
     limit: Duration,
-    variables: &[(&str, &str)],
+    variables: &[(&str, String)],
 ) -> Result<Ended> {
     let path = folder.with_extension("output");
     let file = File::create(&path)?;
@@ -82,7 +83,7 @@ fn run(
         .args(arguments)
         .env("THINVOL_CASE_DIR", folder)
         .env("RUST_BACKTRACE", "0")
-        .envs(variables.iter().copied())
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)

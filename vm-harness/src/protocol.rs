@@ -35,13 +35,30 @@ pub struct CaseInfo {
     /// Whether it runs only where it is named, or with `--long`.
     #[serde(default)]
     pub long: bool,
-    /// Whether, in its turn among the long cases, it tries samples of what it otherwise tries all of.
+    /// In its turn among the long cases: the number of the turn, by which a case chooses samples of what it otherwise
+    /// tries all of.
     #[serde(default)]
-    pub sampled: bool,
+    pub turn: Option<u64>,
     /// How it must end, for a case that goes wrong on purpose to try the harness; `None` for all others.
     #[serde(default)]
     pub must: Option<Must>,
 }
+
+impl CaseInfo {
+    /// Milliseconds that a long case is taken to need in its turn where none is known to have run.
+    pub fn guess_ms(&self) -> u64 {
+        (self.limit_s.saturating_mul(1000) / GUESSED_PART).min(LONGEST_GUESS_MS)
+    }
+}
+
+/// What the long cases of a turn may take of one machine's time, as far as that is known.
+pub const SHARE_MS: u64 = 600_000;
+
+/// The part of a case's time limit, which is generous, that is a good guess.
+const GUESSED_PART: u64 = 12;
+
+/// But no longer than this: what tries all of something tries samples of it in its turn.
+const LONGEST_GUESS_MS: u64 = 90_000;
 
 /// How a case must end that goes wrong on purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

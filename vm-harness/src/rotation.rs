@@ -10,18 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use vm_harness::protocol::{CaseInfo, CaseResult, Outcome};
+use vm_harness::protocol::{CaseInfo, CaseResult, Outcome, SHARE_MS};
 
 use crate::workspace::Workspace;
-
-/// What a share may take of one machine's time, as far as that is known.
-const SHARE_MS: u64 = 600_000;
-
-/// A case that has not run here is taken to need such a part of its time limit, which is generous.
-const GUESSED_PART: u64 = 12;
-
-/// But no longer than this: what tries all of something tries samples of it in its turn.
-const LONGEST_GUESS_MS: u64 = 180_000;
 
 /// How a long case ran last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +23,9 @@ struct Run {
     ms: u64,
     /// Whether it passed.
     passed: bool,
+    /// How often it has run.
+    #[serde(default)]
+    times: u64,
 }
 
 /// When each long case ran last on this machine.
@@ -55,32 +49,38 @@ impl Record {
 
     fn turn(&self, cases: &[CaseInfo], commits: usize) -> Vec<CaseInfo> {
         let long: Vec<&CaseInfo> = cases.iter().filter(|case| case.long).collect();
-        let total: u64 = long.iter().map(|case| self.expected_ms(case)).sum();
-        let turns = usize::try_from(total.div_ceil(SHARE_MS)).unwrap_or(usize::MAX).max(1);
-        let first = long.len() * (commits % turns) / turns;
+        let shares = self.shares(&long);
+        let number = commits % shares.len().max(1);
+        let first = shares.iter().take(number).map(|share| share.len()).sum();
         let mut order: Vec<&CaseInfo> = long.iter().cycle().skip(first).take(long.len()).copied().collect();
         // A stable sort: those that never ran here stay in the order of the commits.
         order.sort_by_key(|case| self.runs.get(&case.name).map_or(0, |run| run.at_s));
-        let mut left = SHARE_MS;
-        let fits = |case: &&CaseInfo| match left.checked_sub(self.expected_ms(case)) {
-            Some(rest) => {
-                left = rest;
-                true
-            }
-            None => false,
-        };
-        let mut taken: Vec<CaseInfo> = order.iter().copied().take_while(fits).cloned().collect();
-        // One that takes longer than a share has its turn, too.
-        if taken.is_empty() {
-            taken.extend(order.first().map(|case| (*case).clone()));
+        // Where nothing is remembered, each round through all shares has the next number.
+        let round = (commits / shares.len().max(1)) as u64;
+        let turn = |case: &CaseInfo| self.runs.get(&case.name).map_or(round, |run| run.times);
+        let share = self.shares(&order).into_iter().next().unwrap_or_default();
+        share.iter().map(|case| CaseInfo { turn: Some(turn(case)), ..(*case).clone() }).collect()
+    }
+
+    /// Cuts cases, in this order, into shares: one that takes longer than a share has one for itself.
+    fn shares<'a, 'b>(&self, order: &'a [&'b CaseInfo]) -> Vec<&'a [&'b CaseInfo]> {
+        let (mut shares, mut rest) = (Vec::new(), order);
+        while !rest.is_empty() {
+            let mut left = SHARE_MS;
+            let fits = |case: &&&CaseInfo| {
+                let room = left.checked_sub(self.expected_ms(case));
+                left = room.unwrap_or(left);
+                room.is_some()
+            };
+            let (share, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            shares.push(share);
+            rest = others;
         }
-        taken.iter_mut().for_each(|case| case.sampled = true);
-        taken
+        shares
     }
 
     fn expected_ms(&self, case: &CaseInfo) -> u64 {
-        let guess = (case.limit_s.saturating_mul(1000) / GUESSED_PART).min(LONGEST_GUESS_MS);
-        self.runs.get(&case.name).map_or(guess, |run| run.ms)
+        self.runs.get(&case.name).map_or(case.guess_ms(), |run| run.ms)
     }
 
     /// Keeps how the long ones among these ran.
@@ -92,7 +92,8 @@ impl Record {
         for result in results {
             let is_long = cases.iter().any(|case| case.long && case.name == result.name);
             if is_long && !matches!(result.outcome, Outcome::Skipped { .. }) {
-                let run = Run { at_s, ms: result.ms, passed: result.outcome == Outcome::Passed };
+                let times = self.runs.get(&result.name).map_or(0, |run| run.times) + 1;
+                let run = Run { at_s, ms: result.ms, passed: result.outcome == Outcome::Passed, times };
                 self.runs.insert(result.name.clone(), run);
             }
         }
@@ -137,7 +138,7 @@ mod tests {
             tier: Tier::Full,
             limit_s,
             long: number > 0,
-            sampled: false,
+            turn: None,
             must: None,
         }
     }
@@ -146,28 +147,60 @@ mod tests {
         cases.iter().map(|case| case.name.as_str()).collect()
     }
 
+    fn took(at_s: u64, ms: u64) -> Run {
+        Run { at_s, ms, passed: true, times: at_s }
+    }
+
     #[test]
     fn all_long_cases_have_their_turn_and_none_takes_too_long() {
-        // Of such limits three are guessed to fit.
-        let cases: Vec<CaseInfo> = (0..=8).map(|number| case(number, 2400)).collect();
+        // Of such limits six are guessed to fit.
+        let cases: Vec<CaseInfo> = (0..=16).map(|number| case(number, 1200)).collect();
         let mut record = Record { file: PathBuf::new(), runs: BTreeMap::new() };
-        assert_eq!(names(&record.turn(&cases, 0)), ["a::1", "a::2", "a::3"]);
-        assert_eq!(names(&record.turn(&cases, 3 * 7 + 2)), ["a::6", "a::7", "a::8"]);
-        assert!(record.turn(&cases, 0).iter().all(|case| case.sampled));
+        let first: Vec<String> = (1..=6).map(|number| format!("a::{number}")).collect();
+        assert_eq!(names(&record.turn(&cases, 0)), first);
+        assert_eq!(
+            names(&record.turn(&cases, 3 * 7 + 2)),
+            ["a::13", "a::14", "a::15", "a::16", "a::1", "a::2"]
+        );
         let mut seen = Vec::new();
-        for at_s in 1..=3 {
+        for at_s in 1..=8 {
             for case in record.turn(&cases, 17) {
-                record.runs.insert(case.name.clone(), Run { at_s, ms: 300_000, passed: true });
+                record.runs.insert(case.name.clone(), took(at_s, 300_000));
                 seen.push(case.name);
             }
         }
         seen.sort();
-        assert_eq!(seen, names(&cases[1..]));
+        seen.dedup();
+        assert_eq!(seen.len(), 16);
+    }
+
+    #[test]
+    fn without_a_record_as_many_commits_as_there_are_shares_take_all() {
+        // Short ones first, and then long ones: equal parts of the list would not be equal parts of the time.
+        let limit = |number| if number < 30 { 60 } else { 7200 };
+        let cases: Vec<CaseInfo> = (0..=60).map(|number| case(number, limit(number))).collect();
+        let record = Record { file: PathBuf::new(), runs: BTreeMap::new() };
+        let long: Vec<&CaseInfo> = cases.iter().filter(|case| case.long).collect();
+        let turns = record.shares(&long).len();
+        let mut seen: Vec<String> =
+            (40..40 + turns).flat_map(|commits| record.turn(&cases, commits)).map(|case| case.name).collect();
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 60);
+    }
+
+    #[test]
+    fn each_turn_of_a_case_has_another_number() {
+        let cases = [case(1, 10)];
+        let mut record = Record { file: PathBuf::new(), runs: BTreeMap::new() };
+        let number = |record: &Record, commits| record.turn(&cases, commits)[0].turn;
+        assert_eq!([number(&record, 7), number(&record, 8)], [Some(7), Some(8)]);
+        record.runs.insert("a::1".to_owned(), took(3, 1));
+        assert_eq!(number(&record, 9), Some(3));
     }
 
     #[test]
     fn a_case_longer_than_a_share_runs_alone() {
-        let took = |at_s, ms| Run { at_s, ms, passed: true };
         let runs = [("a::1".to_owned(), took(1, 900_000)), ("a::2".to_owned(), took(2, 1000))];
         let record = Record { file: PathBuf::new(), runs: runs.into() };
         assert_eq!(names(&record.turn(&[case(1, 36_000), case(2, 4)], 0)), ["a::1"]);

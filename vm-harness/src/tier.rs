@@ -177,7 +177,7 @@ mod tests {
             tier,
             limit_s,
             long: false,
-            sampled: false,
+            turn: None,
             must: None,
         };
         let cases = [

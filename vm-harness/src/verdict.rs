@@ -43,7 +43,7 @@ mod tests {
 
     fn judged(must: Option<Must>, outcome: Outcome, output: &str, clean: bool) -> CaseResult {
         let case =
-            CaseInfo { name: "a::b".into(), tier: Tier::Fast, limit_s: 1, long: false, sampled: false, must };
+            CaseInfo { name: "a::b".into(), tier: Tier::Fast, limit_s: 1, long: false, turn: None, must };
         judge(&case, CaseResult { name: "a::b".into(), outcome, ms: 0, output: output.into(), clean })
     }
 
