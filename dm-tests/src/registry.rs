@@ -136,7 +136,7 @@ mod tests {
 
     use super::{all, info, long};
 
-    /// On a machine that remembers none of their runs, about ten turns (`vm-harness/src/rotation.rs`) take all long cases.
+    /// Where no run is remembered, about ten turns (`vm-harness/src/rotation.rs`) take all long cases.
     #[test]
     fn the_long_cases_are_about_ten_shares() {
         let guessed: u64 = long().iter().map(|case| info(case).guess_ms()).sum();
