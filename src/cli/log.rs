@@ -1,17 +1,41 @@
 //! The log on standard error.
 
+mod unwaiting;
+
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use self::unwaiting::Unwaiting;
 use super::plain;
 
-/// Starts the log: warnings, and more the more often `-v` was given.
-pub fn start(verbose: u8) {
+/// Starts the log: warnings, and more the more often `-v` was given. A command that runs for ever (`is_service`) never
+/// waits for who reads its log.
+pub fn start(verbose: u8, is_service: bool) {
     // Fails only where a log is running already: a second run in one process, in tests.
-    let _ = tracing::subscriber::set_global_default(to(verbose, || LogLines(io::stderr())));
+    let _ = if is_service {
+        let log = Arc::new(Unwaiting::default());
+        tracing::subscriber::set_global_default(to(verbose, move || LogLines(Service(Arc::clone(&log)))))
+    } else {
+        tracing::subscriber::set_global_default(to(verbose, || LogLines(io::stderr())))
+    };
+}
+
+/// The log of a service; each write is a line.
+struct Service(Arc<Unwaiting>);
+
+impl Write for Service {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.line(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn to<W>(verbose: u8, writer: W) -> impl Subscriber + Send + Sync
@@ -47,7 +71,7 @@ impl<W: Write> Write for LogLines<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 

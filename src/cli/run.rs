@@ -28,7 +28,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, events: Option<Subscribe>)
         Err(error) => return not_parsed(&error, &arguments),
     };
     set_umask();
-    log::start(cli.global.verbose);
+    log::start(cli.global.verbose, cli.command.as_ref().is_some_and(is_service));
     let verb = cli.command.as_ref().and_then(pool_verb);
     let style = Style { json: cli.global.json, quiet: cli.global.quiet };
     let config = match &cli.command {
@@ -57,6 +57,15 @@ const fn pool_verb(command: &Command) -> Option<PoolVerb> {
         Command::Resize(_) => Some(PoolVerb::Resize),
         Command::Snapshot(_) | Command::DeleteSnapshot(_) | Command::Rollback(_) => Some(PoolVerb::Snapshot),
         _ => None,
+    }
+}
+
+/// Whether a command runs until it is told to stop.
+const fn is_service(command: &Command) -> bool {
+    match command {
+        Command::Iscsi(args) => args.is_service(),
+        Command::Pool(args) => args.is_service(),
+        _ => false,
     }
 }
 

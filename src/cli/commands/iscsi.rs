@@ -37,6 +37,11 @@ pub enum IscsiCommand {
 }
 
 impl IscsiArgs {
+    /// Whether it runs until it is told to stop.
+    pub const fn is_service(&self) -> bool {
+        matches!(self.command, IscsiCommand::Supervise(_))
+    }
+
     /// Does it.
     ///
     /// # Errors

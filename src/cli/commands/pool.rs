@@ -43,6 +43,11 @@ pub enum PoolCommand {
 }
 
 impl PoolArgs {
+    /// Whether it runs until it is told to stop.
+    pub const fn is_service(&self) -> bool {
+        matches!(self.command, PoolCommand::Monitor(_))
+    }
+
     /// Does it.
     ///
     /// # Errors
