@@ -111,6 +111,7 @@ fn always() -> Vec<Case> {
         cases::transfer::CASES,
         cases::audit::CASES,
         cases::iscsi_machine::CASES,
+        cases::iscsi_multipath::CASES,
         cases::iscsi_sessions::CASES,
         cases::iscsi_chap::CASES,
         cases::iscsi_luns::CASES,

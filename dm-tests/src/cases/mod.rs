@@ -25,6 +25,7 @@ pub mod iscsi_interfaces;
 pub mod iscsi_killed;
 pub mod iscsi_luns;
 pub mod iscsi_machine;
+pub mod iscsi_multipath;
 pub mod iscsi_outage;
 pub mod iscsi_sessions;
 pub mod iscsi_storage;

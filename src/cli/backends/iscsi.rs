@@ -1,5 +1,6 @@
 //! Storages of type iscsi: targets, whose LUNs are there or not.
 
+mod multipath;
 mod target_work;
 
 use std::path::{Path, PathBuf};

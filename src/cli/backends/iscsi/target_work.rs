@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{IscsiStorage, Seen};
+use super::{IscsiStorage, Seen, multipath};
 use crate::backends::activation::{Activation, Done, StorageResult};
 use crate::errors::CliError;
 use crate::initiator::{initiator, unsupervised};
@@ -17,6 +17,7 @@ use iscsi::protocol::settings::Settings;
 use iscsi::session::attach::{AttachedSession, LunSelection};
 use iscsi::session::parallel::{OneServes, in_parallel};
 use iscsi::session::spec::SessionSpec;
+use sys::io::roots::Roots;
 use sys::signals::SignalsHeldOff;
 
 /// How long the portal of a storage may take to list the target's portals; without the list, those that are known from
@@ -190,7 +191,7 @@ impl<'a> TargetWork<'a> {
         ))
     }
 
-    /// Logs out everywhere, if no disk is in use by any path.
+    /// Logs out everywhere, if no disk is in use by any path. Multipath devices that nobody uses go first.
     ///
     /// # Errors
     /// If one is, or a session stays.
@@ -203,14 +204,19 @@ impl<'a> TargetWork<'a> {
         if seen.sessions.is_empty() {
             done.notes.push(format!("storage '{}': there is no session to {}", storage.id, storage.target));
         }
+        let roots = Roots::default();
+        let disks: Vec<&str> = seen.units.iter().flat_map(|unit| &unit.devices).map(String::as_str).collect();
+        let joined = multipath::on(&roots, &disks)?;
         if self.dry_run {
-            let plan = seen.sessions.iter().map(|session| {
+            let down = joined.iter().map(|device| format!("take multipath device {} down", device.name));
+            let out = seen.sessions.iter().map(|session| {
                 let portal = session.portal.as_ref().map(ToString::to_string).unwrap_or_default();
                 format!("log out of {} at {portal} (session {})", storage.target, session.sid)
             });
-            done.storages.push(result(storage, &seen, Some(plan.collect())));
+            done.storages.push(result(storage, &seen, Some(down.chain(out).collect())));
             return Ok(());
         }
+        multipath::take_down(&roots, &joined, &self.limit)?;
         for session in &seen.sessions {
             self.initiator.check_unused(session)?;
         }
