@@ -24,6 +24,7 @@ pub mod systemd;
 pub mod unit_calls;
 pub mod worker;
 pub mod world;
+pub mod write_log;
 
 /// The example for those who call the engine, run over the doubles.
 #[cfg(doctest)]

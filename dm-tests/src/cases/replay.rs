@@ -1,15 +1,18 @@
-//! A disk that loses power at every flush: dm-log-writes records what a change writes, in the order in which it became
-//! durable, and each prefix up to a flush is a disk that a crash could leave. Stock lvm2 gets each of them.
+//! A disk that loses power at every flush, and between any two of them: dm-log-writes records what a change writes.
+//! Each prefix up to a flush is a disk that a crash could leave; so is each with some of what was written after it, in
+//! any order. Stock lvm2 gets each of them.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use vm_harness::lossy::LossyDisk;
 
 use crate::case::{Case, Tier};
 use crate::ctx::{Conf, Ctx};
 use crate::loopdev;
+use crate::write_log::{WriteLog, is_flush, is_mark};
 
 /// The cases of this file: they take minutes.
 pub const LONG: &[Case] = &[
@@ -26,21 +29,11 @@ pub const LONG: &[Case] = &[
 const DISK_BYTES: u64 = 96 << 20;
 const LOG_BYTES: u64 = 256 << 20;
 
-/// Source of the log's format: Linux `drivers/md/dm-log-writes.c`.
-const MAGIC: u64 = 0x006a_7366_7773_6872;
-const FLUSH: u64 = 1;
-const DISCARD: u64 = 4;
-const MARK: u64 = 8;
+/// How often what was not flushed is drawn before each flush.
+const DRAWS: u64 = 2;
 
-/// One write, discard, mark or flush.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    sector: u64,
-    sectors: u64,
-    flags: u64,
-    /// Where its data is in the log.
-    data_at: u64,
-}
+/// What draws; the time if it is not set. It is printed.
+const SEED: &str = "THINVOL_CUT_SEED";
 
 /// What commands begin with while the disk is cut: only the device on top may be taken for a physical volume.
 fn only(ctx: &Ctx, device: &str) -> Result<String> {
@@ -55,12 +48,20 @@ fn must(ctx: &Ctx, line: &str) -> Result<String> {
     Ok(ran.stdout)
 }
 
-/// Records a change, then shows at most `most` of its flushes to lvm2.
-fn cut(ctx: &Ctx, most: usize) -> Result<()> {
+/// A change that was recorded.
+struct Recorded {
+    /// The disk before it.
+    start: PathBuf,
+    /// The sum of a volume that nobody writes to meanwhile.
+    content: String,
+    log: WriteLog,
+}
+
+/// Makes a change on a disk that records it.
+fn record(ctx: &Ctx, vg: &str) -> Result<Recorded> {
     let disk = ctx.disk(DISK_BYTES)?;
     let log = ctx.disk(LOG_BYTES)?;
     let on_disk = only(ctx, &disk.name())?;
-    let vg = "pve";
     must(ctx, &format!("{on_disk} vgcreate --yes --setautoactivation n {vg} {}", disk.name()))?;
     must(ctx, &format!("{on_disk} lvcreate --yes --type thin-pool -L 48M -n data {vg}"))?;
     must(ctx, &format!("{on_disk} thinvol alloc {vg}/data 100 vm-100-disk-0 8M"))?;
@@ -90,40 +91,79 @@ fn cut(ctx: &Ctx, most: usize) -> Result<()> {
     must(ctx, "dmsetup message recorded 0 mark done && udevadm settle")?;
     must(ctx, &format!("{recorded} vgchange -an {vg}"))?;
     must(ctx, "udevadm settle && dmsetup remove recorded")?;
+    Ok(Recorded { start, content, log: WriteLog::read(log.file())? })
+}
 
-    let entries = entries(log.file())?;
-    let done = entries.iter().position(|entry| entry.flags & MARK != 0).context("the log has no mark")?;
-    let flushes: Vec<usize> = (0..done).filter(|at| entries[*at].flags & FLUSH != 0).collect();
+/// Records a change, then shows at most `most` of its flushes to lvm2, and what may be there before each.
+fn cut(ctx: &Ctx, most: usize) -> Result<()> {
+    let vg = "pve";
+    let Recorded { start, content, log } = record(ctx, vg)?;
+    let done = log.entries.iter().position(is_mark).context("the log has no mark")?;
+    let flushes: Vec<usize> = (0..done).filter(|at| is_flush(&log.entries[*at])).collect();
     println!("{} entries until the end of the change, {} of them flushes", done, flushes.len());
     ensure!(flushes.len() >= 8, "the change cannot have been recorded");
     let step = flushes.len().div_ceil(most.min(flushes.len()));
-    let (mut old, mut new) = (0, 0);
-    for at in flushes.iter().step_by(step).chain(flushes.last()) {
-        let image = ctx.dir().join("cut");
+    let image = ctx.dir().join("cut");
+    let disk_up_to = |at: usize| -> Result<LossyDisk> {
         std::fs::copy(&start, &image)?;
-        replay(&entries[..=*at], log.file(), &image)?;
-        if shown_to_lvm2(ctx, &image, vg, &content).with_context(|| format!("cut after entry {at}"))? {
+        let disk = LossyDisk::new(OpenOptions::new().read(true).write(true).open(&image)?, DISK_BYTES)?;
+        log.put(at, &disk)?;
+        Ok(disk)
+    };
+    let seed = seed()?;
+    let (mut old, mut new, mut drawn) = (0, 0, 0);
+    for at in flushes.iter().step_by(step).chain(flushes.last()) {
+        disk_up_to(at + 1)?.flush()?;
+        let is_new = shown_to_lvm2(ctx, &image, vg, &content, false);
+        if is_new.with_context(|| format!("cut after entry {at}"))? {
             new += 1;
         } else {
             old += 1;
         }
+        for draw in 0..DRAWS {
+            let cut = disk_up_to(*at)?.cut(seed.wrapping_add(draw))?;
+            // With all or nothing of it the disk is one of those that are cut at a flush.
+            if cut.kept > 0 && cut.lost > 0 {
+                drawn += 1;
+                shown_to_lvm2(ctx, &image, vg, &content, drawn % 2 == 0).with_context(|| {
+                    format!(
+                        "before entry {at}, of what was not flushed: {cut:?} ({SEED}={seed}, draw {draw})"
+                    )
+                })?;
+            }
+        }
     }
-    println!("{old} cuts left the old volumes, {new} the new ones");
+    println!(
+        "{old} cuts left the old volumes, {new} the new ones; {drawn} drawn disks between flushes were in order"
+    );
     ensure!(old > 0 && new > 0, "the cuts show one side only");
+    ensure!(drawn > 0, "nothing was ever written between two flushes");
     Ok(())
 }
 
-/// lvm2 activates what is on that disk and works with it; then thinvol finds it in order. Says whether the volumes are
-/// the new ones.
-fn shown_to_lvm2(ctx: &Ctx, image: &Path, vg: &str, content: &str) -> Result<bool> {
+fn seed() -> Result<u64> {
+    match std::env::var(SEED) {
+        Ok(given) => given.parse().with_context(|| format!("{SEED} is no number")),
+        Err(_) => Ok(u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos())),
+    }
+}
+
+/// lvm2 activates what is on that disk and works with it; then thinvol finds it in order. Or thinvol recovers it first.
+/// Says whether the volumes are the new ones.
+fn shown_to_lvm2(ctx: &Ctx, image: &Path, vg: &str, content: &str, recovered: bool) -> Result<bool> {
     let file = OpenOptions::new().read(true).write(true).open(image)?;
     let device = loopdev::attach(&file, image, 512)?;
     let lvm = only(ctx, &device.display().to_string())?;
     let result = (|| {
         // lvm2 makes a thin device of a crashed change only with the next change to the pool: until then the volume
         // that waits for it cannot be activated, and all others are.
+        if recovered {
+            must(ctx, &format!("{lvm} thinvol recover {vg}"))?;
+        }
         let ran = ctx.sh(&format!("{lvm} vgchange -ay {vg}"))?;
-        let waits = ran.status == 5 && ran.stderr.lines().all(|line| line.contains("No data available"));
+        let waits = !recovered
+            && ran.status == 5
+            && ran.stderr.lines().all(|line| line.contains("No data available"));
         ensure!(ran.status == 0 || waits, "vgchange -ay: status {}: {}", ran.status, ran.stderr);
         let names = must(ctx, &format!("{lvm} lvs --noheadings -o lv_name {vg}"))?;
         let names: Vec<&str> = names.split_whitespace().collect();
@@ -147,52 +187,4 @@ fn shown_to_lvm2(ctx: &Ctx, image: &Path, vg: &str, content: &str) -> Result<boo
     must(ctx, &format!("udevadm settle; {lvm} vgchange -an {vg}"))?;
     loopdev::detach(&device)?;
     result
-}
-
-/// Reads the log. Entries and data are padded to sectors.
-fn entries(log: &Path) -> Result<Vec<Entry>> {
-    let mut file = File::open(log)?;
-    let [magic, _version, count, sector_size] = numbers(&mut file, 0)?;
-    ensure!(magic == MAGIC, "no log: its magic is {magic:x}");
-    // The size is the lower half of the last field.
-    let sector_size = sector_size & 0xffff_ffff;
-    let mut at = sector_size;
-    let mut entries = Vec::new();
-    for _ in 0..count {
-        let [sector, sectors, flags, data_len] = numbers(&mut file, at)?;
-        let data_at = at + sector_size;
-        entries.push(Entry { sector, sectors, flags, data_at });
-        let has_data = flags & (DISCARD | MARK) == 0;
-        let data = if has_data { sectors * 512 } else { 0 };
-        // A mark's words share its own sector.
-        ensure!(flags & MARK == 0 || data_len < sector_size, "a mark that is too long");
-        at = data_at + data.next_multiple_of(sector_size);
-    }
-    Ok(entries)
-}
-
-fn numbers(file: &mut File, at: u64) -> Result<[u64; 4]> {
-    let mut bytes = [0; 32];
-    file.seek(SeekFrom::Start(at))?;
-    file.read_exact(&mut bytes)?;
-    let number =
-        |place: usize| -> Result<u64> { Ok(u64::from_le_bytes(bytes[place * 8..place * 8 + 8].try_into()?)) };
-    Ok([number(0)?, number(1)?, number(2)?, number(3)?])
-}
-
-/// Writes what was written to another disk.
-fn replay(entries: &[Entry], log: &Path, image: &Path) -> Result<()> {
-    let mut log = File::open(log)?;
-    let mut image = OpenOptions::new().write(true).open(image)?;
-    for entry in entries.iter().filter(|entry| entry.flags & MARK == 0) {
-        let length = usize::try_from(entry.sectors * 512)?;
-        let mut data = vec![0; length];
-        if entry.flags & DISCARD == 0 {
-            log.seek(SeekFrom::Start(entry.data_at))?;
-            log.read_exact(&mut data)?;
-        }
-        image.seek(SeekFrom::Start(entry.sector * 512))?;
-        image.write_all(&data)?;
-    }
-    Ok(())
 }
