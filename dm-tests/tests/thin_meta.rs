@@ -265,7 +265,7 @@ fn pools_of_recovered_states_are_whole_to_the_tools() -> Result<()> {
     // The old one, the new one, and what a power failure left.
     ensure!(states.len() >= 3, "{} states", states.len());
     for state in &states {
-        let (_, pool) = state.pool.as_ref().context("the pool ran")?;
+        let pool = state.pool.as_ref().context("the pool ran")?;
         ensure!(pool.devices.iter().any(|(_, _, mappings)| !mappings.is_empty()), "no data: {pool:?}");
         std::fs::write(&source, recovered_xml(pool))?;
         File::create(&target)?.set_len(4 << 20)?;

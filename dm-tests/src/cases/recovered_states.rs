@@ -66,25 +66,26 @@ fn judge(ctx: &Ctx, changes: &[Change], most: usize) -> Result<()> {
     Ok(())
 }
 
-/// Puts a state on the disk.
+/// Puts a state on the disk; where the pool never ran, zeros are in the place of its metadata. The text comes last: as
+/// soon as it is there, a udev rule of lvm2's starts the group.
 fn make(ctx: &Ctx, [disk, metadata]: [&Disk; 2], state: &Recovered) -> Result<()> {
     let [text, dump] = ["text", "dump.xml"].map(|name| ctx.dir().join(name));
     std::fs::write(&text, &state.text)?;
     let (disk, uuid, text) = (disk.name(), pv_uuid(0), text.display());
-    ctx.ok(&format!("dd if=/dev/zero of={disk} bs=1M count=1 conv=notrunc status=none"))?;
-    ctx.ok(&format!("pvcreate --yes --uuid {uuid} --restorefile {text} {disk}"))?;
-    ctx.ok(&format!("vgcfgrestore --yes --force --file {text} pve"))?;
+    ctx.ok(&format!("dd if=/dev/zero of={disk} bs=1M count=1 conv=notrunc,fsync status=none"))?;
+    ctx.ok("udevadm settle")?;
+    let running = ctx.ok("dmsetup ls")?;
+    ensure!(running.contains("No devices"), "still there: {running}");
     let metadata = metadata.name();
     ctx.ok(&format!("dd if=/dev/zero of={metadata} bs=1M count=4 status=none"))?;
-    let at = match &state.pool {
-        None => return Ok(()),
-        Some((at, pool)) => {
-            std::fs::write(&dump, xml(pool))?;
-            ctx.ok(&format!("thin_restore -q -i {} -o {metadata}", dump.display()))?;
-            at.get()
-        }
-    };
+    if let Some(pool) = &state.pool {
+        std::fs::write(&dump, xml(pool))?;
+        ctx.ok(&format!("thin_restore -q -i {} -o {metadata}", dump.display()))?;
+    }
+    let at = state.at.get();
     ctx.ok(&format!("dd if={metadata} of={disk} bs=512 seek={at} conv=notrunc,fsync status=none"))?;
+    ctx.ok(&format!("pvcreate --yes --uuid {uuid} --restorefile {text} {disk}"))?;
+    ctx.ok(&format!("vgcfgrestore --yes --force --file {text} pve"))?;
     ctx.ok("udevadm settle").map(drop)
 }
 

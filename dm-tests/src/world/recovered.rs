@@ -16,8 +16,10 @@ pub struct Recovered {
     pub how: String,
     /// The metadata text.
     pub text: String,
-    /// The sector of the disk at which the pool's metadata starts, and what it holds; nothing if the pool never ran.
-    pub pool: Option<(Sectors, SimPoolDump)>,
+    /// The sector of the disk at which the pool's metadata starts.
+    pub at: Sectors,
+    /// What it holds; nothing if the pool never ran.
+    pub pool: Option<SimPoolDump>,
 }
 
 impl Recovered {
@@ -31,8 +33,9 @@ impl Recovered {
             .pools()
             .next()
             .and_then(|(_, pool)| metadata_place(&metadata.vg, pool, &pvs(world.machine.disks.len())));
-        let pool = place.and_then(|(disk, at)| Some((at, world.machine.kernel.pool_dump(disk, at)?)));
-        Self { how: how.to_owned(), text, pool }
+        let pool = place.and_then(|(disk, at)| world.machine.kernel.pool_dump(disk, at));
+        let at = place.map_or(Sectors::ZERO, |(_, at)| at);
+        Self { how: how.to_owned(), text, at, pool }
     }
 
     /// What tells it from others: the text without its number and times, and the pool's metadata.
