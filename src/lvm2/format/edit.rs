@@ -65,6 +65,18 @@ pub enum Edit {
         /// Whether it does.
         on: bool,
     },
+    /// Puts the spare in the place of a pool's metadata: it gets the name and the identity, and what was there before
+    /// stays, by another name, for users to see, not to be written, and activated only if asked for by name.
+    SwapMetadata {
+        /// The pool.
+        pool: LvName,
+        /// The spare. It must be in the text already.
+        spare: LvName,
+        /// The name of what was the metadata before.
+        keep_as: LvName,
+        /// Its identity: new, random; that of the spare if there is none.
+        keep_id: Option<LvmUuid>,
+    },
     /// Removes an LV that no other needs. Volumes that name it as their origin forget it, as with lvm2.
     RemoveLv(LvName),
     /// The same, and what it was made from, and what was made from it, is remembered where it links them.

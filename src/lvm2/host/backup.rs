@@ -109,6 +109,17 @@ impl Backups {
         Ok(Copied::To(path))
     }
 
+    /// The copies there are, the newest first, whether more are wanted or not: that of the state after the last change,
+    /// and those of the states before.
+    pub fn copies(&self, vg: &VgName) -> Vec<PathBuf> {
+        let last = self.conf.backup_dir.join(vg.as_str());
+        let dir = &self.conf.archive_dir;
+        // A directory that cannot be listed holds none that anybody can use.
+        let before = archived(dir, vg).unwrap_or_default();
+        let before = before.into_iter().rev().map(|(_, name)| dir.join(name));
+        [last].into_iter().filter(|last| last.exists()).chain(before).collect()
+    }
+
     /// Removes the oldest copies. Numbers grow with time, so the first that is young enough ends it.
     fn expire(&self, dir: &Path, archived: &[(u32, String)], now: SystemTime) {
         let keep = usize::try_from(self.conf.retain_min).unwrap_or(usize::MAX);

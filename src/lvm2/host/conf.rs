@@ -173,6 +173,10 @@ pub struct GlobalConf {
     pub thin_check_executable: Option<PathBuf>,
     /// Its options.
     pub thin_check_options: Vec<String>,
+    /// What repairs a pool's metadata; `None` if switched off.
+    pub thin_repair_executable: Option<PathBuf>,
+    /// Its options.
+    pub thin_repair_options: Vec<String>,
     /// Whether metadata must not be changed at all.
     pub metadata_read_only: bool,
     /// Whether LVM may talk to device-mapper.
@@ -373,7 +377,8 @@ fn devices(layers: &Layers, system_dir: &Path) -> Result<DevicesConf, ConfError>
 
 fn global(layers: &Layers) -> Result<GlobalConf, ConfError> {
     let check_options = || vec!["-q".to_owned()];
-    let not_empty = |words: Vec<String>| words.into_iter().filter(|word| !word.is_empty()).collect();
+    let not_empty =
+        |words: Vec<String>| words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<String>>();
     Ok(GlobalConf {
         locking_dir: layers.path("global/locking_dir", DEFAULT_LOCKING_DIR)?,
         wait_for_locks: layers.bool("global/wait_for_locks", true)?,
@@ -386,6 +391,9 @@ fn global(layers: &Layers) -> Result<GlobalConf, ConfError> {
         thin_check_options: layers
             .strings("global/thin_check_options")?
             .map_or_else(check_options, not_empty),
+        thin_repair_executable: layers
+            .optional_path("global/thin_repair_executable", "/usr/sbin/thin_repair")?,
+        thin_repair_options: layers.strings("global/thin_repair_options")?.map_or_else(Vec::new, not_empty),
         metadata_read_only: layers.bool("global/metadata_read_only", false)?,
         activation: layers.bool("global/activation", true)?,
     })

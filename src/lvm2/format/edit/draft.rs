@@ -1,5 +1,7 @@
 //! Changes applied to the typed model: what the text must say afterwards.
 
+mod swap;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::history::History;
@@ -106,6 +108,9 @@ impl<'a> Draft<'a> {
             Edit::SetPoolZeroing { pool, on } => {
                 self.pool(pool)?.zero_new_blocks = *on;
                 Ok(())
+            }
+            Edit::SwapMetadata { pool, spare, keep_as, keep_id } => {
+                self.swap_metadata(pool, spare, keep_as, *keep_id)
             }
             Edit::RemoveLv(name) => self.remove(name, None),
             Edit::RemoveLvRecorded { lv, time } => self.remove(lv, Some(*time)),

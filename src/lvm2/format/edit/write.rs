@@ -202,6 +202,9 @@ impl<'a> Writer<'a> {
         if old.name != new.name {
             self.doc.set_key(node, new.name.as_str())?;
         }
+        if old.id != new.id {
+            self.set_field(node, "id", Some(&quote(&new.id.to_string())), "id")?;
+        }
         let lists = [
             ("status", &old.status, &new.status, "id"),
             ("flags", &old.flags, &new.flags, "status"),

@@ -17,11 +17,13 @@ use crate::format::text::Document;
 const PROGRAMS: [&str; 3] = ["/usr/sbin/lvm", "/sbin/lvm", "/usr/bin/lvm"];
 
 /// The settings whose defaults are chosen when lvm2 is built. Source: lvm2 `configure.ac`.
-const KEYS: [&str; 4] = [
+const KEYS: [&str; 6] = [
     "devices/use_devicesfile",
     "global/locking_dir",
     "global/thin_check_executable",
     "global/thin_check_options",
+    "global/thin_repair_executable",
+    "global/thin_repair_options",
 ];
 
 /// The file that keeps the answer.

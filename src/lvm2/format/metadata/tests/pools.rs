@@ -133,3 +133,51 @@ fn the_ways_of_a_pool_change() {
     ];
     assert_eq!(body(&next.apply(&back, &metadata_header()).unwrap()), without_header(DISK));
 }
+
+/// The text of an LV, without its name and its id.
+fn record_of(metadata: &Metadata, lv: &str) -> Lv {
+    Lv { name: name("x"), ..metadata.vg.lv(&name(lv)).unwrap().clone() }
+}
+
+#[test]
+fn the_spare_takes_the_place_of_a_pools_metadata() {
+    let spare = |metadata: &Metadata| {
+        let metadata_lv = metadata.vg.lv(&name("pool_tmeta")).unwrap();
+        let mut segments = metadata_lv.segments.clone();
+        let SegmentKind::Striped(striped) = &mut segments[0].kind else { panic!("not on extents") };
+        striped.stripes = vec![Stripe { area: "pv0".into(), start: Extents::new(42) }];
+        let Edit::AddLv(lv) = again(metadata.vg.lv(&name("lin")).unwrap()) else { unreachable!() };
+        let id = base::ids::LvmUuid::from_random([b'7'; 32]);
+        let spare = NewLv { name: name("lvol0_pmspare"), id, visible: false, segments, ..lv };
+        metadata.apply(&[Edit::AddLv(spare)], &metadata_header()).unwrap()
+    };
+    let fresh = base::ids::LvmUuid::from_random([b'8'; 32]);
+    let swap = |keep_id| Edit::SwapMetadata {
+        pool: name("pool"),
+        spare: name("lvol0_pmspare"),
+        keep_as: name("pool_meta0"),
+        keep_id,
+    };
+    for keep_id in [None, Some(fresh)] {
+        let [on_disk, in_file] = [disk(), file()].map(|metadata| {
+            let before = spare(&metadata);
+            let after = before.apply(&[swap(keep_id)], &metadata_header()).unwrap();
+            (before, after)
+        });
+        let (before, after) = &on_disk;
+        let (old, now) = (record_of(before, "pool_tmeta"), record_of(after, "pool_tmeta"));
+        let (was, kept) = (record_of(before, "lvol0_pmspare"), record_of(after, "pool_meta0"));
+        assert_eq!(now, Lv { id: old.id, ..was.clone() });
+        let shown = Lv {
+            id: keep_id.unwrap_or(was.id),
+            status: vec!["READ".into(), "VISIBLE".into()],
+            flags: vec!["ACTIVATION_SKIP".into()],
+            ..old
+        };
+        assert_eq!(kept, shown);
+        assert!(after.vg.lv(&name("lvol0_pmspare")).is_none());
+        assert_alike(after, &in_file.1);
+    }
+    let lacks = disk().apply(&[swap(None)], &metadata_header());
+    assert!(matches!(lacks, Err(EditError::NoSuchLv(_))), "{lacks:?}");
+}
