@@ -90,6 +90,7 @@ pub fn observed_few(requests: usize) -> Observed {
     let seen = PoolSeen {
         making: None,
         watch: None,
+        superblock: None,
         state: PoolState::Active(PoolStatus::parse(&status).expect("a constant status")),
         inventory: Inventory::Clean,
         strangers: BTreeMap::new(),

@@ -62,6 +62,8 @@ fn long() -> Vec<Case> {
         cases::killed_lvm2::LONG,
         cases::told::LONG,
         cases::pool_monitor::LONG,
+        cases::pool_repair::LONG,
+        cases::ways_back::LONG,
         cases::units::LONG,
     ]
     .concat()
@@ -99,6 +101,7 @@ fn always() -> Vec<Case> {
         cases::refusals::CASES,
         cases::pool_health::CASES,
         cases::pool_monitor::CASES,
+        cases::pool_repair::CASES,
         cases::units::CASES,
         cases::pools::CASES,
         cases::storage_cfg::CASES,

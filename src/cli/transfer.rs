@@ -48,14 +48,20 @@ impl TransferOptions {
     /// # Errors
     /// If the limit is none.
     pub fn choices(&self) -> Result<Choices, CliError> {
-        let limit = self.bwlimit.as_deref().map(|text| {
-            let bytes = parse_size(text, Unit::Kibi)
-                .map_err(|error| CliError::usage(error.to_string()).hint(error.hint.clone()))?;
-            NonZeroU64::new(bytes.get())
-                .ok_or_else(|| CliError::usage(format!("'{text}' is no rate: nothing would go through")))
-        });
-        Ok(Choices { limit: limit.transpose()?, checksum: self.checksum })
+        let limit = self.bwlimit.as_deref().map(rate).transpose()?;
+        Ok(Choices { limit, checksum: self.checksum })
     }
+}
+
+/// Bytes in a second: a number of KiB, or with a unit.
+///
+/// # Errors
+/// If it is none.
+pub fn rate(text: &str) -> Result<NonZeroU64, CliError> {
+    let bytes = parse_size(text, Unit::Kibi)
+        .map_err(|error| CliError::usage(error.to_string()).hint(error.hint.clone()))?;
+    NonZeroU64::new(bytes.get())
+        .ok_or_else(|| CliError::usage(format!("'{text}' is no rate: nothing would go through")))
 }
 
 /// Checks the format of a stream.

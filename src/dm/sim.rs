@@ -356,6 +356,34 @@ impl SimKernel {
         Some((start, dump, held.map(|held| held.devices.iter().filter_map(device).collect())))
     }
 
+    /// Damages the metadata that starts at `sector` of `disk`, where no pool runs: what it holds can still be read, but
+    /// the kernel starts no pool on it.
+    pub fn damage_metadata(&self, disk: DevNo, sector: Sectors) {
+        if let Some(store) = self.lock().stores.get_mut(&(disk, sector.get())) {
+            store.corrupt = true;
+        }
+    }
+
+    /// Whether the metadata on a device is damaged, or there is none.
+    pub fn is_damaged(&self, dev: DevNo) -> bool {
+        let world = self.lock();
+        let place = world.place(dev, 0).ok();
+        place.and_then(|key| world.stores.get(&key)).is_none_or(|store| store.corrupt)
+    }
+
+    /// What `thin_repair` does: all that the metadata on one device holds, whole, on another one. `lost` is a thin
+    /// device that it does not find.
+    ///
+    /// # Errors
+    /// `EIO` if one of them is not there, or there is no metadata.
+    pub fn repair_metadata(&self, from: DevNo, to: DevNo, lost: Option<ThinId>) -> Result<(), Errno> {
+        let mut world = self.lock();
+        let [from, to] = [world.place(from, 0)?, world.place(to, 0)?];
+        let store = world.stores.get(&from).ok_or(Errno::EIO)?.repaired(lost.map(ThinId::get));
+        world.stores.insert(to, store);
+        Ok(())
+    }
+
     /// The transaction id, and the thin devices, of the pool whose metadata starts at `sector` of `disk`,
     /// running or not: what reading the disk shows. `None` if no pool was ever made there.
     pub fn metadata_on_disk(

@@ -194,16 +194,25 @@ impl Condition {
                 "look at the kernel log; if it speaks of metadata space, 'thinvol pool extend {pool} --metadata-size \
                  +<size>' extends it"
             ),
-            Self::NeedsCheck => format!("deactivate the pool, then 'lvconvert --repair {pool}'"),
+            Self::NeedsCheck => format!(
+                "stop what uses its volumes and deactivate it, then 'thinvol pool check {pool} --clear-needs-check': \
+                 if nothing is wrong, it works again once it is activated"
+            ),
             Self::Failed | Self::Unreadable => {
-                format!("look at the kernel log, deactivate the pool, then 'lvconvert --repair {pool}'")
+                format!(
+                    "look at the kernel log for a disk that fails; deactivate the pool, then 'thinvol pool check \
+                     {pool}' says whether it is damaged"
+                )
             }
             Self::Damaged(_) => {
-                format!("see that its disks are whole; 'lvconvert --repair {pool}' repairs metadata")
+                format!(
+                    "see that its disks are whole; 'thinvol pool check {pool}' says what is damaged, and 'thinvol pool \
+                     repair {pool}' repairs it"
+                )
             }
             Self::TransactionsDiffer { .. } => format!(
-                "one side was put back without the other: restore a copy of the metadata that fits \
-                 ('vgcfgrestore --list {vg}'), or the pool"
+                "one side was put back without the other: 'thinvol recover {vg}' says which copy of the metadata fits \
+                 the pool, and what putting it back means"
             ),
             Self::PartMissing { .. } => "bring the disks back: 'pvs' shows which are known".into(),
         })

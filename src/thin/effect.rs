@@ -76,6 +76,16 @@ pub enum Effect {
     PoolSet(PoolWays),
     /// It is a pool whose metadata passed a check.
     Checked,
+    /// The same, and the kernel's mark that it needs one is gone.
+    MarkCleared,
+    /// It is a pool with repaired metadata.
+    PoolRepaired {
+        /// The LV that holds its metadata as it was before.
+        kept: LvName,
+        /// The spare for the next repair, if there was room for one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        spare: Option<LvName>,
+    },
     /// Its devices are there.
     Activated,
     /// Its devices are gone.
@@ -171,6 +181,12 @@ impl fmt::Display for Effect {
             }
             Self::PoolSet(ways) => ways.fmt(f),
             Self::Checked => write!(f, "passed the check of its metadata"),
+            Self::MarkCleared => {
+                write!(f, "passed the check of its metadata; the mark that it needs one is taken away")
+            }
+            Self::PoolRepaired { kept, .. } => {
+                write!(f, "its metadata is repaired; what it was before is kept as {kept}")
+            }
             Self::Activated => write!(f, "activated"),
             Self::Deactivated => write!(f, "deactivated"),
             Self::Skipped => write!(f, "left inactive: its activation skip flag is set"),

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod fitting;
 pub mod ids;
 mod machine;
 pub mod mapped;
@@ -312,7 +313,7 @@ impl Engine {
         let pending = |session: &mut Session<'_>| session.pending(&Scope::all(true).without_inventory());
         let repair = self.with_session(&mut opened, pending).0?;
         if let Some(error) = untouched(&repair) {
-            return Err(error.after(&[], &warnings));
+            return Err(self.guided(error, &opened.metadata, &repair).after(&[], &warnings));
         }
         warnings.extend(repair.left);
         let report = self.report(vg, repair.plan, &Lowered::default());
@@ -337,7 +338,7 @@ impl Engine {
         warnings.extend(copies);
         let repair = result.map_err(|error: EngineError| error.after(&[], &warnings))?;
         if let Some(error) = untouched(&repair) {
-            return Err(error.after(&repair.found, &warnings));
+            return Err(self.guided(error, &opened.metadata, &repair).after(&repair.found, &warnings));
         }
         warnings.extend(repair.left);
         let report = self.report(vg, repair.plan, &Lowered::default());

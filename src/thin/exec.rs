@@ -2,6 +2,7 @@
 
 mod decisive;
 mod failure;
+mod mend;
 mod progress;
 mod wipe;
 
@@ -15,6 +16,7 @@ use self::decisive::{concerns_devices, may_have_decided, unzeroed};
 pub use self::failure::StepError;
 use self::progress::Progress;
 pub use self::wipe::WipeError;
+use crate::condition::Condition;
 use crate::plan::{Apart, Commit, Left, Plan, Planned, PoolExpectation, Send, Step};
 use crate::pool_health::check_pool;
 use crate::ports::{Host, MetadataStore};
@@ -222,6 +224,10 @@ impl Run<'_, '_> {
             Step::CreateDevice(spec) => self.create(spec),
             Step::ReloadDevice(spec) => self.reload(spec),
             Step::ThinCheck { tmeta } => self.thin_check(tmeta),
+            Step::ExpectDamage { tmeta } => self.expect_damage(tmeta),
+            Step::ClearMark { tmeta } => self.clear_mark(tmeta),
+            Step::RepairMetadata(repair) => self.repair_metadata(repair),
+            Step::ExpectRepaired(repaired) => self.expect_repaired(repaired),
             Step::RenameDevice { from, to, role } => self.rename((from, to), *role),
             Step::RemoveDevice(spec) => self.remove(spec),
             Step::Resume { name, role } => self.resume(name, *role),
@@ -363,14 +369,20 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    fn expect_pool(&self, tpool: &DmName, expect: &PoolExpectation) -> Result<(), StepError> {
+    fn expect_pool(&mut self, tpool: &DmName, expect: &PoolExpectation) -> Result<(), StepError> {
         let (_, lines) = self.ports.kernel.status(tpool, StatusFlush::NoFlush)?;
         let text = lines.first().map_or("", |line| line.params.as_str());
         let status =
             PoolStatus::parse(text).map_err(|source| StepError::Status { device: tpool.clone(), source })?;
         // Users know the pool by its LV.
         let shown = tpool.lvm_parts().map_or(tpool.to_string(), |parts| format!("{}/{}", parts.vg, parts.lv));
-        Ok(check_pool(&shown, &status, expect)?)
+        check_pool(&shown, &status, expect)?;
+        let marked = matches!(&status, PoolStatus::Working(working) if working.needs_check);
+        if let (true, Some(way_out)) = (marked, Condition::NeedsCheck.way_out(&shown)) {
+            let said = Condition::NeedsCheck.words();
+            self.executed.warnings.push(format!("pool {shown} {said}: {way_out}"));
+        }
+        Ok(())
     }
 
     fn send(&mut self, send: &Send) -> Result<(), StepError> {

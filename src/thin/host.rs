@@ -1,6 +1,7 @@
 //! The host: marks under /run, thin_check, the guard process.
 
 mod check;
+mod repair;
 mod zero;
 
 use std::cell::Cell;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::check::CheckPolicy;
+pub use self::repair::RepairPolicy;
 use crate::making::Making;
 use crate::metadata_header::{host_name, metadata_header, new_uuid};
 use crate::plan::Watch;
@@ -64,6 +66,7 @@ const SECTORS_OF_KIB: u64 = 2;
 pub struct LinuxHost {
     state_dir: PathBuf,
     check: CheckPolicy,
+    repair: RepairPolicy,
     /// How device-mapper is controlled.
     control: &'static str,
     freeze_limit: Duration,
@@ -79,12 +82,19 @@ impl LinuxHost {
         Self {
             state_dir: state_dir.to_owned(),
             check,
+            repair: RepairPolicy::default(),
             control: DM_CONTROL,
             freeze_limit: FREEZE_LIMIT,
             start: Instant::now(),
             progress_observer: None,
             stop: Cell::new(None),
         }
+    }
+
+    /// The same with what repairs metadata.
+    #[must_use]
+    pub fn repairing_by(self, repair: RepairPolicy) -> Self {
+        Self { repair, ..self }
     }
 
     /// The same with an observer of the progress of plans.
@@ -218,7 +228,7 @@ impl Host for LinuxHost {
         match self.checker(executable, &self.check.options).arg(&node).spawn() {
             Ok(child) => match self.watch(child) {
                 Ok(()) => Ok(Vec::new()),
-                Err(CheckFound::Damage(said)) => Err(fail(self.judge(executable, said))),
+                Err(CheckFound::Damage(said)) => Err(fail(self.judge(executable, &self.check.options, said))),
                 Err(found) => Err(fail(found)),
             },
             // As lvm2: a pool without its checker is used, with a warning.

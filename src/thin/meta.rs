@@ -73,7 +73,7 @@ pub enum MetaError {
         #[source]
         source: io::Error,
     },
-    /// A block is not what it should be. Run `thin_check`, and `lvconvert --repair` if it agrees.
+    /// A block is not what it should be. Run `thin_check`, and `thinvol pool repair` if it agrees.
     #[error("block {block} of the thin pool's metadata, {what}, is damaged: {why}")]
     Damaged {
         /// The block.

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::observed::{Inventory, Observed, PoolSeen, PoolState};
 use crate::ports::{Host, PoolReader};
-use crate::request::{GrowPool, RemovePool, Request, SetPool};
+use crate::request::{GrowPool, RemovePool, RepairPool, Request, SetPool};
 use crate::stack::DevRef;
 use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
 use dm::kernel::{DeviceInfo, DmError, Kernel, ListedDevice, StatusFlush};
@@ -134,7 +134,11 @@ impl Scope {
                     scope.add(vg, pool);
                     vg.thins_of(pool).for_each(|(volume, _)| scope.add(vg, &volume.name));
                 }
-                Request::CheckPool { pool } => scope.add(vg, pool),
+                Request::CheckPool { pool, .. } => scope.add(vg, pool),
+                Request::RepairPool(RepairPool { pool, .. }) => {
+                    scope.add(vg, pool);
+                    scope.lvs.extend(vg.metadata_spare().map(|spare| spare.name.clone()));
+                }
                 Request::ActivateAll { .. } | Request::DeactivateAll => scope.all = true,
                 // What it creates is not there to be looked at.
                 Request::Zero { .. } | Request::CreatePool(_) => {}
@@ -249,6 +253,7 @@ impl Observer<'_> {
             Some(listed) => self.target(&listed.name)?,
             None => None,
         };
+        let mut superblock = None;
         let state = match running {
             Some((info, status)) => {
                 // It may have a name of before a rename.
@@ -265,8 +270,11 @@ impl Observer<'_> {
             None => {
                 self.parts(pool, by_uuid, observed)?;
                 self.look_at(by_uuid, &uuid, observed)?;
-                match self.reader.transaction_id(self.vg, pool) {
-                    Ok(id) => PoolState::Inactive(id.unwrap_or(TransactionId(0))),
+                match self.reader.superblock(self.vg, pool) {
+                    Ok(found) => {
+                        superblock = found;
+                        PoolState::Inactive(found.map_or(TransactionId(0), |found| found.transaction_id))
+                    }
                     Err(error) => PoolState::Unreadable(error),
                 }
             }
@@ -288,7 +296,7 @@ impl Observer<'_> {
         let is_planned = !scope.all || scope.inventory != LookInside::Never;
         let is_new = matches!(state, PoolState::ActiveNew(_));
         let watch = (is_new && is_planned).then(|| self.host.watch_of(&tpool)).flatten();
-        Ok(PoolSeen { state, inventory, making, watch, strangers })
+        Ok(PoolSeen { state, superblock, inventory, making, watch, strangers })
     }
 
     /// The devices of a pool's data and metadata: of interest only where the pool's target is to be started.
@@ -336,6 +344,7 @@ fn makes_device(request: &Request) -> bool {
         | Request::ActivateAll { .. }
         | Request::CreatePool(_)
         | Request::CheckPool { .. }
+        | Request::RepairPool(_)
         | Request::GrowPool(_)
         | Request::SetPool(_) => true,
         Request::Remove { .. }

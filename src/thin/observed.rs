@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::making::Making;
-use crate::meta::DeviceDetails;
+use crate::meta::{DeviceDetails, Superblock};
 use crate::plan::Watch;
 use crate::stack::{DevRef, Stacks};
 use base::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
@@ -64,6 +64,8 @@ pub struct Beneath {
 pub struct PoolSeen {
     /// What runs.
     pub state: PoolState,
+    /// What the superblock says of one that does not run, if it has one that can be read.
+    pub superblock: Option<Superblock>,
     /// What is known of the devices in the pool's own metadata.
     pub inventory: Inventory,
     /// What the last change was about to make, if it did not run through to its end.

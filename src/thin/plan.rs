@@ -22,8 +22,10 @@ pub use dm::message::Message;
 use dm::name::{DmName, DmUuid};
 
 mod commit;
+mod mend;
 
 pub use commit::Commit;
+pub use mend::{Assumed, MetadataRepair, Repaired};
 
 /// A message and the one refusal that means it was carried out earlier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -95,6 +97,20 @@ pub enum Step {
         /// The metadata device.
         tmeta: DmName,
     },
+    /// Check all of a pool's metadata, and stop if nothing is wrong with it.
+    ExpectDamage {
+        /// The metadata device.
+        tmeta: DmName,
+    },
+    /// Check all of a pool's metadata, stop if anything is wrong, and take away the mark that it needs a check.
+    ClearMark {
+        /// The metadata device.
+        tmeta: DmName,
+    },
+    /// Write what can be read of a pool's metadata to another device, whole, and make that durable.
+    RepairMetadata(MetadataRepair),
+    /// Check all of repaired metadata, read it, and stop unless it is as expected.
+    ExpectRepaired(Repaired),
     /// Remove a device.
     RemoveDevice(DeviceSpec),
     /// Give a device another name. Open handles stay valid.
@@ -354,6 +370,12 @@ impl fmt::Display for Step {
             Self::CreateDevice(spec) => write!(f, "activate {spec}"),
             Self::ReloadDevice(spec) => write!(f, "reload {spec}"),
             Self::ThinCheck { tmeta } => write!(f, "check pool metadata on {tmeta}"),
+            Self::ExpectDamage { tmeta } => write!(f, "expect damage to the pool metadata on {tmeta}"),
+            Self::ClearMark { tmeta } => {
+                write!(f, "check all pool metadata on {tmeta}, and take away the mark that it needs a check")
+            }
+            Self::RepairMetadata(repair) => repair.fmt(f),
+            Self::ExpectRepaired(repaired) => repaired.fmt(f),
             Self::RemoveDevice(spec) => write!(f, "deactivate {}", spec.name),
             Self::RenameDevice { from, to, .. } => write!(f, "rename device {from} to {to}"),
             Self::Resume { name, .. } => write!(f, "resume {name}"),

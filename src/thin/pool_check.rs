@@ -15,6 +15,8 @@ use lvm2::format::model::{Lv, ThinPool, Vg};
 pub enum Severity {
     /// Room is taken that nobody uses.
     Leftover,
+    /// The kernel wants it checked, after a change of it failed.
+    Unchecked,
     /// The pool and the volume group do not fit together.
     Disagreement,
     /// The metadata is not what it must be.
@@ -40,8 +42,8 @@ pub fn findings(vg: &Vg, lv: &Lv, pool: &ThinPool, survey: &Survey) -> Vec<Findi
     }
     if survey.superblock.needs_check {
         say(
-            Severity::Damage,
-            "the kernel marked the metadata: a change of it failed, and nobody checked it since".into(),
+            Severity::Unchecked,
+            "the kernel marked the metadata: a change of it failed, and the pool only reads until it is checked".into(),
         );
     }
     let kernel = survey.superblock.transaction_id;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 
-use crate::meta::{BLOCK_BYTES, Block, MetaError, ReadBlock, ThinMeta};
+use crate::meta::{BLOCK_BYTES, Block, MetaError, ReadBlock, Superblock, ThinMeta};
 use crate::observed::PoolReadError;
 use crate::ports::{Devices, PoolReader, RunningReadError};
-use base::ids::{DevNo, LvName, LvmUuid, TransactionId};
+use base::ids::{DevNo, LvName, LvmUuid};
 use base::units::{Bytes, Sectors};
 use dm::kernel::Kernel;
 use dm::message::Message;
@@ -28,14 +28,14 @@ pub struct DiskReader<'a> {
 }
 
 impl PoolReader for DiskReader<'_> {
-    fn transaction_id(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<TransactionId>, PoolReadError> {
+    fn superblock(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<Superblock>, PoolReadError> {
         let mut extents = self.extents(vg, pool)?;
         let first = extents.read_block(0).map_err(|error| unread("its first block", &error))?;
         if first.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
         let meta = ThinMeta::open(extents).map_err(|error| said(&error))?;
-        Ok(Some(meta.superblock().transaction_id))
+        Ok(Some(*meta.superblock()))
     }
 
     fn devices_of_stopped(&self, vg: &Vg, pool: &ThinPool) -> Result<Devices, PoolReadError> {
@@ -71,6 +71,17 @@ impl DiskReader<'_> {
         let meta = ThinMeta::open(self.extents(vg, pool)?);
         meta.and_then(|mut meta| read(&mut meta)).map_err(|error| said(&error))
     }
+}
+
+/// Reads the metadata on a device that no pool runs on.
+///
+/// # Errors
+/// If it cannot be read or is not valid.
+pub fn of_device<T>(
+    device: Box<dyn BlockDev>,
+    read: impl FnOnce(&mut ThinMeta<Whole>) -> Result<T, MetaError>,
+) -> Result<T, PoolReadError> {
+    ThinMeta::open(Whole(device)).and_then(|mut meta| read(&mut meta)).map_err(|error| said(&error))
 }
 
 /// Reads the metadata of a running pool through a metadata snapshot. That is a pair of messages; the second is sent on

@@ -9,11 +9,11 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use crate::making::Making;
-use crate::meta::DeviceDetails;
+use crate::meta::{DeviceDetails, Superblock};
 use crate::observed::PoolReadError;
 use crate::plan::{Commit, Watch};
 use crate::stack::ReadAhead;
-use base::ids::{DevNo, LvmUuid, PoolId, ThinId, TransactionId, VgName};
+use base::ids::{DevNo, LvmUuid, PoolId, ThinId, VgName};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{DmError, Kernel};
 use dm::message::Message;
@@ -21,6 +21,10 @@ use dm::name::{DmName, DmUuid};
 use lvm2::format::edit::MetadataHeader;
 use lvm2::format::model::{ThinPool, Vg};
 use lvm2::host::lock::VgLock;
+
+mod tools;
+
+pub use tools::{MetadataTools, RepairFailure};
 
 /// The metadata areas of one volume group.
 pub trait MetadataStore {
@@ -69,11 +73,11 @@ impl RunningReadError {
 
 /// Reads what a pool's own metadata holds.
 pub trait PoolReader {
-    /// The transaction id of a pool that does not run; `None` if it never ran.
+    /// The superblock of a pool that does not run; `None` if it never ran.
     ///
     /// # Errors
     /// If its metadata device cannot be read from here, or holds no valid superblock.
-    fn transaction_id(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<TransactionId>, PoolReadError>;
+    fn superblock(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<Superblock>, PoolReadError>;
 
     /// The devices of a pool that does not run.
     ///
@@ -126,7 +130,7 @@ impl CheckFailure {
         });
         let pool = pool.unwrap_or_else(|| "<vg>/<pool>".to_owned());
         match &self.found {
-            CheckFound::Damage(_) => format!("'lvconvert --repair {pool}' repairs pool metadata"),
+            CheckFound::Damage(_) => format!("'thinvol pool repair {pool}' repairs pool metadata"),
             CheckFound::Nothing(_) => {
                 "try again; lvm.conf says how it is made (global/thin_check_executable, thin_check_options)"
                     .to_owned()
@@ -183,7 +187,7 @@ pub trait HeldDevice {
 }
 
 /// The host.
-pub trait Host {
+pub trait Host: MetadataTools {
     /// Forgets that a pool's devices match the text, and records what is being made in it; without anything, forgets
     /// what was.
     ///

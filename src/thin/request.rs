@@ -8,7 +8,7 @@ use base::ids::LvName;
 use base::units::Sectors;
 use lvm2::format::check::Use;
 
-pub use pool::{GrowPool, NewPool, RemovePool, SetPool, Space};
+pub use pool::{GrowPool, NewPool, RemovePool, RepairPool, SetPool, Space};
 
 /// One change of a volume group. A batch of them is one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -125,7 +125,11 @@ pub enum Request {
     CheckPool {
         /// The pool.
         pool: LvName,
+        /// Whether the kernel's mark that it needs a check is taken away if nothing is wrong.
+        clear_mark: bool,
     },
+    /// Repairs the metadata of a pool that does not run. It is made by itself.
+    RepairPool(RepairPool),
     /// Gives a pool more room, in use or not. It is made by itself.
     GrowPool(GrowPool),
     /// Changes how a pool works, in use or not. It is made by itself.
@@ -150,6 +154,7 @@ impl Request {
             | Self::CreatePool(_)
             | Self::RemovePool(_)
             | Self::CheckPool { .. }
+            | Self::RepairPool(_)
             | Self::GrowPool(_)
             | Self::SetPool(_) => Use::Change,
         }
@@ -157,9 +162,14 @@ impl Request {
 }
 
 impl Request {
-    /// How many new UUIDs it may take: a pool one for itself, its two parts, and the group's spare.
+    /// How many new UUIDs it may take: a pool one for itself, its two parts, and the group's spare; a repair one for
+    /// the spare it needs, the one it leaves, and what is kept.
     pub fn new_uuids(&self) -> usize {
-        if matches!(self, Self::CreatePool(_)) { 4 } else { 1 }
+        match self {
+            Self::CreatePool(_) => 4,
+            Self::RepairPool(_) => 3,
+            _ => 1,
+        }
     }
 }
 

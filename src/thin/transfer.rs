@@ -19,7 +19,7 @@ mod checksum;
 pub mod header;
 pub mod input;
 mod queue;
-mod rate;
+pub(crate) mod rate;
 mod receive;
 mod send;
 pub mod sink;

@@ -156,7 +156,7 @@ fn damaged_pool(ctx: &Ctx) -> Result<()> {
     damage(ctx, vg)?;
     let ran = both(ctx, &conf, vg, false)?;
     ensure!(ran.status == 6, "{ran:?}");
-    for word in ["did not pass its check", "nothing was changed", "lvconvert --repair"] {
+    for word in ["did not pass its check", "nothing was changed", "thinvol pool repair"] {
         ensure!(ran.stderr.contains(word), "it does not say '{word}': {}", ran.stderr);
     }
     for line in [format!("alloc {vg}/data 100 vm-100-disk-1 8M"), format!("snapshot {vg}/vm-100-disk-0@s")] {

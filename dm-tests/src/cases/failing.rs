@@ -217,7 +217,7 @@ fn check_of_the_pool(ctx: &Ctx) -> Result<()> {
     };
     let ran = activate("/bin/false")?;
     ensure!(ran.status == 6 && ran.stderr.contains("did not pass its check"), "{ran:?}");
-    ensure!(ran.stderr.contains("lvconvert --repair"), "{}", ran.stderr);
+    ensure!(ran.stderr.contains("thinvol pool repair"), "{}", ran.stderr);
     let left = ctx.ok("dmsetup ls")?;
     ensure!(!left.contains(vg), "devices stay of a pool that did not pass: {left}");
     let ran = activate("/nonexistent/thin_check")?;

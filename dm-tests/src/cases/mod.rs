@@ -42,6 +42,7 @@ pub mod merging;
 pub mod parity;
 pub mod pool_health;
 pub mod pool_monitor;
+pub mod pool_repair;
 pub mod pools;
 pub mod proxmox;
 pub mod random_scripts;
@@ -60,6 +61,7 @@ pub mod told;
 pub mod transfer;
 pub mod udev;
 pub mod units;
+pub mod ways_back;
 pub mod wiped;
 
 mod own_lvm;

@@ -78,13 +78,14 @@ const OWN_FIELDS: [&str; 13] = [
 
 /// What lvm2 says of all LVs, and what the text says.
 #[derive(PartialEq)]
-struct Seen {
-    fields: Vec<(String, BTreeMap<String, String>)>,
+pub(super) struct Seen {
+    /// Of each LV, its fields.
+    pub fields: Vec<(String, BTreeMap<String, String>)>,
     lvs: Vec<Lv>,
     tables: String,
 }
 
-fn seen(ctx: &Ctx, vg: &str) -> Result<Seen> {
+pub(super) fn seen(ctx: &Ctx, vg: &str) -> Result<Seen> {
     ctx.ok("udevadm settle")?;
     let said = ctx.lvm(&format!("lvs -a -o all --units b --reportformat json {vg}"))?;
     let said: Value = serde_json::from_str(&said)?;
@@ -113,7 +114,7 @@ fn seen(ctx: &Ctx, vg: &str) -> Result<Seen> {
 }
 
 /// What differs, in words.
-fn difference(lvm2: &Seen, ours: &Seen) -> String {
+pub(super) fn difference(lvm2: &Seen, ours: &Seen) -> String {
     let mut words = Vec::new();
     for ((key, theirs), (other, ours)) in lvm2.fields.iter().zip(&ours.fields) {
         if key != other {

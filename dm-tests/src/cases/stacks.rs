@@ -210,7 +210,7 @@ fn one_bad_pool(ctx: &Ctx) -> Result<()> {
     let spoilt = spoil_mappings(ctx, vg, "two")?;
     let ran = ctx.thinvol(&format!("activate {vg}"))?;
     ensure!(ran.status == 5 && ran.stderr.contains("did not pass its check"), "{ran:?}");
-    ensure!(ran.stderr.contains(&format!("lvconvert --repair {vg}/two")), "{ran:?}");
+    ensure!(ran.stderr.contains(&format!("thinvol pool repair {vg}/two")), "{ran:?}");
     let active = stack(ctx, vg)?;
     ensure!(active.contains("one--a") && active.contains("one--b"), "{active}");
     ensure!(active.contains("thick") && !active.contains("two"), "{active}");

@@ -2,7 +2,9 @@
 
 use base::units::Sectors;
 use thin::pool_rules::{Rule, RuleChange};
-use thin::request::{Attributes, GrowPool, NewPool, NewSize, RemovePool, Request, SetPool, Space};
+use thin::request::{
+    Attributes, GrowPool, NewPool, NewSize, RemovePool, RepairPool, Request, SetPool, Space,
+};
 
 use super::machine::Machine;
 use super::text::{POOL, POOL_2};
@@ -130,7 +132,12 @@ pub fn remove_pool() -> Request {
 
 /// The check of a stopped pool.
 pub fn check_pool() -> Request {
-    Request::CheckPool { pool: lv(POOL) }
+    Request::CheckPool { pool: lv(POOL), clear_mark: false }
+}
+
+/// A repair of the stopped pool's metadata, damaged or not.
+pub fn repair_pool() -> Request {
+    Request::RepairPool(RepairPool { pool: lv(POOL), force: true, on: Vec::new() })
 }
 
 /// A pool that does not zero chunks, and fails writes when it is full.

@@ -5,7 +5,7 @@ use thin::request::Request;
 use super::asks::Start::{self, Fresh, FreshRunning, SecondFresh, Stopped, TwoPools, Used};
 use super::asks::{
     SIZE, activate, activate_anyway, check_pool, clone, create, create_in, create_pool, deactivate,
-    grow_pool, modify, remove, remove_pool, rename, resize, roll_back, set_pool, snapshot,
+    grow_pool, modify, remove, remove_pool, rename, repair_pool, resize, roll_back, set_pool, snapshot,
 };
 use super::text::{POOL, POOL_2};
 
@@ -86,6 +86,7 @@ pub fn pools() -> Vec<Change> {
 pub fn removed_pools() -> Vec<Change> {
     vec![
         ("a stopped pool is checked", Stopped, vec![check_pool()]),
+        ("a stopped pool is repaired", Stopped, vec![repair_pool()]),
         ("a pool with volumes goes", Used, vec![remove_pool()]),
         ("a stopped pool with volumes goes", Stopped, vec![remove_pool()]),
         ("a fresh pool that runs goes", FreshRunning, vec![remove_pool()]),

@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use base::ids::{DevNo, LvmUuid, PoolId};
+use base::ids::{DevNo, LvmUuid, PoolId, ThinId};
 use base::units::{Bytes, Sectors};
 use dm::kernel::{Kernel as _, UdevEvent};
 use dm::name::{DmName, DmUuid};
@@ -18,11 +18,13 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use thin::making::Making;
 use thin::plan::Watch;
-use thin::ports::{CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure};
+use thin::ports::{CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure, MetadataTools as _};
 use thin::stack::ReadAhead;
 
 use super::metadata_header;
 use super::text::uuid;
+
+mod tools;
 
 /// What the host remembers and how it behaves.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +45,10 @@ pub struct HostState {
     pub thaws: Option<DmName>,
     /// What `thin_check` complains of, if it does.
     pub check_fails: Option<String>,
+    /// What `thin_repair` complains of, if it does.
+    pub repair_fails: Option<String>,
+    /// A thin device that it does not find.
+    pub repair_loses: Option<ThinId>,
     /// Whether marks cannot be taken away.
     pub marks_stick: bool,
     /// How often pool metadata was checked.
@@ -236,17 +242,10 @@ impl Host for SimHost {
         self.state.borrow().reading.contains(pool)
     }
 
-    fn thin_check(&self, tmeta: &DmName, _: DevNo) -> Result<Vec<String>, CheckFailure> {
+    fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure> {
         self.kernel.waits_for("thin_check");
-        let mut state = self.state.borrow_mut();
-        state.checks += 1;
-        match &state.check_fails {
-            Some(why) => {
-                let found = CheckFound::Damage(why.clone());
-                Err(CheckFailure { device: tmeta.clone(), found })
-            }
-            None => Ok(Vec::new()),
-        }
+        self.state.borrow_mut().checks += 1;
+        self.check_all(tmeta, dev).map(|()| Vec::new())
     }
 
     fn guard(&self, devices: &[DmName], _: &VgLock) -> io::Result<Box<dyn Guard>> {

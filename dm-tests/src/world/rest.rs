@@ -8,7 +8,7 @@ use dm::name::{DmUuid, Layer};
 use lvm2::format::model::{Lv, SegmentKind, Vg};
 use thin::error::EngineError;
 use thin::request::Request;
-use thin::stack::{DevRef, Stacks};
+use thin::stack::{DevRef, DeviceSpec, Stacks};
 
 use super::asks::{SECTORS, activate_anyway};
 use super::place::metadata_place;
@@ -139,6 +139,9 @@ pub fn devices_match(world: &World) -> Result<(), String> {
     for spec in specs {
         let device = kernel.info_by_uuid(&spec.uuid).map_err(|error| error.to_string())?;
         let Some(device) = device else { continue };
+        // A repair reads it so; the next start of the pool, which does not run meanwhile, makes it anew.
+        let is_being_repaired = device.read_only && spec.uuid.as_str().ends_with("-tmeta");
+        let spec = DeviceSpec { read_only: spec.read_only || is_being_repaired, ..spec };
         let table = spec.table(|dev| match dev {
             DevRef::Device(name) => kernel.info(name).ok().flatten().map(|info| info.dev).ok_or("no pool"),
             DevRef::Pv(key) => {

@@ -146,6 +146,11 @@ impl Player {
             ("fail", ["check"]) => {
                 machine.host.set(|host| host.check_fails = Some("bad checksum in btree".into()))
             }
+            ("fail", ["repair"]) => {
+                machine.host.set(|host| host.repair_fails = Some("out of metadata space".into()))
+            }
+            ("lose", [id]) => pools::lose(&self.world, id)?,
+            ("damage", []) => pools::damage(&self.world)?,
             ("fill", [volume]) => fill(&self.world, volume),
             ("text", _) => self.edit(rest)?,
             ("small", [bytes]) => {

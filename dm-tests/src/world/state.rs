@@ -11,7 +11,7 @@ use sys::io::mem::image::Image;
 
 use super::host::HostState;
 use super::machine::disk_number;
-use super::text::{METADATA_2_SECTOR, METADATA_SECTOR};
+use super::text::{METADATA_2_SECTOR, METADATA_SECTOR, SPARE_SECTOR};
 
 /// Where slot 0 of a metadata area's header is. Source: lvm2 `lib/format_text/layout.h` (`struct mda_header`).
 const SLOT_0: usize = 40;
@@ -85,8 +85,8 @@ pub fn kernel(kernel: &SimKernel, pvs: usize) -> u64 {
         let flags = (info.suspended, info.read_only, info.live_table, info.inactive_table, info.open_count);
         (listed.name.as_str(), listed.dev.minor, flags, table, status).hash(&mut hash);
     }
-    for sector in [METADATA_SECTOR, METADATA_2_SECTOR] {
-        let on_disk = kernel.metadata_on_disk(disk_number(pvs - 1), Sectors::new(sector));
+    for (place, sector) in [(pvs - 1, METADATA_SECTOR), (pvs - 1, METADATA_2_SECTOR), (0, SPARE_SECTOR)] {
+        let on_disk = kernel.metadata_on_disk(disk_number(place), Sectors::new(sector));
         format!("{on_disk:?}").hash(&mut hash);
     }
     hash.finish()

@@ -35,6 +35,12 @@ pub const METADATA_SECTOR: u64 = PE_START + METADATA_AT * EXTENT;
 /// The same for the second pool's.
 pub const METADATA_2_SECTOR: u64 = METADATA_SECTOR + EXTENT;
 
+/// The extent, on the first physical volume, of the spare.
+const SPARE_AT: u64 = 30;
+
+/// The sector, on the first physical volume, at which the spare starts.
+pub const SPARE_SECTOR: u64 = PE_START + SPARE_AT * EXTENT;
+
 /// Length of a physical volume in sectors.
 pub const PV_SECTORS: u64 = PE_START + PV_EXTENTS * EXTENT;
 
@@ -105,7 +111,7 @@ fn lvs(pvs: usize, pools: usize) -> Vec<Lv<'static>> {
     let lv = |name, id, visible, segments, count| Lv { name, id, visible, segments, count };
     let mut visible = vec![lv(POOL, 0, true, pool_segment(POOL, POOL_EXTENTS), 1)];
     let mut hidden = vec![
-        lv("lvol0_pmspare", 1, false, linear(1, 0, 1, "pv0", 30), 1),
+        lv("lvol0_pmspare", 1, false, linear(1, 0, 1, "pv0", SPARE_AT), 1),
         lv("data_tmeta", 2, false, linear(1, 0, 1, metadata, METADATA_AT), 1),
         lv("data_tdata", 3, false, data, parts),
     ];

@@ -1,10 +1,11 @@
-//! `thinvol pool`: pools made, grown, changed, removed.
+//! `thinvol pool`: pools made, grown, changed, checked, repaired, removed.
 
 mod check;
 mod create;
 mod extend;
 mod monitor;
 mod remove;
+mod repair;
 mod set;
 mod show;
 mod space;
@@ -18,10 +19,10 @@ use crate::transaction::transact;
 use thin::changes::{ChangePool, Storage};
 use thin::request::Request;
 
-/// Create, extend, change, show, check, watch and remove thin pools
+/// Create, extend, change, show, check, repair, watch and remove thin pools
 ///
-/// Makes thin pools, gives them more room, changes how they work, shows, checks, watches and removes them, as lvm2
-/// would: what one made, the other goes on with.
+/// Makes thin pools, gives them more room, changes how they work, shows, checks, repairs, watches and removes them, as
+/// lvm2 would: what one made, the other goes on with.
 #[derive(Debug, Args)]
 pub struct PoolArgs {
     /// What to do.
@@ -38,6 +39,7 @@ pub enum PoolCommand {
     Set(set::SetArgs),
     Show(show::ShowArgs),
     Check(check::CheckArgs),
+    Repair(repair::RepairArgs),
     Monitor(monitor::MonitorArgs),
     Remove(remove::RemoveArgs),
 }
@@ -59,6 +61,7 @@ impl PoolArgs {
             PoolCommand::Set(args) => args.run(context),
             PoolCommand::Show(args) => args.run(context),
             PoolCommand::Check(args) => args.run(context),
+            PoolCommand::Repair(args) => args.run(context),
             PoolCommand::Monitor(args) => args.run(context),
             PoolCommand::Remove(args) => args.run(context),
         }

@@ -173,6 +173,22 @@ impl Store {
         }
     }
 
+    /// What a repair makes of what is committed, without a device that it does not find.
+    pub(super) fn repaired(&self, lost: Option<u32>) -> Self {
+        let mut committed = self.committed.clone();
+        committed.superblock.held = None;
+        committed.devices.retain(|id, _| Some(*id) != lost);
+        Self {
+            chunk_size: self.chunk_size,
+            needs_check: false,
+            needs_check_on_disk: false,
+            corrupt: false,
+            working: committed.clone(),
+            committed,
+            dirty: BTreeSet::new(),
+        }
+    }
+
     /// Makes the working state the committed one.
     pub(super) fn commit(&mut self) {
         self.committed.superblock = self.working.superblock.clone();

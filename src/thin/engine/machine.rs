@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Settings;
 use crate::error::EngineError;
-use crate::host::{CheckPolicy, LinuxHost, STATE_DIR};
+use crate::host::{CheckPolicy, LinuxHost, RepairPolicy, STATE_DIR};
 use crate::ports::Host;
 use base::error_kind::ErrorKind;
 use dm::ioctl::LinuxDm;
@@ -60,7 +60,12 @@ impl EnginePorts {
             options: conf.global.thin_check_options.clone(),
             limit: CHECK_LIMIT,
         };
-        let host = LinuxHost::new(Path::new(STATE_DIR), check).watched_by(settings.progress_observer.clone());
+        let repair = RepairPolicy {
+            executable: conf.global.thin_repair_executable.clone(),
+            options: conf.global.thin_repair_options.clone(),
+        };
+        let host = LinuxHost::new(Path::new(STATE_DIR), check).repairing_by(repair);
+        let host = host.watched_by(settings.progress_observer.clone());
         Ok(Self {
             roots: Roots { dev: conf.devices.dir.clone(), ..Roots::default() },
             conf,

@@ -1,12 +1,18 @@
 //! What a pool's own metadata says: what each volume holds alone, and whether all is as it must be.
 
+use std::cell::RefCell;
+use std::io;
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
 use super::{Engine, EngineError, Locked};
-use crate::meta::{AnyReader, MetaError, ReadBlock, Sharing, ThinMeta};
+use crate::meta::{AnyReader, BLOCK_BYTES, MetaError, ReadBlock, Sharing, ThinMeta};
 use crate::observe::inside::{may_be_read, while_marked};
 use crate::observed::PoolReadError;
 use crate::open_vg::{OpenVg, open_device};
 use crate::pool_check::{Finding, findings};
 use crate::pool_reader::{DiskReader, through_snapshot};
+use crate::transfer::rate::Rate;
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
 use dm::kernel::{Kernel, StatusFlush};
@@ -14,6 +20,9 @@ use dm::name::{DmUuid, Layer};
 use dm::status::PoolStatus;
 use lvm2::format::check::Use;
 use lvm2::format::model::{Lv, ThinPool, Vg};
+
+/// How often it is asked, while the next block must wait, whether the user wants to stop.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// What the thin devices of a pool map, and what of it no other one does. A running pool is read through a metadata
@@ -23,19 +32,32 @@ impl Engine {
     /// # Errors
     /// If there is no such pool, somebody else holds a metadata snapshot of it, or its metadata cannot be read.
     pub fn sharing(&self, vg: &VgName, pool: &LvName) -> Result<Sharing, EngineError> {
-        self.inside(vg, pool, &|_, _, _, meta| meta.sharing())
+        self.inside(vg, pool, None, &|_, _, _, meta| meta.sharing())
     }
 
     /// What is wrong with a pool's metadata in itself and beside the volume group's, the worst first; read as for
-    /// [`Self::sharing`]. The space maps are not looked at: of a running pool there are none to be read.
+    /// [`Self::sharing`], of `limit` bytes a second at most if that is given: then all of it takes as much longer. The
+    /// space maps are not looked at: of a running pool there are none to be read.
     ///
     /// # Errors
     /// As for [`Self::sharing`]; damage that lets the rest be read is no error.
-    pub fn check_pool(&self, vg: &VgName, pool: &LvName) -> Result<Vec<Finding>, EngineError> {
-        self.inside(vg, pool, &|vg, lv, pool, meta| Ok(findings(vg, lv, pool, &meta.survey())))
+    pub fn check_pool(
+        &self,
+        vg: &VgName,
+        pool: &LvName,
+        limit: Option<NonZeroU64>,
+    ) -> Result<Vec<Finding>, EngineError> {
+        self.inside(vg, pool, limit, &|vg, lv, pool, meta| Ok(findings(vg, lv, pool, &meta.survey())))
     }
 
-    fn inside<T>(&self, vg: &VgName, pool: &LvName, look: &Look<'_, T>) -> Result<T, EngineError> {
+    fn inside<T>(
+        &self,
+        vg: &VgName,
+        pool: &LvName,
+        limit: Option<NonZeroU64>,
+        look: &Look<'_, T>,
+    ) -> Result<T, EngineError> {
+        let rate = RefCell::new(Rate::new(limit));
         let lock = self.lock(vg)?;
         let opened = self.read(Locked::ToChange(&lock))?;
         if let Some(refusal) = opened.refusal(Use::Change, &self.ids.ids) {
@@ -48,7 +70,7 @@ impl Engine {
         self.hold_off_signals()?;
         let open = |dev| open_device(self.disks.as_ref(), &opened.devices, dev);
         let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
-        self.inside_by(&opened, &reader, (lv, thin_pool), look).map_err(|why| {
+        self.inside_by(&opened, &reader, (lv, thin_pool), (&rate, look)).map_err(|why| {
             let kind = match why {
                 PoolReadError::OutOfReach(_) => ErrorKind::Unsupported,
                 PoolReadError::Failed(_) => ErrorKind::Refused,
@@ -63,7 +85,7 @@ impl Engine {
         opened: &OpenVg,
         reader: &DiskReader<'_>,
         (lv, pool): (&Lv, &ThinPool),
-        look: &Look<'_, T>,
+        (rate, look): (&RefCell<Rate>, &Look<'_, T>),
     ) -> Result<T, PoolReadError> {
         let vg = &opened.metadata.vg;
         let look = |meta: &mut ThinMeta<AnyReader<'_>>| look(vg, lv, pool, meta);
@@ -73,7 +95,7 @@ impl Engine {
             found.map_err(|error| failed(&error))
         };
         let Some(tpool) = device(&lv.id, Layer::Tpool)?.filter(|tpool| tpool.live_table) else {
-            return reader.while_stopped(vg, pool, |meta| self.interruptible(meta, &look));
+            return reader.while_stopped(vg, pool, |meta| self.interruptible(meta, rate, &look));
         };
         let tmeta = vg.lv(&pool.metadata).map(|tmeta| device(&tmeta.id, Layer::Tmeta)).transpose()?.flatten();
         let tmeta = tmeta.ok_or_else(|| PoolReadError::Failed("its metadata device is not active".into()))?;
@@ -84,7 +106,7 @@ impl Engine {
         may_be_read(&status, &tpool.name).map_err(PoolReadError::Failed)?;
         let read = while_marked(self.host.as_ref(), &vg.pool_id(lv), || {
             let open = || (reader.open)(tmeta.dev);
-            through_snapshot(&self.kernel, &tpool.name, open, |meta| self.interruptible(meta, &look))
+            through_snapshot(&self.kernel, &tpool.name, open, |meta| self.interruptible(meta, rate, &look))
         });
         read.map_err(|error| error.why)
     }
@@ -93,15 +115,27 @@ impl Engine {
     fn interruptible<R: ReadBlock, T>(
         &self,
         meta: &mut ThinMeta<R>,
+        rate: &RefCell<Rate>,
         look: &dyn Fn(&mut ThinMeta<AnyReader<'_>>) -> Result<T, MetaError>,
     ) -> Result<T, MetaError> {
-        meta.before_each_block(
-            &|| match self.host.stop_asked() {
-                None => Ok(()),
-                Some(signal) => Err(std::io::Error::other(format!("stopped by {signal}"))),
-            },
-            look,
-        )
+        meta.before_each_block(&|| self.next_block(rate), look)
+    }
+
+    /// Waits until the next block may be read.
+    fn next_block(&self, rate: &RefCell<Rate>) -> io::Result<()> {
+        let bytes = u64::try_from(BLOCK_BYTES).map_err(io::Error::other)?;
+        let mut left = rate.borrow_mut().wait(bytes, Instant::now());
+        loop {
+            if let Some(signal) = self.host.stop_asked() {
+                return Err(io::Error::other(format!("stopped by {signal}")));
+            }
+            if left.is_zero() {
+                return Ok(());
+            }
+            let pause = left.min(LOOK_PAUSE);
+            self.host.pause(pause);
+            left -= pause;
+        }
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) fn concerns_devices(step: &Step) -> bool {
         | Step::CreateDevice(_)
         | Step::ReloadDevice(_)
         | Step::ThinCheck { .. }
+        | Step::ExpectDamage { .. }
+        | Step::ExpectRepaired(_)
         | Step::RemoveDevice(_)
         | Step::RenameDevice { .. }
         | Step::Resume { .. }
@@ -38,6 +40,8 @@ pub(super) fn concerns_devices(step: &Step) -> bool {
         | Step::Send { .. }
         | Step::SetTransaction { .. }
         | Step::ZeroExtents(_)
+        | Step::ClearMark { .. }
+        | Step::RepairMetadata(_)
         | Step::Commit(_)
         | Step::Wipe(Wipe { how: WipeMethod::Discard, .. })
         | Step::PointOfNoReturn => false,

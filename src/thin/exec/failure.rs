@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 use thiserror::Error;
 
 use super::wipe::WipeError;
-use crate::ports::{CheckFailure, CheckFound, CommitFailure, MarkFailure};
+use crate::ports::{CheckFailure, CheckFound, CommitFailure, MarkFailure, RepairFailure};
 use crate::refusal::Refusal;
 use crate::suspended_window::SuspendError;
 use base::error_kind::ErrorKind;
@@ -46,6 +46,9 @@ pub enum StepError {
     /// The pool's metadata is damaged, or could not be checked: which of the two is in it.
     #[error(transparent)]
     Check(#[from] CheckFailure),
+    /// The pool's metadata could not be repaired.
+    #[error(transparent)]
+    Repair(#[from] RepairFailure),
     /// The state directory could not be written.
     #[error(transparent)]
     Mark(#[from] MarkFailure),
@@ -66,7 +69,9 @@ impl StepError {
             Self::Refused(refusal) if matches!(refusal.kind, ErrorKind::Corrupt | ErrorKind::Busy) => {
                 refusal.kind
             }
-            Self::Check(CheckFailure { found: CheckFound::Damage(_), .. }) => ErrorKind::Corrupt,
+            Self::Check(CheckFailure { found: CheckFound::Damage(_), .. }) | Self::Repair(_) => {
+                ErrorKind::Corrupt
+            }
             _ => ErrorKind::Refused,
         }
     }
@@ -76,6 +81,10 @@ impl StepError {
         match self {
             Self::Refused(refusal) => refusal.hint.clone(),
             Self::Check(failure) => Some(failure.hint()),
+            Self::Repair(_) => Some(
+                "the disks below, and newer thin-provisioning-tools, are what is left to try; the metadata is as it was"
+                    .into(),
+            ),
             Self::Freeze(SuspendError::TooSlow { .. }) => Some(
                 "writes that were waiting were flushed meanwhile: try again, or find out which volume's disk hangs"
                     .into(),

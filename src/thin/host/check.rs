@@ -48,15 +48,15 @@ impl LinuxHost {
     /// A check that does not take its options fails as one that finds damage. It is told by this: beside
     /// `--help` they make it fail, and without them it answers. A check that does not know `--help` fails both
     /// ways, and what it said counts. (`--version` does not serve: thin_check 1.1 refuses any option beside it.)
-    pub(super) fn judge(&self, executable: &Path, said: String) -> CheckFound {
+    pub(super) fn judge(&self, executable: &Path, options: &[String], said: String) -> CheckFound {
         let answers = |options: &[String]| {
             let asked = self.checker(executable, options).arg("--help").spawn();
             asked.map_err(|_| ()).and_then(|child| self.watch(child).map_err(|_| ()))
         };
-        if self.check.options.is_empty() || answers(&self.check.options).is_ok() || answers(&[]).is_err() {
+        if options.is_empty() || answers(options).is_ok() || answers(&[]).is_err() {
             return CheckFound::Damage(said);
         }
-        let options = self.check.options.join(" ");
+        let options = options.join(" ");
         CheckFound::Nothing(format!("{} does not take the options '{options}': {said}", executable.display()))
     }
 
@@ -154,7 +154,7 @@ mod tests {
         let host = LinuxHost::new(Path::new("/nonexistent"), check);
         let child = host.checker(&checker, &host.check.options).arg("/dev/dm-0").spawn().unwrap();
         match host.watch(child) {
-            Err(CheckFound::Damage(said)) => host.judge(&checker, said),
+            Err(CheckFound::Damage(said)) => host.judge(&checker, &host.check.options, said),
             Err(found) => found,
             Ok(()) => panic!("it passed"),
         }

@@ -37,8 +37,7 @@ impl Draft<'_> {
     pub(super) fn texts(&self) -> Result<Texts, Refusal> {
         may_use(self.vg(), Use::Change, &self.observed.policy.system_ids)
             .map_err(|no| Refusal::new(ErrorKind::Unsupported, no.to_string()).hint(no.hint))?;
-        let revert = self.metadata.taking_back(&self.observed.inputs.header);
-        let revert = revert.map_err(|error| self.invalid(&error))?;
+        let revert = self.text_back()?;
         let (mut first, mut second) = (self.edits.clone(), Vec::new());
         let mut next = BTreeMap::new();
         for (name, change) in &self.pools {
@@ -65,13 +64,33 @@ impl Draft<'_> {
         if second.is_none() {
             first.metadata = Some(Arc::clone(&after));
         }
-        Ok(Texts {
-            first,
-            after,
-            second,
-            revert: Commit::taking_back(revert, vec!["as before the change".into()]),
-            next,
-        })
+        Ok(Texts { first, after, second, revert, next })
+    }
+
+    /// A text that follows another one by itself, with no message to carry out.
+    pub(super) fn text_after(
+        &self,
+        before: &Metadata,
+        edits: &[Edit],
+        words: Vec<String>,
+    ) -> Result<Box<Commit>, Refusal> {
+        may_use(&before.vg, Use::Change, &self.observed.policy.system_ids)
+            .map_err(|no| Refusal::new(ErrorKind::Unsupported, no.to_string()).hint(no.hint))?;
+        let commit = Commit::new(self.apply(before, edits)?, words);
+        self.check_fits(commit.bytes)?;
+        Ok(commit)
+    }
+
+    /// What takes the next commit back.
+    pub(super) fn text_back(&self) -> Result<Box<Commit>, Refusal> {
+        self.text_back_to(self.metadata)
+    }
+
+    /// What takes a commit back that follows that text.
+    pub(super) fn text_back_to(&self, before: &Metadata) -> Result<Box<Commit>, Refusal> {
+        let revert = before.taking_back(&self.observed.inputs.header);
+        let revert = revert.map_err(|error| self.invalid(&error))?;
+        Ok(Commit::taking_back(revert, vec!["as before the change".into()]))
     }
 
     fn step(&self, pool: &LvName) -> Result<TransactionId, Refusal> {

@@ -235,7 +235,7 @@ impl Draft<'_> {
             PoolReadError::Failed(_) => Err(Refusal::rule(unread)
                 .hint("see that its physical volumes are there and can be read: the kernel log tells more")),
             PoolReadError::Damaged(_) => Err(Refusal::new(ErrorKind::Corrupt, unread)
-                .hint(format!("'lvconvert --repair {shown}' may help"))),
+                .hint(format!("'thinvol pool repair {shown}' repairs what can be read"))),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::pool_health::transactions_differ;
 use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
 use base::error_kind::ErrorKind;
-use base::ids::ThinId;
+use base::ids::{LvName, ThinId, TransactionId};
 use dm::name::DmUuid;
 use lvm2::format::check::{Use, may_use};
 use lvm2::format::edit::Edit;
@@ -28,6 +28,8 @@ pub struct Repair {
     pub found: Vec<String>,
     /// What was found and is left alone, in words.
     pub left: Vec<String>,
+    /// Pools that text and kernel disagree about, with the transaction that the kernel has.
+    pub differ: Vec<(LvName, TransactionId)>,
     /// Of what is left alone, what thinvol must not touch: kernel and text disagree beyond what a crash explains.
     pub refused: Vec<Refusal>,
 }
@@ -42,6 +44,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
         sequence: Sequence::new(&draft),
         found: Vec::new(),
         left: Vec::new(),
+        differ: Vec::new(),
         refused: Vec::new(),
         edits: Vec::new(),
         reloaded: BTreeSet::new(),
@@ -51,6 +54,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     mending.beneath_pools();
     mending.suspended();
     mending.half_made();
+    mending.left_by_repairs();
     mending.old_layers();
     mending.mismatched();
     mending.outdated_tags();
@@ -70,8 +74,8 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     clean.into_iter().for_each(|step| mending.sequence.plan.push(step));
     mending.sequence.stop_idle_pools()?;
     mending.sequence.watch_again();
-    let Mending { sequence: Sequence { plan, .. }, found, left, refused, .. } = mending;
-    Ok(Repair { plan, found, left, refused })
+    let Mending { sequence: Sequence { plan, .. }, found, left, differ, refused, .. } = mending;
+    Ok(Repair { plan, found, left, differ, refused })
 }
 
 /// A repair under construction.
@@ -79,6 +83,7 @@ pub(super) struct Mending<'d, 'a> {
     pub sequence: Sequence<'d, 'a>,
     pub found: Vec<String>,
     pub left: Vec<String>,
+    differ: Vec<(LvName, TransactionId)>,
     refused: Vec<Refusal>,
     pub edits: Vec<Edit>,
     /// Devices that get the table the text wants, so that none waits in them any more.
@@ -100,6 +105,24 @@ impl Mending<'_, '_> {
                 }
                 None => self.left.push(format!("device {} has no table", device.name)),
             }
+        }
+    }
+
+    /// What a killed repair of a pool's metadata wrote to serves nobody once the repair is gone. Whose `thin_repair`
+    /// goes on keeps it open.
+    fn left_by_repairs(&mut self) {
+        let draft = self.sequence.draft;
+        for lv in draft.vg().lvs.others().filter(|lv| lv.is_metadata_spare()) {
+            let Ok(spec) = draft.stacks().hidden(lv) else { continue };
+            let Some(device) = draft.observed.device(&spec.uuid).filter(|device| device.live_table) else {
+                continue;
+            };
+            if device.open_count > 0 {
+                self.left.push(format!("device {} is in use: a repair of a pool may go on", device.name));
+                continue;
+            }
+            self.found.push(format!("device {} is left from a repair that never finished", device.name));
+            self.sequence.take_down(&DeviceSpec { name: self.name_now(device), ..spec });
         }
     }
 
@@ -157,6 +180,7 @@ impl Mending<'_, '_> {
         let pending = kernel.next() == Some(text) && !pool.messages.is_empty();
         let devices = seen.inventory.devices();
         if !pending && kernel != text {
+            self.differ.push((lv.name.clone(), kernel));
             let missing = devices.map(|devices| self.sequence.draft.missing(lv, devices)).unwrap_or_default();
             return Err(transactions_differ(&shown, kernel, text, &missing));
         }

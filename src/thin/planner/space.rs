@@ -8,6 +8,7 @@ use crate::request::Request;
 mod grow;
 mod inspect;
 mod make;
+mod mend;
 mod room;
 mod set;
 mod state;
@@ -18,7 +19,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, request: &Request) -> Option<Result<Pl
     match request {
         Request::CreatePool(request) => Some(make::plan(draft, request)),
         Request::RemovePool(request) => Some(unmake::plan(draft, request)),
-        Request::CheckPool { pool } => Some(inspect::plan(draft, pool)),
+        Request::CheckPool { pool, clear_mark } => Some(inspect::plan(draft, pool, *clear_mark)),
+        Request::RepairPool(request) => Some(mend::plan(draft, request)),
         Request::GrowPool(request) => Some(grow::plan(draft, request)),
         Request::SetPool(request) => Some(set::plan(draft, request)),
         _ => None,

@@ -7,7 +7,7 @@ use crate::effect::Effect;
 use crate::lineage::complete_tags;
 use crate::plan::Outcome;
 use crate::refusal::Refusal;
-use crate::request::{GrowPool, NewPool, RemovePool, Request, SetPool};
+use crate::request::{GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool};
 use base::error_kind::ErrorKind;
 use base::ids::{LVM_NAME_MAX, LvName, LvmUuid, ThinId};
 use base::units::{Extents, Sectors};
@@ -79,7 +79,8 @@ impl Draft<'_> {
             Request::GrowPool(GrowPool { pool, .. })
             | Request::SetPool(SetPool { pool, .. })
             | Request::CreatePool(NewPool { name: pool, .. })
-            | Request::CheckPool { pool }
+            | Request::CheckPool { pool, .. }
+            | Request::RepairPool(RepairPool { pool, .. })
             | Request::RemovePool(RemovePool { pool, .. }) => Err(Refusal::rule(format!(
                 "pool {}/{pool} is changed together with something else",
                 self.vg().name

@@ -82,3 +82,14 @@ pub struct RemovePool {
     /// Whether its volumes go with it. Else it must have none.
     pub with_volumes: bool,
 }
+
+/// The metadata of a pool that does not run, repaired onto the group's spare, which takes its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RepairPool {
+    /// The pool.
+    pub pool: LvName,
+    /// Whether to do so where no damage is found, and to take a repaired copy that has lost something.
+    pub force: bool,
+    /// The physical volumes to take extents of a new spare from; any if there are none.
+    pub on: Vec<DevNo>,
+}

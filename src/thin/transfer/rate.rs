@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Counts what goes through and says how long to wait.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     limit: Option<NonZeroU64>,
     /// When what went through so far is through at the limit.
     free: Option<Instant>,
@@ -15,12 +15,12 @@ pub(super) struct Rate {
 const CREDIT: Duration = Duration::from_millis(200);
 
 impl Rate {
-    pub(super) fn new(limit: Option<NonZeroU64>) -> Self {
+    pub(crate) fn new(limit: Option<NonZeroU64>) -> Self {
         Self { limit, free: None }
     }
 
     /// How long to wait at `now` before so many bytes more.
-    pub(super) fn wait(&mut self, bytes: u64, now: Instant) -> Duration {
+    pub(crate) fn wait(&mut self, bytes: u64, now: Instant) -> Duration {
         let Some(limit) = self.limit else { return Duration::ZERO };
         let earliest = now.checked_sub(CREDIT).unwrap_or(now);
         let free = self.free.map_or(now, |free| free.max(earliest));

@@ -3,13 +3,16 @@
 use base::units::Sectors;
 use lvm2::format::model::Discards;
 use thin::pool_rules::{Rule, RuleChange, RuleKind};
-use thin::request::{GrowPool, NewPool, RemovePool, Request, SetPool, Space};
+use thin::request::{GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool, Space};
 
 use super::{MIB, name, number};
-use crate::world::machine::disk_number;
+use crate::world::World;
+use crate::world::machine::{self, disk_number};
+use crate::world::place::metadata_place;
 
 /// `grow-pool data data=+40M metadata=8M on=1`, `set-pool data zero=off full=error discards=nopassdown overcommit=1.5`,
-/// `create-pool new data=8M chunk=1M stripes=2 inactive`, `remove-pool data with-volumes`.
+/// `create-pool new data=8M chunk=1M stripes=2 inactive`, `remove-pool data with-volumes`, `check-pool data clear`,
+/// `repair-pool data force`.
 pub(super) fn request(words: &[&str]) -> Result<Request, String> {
     let (verb, rest) = words.split_first().ok_or("which request?")?;
     let (pool, options) = rest.split_first().ok_or("of which pool?")?;
@@ -48,7 +51,12 @@ pub(super) fn request(words: &[&str]) -> Result<Request, String> {
             on: option("on").map(disk).transpose()?.into_iter().collect(),
             activate: !options.contains(&"inactive"),
         })),
-        "check-pool" => Ok(Request::CheckPool { pool }),
+        "check-pool" => Ok(Request::CheckPool { pool, clear_mark: options.contains(&"clear") }),
+        "repair-pool" => Ok(Request::RepairPool(RepairPool {
+            pool,
+            force: options.contains(&"force"),
+            on: option("on").map(disk).transpose()?.into_iter().collect(),
+        })),
         "remove-pool" => {
             Ok(Request::RemovePool(RemovePool { pool, with_volumes: options.contains(&"with-volumes") }))
         }
@@ -88,4 +96,21 @@ fn discards(word: &str) -> Result<Discards, String> {
         "passdown" => Discards::Passdown,
         _ => return Err(format!("{word} is nothing to do with discards")),
     })
+}
+
+/// `damage`: the first pool's metadata, where it lies now.
+pub(super) fn damage(world: &World) -> Result<(), String> {
+    let vg = world.metadata().vg;
+    let (_, pool) = vg.pools().next().ok_or("no pool")?;
+    let pvs = machine::pvs(world.machine.disks.len());
+    let (disk, sector) = metadata_place(&vg, pool, &pvs).ok_or("the metadata is nowhere")?;
+    world.machine.kernel.damage_metadata(disk, sector);
+    Ok(())
+}
+
+/// `lose 2`: a thin device that a repair does not find.
+pub(super) fn lose(world: &World, id: &str) -> Result<(), String> {
+    let id = base::ids::ThinId::new(number(id)?).map_err(|error| error.to_string())?;
+    world.machine.host.set(|host| host.repair_loses = Some(id));
+    Ok(())
 }

@@ -1,4 +1,5 @@
-//! The metadata of a pool that does not run, checked: its device comes, is checked, and goes again.
+//! The metadata of a pool that does not run, checked: its device comes, is checked, and goes again. The kernel's mark
+//! that it needs a check goes with a whole check that finds nothing, if that is asked for.
 
 use super::super::devices::refuse;
 use super::super::draft::Draft;
@@ -11,7 +12,7 @@ use base::error_kind::ErrorKind;
 use base::ids::LvName;
 
 /// Plans the check.
-pub(super) fn plan(draft: &mut Draft<'_>, name: &LvName) -> Result<Plan, Refusal> {
+pub(super) fn plan(draft: &mut Draft<'_>, name: &LvName, clear_mark: bool) -> Result<Plan, Refusal> {
     let (lv, pool) = draft.pool(name)?;
     let shown = draft.shown_pool(name);
     draft.check_flawless(lv, "check")?;
@@ -21,7 +22,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &LvName) -> Result<Plan, Refusal
     }
     let (stack, _) = draft.pool_stack(lv, pool)?;
     let parts = stack.parts.clone().map_err(|error| refuse(&error))?;
-    draft.pool_outcome(lv, Effect::Checked);
+    let clears = clear_mark && draft.seen(name)?.superblock.is_some_and(|found| found.needs_check);
+    draft.pool_outcome(lv, if clears { Effect::MarkCleared } else { Effect::Checked });
     let mut sequence = Sequence::new(draft);
     sequence.clear_parts(name, &stack)?;
     let [tmeta, _] = parts;
@@ -29,7 +31,8 @@ pub(super) fn plan(draft: &mut Draft<'_>, name: &LvName) -> Result<Plan, Refusal
     for spec in &devices {
         sequence.bring_up(spec.clone())?;
     }
-    sequence.plan.push(Step::ThinCheck { tmeta: stack.tmeta.clone() });
+    let tmeta = stack.tmeta.clone();
+    sequence.plan.push(if clears { Step::ClearMark { tmeta } } else { Step::ThinCheck { tmeta } });
     devices.iter().rev().for_each(|spec| sequence.take_down(spec));
     Ok(finished(sequence))
 }

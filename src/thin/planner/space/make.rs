@@ -172,7 +172,12 @@ impl Draft<'_> {
     }
 
     /// The group's spare, made if there is none, grown if it is too small for metadata of that size.
-    fn spare(&mut self, free: &mut Free, pool: &LvName, metadata: Extents) -> Result<Option<Edit>, Refusal> {
+    pub(super) fn spare(
+        &mut self,
+        free: &mut Free,
+        pool: &LvName,
+        metadata: Extents,
+    ) -> Result<Option<Edit>, Refusal> {
         let wanted = self.wanted_spare(pool, metadata)?;
         let no_room = |error| no_room(&format!("pool {}", self.shown_pool(pool)), &error);
         if let Some(spare) = self.vg().metadata_spare() {
@@ -188,20 +193,30 @@ impl Draft<'_> {
         self.new_lv(&name, false, segments).map(|spare| Some(Edit::AddLv(spare)))
     }
 
-    /// A name for the spare. As lvm2 numbers what nobody names. Source: lvm2 `lib/metadata/lv_manip.c`
+    /// A name for the spare.
+    pub(super) fn spare_name(&self) -> Result<LvName, Refusal> {
+        let next = self.next_number("lvol");
+        LvName::new(&format!("lvol{next}_pmspare")).map_err(|error| Refusal::rule(error.to_string()))
+    }
+
+    /// The next number behind a name, as lvm2 numbers what nobody names. Source: lvm2 `lib/metadata/lv_manip.c`
     /// (`generate_lv_name`).
-    fn spare_name(&self) -> Result<LvName, Refusal> {
+    pub(super) fn next_number(&self, prefix: &str) -> u32 {
         let number = |name: &str| {
-            let rest = name.strip_prefix("lvol")?;
+            let rest = name.strip_prefix(prefix)?;
             let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
             rest[..end].parse::<u32>().ok()
         };
         let numbers = self.vg().lvs.glances().filter_map(|lv| number(lv.name()));
-        let next = numbers.max().map_or(0, |last| last.saturating_add(1));
-        LvName::new(&format!("lvol{next}_pmspare")).map_err(|error| Refusal::rule(error.to_string()))
+        numbers.max().map_or(0, |last| last.saturating_add(1))
     }
 
-    fn new_lv(&mut self, name: &LvName, visible: bool, segments: Vec<Segment>) -> Result<NewLv, Refusal> {
+    pub(super) fn new_lv(
+        &mut self,
+        name: &LvName,
+        visible: bool,
+        segments: Vec<Segment>,
+    ) -> Result<NewLv, Refusal> {
         let id = self.uuid()?;
         let header = &self.observed.inputs.header;
         Ok(NewLv {
