@@ -101,7 +101,6 @@ fn always() -> Vec<Case> {
         cases::refusals::CASES,
         cases::pool_health::CASES,
         cases::pool_monitor::CASES,
-        cases::pool_repair::CASES,
         cases::units::CASES,
         cases::pools::CASES,
         cases::storage_cfg::CASES,

@@ -6,15 +6,12 @@ use super::pools::{difference, seen};
 use crate::case::{Case, Tier};
 use crate::ctx::{Ctx, Disk};
 
-/// The cases of this file.
-pub const CASES: &[Case] = &[
+/// The cases of this file, all of them long.
+pub const LONG: &[Case] = &[
     Case { name: "pool_repair::is_that_of_lvm2", tier: Tier::Full, limit_s: 500, run: twin },
     Case { name: "pool_repair::the_mark_is_cleared", tier: Tier::Full, limit_s: 300, run: marked },
+    Case { name: "pool_repair::damage_anywhere", tier: Tier::Full, limit_s: 3000, run: anywhere },
 ];
-
-/// All blocks, each with two kinds of damage.
-pub const LONG: &[Case] =
-    &[Case { name: "pool_repair::damage_anywhere", tier: Tier::Full, limit_s: 3000, run: anywhere }];
 
 /// A small group with a pool that holds data, stopped, and what its disk holds.
 struct Stopped<'a> {
