@@ -22,10 +22,14 @@ pub struct SignalsHeldOff {
 const STOPPING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
 /// Takes a signal that asks to stop and that is held off and waits, if there is one: it is not delivered later. One
-/// that this process was started to ignore (`nohup`) does not count.
+/// that this process was started to ignore (`nohup`) does not count. Where none waits, as nearly always, it is one
+/// system call: it is asked at each point where work may stop.
 pub fn take_stop() -> Option<Signal> {
-    let held_off = SigSet::thread_get_mask().ok()?;
     let waiting = pending_set()?;
+    if !STOPPING.iter().any(|signal| waiting.contains(*signal)) {
+        return None;
+    }
+    let held_off = SigSet::thread_get_mask().ok()?;
     let asks =
         |signal: &Signal| waiting.contains(*signal) && held_off.contains(*signal) && !is_ignored(*signal);
     let signal = STOPPING.into_iter().find(asks)?;
