@@ -76,7 +76,7 @@ impl PvShape {
 /// If the disk fails, or there is no room.
 pub fn put_text(disk: &dyn BlockDev, area: Area, text: &[u8]) -> io::Result<()> {
     change_header(disk, area, |header| {
-        let plan = plan_copy(&header, disk.block_size(), text).map_err(io::Error::other)?;
+        let plan = plan_copy(&header, disk.block_size(), &text.into()).map_err(io::Error::other)?;
         for write in &plan.text {
             disk.write_at(write.offset, &write.bytes)?;
         }

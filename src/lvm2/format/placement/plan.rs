@@ -1,9 +1,11 @@
 //! The writes of one commit to one metadata area.
 
 use super::place::{Ring, RoomError};
+use crate::format::label::layout::Area;
 use crate::format::mda::header::{MdaHeader, RawLocn};
 use crate::format::mda::ring::TextLocn;
 use base::bytes::crc;
+use base::bytes::shared::SharedBytes;
 
 /// How much of the room for a text of `length` bytes is used, in percent, rounded up. Above 100 it is too
 /// large.
@@ -18,7 +20,7 @@ pub struct DiskWrite {
     /// From the device's start, in bytes.
     pub offset: u64,
     /// What to write there.
-    pub bytes: Vec<u8>,
+    pub bytes: SharedBytes,
 }
 
 /// The writes that commit a text to one metadata area. The header's is the commit: it must reach the disk
@@ -40,7 +42,7 @@ pub struct CopyPlan {
 ///
 /// # Errors
 /// If there is no room for it.
-pub fn plan_copy(header: &MdaHeader, block_size: u32, text: &[u8]) -> Result<CopyPlan, RoomError> {
+pub fn plan_copy(header: &MdaHeader, block_size: u32, text: &SharedBytes) -> Result<CopyPlan, RoomError> {
     let area = header.area();
     let ring = Ring::new(area, block_size);
     let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
@@ -48,21 +50,21 @@ pub fn plan_copy(header: &MdaHeader, block_size: u32, text: &[u8]) -> Result<Cop
     let slot = RawLocn { offset, size, checksum: crc::lvm(text), flags: 0 };
     let locn = TextLocn::new(area, &slot)?;
     let (first, second) = locn.parts();
-    let split = usize::try_from(first.size).unwrap_or(usize::MAX).min(text.len());
-    let (head, tail) = text.split_at(split);
-    let mut writes = vec![DiskWrite { offset: first.offset, bytes: padded(head, ring.padding()) }];
-    if let Some(second) = second {
-        writes.push(DiskWrite { offset: second.offset, bytes: padded(tail, ring.padding()) });
-    }
+    // The place was chosen with room for zeros up to a whole block.
+    let block = usize::try_from(ring.padding()).expect("a block fits the address space");
+    let writes = match second {
+        None => vec![DiskWrite { offset: first.offset, bytes: text.padded(block) }],
+        Some(second) => {
+            let split = usize::try_from(first.size).unwrap_or(usize::MAX).min(text.len());
+            let (head, tail) = text.split_at(split);
+            let part = |part: Area, bytes: &[u8]| DiskWrite {
+                offset: part.offset,
+                bytes: SharedBytes::from(bytes).padded(block),
+            };
+            vec![part(first, head), part(second, tail)]
+        }
+    };
     let new_header = header.with_text(&locn);
-    let header_write = DiskWrite { offset: area.offset, bytes: new_header.encode().to_vec() };
+    let header_write = DiskWrite { offset: area.offset, bytes: new_header.encode().to_vec().into() };
     Ok(CopyPlan { locn, text: writes, header: header_write, new_header })
-}
-
-/// `bytes` with zeros up to a multiple of `block`; the place was chosen with room for them.
-fn padded(bytes: &[u8], block: u64) -> Vec<u8> {
-    let block = usize::try_from(block).expect("a block fits the address space");
-    let mut padded = vec![0; bytes.len().next_multiple_of(block)];
-    padded[..bytes.len()].copy_from_slice(bytes);
-    padded
 }

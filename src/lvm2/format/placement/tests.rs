@@ -135,7 +135,7 @@ proptest! {
         // lvm2 may have left its text anywhere, also where we would not put it.
         if stock_start * 512 < area.size {
             let text = vec![7; usize::try_from(ring.limit().clamp(1, 5000)).unwrap()];
-            let mut plan = plan_copy(&MdaHeader::empty(area), 512, &text).unwrap();
+            let mut plan = plan_copy(&MdaHeader::empty(area), 512, &text.into()).unwrap();
             let moved = RawLocn { offset: stock_start * 512, ..plan.locn.to_raw() };
             plan.new_header = MdaHeader::empty(area).with_text(&TextLocn::new(area, &moved).unwrap());
             let (first, second) = plan.new_header.text().unwrap().unwrap().parts();
@@ -152,7 +152,7 @@ proptest! {
             let small = size.next_multiple_of(4096) <= whole_blocks / 4;
             let text = vec![turn; usize::try_from(size).unwrap()];
             let before = image.text();
-            match plan_copy(&image.header(), block, &text) {
+            match plan_copy(&image.header(), block, &text.clone().into()) {
                 Ok(plan) => {
                     check_writes(&image, &plan, block.into())?;
                     plan.text.iter().for_each(|write| image.write(write));

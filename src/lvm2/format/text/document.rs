@@ -187,7 +187,9 @@ impl Document {
 
     /// The text with that many NUL bytes at its end: one on disk, none in files.
     pub fn to_bytes_with(&self, nuls: usize) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.length + self.added.len() + nuls);
+        // Room for what is written in whole blocks.
+        let room = (self.length + self.added.len() + nuls).next_multiple_of(SharedBytes::BLOCK);
+        let mut out = Vec::with_capacity(room);
         if self.edited {
             self.write_node(NodeId::ROOT, &mut out);
         } else {

@@ -250,7 +250,7 @@ impl VgStore {
 
 /// The write that gives a header its present content once more.
 fn header_write(header: &MdaHeader) -> DiskWrite {
-    DiskWrite { offset: header.area().offset, bytes: header.encode().to_vec() }
+    DiskWrite { offset: header.area().offset, bytes: header.encode().to_vec().into() }
 }
 
 /// The devices of these areas, each once, in their order.

@@ -119,6 +119,11 @@ impl TextPool {
         Self(vec![copy])
     }
 
+    /// Those of that length.
+    pub fn of_length(&self, length: usize) -> impl Iterator<Item = &TextCopy> {
+        self.0.iter().filter(move |known| known.text.len() == length)
+    }
+
     /// The text, summarized.
     ///
     /// # Errors
