@@ -205,6 +205,7 @@ impl World {
             host: Rc::new(self.machine.host.clone()),
             roots: self.machine.tree.roots(),
             disks: Rc::new(SimDisks(Rc::clone(&tape))),
+            notes: None,
         };
         let mut settings = Settings::new("thinvol");
         settings.lock_timeout = Duration::from_secs(10);

@@ -10,7 +10,7 @@ use dm_tests::world::{lv, metadata_header};
 use lvm2::format::edit::Edit;
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::PoolMessage;
-use lvm2::host::backup::Backups;
+use lvm2::host::backup::{Backups, Notes, State};
 use lvm2::host::conf::BackupConf;
 use thin::backup_store::BackupStore;
 use thin::plan::Commit;
@@ -147,6 +147,56 @@ fn a_commit_that_fails_leaves_the_backup_of_the_last_that_did_not() {
     assert_eq!(backup, [said(seqno + 1, "after")]);
     let (archive, backup) = kept(&start, &[first, second], 0);
     assert_eq!((archive.len(), backup), (2, Vec::new()));
+}
+
+/// The copy before the second change is made from the one after the first, if that is still what it was.
+#[test]
+fn a_copy_from_the_one_before_says_the_same() {
+    let (start, _) = start();
+    let archived = |noted: bool, between: &dyn Fn(&Path, &Metadata)| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let backups = Backups::new(conf(dir.path()));
+        let notes = Notes::new(&dir.path().join("run"), "this build");
+        let backups = if noted { backups.noted(notes) } else { backups };
+        let (mut state, mut id) = (start.clone(), 1);
+        for command in ["thinvol free pve/x", "thinvol alloc pve/data 1 '' 1G"] {
+            let mut areas = Areas(Cell::new(2));
+            let mut kept = BackupStore::new(&mut areas, &backups, command, metadata_header(), &state);
+            let pending = next(&state, id, true);
+            let after = next(&pending, id, false);
+            kept.commit(&commit(&pending)).expect("there is room");
+            kept.commit(&commit(&after)).expect("there is room");
+            assert_eq!(kept.close(), Vec::<String>::new());
+            (state, id) = (after, id + 1);
+            between(&dir.path().join("backup/pve"), &state);
+        }
+        let files = std::fs::read_dir(dir.path().join("archive")).expect("a folder");
+        let text = |file: io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(file.expect("an entry").path()).expect("a copy")
+        };
+        let mut texts: Vec<String> = files.map(text).collect();
+        texts.sort();
+        texts
+    };
+    let anew = archived(false, &|_, _| {});
+    assert_eq!(archived(true, &|_, _| {}), anew);
+    let spoil = |backup: &Path, _: &Metadata| {
+        let text = std::fs::read_to_string(backup).expect("a copy").replace("extent_size", "extent_sise");
+        std::fs::write(backup, text).expect("it can be written");
+    };
+    assert_eq!(archived(true, &spoil), anew);
+    // As another comment in the file shows, it is taken as it is where the note says so.
+    let marked = archived(true, &|backup, state| {
+        let text = std::fs::read_to_string(backup).expect("a copy");
+        let body = text.find("pve {").expect("a group");
+        let text = text.replace("# Hint only", "# HINT ONLY");
+        std::fs::write(backup, &text).expect("it can be written");
+        let run = backup.parent().and_then(Path::parent).expect("a folder").join("run");
+        let text_of_state = state.disk_text();
+        let noted = State { vg: state.vg.id, seqno: state.vg.seqno, text: &text_of_state };
+        Notes::new(&run, "this build").set(&noted, text.as_bytes(), body);
+    });
+    assert_eq!(marked.iter().filter(|text| text.contains("# HINT ONLY")).count(), 1);
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn write<A: Answer>(
         if !(style.quiet && answer.is_report()) {
             answer.text(&mut text).map_err(|error| unsaid(&error))?;
         }
-        plain::lines(&text)
+        plain::lines(text)
     };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(unsaid(&error)),

@@ -10,7 +10,11 @@ pub fn within_line(text: &str) -> Cow<'_, str> {
 }
 
 /// Lines of an answer, whatever bytes they hold: control characters are shown, line ends and tabs stay.
-pub fn lines(text: &[u8]) -> String {
+pub fn lines(text: Vec<u8>) -> String {
+    // Thousands of lines are nearly always such as these.
+    if text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
+        return String::from_utf8(text).unwrap_or_default();
+    }
     let mut out = String::with_capacity(text.len());
     for chunk in text.utf8_chunks() {
         out.push_str(&shown(chunk.valid(), |c| c == '\n' || c == '\t'));
@@ -67,7 +71,8 @@ mod tests {
     fn nothing_that_commands_a_terminal_gets_through() {
         let evil = "a\u{1b}]0;t\u{7}\u{9b}2J\r\nhint: rm\u{202e}\u{7f}";
         assert_eq!(within_line(evil), "a\\u{1b}]0;t\\u{7}\\u{9b}2J\\r\\nhint: rm\\u{202e}\\u{7f}");
-        assert_eq!(lines(b"a\n\tb\xff\x1b[1m\n"), "a\n\tb\\xff\\u{1b}[1m\n");
+        assert_eq!(lines(b"a\n\tb\xff\x1b[1m\n".to_vec()), "a\n\tb\\xff\\u{1b}[1m\n");
+        assert_eq!(lines(b"a\n\t~ \n".to_vec()), "a\n\t~ \n");
         for c in (0..=0x2069).filter_map(char::from_u32).filter(|c| is_unsafe(*c)) {
             let text = String::from(c);
             let said = within_line(&text);

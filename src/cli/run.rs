@@ -121,7 +121,7 @@ fn not_parsed(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 /// The parser's own words, in colour only if they hold nothing of what was typed that a terminal would obey.
 fn tell_usage(error: &clap::Error) -> io::Result<()> {
     let said = error.render().to_string();
-    let safe = plain::lines(said.as_bytes());
+    let safe = plain::lines(said.clone().into_bytes());
     if safe == said { error.print() } else { io::stderr().write_all(safe.as_bytes()) }
 }
 

@@ -98,8 +98,9 @@ impl Selection {
             |lv: &Lv| lineage.descent(lv).is_some_and(|it| matches!(it.relation, Relation::Snapshot(_)));
         let here = |lv: &&Lv| lv.is_visible() && lv.thin().is_some_and(|thin| thin.pool == storage.pool);
         let wanted = vg.lvs.iter().filter(here);
-        let wanted = wanted
-            .filter(|lv| storage.lists(&lv.name) && filter.takes(&lv.name, &lv.tags) && !is_snapshot(lv));
+        let wanted = wanted.filter(|lv| {
+            storage.lists(lv.name.as_str()) && filter.takes(&lv.name, &lv.tags) && !is_snapshot(lv)
+        });
         let chosen =
             |lv: &Lv| Volume { chosen_by: Some(Arc::clone(&filter)), ..storage.volume(lv.name.clone()) };
         let mut volumes: Vec<Volume> = wanted.map(chosen).collect();

@@ -167,11 +167,19 @@ impl VolumeId {
 /// If it is not `vm-<VMID>-…` or `base-<VMID>-…` in the characters Proxmox VE allows.
 pub fn lvm_volname(text: &str) -> Result<LvName, NameError> {
     check_lvm_name(text)?;
+    if is_owned(text) { Ok(LvName::new(text)?) } else { Err(NameError::Volname(text.to_owned())) }
+}
+
+/// Whether an LV of that name has a volume id in a storage of type lvmthin.
+pub fn is_lvm_volname(name: &str) -> bool {
+    check_lvm_name(name).is_ok() && is_owned(name)
+}
+
+fn is_owned(text: &str) -> bool {
     let rest = text.strip_prefix("vm-").or_else(|| text.strip_prefix("base-"));
-    let owned = rest.and_then(|rest| rest.split_once('-')).is_some_and(|(vmid, name)| {
+    rest.and_then(|rest| rest.split_once('-')).is_some_and(|(vmid, name)| {
         !vmid.is_empty() && vmid.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty()
-    });
-    if owned { Ok(LvName::new(text)?) } else { Err(NameError::Volname(text.to_owned())) }
+    })
 }
 
 /// Checks the name of a new volume of a guest.
@@ -188,7 +196,12 @@ pub fn check(vmid: u32, name: &str) -> Result<LvName, NameError> {
 
 /// The guest a volume belongs to, by its name; `None` if it is not named so.
 pub fn owner(name: &LvName) -> Option<u64> {
-    let rest = name.as_str().strip_prefix("vm-").or_else(|| name.as_str().strip_prefix("base-"))?;
+    owner_in(name.as_str())
+}
+
+/// The same of a name as text.
+pub fn owner_in(name: &str) -> Option<u64> {
+    let rest = name.strip_prefix("vm-").or_else(|| name.strip_prefix("base-"))?;
     let (vmid, _) = rest.split_once('-')?;
     vmid.bytes().all(|byte| byte.is_ascii_digit()).then(|| vmid.parse().ok())?
 }

@@ -8,7 +8,7 @@ use crate::ports::{CommitFailure, MetadataStore};
 use base::error_chain::in_words;
 use lvm2::format::edit::MetadataHeader;
 use lvm2::format::metadata::{FileCopy, Metadata};
-use lvm2::host::backup::{BackupError, Backups, Copied, description};
+use lvm2::host::backup::{BackupError, Backups, Copied, State, description};
 
 /// What writes the copies, for their first comment.
 const GENERATOR: &str = concat!("thinvol version ", env!("CARGO_PKG_VERSION"));
@@ -62,12 +62,24 @@ impl<'a> BackupStore<'a> {
     fn copy(&self, metadata: &Metadata, after: bool) -> FileCopy {
         let header =
             MetadataHeader { description: description(self.command_line, after), ..self.header.clone() };
-        metadata.to_backup_file_beside(GENERATOR, &header, self.archived.as_ref())
+        let last = match &self.archived {
+            // The copy after the change before is of the state before this one, but for its header.
+            None => self.backups.last_copy(&metadata.vg.name, &state(metadata, &metadata.disk_text())),
+            Some(_) => None,
+        };
+        match last.and_then(|(text, body)| FileCopy::found(metadata, text, body)) {
+            Some(same) => metadata.to_backup_file_from(GENERATOR, &header, same),
+            None => metadata.to_backup_file_beside(GENERATOR, &header, self.archived.as_ref()),
+        }
     }
 
     fn note(&mut self, kept: Result<Copied, BackupError>) {
         self.warnings.extend(kept.err().map(|error| in_words(&error)));
     }
+}
+
+fn state<'t>(metadata: &Metadata, text: &'t [u8]) -> State<'t> {
+    State { vg: metadata.vg.id, seqno: metadata.vg.seqno, text }
 }
 
 impl MetadataStore for BackupStore<'_> {
@@ -79,7 +91,7 @@ impl MetadataStore for BackupStore<'_> {
             None => Some(self.before),
             Some(last) => last.metadata.as_deref(),
         };
-        if let Some(current) = current {
+        if let Some(current) = current.filter(|_| self.backups.are_wanted()) {
             let copy = self.copy(current, false);
             let kept = self.backups.archive(&current.vg.name, copy.bytes(), SystemTime::now());
             self.archived = Some(copy);
@@ -92,7 +104,10 @@ impl MetadataStore for BackupStore<'_> {
 
     fn keep_copy(&mut self) {
         let Some(last) = self.last.as_ref().filter(|_| !self.is_copied) else { return };
-        let state = match &last.metadata {
+        if !self.backups.are_wanted() {
+            return;
+        }
+        let now = match &last.metadata {
             Some(metadata) => Ok(Arc::clone(metadata)),
             // The change stopped in between, or was taken back.
             None => last
@@ -101,9 +116,13 @@ impl MetadataStore for BackupStore<'_> {
                 .and_then(|text| Metadata::of_text(text).map(Arc::new).map_err(|error| in_words(&error))),
         };
         self.is_copied = true;
-        match state {
-            Ok(state) => {
-                let kept = self.backups.backup(&state.vg.name, self.copy(&state, true).bytes());
+        match now {
+            Ok(now) => {
+                let copy = self.copy(&now, true);
+                let kept = self.backups.backup(&now.vg.name, copy.bytes());
+                if kept.is_ok() && now.violations().is_empty() && now.flaws().is_empty() {
+                    self.backups.note(&state(&now, &now.disk_text()), copy.bytes(), copy.body());
+                }
                 self.note(kept);
             }
             Err(error) => self.warnings.push(error),

@@ -34,6 +34,7 @@ use dm::kernel::{Counting, Kernel, ListedDevice};
 use dm::name::DmUuid;
 use dm::udev::{NoSync, Udev, UdevSync};
 use lvm2::format::check::Use;
+use lvm2::format::metadata::Metadata;
 use lvm2::format::model::Vg;
 use lvm2::host::backup::Backups;
 use lvm2::host::conf::{HostIds, LvmConf, tag_file};
@@ -93,7 +94,7 @@ impl Engine {
     /// # Errors
     /// If the configuration cannot be used by thinvol.
     pub fn over(ports: EnginePorts, settings: Settings) -> Result<Self, EngineError> {
-        let EnginePorts { conf, kernel, udev, host, roots, disks } = ports;
+        let EnginePorts { conf, kernel, udev, host, roots, disks, notes } = ports;
         let name = host.name();
         let host_tags = conf.tags.of_host(&name);
         if let Some(file) = tag_file(&settings.system_dir, &host_tags) {
@@ -106,6 +107,10 @@ impl Engine {
         let scanner =
             Scanner::new(roots, conf.devices.clone()).over(Rc::clone(&disks)).on_host(ids.ids.clone());
         let backups = Backups::new(conf.backup.clone());
+        let backups = match notes {
+            Some(notes) => backups.noted(notes),
+            None => backups,
+        };
         Ok(Self {
             settings,
             conf,
@@ -149,7 +154,7 @@ impl Engine {
     /// # Errors
     /// If it does not exist, is locked, or cannot be read.
     pub fn inspect(&self, vg: &VgName, detail: Detail) -> Result<VgView, EngineError> {
-        self.inspected(vg, detail, |_, view| view)
+        self.inspected(vg, detail).map(|(_, view)| view)
     }
 
     /// The same with the metadata that it was made from.
@@ -157,16 +162,15 @@ impl Engine {
     /// # Errors
     /// As [`Self::inspect`].
     #[doc(hidden)]
-    pub fn inspect_with_metadata(&self, vg: &VgName) -> Result<(Vg, VgView), EngineError> {
-        self.inspected(vg, Detail::Volumes, |vg, view| (vg.clone(), view))
-    }
-
-    fn inspected<T>(
+    pub fn inspect_with_metadata(
         &self,
         vg: &VgName,
         detail: Detail,
-        keep: impl FnOnce(&Vg, VgView) -> T,
-    ) -> Result<T, EngineError> {
+    ) -> Result<(Arc<Metadata>, VgView), EngineError> {
+        self.inspected(vg, detail)
+    }
+
+    fn inspected(&self, vg: &VgName, detail: Detail) -> Result<(Arc<Metadata>, VgView), EngineError> {
         let lock = self.lock_for_read(vg)?;
         let mut opened = self.read(Locked::ToRead(&lock))?;
         let warnings = opened.warnings();
@@ -187,7 +191,7 @@ impl Engine {
             drop(lock);
             let vg = &session.metadata.vg;
             view(vg, &observed, &self.kernel, detail, warnings, pending)
-                .map(|view| keep(vg, view))
+                .map(|view| (Arc::clone(&session.metadata), view))
                 .map_err(EngineError::unanswered)
         });
         view
@@ -454,7 +458,7 @@ impl Engine {
             Locked::ToRead(lock) => (lock.vg(), Access::ReadOnly),
             Locked::ToChange(lock) => (lock.vg(), Access::ReadWrite),
         };
-        OpenVg::read(&self.scanner_beside(&listed), listed, vg, access)
+        OpenVg::read(&self.scanner_beside(&listed), listed, vg, access, &self.backups)
     }
 
     fn listed(&self) -> Result<Vec<ListedDevice>, EngineError> {

@@ -4,7 +4,7 @@ mod check;
 mod repair;
 mod zero;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -35,7 +35,7 @@ use nix::sys::signal::Signal;
 use sys::blkdev;
 use sys::guard::{Endangered, ResumeGuard};
 use sys::io::holders::{Holder, holders};
-use sys::io::roots::read_attribute;
+use sys::io::roots::{read_attribute, read_small};
 use sys::memory::MemoryLocked;
 use sys::signals::take_stop;
 
@@ -74,6 +74,8 @@ pub struct LinuxHost {
     progress_observer: Option<Arc<dyn ProgressObserver>>,
     /// The signal that has asked to stop, if one has.
     stop: Cell<Option<Signal>>,
+    /// The id of this boot, once it was asked for.
+    boot: OnceCell<String>,
 }
 
 impl LinuxHost {
@@ -88,6 +90,7 @@ impl LinuxHost {
             start: Instant::now(),
             progress_observer: None,
             stop: Cell::new(None),
+            boot: OnceCell::new(),
         }
     }
 
@@ -109,7 +112,7 @@ impl LinuxHost {
 
     /// Writes a record, which holds for this boot alone, aside and puts it in place whole.
     fn record(&self, path: &Path, making: &Making) -> Result<(), MarkFailure> {
-        let boot = boot_id().map_err(|error| failure(Path::new(BOOT_ID), error))?;
+        let boot = self.boot_id()?;
         let aside = path.with_extension("new");
         self.write(&aside, &format!("{boot}\n{making}"))?;
         fs::rename(aside, path).map_err(|error| failure(path, error))
@@ -117,8 +120,21 @@ impl LinuxHost {
 
     /// Sets a mark, which is valid for this boot only. An incomplete mark does not count.
     fn set(&self, path: &Path) -> Result<(), MarkFailure> {
-        let boot = boot_id().map_err(|error| failure(Path::new(BOOT_ID), error))?;
-        self.write(path, &boot)
+        self.write(path, self.boot_id()?)
+    }
+
+    /// The id of this boot.
+    fn boot_id(&self) -> Result<&str, MarkFailure> {
+        if let Some(boot) = self.boot.get() {
+            return Ok(boot);
+        }
+        let boot = fs::read_to_string(BOOT_ID).map_err(|error| failure(Path::new(BOOT_ID), error))?;
+        Ok(self.boot.get_or_init(|| boot.trim().to_owned()))
+    }
+
+    /// Whether a mark was set since this machine started: `/run` may outlive that, in a container or by mistake.
+    fn is_set(&self, path: &Path) -> bool {
+        read_small(path).is_some_and(|set| self.boot_id().is_ok_and(|boot| set == boot))
     }
 
     fn write(&self, path: &Path, text: &str) -> Result<(), MarkFailure> {
@@ -138,18 +154,16 @@ impl LinuxHost {
     }
 }
 
+/// What tells this build from all others: which file the program is, and when that was written.
+pub fn build_id() -> Option<String> {
+    let program = fs::metadata("/proc/self/exe").ok()?;
+    let version = env!("CARGO_PKG_VERSION");
+    let (device, inode, size) = (program.dev(), program.ino(), program.size());
+    Some(format!("{version}:{device}:{inode}:{size}:{}.{:09}", program.mtime(), program.mtime_nsec()))
+}
+
 /// Where the kernel tells one boot from another.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// The id of this boot.
-fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string(BOOT_ID)?.trim().to_owned())
-}
-
-/// Whether a mark was set since this machine started: `/run` may outlive that, in a container or by mistake.
-fn is_set(path: &Path) -> bool {
-    fs::read_to_string(path).is_ok_and(|set| boot_id().is_ok_and(|boot| set == boot))
-}
 
 /// The mark that a pool's devices match the text.
 const CLEAN: &str = "clean";
@@ -196,11 +210,11 @@ impl Host for LinuxHost {
 
     fn being_made(&self, pool: &PoolId) -> Option<Making> {
         let text = fs::read_to_string(self.mark(MAKING, pool)).ok()?;
-        text.strip_prefix(&boot_id().ok()?)?.strip_prefix('\n')?.parse().ok()
+        text.strip_prefix(self.boot_id().ok()?)?.strip_prefix('\n')?.parse().ok()
     }
 
     fn is_clean(&self, pool: &PoolId) -> bool {
-        is_set(&self.mark(CLEAN, pool))
+        self.is_set(&self.mark(CLEAN, pool))
     }
 
     fn mark_reading(&self, pool: &PoolId) -> Result<(), MarkFailure> {
@@ -212,7 +226,7 @@ impl Host for LinuxHost {
     }
 
     fn is_reading(&self, pool: &PoolId) -> bool {
-        is_set(&self.mark(READING, pool))
+        self.is_set(&self.mark(READING, pool))
     }
 
     /// The check runs in a process group of its own: what a terminal sends to ours does not end it. Only its own exit

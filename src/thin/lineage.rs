@@ -160,12 +160,12 @@ pub fn complete_tags(requested: &[String], origin: &LvmUuid) -> Vec<String> {
 }
 
 /// One line of the family tree of a pool's volumes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct TreeLine<'a> {
     /// How many ancestors it has in the tree.
     pub depth: usize,
     /// The volume.
-    pub lv: &'a Lv,
+    pub lv: Glance<'a>,
     /// Where it came from, if recorded.
     pub descent: Option<Descent<'a>>,
 }
@@ -271,27 +271,28 @@ impl<'a> Lineage<'a> {
     ///
     /// Tags that form a circle hide nothing: what no root leads to becomes a root itself.
     pub fn tree(&self, pool: &LvName) -> Vec<TreeLine<'a>> {
-        let in_pool = |lv: &Lv| lv.thin().is_some_and(|thin| thin.pool == *pool);
-        let mut volumes: Vec<&'a Lv> = self.vg.lvs.iter().filter(|lv| in_pool(lv)).collect();
-        volumes.sort_by(|a, b| a.name.cmp(&b.name));
-        let is_root = |lv: &&&'a Lv| match self.descent(lv).map(|descent| descent.parent) {
-            Some(Parent::Present(parent)) => !in_pool(parent),
+        let all: Vec<Glance<'a>> = self.vg.lvs.glances().collect();
+        let in_pool = |at: &usize| all[*at].thin().is_some_and(|thin| thin.is_in(pool.as_str()));
+        let mut volumes: Vec<usize> = (0..all.len()).filter(in_pool).collect();
+        volumes.sort_by(|a, b| all[*a].name().cmp(all[*b].name()));
+        let is_root = |at: &&usize| match self.descents[**at].map(|descent| descent.parent) {
+            Some(Parent::Present(parent)) => !parent.thin().is_some_and(|thin| thin.pool == *pool),
             _ => true,
         };
-        let mut seen = vec![false; self.vg.lvs.len()];
+        let mut seen = vec![false; all.len()];
         let mut lines = Vec::with_capacity(volumes.len());
+        let mut stack = Vec::new();
         for root in volumes.iter().filter(is_root).chain(&volumes) {
-            let mut stack = vec![(*root, 0)];
-            while let Some((lv, depth)) = stack.pop() {
-                let first_visit =
-                    self.vg.lvs.place_of_id(&lv.id).is_some_and(|at| !std::mem::replace(&mut seen[at], true));
-                if first_visit {
-                    lines.push(TreeLine { depth, lv, descent: self.descent(lv) });
-                    let mut children: Vec<&'a Lv> =
-                        self.children_of(lv).map(|(_, child)| child).filter(|lv| in_pool(lv)).collect();
-                    children.sort_by(|a, b| b.name.cmp(&a.name));
-                    stack.extend(children.into_iter().map(|child| (child, depth + 1)));
+            stack.push((*root, 0));
+            while let Some((at, depth)) = stack.pop() {
+                if std::mem::replace(&mut seen[at], true) {
+                    continue;
                 }
+                lines.push(TreeLine { depth, lv: all[at], descent: self.descents[at] });
+                let children = self.children.get(&all[at].id()).map_or(&[][..], Vec::as_slice);
+                let mut children: Vec<usize> = children.iter().copied().filter(in_pool).collect();
+                children.sort_by(|a, b| all[*b].name().cmp(all[*a].name()));
+                stack.extend(children.into_iter().map(|child| (child, depth + 1)));
             }
         }
         lines

@@ -105,6 +105,8 @@ pub struct VolumeView {
 pub enum Detail {
     /// Its pools: [`VgView::volumes`] is empty.
     Pools,
+    /// Its pools, and those of its volumes that have a device.
+    Active,
     /// Its volumes, too.
     Volumes,
 }
@@ -123,10 +125,17 @@ pub fn view(
 ) -> Result<VgView, DmError> {
     let pools: Vec<PoolView> = vg.pools().map(|(lv, pool)| pool_view(vg, lv, pool, observed)).collect();
     let mut volumes = Vec::new();
-    let shown =
-        |lv: &Glance<'_>| detail == Detail::Volumes && lv.is_visible() && lv.lv().thin_pool().is_none();
+    let with_device: BTreeSet<LvmUuid> =
+        observed.devices.keys().filter_map(|uuid| uuid.lvm_parts().ok()).map(|parts| parts.lv).collect();
+    let is_wanted = |lv: &Glance<'_>| match detail {
+        Detail::Pools => false,
+        Detail::Active => with_device.contains(&lv.id()),
+        Detail::Volumes => true,
+    };
+    let shown = |lv: &Glance<'_>| is_wanted(lv) && lv.is_visible() && lv.lv().thin_pool().is_none();
     for lv in vg.lvs.glances().filter(shown).map(Glance::lv) {
-        volumes.push(volume_view(vg, lv, observed, kernel)?);
+        let volume = volume_view(vg, lv, observed, kernel)?;
+        volumes.extend(Some(volume).filter(|volume| volume.active || detail == Detail::Volumes));
     }
     for pool in &pools {
         let shown = format!("{}/{}", vg.name, pool.name);

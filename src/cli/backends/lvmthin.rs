@@ -13,14 +13,14 @@ use crate::guests::Guests;
 use crate::options::ChangeOptions;
 use crate::resolve::{Resolver, Storage};
 use base::error_kind::ErrorKind;
-use base::ids::ThinId;
+use base::ids::{LvmUuid, ThinId};
 use base::units::{Bytes, Chunks, Sectors};
 use config::storage;
-use lvm2::format::model::Vg;
+use lvm2::format::model::{Lv, Vg};
 use thin::changes::lookup;
 use thin::lineage::Lineage;
 use thin::meta::Sharing;
-use thin::view::{PoolView, VgView};
+use thin::view::{Detail, PoolView, VgView, VolumeView};
 
 /// How long the lock of a volume group is waited for before a storage is added. The lock of the configuration is held
 /// meanwhile, which Proxmox VE lets nobody do for longer than 60 seconds.
@@ -86,17 +86,18 @@ impl StorageBackend for Lvmthin {
     fn list(&self, context: &Context, query: &VolumeQuery) -> Result<Listing, CliError> {
         let storage = &self.0.clone()?;
         let engine = context.reader()?;
-        let (vg, view) = engine.inspect_with_metadata(&storage.vg)?;
+        let (metadata, view) = engine.inspect_with_metadata(&storage.vg, Detail::Active)?;
+        let vg = &metadata.vg;
         let Some(pool) = view.pools.iter().find(|pool| pool.name == storage.pool) else {
             return Err(lookup::no_pool(storage).into());
         };
         let guests = Guests::beside(context.resolver.file().path());
-        let mut rows = rows(query, (&vg, &view), storage, &guests);
+        let mut rows = rows(query, (vg, &view), storage, &guests);
         if query.exclusive {
-            tell_shares(&mut rows, &view, pool, &engine.sharing(&storage.vg, &storage.pool)?);
+            tell_shares(&mut rows, vg, pool, &engine.sharing(&storage.vg, &storage.pool)?);
         }
         let mut notes = pending(&vg.name, &view.pending);
-        notes.extend(left_out(query, &vg, storage));
+        notes.extend(left_out(query, vg, storage));
         let warnings = [context.resolver.warnings(), view.warnings].concat();
         Ok(Listing { storage: storage.to_string(), rows, notes, warnings })
     }
@@ -107,9 +108,9 @@ impl StorageBackend for Lvmthin {
 }
 
 /// Fills in what each volume maps, and what of it alone.
-fn tell_shares(rows: &mut [VolumeRow], view: &VgView, pool: &PoolView, sharing: &Sharing) {
-    let ids: HashMap<String, ThinId> =
-        view.volumes.iter().filter_map(|volume| Some((volume.uuid.to_string(), volume.thin_id?))).collect();
+fn tell_shares(rows: &mut [VolumeRow], vg: &Vg, pool: &PoolView, sharing: &Sharing) {
+    let ids: HashMap<LvmUuid, ThinId> =
+        vg.glances_of(&pool.name).map(|(lv, thin)| (lv.id(), thin.device_id)).collect();
     let bytes = |chunks: Chunks| {
         let sectors = chunks.get().checked_mul(pool.chunk_size.get());
         sectors.and_then(|sectors| Sectors::new(sectors).to_bytes()).map(Bytes::get)
@@ -125,13 +126,15 @@ fn tell_shares(rows: &mut [VolumeRow], view: &VgView, pool: &PoolView, sharing: 
 
 /// What to say of volumes that have no volume id.
 pub fn left_out(query: &VolumeQuery, group: &Vg, storage: &Storage) -> Option<String> {
-    let lineage = Lineage::of(group);
-    let in_pool = group.lvs.iter().filter(|lv| lv.thin().is_some_and(|thin| thin.pool == storage.pool));
-    let count = in_pool
-        .filter(|lv| !storage.lists(&lv.name) && live_snapshot_of(lineage.descent(lv)).is_none())
-        .count();
     let Storage { vg, pool, .. } = storage;
-    (count > 0 && !query.tree && query.filter.is_empty()).then(|| {
+    let in_pool = group.glances_of(pool).filter(|(lv, _)| !storage.lists(lv.name()));
+    let others: Vec<&Lv> = in_pool.map(|(lv, _)| lv.lv()).collect();
+    if others.is_empty() || query.tree || !query.filter.is_empty() {
+        return None;
+    }
+    let lineage = Lineage::of(group);
+    let count = others.iter().filter(|lv| live_snapshot_of(lineage.descent(lv)).is_none()).count();
+    (count > 0).then(|| {
         format!("{count} volumes with other names are left out; 'thinvol list {vg}/{pool}' shows them")
     })
 }
@@ -144,26 +147,30 @@ pub fn rows(
     guests: &Guests,
 ) -> Vec<VolumeRow> {
     let lineage = Lineage::of(vg);
-    let seen: HashMap<_, _> = view.volumes.iter().map(|volume| (&volume.name, volume)).collect();
+    let active: HashMap<LvmUuid, &VolumeView> =
+        view.volumes.iter().map(|volume| (volume.uuid, volume)).collect();
     let mut rows = Vec::new();
     let filter = query.filter.filter();
     // The depth of the topmost kept ancestor: what hangs below it is kept with it.
     let mut kept_above: Option<usize> = None;
-    for line in lineage.tree(&storage.pool) {
-        let Some(volume) = seen.get(&line.lv.name) else { continue };
-        let row = VolumeRow::of_volume(storage, volume, line.lv, line.descent, line.depth);
+    for line in lineage.tree(&storage.pool).iter().filter(|line| line.lv.is_visible()) {
+        let row = VolumeRow::of_volume(storage, vg, active.get(&line.lv.id()).copied(), line);
         let row = VolumeRow { content: guests.content_of(row.vmid).word(), ..row };
         // A snapshot is meant if its volume is.
         let of = live_snapshot_of(line.descent);
-        let shown = of.unwrap_or(line.lv);
-        let wanted = filter.takes(&shown.name, &shown.tags) && query.takes_content(row.content);
+        let is_taken = filter.is_empty() || {
+            let shown = of.unwrap_or_else(|| line.lv.lv());
+            filter.takes(&shown.name, &shown.tags)
+        };
+        let wanted = is_taken && query.takes_content(row.content);
+        let shown = of.map_or(line.lv.name(), |of| of.name.as_str());
         if query.tree {
             kept_above = kept_above.filter(|depth| line.depth > *depth);
             if wanted || kept_above.is_some() {
                 let top = *kept_above.get_or_insert(line.depth);
                 rows.push(VolumeRow { depth: line.depth - top, ..row });
             }
-        } else if wanted && storage.lists(&shown.name) && (query.snapshots || of.is_none()) {
+        } else if wanted && storage.lists(shown) && (query.snapshots || of.is_none()) {
             rows.push(row);
         }
     }

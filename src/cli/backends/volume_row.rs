@@ -4,11 +4,13 @@ use serde_json::json;
 
 use crate::resolve::{Snapshot, Storage};
 use crate::table::{Cell, Column};
+use base::ids::LvmUuid;
+use base::units::{Bytes, Sectors};
 use config::names;
 use config::types::Content;
 use iscsi::storage::units::Unit;
-use lvm2::format::model::Lv;
-use thin::lineage::{Descent, Parent, Relation, SnapName};
+use lvm2::format::model::{Lv, Vg};
+use thin::lineage::{Descent, Parent, Relation, SnapName, TreeLine};
 use thin::view::VolumeView;
 
 /// What disks are for.
@@ -25,7 +27,7 @@ pub struct VolumeRow {
     pub mapped: Option<u64>,
     pub exclusive: Option<u64>,
     pub vmid: Option<u64>,
-    pub uuid: Option<String>,
+    pub uuid: Option<LvmUuid>,
     pub active: bool,
     pub created: Option<u64>,
     pub depth: usize,
@@ -117,7 +119,7 @@ pub const COLUMNS: &[Column<VolumeRow>] = &[
         title: "UUID",
         form: "text or null (of a LUN)",
         about: "LVM's id of it",
-        cell: |row| Cell::text(row.uuid.as_ref()),
+        cell: |row| Cell::text(row.uuid),
     },
     Column {
         name: "active",
@@ -200,19 +202,14 @@ impl VolumeRow {
         }
     }
 
-    /// The row of a volume of a pool. A snapshot belongs to the guest of its volume.
-    pub fn of_volume(
-        storage: &Storage,
-        volume: &VolumeView,
-        lv: &Lv,
-        descent: Option<Descent<'_>>,
-        depth: usize,
-    ) -> Self {
+    /// The row of a volume of a pool, of which `active` is the view if it has a device. A snapshot belongs to the guest
+    /// of its volume.
+    pub fn of_volume(storage: &Storage, vg: &Vg, active: Option<&VolumeView>, line: &TreeLine<'_>) -> Self {
+        let &TreeLine { depth, lv, descent } = line;
         let parent = descent.map(|descent| match descent.parent {
-            Parent::Present(lv) => ParentRef {
-                volume: Some(storage.volume(lv.name.clone()).to_string()),
-                uuid: Some(lv.id.to_string()),
-            },
+            Parent::Present(lv) => {
+                ParentRef { volume: Some(storage.name_of(lv.name.as_str())), uuid: Some(lv.id.to_string()) }
+            }
             Parent::Gone(uuid) => ParentRef { volume: None, uuid: Some(uuid.to_string()) },
             Parent::Unreadable => ParentRef { volume: None, uuid: None },
         });
@@ -225,7 +222,8 @@ impl VolumeRow {
             Relation::Snapshot(_) | Relation::Clone => None,
         });
         let of = live_snapshot_of(descent);
-        let own = storage.volume(lv.name.clone()).to_string();
+        let own = storage.name_of(lv.name());
+        let size = lv.extents().and_then(|extents| extents.to_sectors(vg.extent_size));
         let address = of
             .zip(snapshot.and_then(|snap| SnapName::new(snap).ok()))
             .map(|(of, snap)| Snapshot { volume: storage.volume(of.name.clone()), snap }.to_string());
@@ -234,18 +232,18 @@ impl VolumeRow {
             volume: own,
             format: "raw",
             content: IMAGES,
-            size: volume.size.get(),
-            mapped: volume.mapped.map(|mapped| mapped.get()),
+            size: size.and_then(Sectors::to_bytes).unwrap_or(Bytes::ZERO).get(),
+            mapped: active.and_then(|volume| volume.mapped).map(Bytes::get),
             exclusive: None,
-            vmid: names::owner(&of.unwrap_or(lv).name),
-            uuid: Some(lv.id.to_string()),
-            active: volume.active,
-            created: lv.creation_time,
+            vmid: names::owner_in(of.map_or(lv.name(), |of| of.name.as_str())),
+            uuid: Some(lv.id()),
+            active: active.is_some_and(|volume| volume.active),
+            created: lv.creation_time(),
             depth,
             parent,
             snapshot: snapshot.map(str::to_owned),
             former,
-            tags: lv.tags.clone(),
+            tags: lv.tags(),
             wwid: None,
         }
     }

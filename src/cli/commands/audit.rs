@@ -17,7 +17,7 @@ use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use config::guest::{What, snapshots, volumes};
 use config::lun::LunVolname;
-use thin::engine::{Engine, VgSummary};
+use thin::engine::{Detail, Engine, VgSummary};
 
 const HELP: &str = "\
 Examples:
@@ -133,7 +133,8 @@ impl Audit {
         vg: &VgName,
         storages: &[Storage],
     ) -> Result<(), CliError> {
-        let (group, view) = engine.inspect_with_metadata(vg)?;
+        let (metadata, view) = engine.inspect_with_metadata(vg, Detail::Volumes)?;
+        let group = &metadata.vg;
         self.warnings.extend(view.warnings.iter().cloned());
         self.findings.extend(view.pending.iter().map(|what| Finding {
             finding: Kind::Pending,
@@ -145,7 +146,7 @@ impl Audit {
         for storage in
             storages.iter().filter(|storage| storage.vg == *vg && seen.insert(storage.pool.clone()))
         {
-            self.findings.extend(of_pool(guests, storage, (&group, &view)));
+            self.findings.extend(of_pool(guests, storage, (group, &view)));
         }
         match engine.pool_ids(vg) {
             Ok(pools) => {
@@ -153,7 +154,7 @@ impl Audit {
                 self.notes.extend(
                     unread.map(|(pool, why)| format!("what pool {vg}/{pool} holds was not compared: {why}")),
                 );
-                self.findings.extend(of_ids(&group, &pools));
+                self.findings.extend(of_ids(group, &pools));
             }
             Err(error) => {
                 let why = CliError::from(error).one_line();

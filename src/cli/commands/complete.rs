@@ -194,7 +194,9 @@ fn in_group(vg: &Vg, storage: Option<&Storage>, expected: Expected, word: &str) 
     let is_snapshot =
         |lv: &Lv| lineage.descent(lv).is_some_and(|it| matches!(it.relation, Relation::Snapshot(_)));
     let is_here = |lv: &&Lv| match storage {
-        Some(storage) => storage.lists(&lv.name) && lv.thin().is_some_and(|thin| thin.pool == storage.pool),
+        Some(storage) => {
+            storage.lists(lv.name.as_str()) && lv.thin().is_some_and(|thin| thin.pool == storage.pool)
+        }
         None => lv.thin().is_some() || expected == Expected::Device && lv.thin_pool().is_some(),
     };
     let named = |lv: &Lv| match storage {

@@ -21,7 +21,7 @@ use lvm2::host::dmeventd::Dmeventd;
 use thin::changes::lookup;
 use thin::lineage::{Descent, Lineage, Parent, Relation};
 use thin::pool_rules::PoolRules;
-use thin::view::{PoolView, VgView, VolumeView};
+use thin::view::{Detail, PoolView, VgView, VolumeView};
 
 const HELP: &str = "\
 Examples:
@@ -257,9 +257,10 @@ impl InfoArgs {
     /// If the argument is wrong, there is no such volume or the metadata cannot be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let target = context.resolver.target(&self.what)?;
-        let (vg, view) = context.reader()?.inspect_with_metadata(target.vg())?;
-        let lineage = Lineage::of(&vg);
-        let lv = find(&vg, &lineage, &target)?;
+        let (metadata, view) = context.reader()?.inspect_with_metadata(target.vg(), Detail::Volumes)?;
+        let vg = &metadata.vg;
+        let lineage = Lineage::of(vg);
+        let lv = find(vg, &lineage, &target)?;
         let mut warnings = [context.resolver.warnings(), view.warnings.clone()].concat();
         let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
             let configured = match &target {
@@ -277,7 +278,7 @@ impl InfoArgs {
                 matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
             let state = if is_snapshot { VolumeKind::Snap } else { VolumeKind::of_volname(lv.name.as_str()) };
             let features = Type::LVMTHIN.features(state);
-            Facts::Volume(VolumeFacts { features, ..volume_facts((&vg, &view), &lineage, lv, volume) })
+            Facts::Volume(VolumeFacts { features, ..volume_facts((vg, &view), &lineage, lv, volume) })
         } else {
             return Err(lookup::not_thin(&vg.name, &lv.name).into());
         };

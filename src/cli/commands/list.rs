@@ -87,6 +87,17 @@ impl Answer for Volumes {
     }
 }
 
+fn blanks(out: &mut dyn Write, count: usize) -> io::Result<()> {
+    const BLANKS: &[u8] = &[b' '; 64];
+    let mut rest = count;
+    while rest > 0 {
+        let piece = rest.min(BLANKS.len());
+        out.write_all(&BLANKS[..piece])?;
+        rest -= piece;
+    }
+    Ok(())
+}
+
 impl Volumes {
     /// As Proxmox VE shows them, whose scripts read it; what belongs to no guest comes last. Source: pve-storage
     /// `PVE/CLI/pvesm.pm` (`list`).
@@ -95,9 +106,19 @@ impl Volumes {
         let name_width = rows.iter().map(|row| row.address.len()).max().unwrap_or(0);
         let largest = rows.iter().map(|row| row.size).max().unwrap_or(0);
         let size_width = largest.to_string().len();
+        // Thousands of lines: by hand, this takes a third of what the machinery of formatting does.
         let mut line = |volume: &str, format: &str, content: &str, size: &str, vmid: Option<&str>| {
-            let vmid = vmid.map(|vmid| format!(" {vmid}")).unwrap_or_default();
-            writeln!(out, "{volume:<name_width$} {format:<7} {content:<9} {size:>size_width$}{vmid}")
+            let padded = [(volume, name_width), (format, 7), (content, 9)];
+            for (text, width) in padded {
+                out.write_all(text.as_bytes())?;
+                blanks(out, width.saturating_sub(text.chars().count()) + 1)?;
+            }
+            blanks(out, size_width.saturating_sub(size.len()))?;
+            out.write_all(size.as_bytes())?;
+            for text in vmid.into_iter().flat_map(|vmid| [" ", vmid]) {
+                out.write_all(text.as_bytes())?;
+            }
+            out.write_all(b"\n")
         };
         if self.volumes.has_headings() {
             line("Volid", "Format", "Type", "Size", Some("VMID"))?;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::format::model::Vg;
 
 mod access;
+mod beside;
 mod flaws;
 mod names;
 mod quick;
@@ -17,6 +18,7 @@ mod space;
 mod thin;
 
 pub use access::{Refusal, Use, may_use};
+pub(crate) use beside::{Carried, flaws_beside, keeps_all_rules_beside};
 pub use flaws::{Flaw, flaws};
 pub use names::valid_tag;
 

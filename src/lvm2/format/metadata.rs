@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use thiserror::Error;
 
-use crate::format::check::{Flaw, check, flaws};
+use crate::format::check::{Carried, Flaw, Violation, check, flaws, flaws_beside, keeps_all_rules_beside};
 use crate::format::edit::draft::Draft;
 use crate::format::edit::write::Writer;
 use crate::format::edit::{Edit, EditError, MetadataHeader};
@@ -30,6 +30,8 @@ pub struct Metadata {
     /// What it says.
     pub vg: Vg,
     flaws: OnceLock<Vec<Flaw>>,
+    /// The rules that it breaks, once they were checked.
+    broken: OnceLock<Vec<Violation>>,
 }
 
 /// Why a metadata text cannot be used.
@@ -61,7 +63,7 @@ impl Metadata {
             ReadError::Text(error) => MetadataError::Text(error),
             ReadError::Model(error) => MetadataError::Model(error),
         })?;
-        Ok(Self { doc, vg, flaws: OnceLock::new() })
+        Ok(Self::unchecked(doc, vg))
     }
 
     /// The same of a text that was gone through already.
@@ -70,7 +72,24 @@ impl Metadata {
     /// If it does not describe a volume group.
     pub fn of_parsed(parsed: &ParsedText) -> Result<Self, MetadataError> {
         let vg = Vg::from_parsed(parsed)?;
-        Ok(Self { doc: parsed.doc.clone(), vg, flaws: OnceLock::new() })
+        Ok(Self::unchecked(parsed.doc.clone(), vg))
+    }
+
+    fn unchecked(doc: Document, vg: Vg) -> Self {
+        Self { doc, vg, flaws: OnceLock::new(), broken: OnceLock::new() }
+    }
+
+    /// The same, known to keep all rules, and no LV in it to be flawed.
+    #[must_use]
+    pub fn known_sound(self) -> Self {
+        self.broken.get_or_init(Vec::new);
+        self.flaws.get_or_init(Vec::new);
+        self
+    }
+
+    /// The rules that it breaks: none, if it can be used at all.
+    pub fn violations(&self) -> &[Violation] {
+        self.broken.get_or_init(|| check(&self.vg))
     }
 
     /// The LVs that must not be used, in the order of the text.
@@ -98,16 +117,27 @@ impl Metadata {
         // A tree of thousands of volumes takes megabytes: it goes before the next one is made.
         drop(doc);
         let next = self.read_next(text.into())?;
-        differs(&self.vg, &next.vg, &draft).map_or(Ok(()), |what| Err(EditError::Miswritten(what)))?;
+        let carried = differs(&self.vg, &next.vg, &draft).map_err(EditError::Miswritten)?;
         if next.vg.seqno != seqno {
             return Err(EditError::Miswritten("the sequence number".into()));
         }
-        let mut broken = check(&next.vg);
+        next.check_beside(self, &carried);
         // What was flawed before stays so; no change adds to it.
         let (before, now) = (self.flaws(), next.flaws());
         let new = now.iter().filter(|flaw| !before.contains(flaw)).map(|flaw| flaw.in_group(&next.vg));
-        broken.extend(new);
+        let broken: Vec<Violation> = next.violations().iter().cloned().chain(new).collect();
         if broken.is_empty() { Ok(next) } else { Err(EditError::Invalid(broken)) }
+    }
+
+    /// Finds without a look at all volumes, if it can, that this keeps the rules that the state before it keeps, and
+    /// that no LV is flawed.
+    fn check_beside(&self, before: &Self, carried: &Carried) {
+        if before.violations().is_empty() && keeps_all_rules_beside(&self.vg, &before.vg, carried) {
+            self.broken.get_or_init(Vec::new);
+        }
+        if before.flaws().is_empty() && flaws_beside(&self.vg, &before.vg, carried) {
+            self.flaws.get_or_init(Vec::new);
+        }
     }
 
     /// Reads the text that is to follow this one.
@@ -116,7 +146,7 @@ impl Metadata {
             ReadError::Text(error) => EditError::Text(error),
             ReadError::Model(error) => EditError::Model(error),
         })?;
-        Ok(Self { doc, vg, flaws: OnceLock::new() })
+        Ok(Self::unchecked(doc, vg))
     }
 
     /// The same as [`Metadata::to_disk`], without a copy where the text is as it was read.
@@ -148,34 +178,48 @@ impl Metadata {
     ) -> FileCopy {
         relayout::relayout(self, Layout::File, Some((generated_by, header)), other)
     }
+
+    /// The same from a copy of this very state, which was made for another reason.
+    pub fn to_backup_file_from(
+        &self,
+        generated_by: &str,
+        header: &MetadataHeader,
+        same: FileCopy,
+    ) -> FileCopy {
+        same.with_header(&relayout::file_header(self, (generated_by, header)))
+    }
 }
 
-/// What the new text says differently from what was meant, if anything.
-fn differs(before: &Vg, next: &Vg, meant: &Draft<'_>) -> Option<String> {
+/// What the new text has from the one before, or what it says differently from what was meant.
+fn differs(before: &Vg, next: &Vg, meant: &Draft<'_>) -> Result<Carried, String> {
     if !same_but_volumes(before, next) {
-        return Some("something besides the logical volumes changed".into());
+        return Err("something besides the logical volumes changed".into());
     }
     // As many, and each of them meant; that none comes twice is one of the rules that are checked next.
     if meant.len() != next.lvs.len() {
-        return Some(format!("{} logical volumes instead of {}", next.lvs.len(), meant.len()));
+        return Err(format!("{} logical volumes instead of {}", next.lvs.len(), meant.len()));
     }
     let mut staying = (0..before.lvs.len()).filter(|at| meant.stays(*at)).peekable();
-    let mut made = 0;
+    let mut carried = Carried { fresh: Vec::new(), gone: meant.gone().collect() };
     for at in 0..next.lvs.len() {
         if staying.next_if(|staying| next.lvs.is_same(at, &before.lvs, *staying)).is_some() {
             continue;
         }
         let found = &next.lvs[at];
         if meant.touched.get(&found.name).is_none_or(|entry| entry.lv != *found) {
-            return Some(format!("logical volume {} is not as it was meant", found.name));
+            return Err(format!("logical volume {} is not as it was meant", found.name));
         }
-        made += 1;
+        carried.fresh.push(at);
     }
-    if made != meant.touched.len() {
-        return Some("a logical volume is lost".into());
+    if carried.fresh.len() != meant.touched.len() {
+        return Err("a logical volume is lost".into());
     }
     let remembered = meant.history.records.iter().map(|record| &record.lv);
-    (!remembered.eq(&next.historical_lvs)).then(|| "what is remembered of removed volumes".into())
+    if remembered.eq(&next.historical_lvs) {
+        Ok(carried)
+    } else {
+        Err("what is remembered of removed volumes".into())
+    }
 }
 
 /// Whether two states of a VG differ in their sequence number and logical volumes, with those that were removed, at

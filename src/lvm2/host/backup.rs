@@ -14,6 +14,10 @@ use thiserror::Error;
 use crate::host::conf::BackupConf;
 use base::ids::VgName;
 
+mod note;
+
+pub use self::note::{Notes, State};
+
 /// Why a copy was not written. The VG is not concerned.
 #[derive(Debug, Error)]
 #[error("no copy of the metadata was kept: cannot {action} '{}'", path.display())]
@@ -39,6 +43,7 @@ pub enum Copied {
 #[derive(Clone, Debug)]
 pub struct Backups {
     conf: BackupConf,
+    notes: Option<Notes>,
 }
 
 /// The text that says in a copy when it was made, as lvm2 puts it. `command` is the command line.
@@ -49,7 +54,37 @@ pub fn description(command: &str, after: bool) -> String {
 impl Backups {
     /// Copies as configured.
     pub fn new(conf: BackupConf) -> Self {
-        Self { conf }
+        Self { conf, notes: None }
+    }
+
+    /// The same with notes of which states they are of.
+    #[must_use]
+    pub fn noted(self, notes: Notes) -> Self {
+        Self { notes: Some(notes), ..self }
+    }
+
+    /// Whether any are kept.
+    pub fn are_wanted(&self) -> bool {
+        self.conf.archive || self.conf.backup
+    }
+
+    /// The copy that was made after the last change, and where the group's section begins in it, if it is known to be
+    /// of that state.
+    pub fn last_copy(&self, vg: &VgName, state: &State<'_>) -> Option<(String, usize)> {
+        self.notes.as_ref()?.copy_of(state, &self.conf.backup_dir.join(vg.as_str()))
+    }
+
+    /// Whether that state is known to keep all rules, no LV in it to be flawed: it was so when it was committed.
+    pub fn vouch_for(&self, state: &State<'_>) -> bool {
+        self.notes.as_ref().is_some_and(|notes| notes.is_of(state))
+    }
+
+    /// Notes of which state the copy is that was just made, the group's section at `body`. It keeps all rules, and no
+    /// LV in it is flawed.
+    pub fn note(&self, state: &State<'_>, copy: &[u8], body: usize) {
+        if let Some(notes) = self.notes.as_ref().filter(|_| self.conf.backup) {
+            notes.set(state, copy, body);
+        }
     }
 
     /// Keeps the state before a change: `text` in the layout of files, under the next number of this VG. Then removes

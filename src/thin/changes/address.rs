@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::filter::VolumeFilter;
 use crate::lineage::SnapName;
 use base::ids::{LvName, VgName};
-use config::names::{StorageId, lvm_volname};
+use config::names::{StorageId, is_lvm_volname};
 
 /// A pool, as the place where volumes live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,14 +25,22 @@ pub struct Storage {
 impl Storage {
     /// A volume in it. One whose name Proxmox VE does not know has no volume id, and is named by its volume group.
     pub fn volume(&self, lv: LvName) -> Volume {
-        let has_id = self.id.is_some() && lvm_volname(lv.as_str()).is_ok();
+        let has_id = self.id.is_some() && is_lvm_volname(lv.as_str());
         let storage = has_id.then(|| self.clone());
         Volume { storage, ..Volume::new(self.vg.clone(), lv) }
     }
 
     /// Whether an LV of its pool counts as one of its volumes: in one named by its id only what has a volume id.
-    pub fn lists(&self, lv: &LvName) -> bool {
-        self.id.is_none() || self.volume(lv.clone()).storage.is_some()
+    pub fn lists(&self, lv: &str) -> bool {
+        self.id.is_none() || is_lvm_volname(lv)
+    }
+
+    /// What a volume in it is called.
+    pub fn name_of(&self, lv: &str) -> String {
+        match self.id.as_ref().filter(|_| is_lvm_volname(lv)) {
+            Some(id) => [id.as_str(), ":", lv].concat(),
+            None => [self.vg.as_str(), "/", lv].concat(),
+        }
     }
 }
 

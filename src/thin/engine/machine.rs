@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::Settings;
 use crate::error::EngineError;
-use crate::host::{CheckPolicy, LinuxHost, RepairPolicy, STATE_DIR};
+use crate::host::{CheckPolicy, LinuxHost, RepairPolicy, STATE_DIR, build_id};
 use crate::ports::Host;
 use base::error_kind::ErrorKind;
 use dm::ioctl::LinuxDm;
 use dm::kernel::Kernel;
 use dm::udev::{SystemUdev, Udev};
+use lvm2::host::backup::Notes;
 use lvm2::host::conf::{LvmConf, built_in};
 use sys::io::block::Disks;
 use sys::io::direct::DirectDisks;
@@ -35,6 +36,8 @@ pub struct EnginePorts {
     pub roots: Roots,
     /// Opens them.
     pub disks: Rc<dyn Disks>,
+    /// Where it is noted which state the copies of metadata are of, if anywhere.
+    pub notes: Option<Notes>,
 }
 
 impl EnginePorts {
@@ -73,6 +76,7 @@ impl EnginePorts {
             udev: Rc::new(SystemUdev),
             host: Rc::new(host),
             disks: Rc::new(DirectDisks),
+            notes: build_id().map(|build| Notes::new(Path::new(STATE_DIR), &build)),
         })
     }
 }

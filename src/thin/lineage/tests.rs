@@ -312,7 +312,7 @@ fn the_tree_shows_descent_and_hides_nothing_in_a_circle() {
         lv(8, "own", None, clone_tags(&uuid(8))),
     ]);
     let shape: Vec<(usize, &str)> =
-        Lineage::of(&vg).tree(&name("data")).iter().map(|line| (line.depth, line.lv.name.as_str())).collect();
+        Lineage::of(&vg).tree(&name("data")).iter().map(|line| (line.depth, line.lv.name())).collect();
     assert_eq!(
         shape,
         [(0, "a"), (1, "snap_a_s"), (2, "clone"), (1, "zebra"), (0, "loop1"), (1, "loop2"), (0, "own")]
@@ -366,7 +366,7 @@ proptest! {
             }
         }
         let mut shown: Vec<&str> =
-            lineage.tree(&name("data")).iter().map(|line| line.lv.name.as_str()).collect();
+            lineage.tree(&name("data")).iter().map(|line| line.lv.name()).collect();
         shown.sort_unstable();
         let mut all: Vec<&str> = vg.lvs.iter().map(|lv| lv.name.as_str()).collect();
         all.sort_unstable();

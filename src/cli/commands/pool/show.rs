@@ -18,7 +18,7 @@ use lvm2::format::model::Vg;
 use thin::changes::lookup;
 use thin::meta::Sharing;
 use thin::pool_rules::PoolRules;
-use thin::view::{PoolView, VgView, VolumeView};
+use thin::view::{Detail, PoolView, VgView, VolumeView};
 
 const HELP: &str = "\
 Examples:
@@ -192,10 +192,10 @@ impl ShowArgs {
         let storage = context.resolver.storage(&self.pool)?;
         let engine = context.reader()?;
         let sharing = self.exclusive.then(|| engine.sharing(&storage.vg, &storage.pool)).transpose()?;
-        let (vg, view) = engine.inspect_with_metadata(&storage.vg)?;
+        let (metadata, view) = engine.inspect_with_metadata(&storage.vg, Detail::Volumes)?;
         let pool = view.pools.iter().find(|pool| pool.name == storage.pool);
         let pool = pool.ok_or_else(|| lookup::no_pool(&storage))?;
-        let mut shown = shown((&vg, &view), pool, sharing.as_ref());
+        let mut shown = shown((&metadata.vg, &view), pool, sharing.as_ref());
         shown.warnings.splice(0..0, context.resolver.warnings());
         shown.holders.truncate(self.holders);
         context.print(&shown)

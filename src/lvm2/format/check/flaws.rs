@@ -48,8 +48,12 @@ pub fn flaws(vg: &Vg) -> Vec<Flaw> {
 
 /// Whether no name is too long for certain: even if it were of hyphens alone.
 fn names_fit(vg: &Vg) -> bool {
-    let longest = vg.lvs.glances().map(|lv| lv.name_length()).max().unwrap_or(0);
-    2 * (vg.name.as_str().len() + longest) + "-".len() + "-tpool".len() <= LVM_NAME_MAX
+    fits(vg, vg.lvs.glances().map(|lv| lv.name_length()).max().unwrap_or(0))
+}
+
+/// Whether a name of so many bytes is not too long for certain.
+pub(super) fn fits(vg: &Vg, length: usize) -> bool {
+    2 * (vg.name.as_str().len() + length) + "-".len() + "-tpool".len() <= LVM_NAME_MAX
 }
 
 /// Whether no two thin volumes have one device.

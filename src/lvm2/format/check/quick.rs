@@ -29,7 +29,7 @@ fn links_hold(lvs: &Lvs) -> bool {
 }
 
 /// Whether no message deletes the device of a volume.
-fn deletes_nobody(vg: &Vg) -> bool {
+pub(super) fn deletes_nobody(vg: &Vg) -> bool {
     let deletes = |message: &PoolMessage| match message {
         PoolMessage::Delete(id) => Some(*id),
         PoolMessage::Create(_) => None,
@@ -41,7 +41,7 @@ fn deletes_nobody(vg: &Vg) -> bool {
 }
 
 /// Whether the others keep the rules among themselves and with the records that they name.
-fn others_keep(vg: &Vg) -> bool {
+pub(super) fn others_keep(vg: &Vg) -> bool {
     let others: Vec<&Lv> = vg.lvs.others().collect();
     let known: BTreeSet<&str> = others.iter().map(|lv| lv.name.as_str()).collect();
     let named = others.iter().flat_map(|lv| names_in(lv)).filter(|name| !known.contains(name));

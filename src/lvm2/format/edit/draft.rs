@@ -75,6 +75,11 @@ impl<'a> Draft<'a> {
         !self.changed.contains(&place)
     }
 
+    /// The places in the model before of what changes or goes.
+    pub(crate) fn gone(&self) -> impl Iterator<Item = usize> {
+        self.changed.iter().copied()
+    }
+
     /// The place in the model before of an LV that has its name and content from there.
     fn place(&self, name: &LvName) -> Option<usize> {
         self.vg.lvs.place(name.as_str()).filter(|place| self.stays(*place))

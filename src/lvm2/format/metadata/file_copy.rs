@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use memchr::memmem::{Finder, find};
+
+use super::Metadata;
 use base::bytes::shared::SharedBytes;
 use base::units::Sectors;
 
@@ -9,6 +12,8 @@ use base::units::Sectors;
 #[derive(Clone, Debug)]
 pub struct FileCopy {
     pub(super) text: String,
+    /// Where the group's section begins in it, behind the header.
+    pub(super) body: usize,
     /// The records of volumes in it, in order.
     pub(super) records: Vec<CopiedRecord>,
     /// The text that it is a copy of.
@@ -29,6 +34,46 @@ impl FileCopy {
     /// What is in the file.
     pub fn bytes(&self) -> &[u8] {
         self.text.as_bytes()
+    }
+
+    /// Where the group's section begins in it: what is behind depends on the group's text alone.
+    pub fn body(&self) -> usize {
+        self.body
+    }
+
+    /// A file that was written as a copy of this state, its group's section at `body`; nothing if it is not laid out as
+    /// one. Whether what it says is that state is for the caller to know.
+    pub fn found(metadata: &Metadata, text: String, body: usize) -> Option<Self> {
+        const VOLUMES: &[u8] = b"\n\tlogical_volumes {\n";
+        // Sections within a volume are indented further.
+        const CLOSING: &[u8] = b"\n\t\t}\n";
+        let (lvs, bytes) = (&metadata.vg.lvs, text.as_bytes());
+        let mut at = body + find(bytes.get(body..)?, VOLUMES)? + VOLUMES.len();
+        let closing = Finder::new(CLOSING);
+        let mut records = Vec::with_capacity(lvs.records().len() + 1);
+        for (place, lv) in lvs.glances().enumerate() {
+            let end = at + closing.find(&bytes[at..])? + CLOSING.len();
+            let start = at + bytes[at..end].iter().position(|byte| *byte != b'\n')?;
+            let rest = bytes[start..end].strip_prefix(b"\t\t")?.strip_prefix(lv.name().as_bytes())?;
+            rest.strip_prefix(b" {\n")?;
+            let record = lvs.record(place);
+            records.extend(
+                record.map(|record| CopiedRecord { disk: record.start()..record.end(), file: start..end }),
+            );
+            at = end;
+        }
+        let extent_size = metadata.vg.extent_size;
+        Some(Self { body, records, of: metadata.doc.text().clone(), extent_size, text })
+    }
+
+    /// The same with another header.
+    pub(super) fn with_header(mut self, header: &str) -> Self {
+        let (was, is) = (self.body, header.len());
+        self.text.replace_range(..was, header);
+        for record in &mut self.records {
+            record.file = record.file.start - was + is..record.file.end - was + is;
+        }
+        Self { body: is, ..self }
     }
 
     /// The name of the volume that a record is of.

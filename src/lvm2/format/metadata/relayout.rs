@@ -25,22 +25,18 @@ pub(super) fn relayout(
     beside: Option<&FileCopy>,
 ) -> FileCopy {
     let beside = beside.filter(|copy| copy.extent_size == metadata.vg.extent_size && layout == Layout::File);
+    // Half as long again: tabs and comments.
+    let lines = Lines::with_room(layout, metadata.doc.text().len() / 2 * 3);
     let mut writer = Relayout {
-        doc: &metadata.doc,
-        lvs: &metadata.vg.lvs,
-        extent_size: metadata.vg.extent_size,
-        // Half as long again: tabs and comments.
-        lines: Lines::with_room(layout, metadata.doc.text().len() / 2 * 3),
-        times: TimeComments::default(),
-        size: None,
         beside,
-        next: 0,
         records: Vec::with_capacity(metadata.vg.lvs.len()),
+        ..Relayout::new(&metadata.doc, &metadata.vg.lvs, metadata.vg.extent_size, lines)
     };
     if layout == Layout::File {
         writer.header(header);
         writer.lines.blank();
     }
+    let body = writer.lines.length();
     let root = metadata.doc.root();
     for section in root.sections() {
         writer.section(section);
@@ -50,7 +46,16 @@ pub(super) fn relayout(
         writer.lines.blank();
     }
     let Relayout { lines, records, extent_size, .. } = writer;
-    FileCopy { text: lines.finish_line(), records, of: metadata.doc.text().clone(), extent_size }
+    FileCopy { text: lines.finish_line(), body, records, of: metadata.doc.text().clone(), extent_size }
+}
+
+/// What [`relayout`] has before the group's section in a file.
+pub(super) fn file_header(metadata: &Metadata, header: (&str, &MetadataHeader)) -> String {
+    let (doc, lvs, extent_size) = (&metadata.doc, &metadata.vg.lvs, metadata.vg.extent_size);
+    let mut writer = Relayout::new(doc, lvs, extent_size, Lines::new(Layout::File, 0));
+    writer.header(Some(header));
+    writer.lines.blank();
+    writer.lines.finish_line()
 }
 
 struct Relayout<'a> {
@@ -65,6 +70,13 @@ struct Relayout<'a> {
     /// Which of the records in the other copy is to be expected next.
     next: usize,
     records: Vec<CopiedRecord>,
+}
+
+impl<'a> Relayout<'a> {
+    fn new(doc: &'a Document, lvs: &'a Lvs, extent_size: Sectors, lines: Lines) -> Self {
+        let times = TimeComments::default();
+        Self { doc, lvs, extent_size, lines, times, size: None, beside: None, next: 0, records: Vec::new() }
+    }
 }
 
 impl Relayout<'_> {

@@ -1,6 +1,7 @@
 //! The logical volumes of a volume group, most of which nobody asks for: what is a plain record of a thin volume is
 //! kept as one, and read when it is asked for.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, Serializer};
@@ -25,6 +26,28 @@ pub struct Lvs {
     others: Vec<(usize, Lv)>,
     by_name: OnceLock<Places>,
     by_id: OnceLock<Places>,
+    /// How often one was looked for without those tables.
+    looks: Looks,
+}
+
+/// How often LVs were looked at one by one. A copy has not been looked at.
+#[derive(Default)]
+struct Looks(AtomicU32);
+
+impl Clone for Looks {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Looks {
+    /// So many looks at all LVs cost about as much as a table of them.
+    const MOST: u32 = 16;
+
+    /// Whether one more look is cheaper than a table, or would have been.
+    fn may_look(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) < Self::MOST
+    }
 }
 
 /// An LV as it is kept.
@@ -90,6 +113,11 @@ impl Lvs {
     }
 
     fn item(&self, at: usize) -> Item<'_> {
+        // Mostly the others, pools and their parts, were there before any record.
+        if self.others.last().is_none_or(|(last, _)| *last < at) {
+            let number = at - self.others.len();
+            return Item::Known(&self.records[number], number);
+        }
         match self.others.binary_search_by_key(&at, |(place, _)| *place) {
             Ok(other) => Item::Read(&self.others[other].1),
             Err(before) => Item::Known(&self.records[at - before], at - before),
@@ -104,6 +132,11 @@ impl Lvs {
     /// A look at each of them.
     pub fn glances(&self) -> impl DoubleEndedIterator<Item = Glance<'_>> + ExactSizeIterator + Clone {
         (0..self.len()).map(|at| Glance { lvs: self, at })
+    }
+
+    /// A look at the one at a place.
+    pub(crate) fn glance_at(&self, at: usize) -> Glance<'_> {
+        Glance { lvs: self, at }
     }
 
     /// Those that are more than a plain thin volume: pools, their parts, thick volumes, thin volumes with an external
@@ -129,11 +162,17 @@ impl Lvs {
 
     /// The place of the first LV of that name.
     pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        if self.by_name.get().is_none() && self.looks.may_look() {
+            return (0..self.len()).find(|at| self.name_bytes(*at) == name.as_bytes());
+        }
         self.names().find(number_of(name.as_bytes()), |at| self.name_bytes(at) == name.as_bytes())
     }
 
     /// The place of the first LV of that identity, in the order of the text.
     pub fn place_of_id(&self, id: &LvmUuid) -> Option<usize> {
+        if self.by_id.get().is_none() && self.looks.may_look() {
+            return (0..self.len()).find(|at| self.id(*at) == *id);
+        }
         self.ids().find(number_of_id(id), |at| self.id(at) == *id)
     }
 
@@ -329,6 +368,22 @@ impl<'a> Glance<'a> {
                 device_id: record.device_id,
                 origin: record.origin(&self.lvs.text),
             }),
+        }
+    }
+
+    /// When it was made, in seconds since 1970, if that is recorded.
+    pub fn creation_time(self) -> Option<u64> {
+        match self.lvs.item(self.at) {
+            Item::Read(lv) => lv.creation_time,
+            Item::Known(record, _) => Some(record.creation_time()),
+        }
+    }
+
+    /// Its tags.
+    pub fn tags(self) -> Vec<String> {
+        match self.lvs.item(self.at) {
+            Item::Read(lv) => lv.tags.clone(),
+            Item::Known(record, _) => record.tags(&self.lvs.text).map(str::to_owned).collect(),
         }
     }
 

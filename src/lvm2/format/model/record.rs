@@ -158,6 +158,11 @@ impl Record {
         words(self.part(text, self.tags))
     }
 
+    /// When it was made, in seconds since 1970.
+    pub fn creation_time(&self) -> u64 {
+        self.creation_time
+    }
+
     /// Whether users see it.
     pub fn is_visible(&self) -> bool {
         self.is_visible

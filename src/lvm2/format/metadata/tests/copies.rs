@@ -45,6 +45,28 @@ fn a_copy_beside_another_one_is_the_same_as_alone() {
     }
 }
 
+/// The copy after a change and the one before the next are of one state, and differ in their headers.
+#[test]
+fn a_copy_from_a_file_is_the_same_as_a_new_one() {
+    let header = |description: &str| crate::format::edit::MetadataHeader {
+        description: description.into(),
+        ..metadata_header()
+    };
+    for state in [disk(), with_runs()] {
+        let file = state.to_backup_file_beside("x", &header("after, with \"pve {\""), None);
+        let text = || String::from_utf8(file.bytes().to_vec()).unwrap();
+        let found = FileCopy::found(&state, text(), file.body()).unwrap();
+        let again = state.to_backup_file_from("x", &metadata_header(), found);
+        let alone = copy(&state, None);
+        assert_eq!((again.bytes(), again.body()), (alone.bytes(), alone.body()));
+        let next = state.apply(&[Edit::AddThin(new_thin("last", 50))], &metadata_header()).unwrap();
+        assert_eq!(copy(&next, Some(&again)).bytes(), copy(&next, None).bytes());
+        assert!(FileCopy::found(&next, text(), file.body()).is_none(), "a volume less");
+        assert!(FileCopy::found(&state, text(), file.bytes().len() + 1).is_none());
+        assert!(FileCopy::found(&state, text().replace("\t\tpool {", "\t\tpooh {"), file.body()).is_none());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -61,6 +83,11 @@ proptest! {
             let beside = copy(&next, last.as_ref());
             let alone = copy(&next, None);
             prop_assert_eq!(beside.bytes(), alone.bytes());
+            let text = String::from_utf8(alone.bytes().to_vec()).unwrap();
+            if let Some(found) = FileCopy::found(&next, text, alone.body()) {
+                let again = next.to_backup_file_from("x", &metadata_header(), found);
+                prop_assert_eq!(again.bytes(), alone.bytes());
+            }
             let back = at.taking_back(&metadata_header()).unwrap();
             let text = back.text().unwrap();
             prop_assert_eq!(text.len(), back.length);
