@@ -67,6 +67,8 @@ impl Payload {
             Contents::Program => log.run(&mut cargo("build", workspace, "thinvol", profile)),
             Contents::Shipped | Contents::Bench => {
                 let mut build = cargo("build", workspace, "thinvol", profile);
+                // As a whole, which is not done bit by bit, whatever who calls this has set for other builds.
+                build.env("CARGO_INCREMENTAL", "0");
                 log.run(build.env("CARGO_ENCODED_RUSTFLAGS", shipped::flags(workspace)?))
             }
         })?;
