@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use dm_tests::large;
 use dm_tests::world::asks::{create, remove, snapshot};
-use lvm2::format::check::{check, flaws};
 use lvm2::format::metadata::Metadata;
 use lvm2::host::store::summary::{TextPool, summarize_start};
 use thin::plan::Step;
@@ -27,7 +26,7 @@ fn main() {
     let copy = TextPool::default().take(text).expect("a text of a group");
     let metadata =
         Arc::new(Metadata::of_parsed(copy.parsed.as_ref().expect("it was read")).expect("the text is valid"));
-    assert!(check(&metadata.vg).is_empty() && flaws(&metadata.vg).is_empty());
+    assert!(metadata.violations().is_empty() && metadata.flaws().is_empty());
     let request = match what.as_str() {
         "create" => create("new", true),
         "snapshot" => snapshot(&large::name(0), "new"),
