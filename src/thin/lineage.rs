@@ -276,7 +276,7 @@ impl<'a> Lineage<'a> {
         let mut volumes: Vec<usize> = (0..all.len()).filter(in_pool).collect();
         volumes.sort_by(|a, b| all[*a].name().cmp(all[*b].name()));
         let is_root = |at: &&usize| match self.descents[**at].map(|descent| descent.parent) {
-            Some(Parent::Present(parent)) => !parent.thin().is_some_and(|thin| thin.pool == *pool),
+            Some(Parent::Present(parent)) => parent.thin().is_none_or(|thin| thin.pool != *pool),
             _ => true,
         };
         let mut seen = vec![false; all.len()];
