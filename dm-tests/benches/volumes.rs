@@ -10,8 +10,8 @@ use lvm2::format::check::check;
 use lvm2::format::metadata::Metadata;
 use lvm2::format::text::Document;
 use lvm2::host::store::summary::summarize;
-use thin::planner::plan;
-use thin::request::Request;
+use thin::internals::planner::plan;
+use thin::internals::request::Request;
 
 const VOLUMES: u32 = 5000;
 

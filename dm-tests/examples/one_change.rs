@@ -10,8 +10,8 @@ use dm_tests::large;
 use dm_tests::world::asks::{create, remove, snapshot};
 use lvm2::format::metadata::Metadata;
 use lvm2::host::store::summary::{TextPool, summarize_start};
-use thin::plan::Step;
-use thin::planner::plan;
+use thin::internals::plan::Step;
+use thin::internals::planner::plan;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,6 +1,6 @@
 //! Measures thinvol beside lvm2 and beside the bare ioctls, in one boot: medians of wall time, and what does not depend
-//! on the machine: ioctls, commits, bytes written, flushes, system calls, processes, peak memory. Then says which
-//! budgets hold. Under emulation only ratios mean something.
+//! on the machine: ioctls, commits, bytes written, flushes, system calls, processes, peak memory. Then reports which
+//! budgets are kept. Under emulation only ratios of times are meaningful.
 
 mod bare;
 mod budgets;
@@ -20,16 +20,16 @@ use budgets::Judge;
 use group::Group;
 use works::{Row, WORKS};
 
-/// Volumes in the group when nothing else is asked for.
+/// Volumes in the group by default.
 const FEW: u32 = 10;
 
 /// Size of the metadata area, in MiB.
 const MIB: u32 = 16;
 
-/// How many volumes there are meanwhile.
+/// How many other volumes the group has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Size {
-    /// So many.
+    /// This number.
     Volumes(u32),
     /// As many as the metadata area takes, less what the measured works add.
     Max,

@@ -1,4 +1,4 @@
-//! What a case is.
+//! A test that needs the virtual machine.
 
 pub use vm_harness::protocol::Tier;
 
@@ -11,9 +11,9 @@ pub struct Case {
     pub name: &'static str,
     /// The machine it needs.
     pub tier: Tier,
-    /// Seconds after which it is killed. Emulation is slow and the machine may be shared: be generous.
+    /// Time limit in seconds, after which it is killed. Emulation is slow and the machine may be shared: be generous.
     pub limit_s: u64,
-    /// The test. What it makes (devices, files under [`Ctx::dir`]) is removed afterwards whatever happens.
+    /// The test. Devices that it creates and files under [`Ctx::dir`] are always removed afterwards.
     pub run: fn(&Ctx) -> anyhow::Result<()>,
 }
 

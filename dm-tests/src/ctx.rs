@@ -1,4 +1,4 @@
-//! What a case gets: commands that must succeed, disks, a volume group with a pool, and lvm2's opinion of it.
+//! What a case works with: commands that must succeed, disks, a volume group with a pool, and checks by lvm2.
 
 mod command;
 mod conf;
@@ -21,10 +21,10 @@ pub use conf::Conf;
 pub use disks::Disk;
 pub use storages::Storages;
 
-/// The environment variable that tells a case process that it runs on a host, not in a guest.
+/// The environment variable that is set for a case that runs on a host, not in a guest.
 pub const HOST_VARIABLE: &str = "THINVOL_TEST_HOST";
 
-/// The volume group of cases on a host: no name that anybody else would use.
+/// The volume group of cases on a host: a name that nobody else uses.
 pub const HOST_VG: &str = "thinvoltest";
 
 /// The context of one case.
@@ -50,7 +50,7 @@ impl Ctx {
         self.on_host
     }
 
-    /// The volume group cases use: the name users know, except where it could be somebody's.
+    /// The volume group that cases use: `pve`, as on a Proxmox VE host, or on a host a name that nobody else uses.
     pub fn vg(&self) -> &'static str {
         if self.on_host { HOST_VG } else { "pve" }
     }

@@ -1,16 +1,16 @@
-//! Files that hold what is expected.
+//! Files with expected output.
 
 use std::fs;
 use std::path::Path;
 
-/// Set, it has files that differ written anew. The test fails all the same: what was written is to be read first, and a
-/// run that is to judge can never write what it judges by.
+/// If this variable is set, files that differ are rewritten. The test still fails: the difference is to be read first,
+/// and no run may pass by writing what it is compared with.
 pub const BLESS: &str = "THINVOL_BLESS";
 
 /// Compares a text with a file.
 ///
 /// # Errors
-/// Says where they differ, or that the file was written anew.
+/// The place where they differ, or that the file was rewritten.
 pub fn check(file: &Path, actual: &str) -> Result<(), String> {
     check_or_write(file, actual, std::env::var_os(BLESS).is_some())
 }
@@ -35,10 +35,10 @@ fn check_or_write(file: &Path, actual: &str, writes: bool) -> Result<(), String>
     })
 }
 
-/// Compares many.
+/// Compares several texts with their files.
 ///
 /// # Errors
-/// All that is wrong.
+/// All differences.
 pub fn check_all<'a>(files: impl IntoIterator<Item = (&'a Path, &'a str)>) -> Result<(), String> {
     let wrong: Vec<String> = files.into_iter().filter_map(|(file, text)| check(file, text).err()).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }

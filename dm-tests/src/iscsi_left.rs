@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::ctx::lio;
 
-/// The classes of sysfs in which nothing may stay.
+/// The classes of sysfs that must be empty after a case.
 const CLASSES: &[&str] = &["iscsi_session", "iscsi_connection", "iscsi_host"];
 
 /// Sessions, connections and hosts that are still there: one line each.
@@ -54,7 +54,7 @@ pub fn remove() -> Result<()> {
     Ok(())
 }
 
-/// Ends what a case that was killed has left running outside its process group.
+/// Ends processes that a killed case left running outside its process group.
 fn kill_daemons() {
     for process in entries(Path::new("/proc")) {
         let Ok(pid) = process.parse() else { continue };

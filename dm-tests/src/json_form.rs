@@ -1,4 +1,4 @@
-//! The forms that help gives for `--json`, and whether an answer has the form its help says.
+//! The forms that the help describes for `--json`, and a check that an answer has the described form.
 //!
 //! A form is a type, with remarks in parentheses: `text`, `number`, `boolean`, `object` (anything), `null`, a text in
 //! quotes (exactly that), `[form]` (a list), `{text: form}` (any keys), `{"key": form, "other"?: form, "third"}` (these
@@ -17,9 +17,9 @@ pub enum Form {
     Boolean,
     /// Nothing.
     Null,
-    /// An object that is described elsewhere.
+    /// Any object: it is described elsewhere.
     Anything,
-    /// This text.
+    /// Exactly this text.
     Exactly(String),
     /// A list.
     List(Box<Form>),
@@ -39,7 +39,7 @@ pub struct Field {
     form: Form,
 }
 
-/// Where a text is no form.
+/// Where a text is not a valid form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoForm {
     at: String,
@@ -52,7 +52,7 @@ impl fmt::Display for NoForm {
     }
 }
 
-/// The form that a help text gives in its paragraph of that title.
+/// The form in the paragraph of a help text that has this title.
 pub fn of_help(help: &str, title: &str) -> Option<Result<Form, NoForm>> {
     let (_, after) = help.split_once(&format!("\n{title}:\n"))?;
     let block: Vec<&str> = after.lines().take_while(|line| !line.trim().is_empty()).collect();
@@ -175,19 +175,19 @@ impl Reader<'_> {
 }
 
 impl Form {
-    /// Whether a document has this form, and the version in front of it that help gives for all of them.
+    /// Checks that a document has this form, behind the version that every document has.
     ///
     /// # Errors
     /// Where it has not, and why.
     pub fn check_document(&self, document: &serde_json::Value) -> Result<(), String> {
         let mut rest = document.clone();
         match rest.as_object_mut().and_then(|keys| keys.remove("json_version")) {
-            Some(version) if version == 2 => self.check(&rest),
+            Some(version) if version == 3 => self.check(&rest),
             version => Err(format!("the version of the form is {version:?}")),
         }
     }
 
-    /// Whether a value has this form.
+    /// Checks that a value has this form.
     ///
     /// # Errors
     /// Where it has not, and why.
@@ -258,7 +258,7 @@ mod tests {
         assert!(with("kind", json!("vg")).contains("answer.kind"));
         let mut document = good.clone();
         assert!(form.check_document(&document).is_err(), "it has no version");
-        document["json_version"] = json!(2);
+        document["json_version"] = json!(3);
         assert_eq!(form.check_document(&document), Ok(()));
         assert!(with("size", json!(-1)).contains("answer.size"));
         assert!(with("size", json!(1.5)).contains("answer.size"));

@@ -1,5 +1,5 @@
-//! lvm2's commands, killed before each call by which they change something. Whatever is left, thinvol finishes or
-//! clears it, serves what was there, changes the pool, and lvm2 finds nothing to say against any of it.
+//! lvm2's commands, killed before each call by which they change something. thinvol must finish or clear what is left,
+//! keep the data, and change the pool afterwards, without a complaint from lvm2.
 
 mod calls;
 mod judge;
@@ -29,10 +29,10 @@ pub fn rows() -> impl Iterator<Item = &'static str> {
 const SAMPLES: &str = "THINVOL_KILLS";
 const TURN: &str = "THINVOL_KILLS_TURN";
 
-/// Kills the row's command before each of its calls, and judges what each leaves; also what the whole command leaves.
+/// Kills the row's command before each of its calls, and judges each state that is left, and that of the whole command.
 ///
 /// # Errors
-/// If a state is not as it has to be. All are judged before, and all that failed are told.
+/// If a state is wrong. All states are judged first, and all failures are reported.
 pub fn at_every_call(ctx: &Ctx, row: &str) -> Result<()> {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let (samples, turn) = (number(SAMPLES).unwrap_or(usize::MAX), number(TURN).unwrap_or(0));
@@ -62,10 +62,10 @@ pub fn at_every_call(ctx: &Ctx, row: &str) -> Result<()> {
     machine.remove()
 }
 
-/// Kills the row's command before its first call of that sort (`wait`, `resume`), and judges what that leaves.
+/// Kills the row's command before its first call of that kind (`wait`, `resume`), and judges the state that is left.
 ///
 /// # Errors
-/// If the state is not as it has to be, or there is no such call.
+/// If the state is wrong, or there is no such call.
 pub fn at_first(ctx: &Ctx, row: &str, sort: &str) -> Result<()> {
     let (row, mut machine) = start(ctx, row)?;
     let mut said = Transcript::new(ctx);
@@ -93,7 +93,7 @@ fn spread(all: usize, wanted: usize, turn: usize) -> BTreeSet<usize> {
     (turn % step..all).step_by(step).collect()
 }
 
-/// Runs the whole command, whose calls it returns; what it leaves must hold as well.
+/// Runs the whole command, judges the state that it leaves, and returns its calls.
 fn whole(ctx: &Ctx, machine: &mut Machine, row: &Row) -> Result<Vec<Call>> {
     let mut said = Transcript::new(ctx);
     machine.start(&mut said, row)?;
@@ -116,7 +116,7 @@ fn at(said: &mut Transcript, machine: &mut Machine, row: &Row, call: &Call, is_m
     judge::judge(said, machine, row)
 }
 
-/// What lvm2 makes of the same state, for whoever reads of the failure.
+/// What lvm2 does with the same state, to be printed with a failure.
 fn lvm2_alone(ctx: &Ctx, machine: &mut Machine, row: &Row, call: &Call) -> Result<()> {
     let mut said = Transcript::new(ctx);
     machine.start(&mut said, row)?;

@@ -1,5 +1,5 @@
-//! A volume group with many volumes: its metadata, and what a plan for it sees. What grows with the number of volumes
-//! is measured and bounded with it.
+//! A volume group with many volumes: its metadata, and what is observed for a plan. Costs that grow with the number of
+//! volumes are measured and limited with it.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use dm::name::{DmName, DmUuid, Layer};
 use dm::status::PoolStatus;
 use lvm2::format::edit::{Edit, NewThin};
 use lvm2::format::metadata::Metadata;
-use thin::observed::{Inventory, Observed, PlanInputs, PoolSeen, PoolState};
+use thin::internals::observed::{Inventory, Observed, PlanInputs, PoolSeen, PoolState};
 
 use crate::world::text::{POOL, fresh, uuid};
 use crate::world::{lv, metadata_header};
@@ -53,7 +53,7 @@ pub fn metadata(count: u32) -> Metadata {
     metadata.apply(&edits, &metadata_header()).expect("the volumes can be added")
 }
 
-/// What is seen of it: the pool runs and every volume is active; `requests` may follow.
+/// What is observed of it: the pool runs and every volume is active. It has UUIDs for that many `requests`.
 ///
 /// # Panics
 /// If a name does not fit.
@@ -81,7 +81,7 @@ pub fn observed(metadata: &Metadata, requests: usize) -> Observed {
     observed
 }
 
-/// The same, and no volume is active.
+/// The same with all volumes inactive.
 ///
 /// # Panics
 /// If a constant is not what it should be.

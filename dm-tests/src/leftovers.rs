@@ -1,5 +1,5 @@
-//! Between two cases: what the last one left behind is reported and removed. Some leftovers are faults in
-//! themselves: a suspended device, a semaphore of a udev cookie that nobody waited for.
+//! Reports and removes what a case left behind, before the next one. Some leftovers are errors in themselves: a
+//! suspended device, or the semaphore of a udev cookie that nobody waited for.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,13 +21,13 @@ pub enum Scope {
     Folder(PathBuf),
 }
 
-/// Passes over the devices; each pass can remove those that nothing stands on.
+/// Number of passes over the devices; each pass removes those that no other device uses.
 const MAX_PASSES: usize = 200;
 
-/// How long to wait for somebody (udev, most likely) to close a device.
+/// How long to wait until a device is closed, most likely by udev.
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
-/// Files of lvm2 that would make one case depend on the one before.
+/// Files of lvm2 that would make a case depend on the previous one.
 const LVM_STATE: &[&str] = &[
     "/etc/lvm/archive",
     "/etc/lvm/backup",
@@ -38,7 +38,7 @@ const LVM_STATE: &[&str] = &[
     "/run/lvm/vgs_online",
 ];
 
-/// Reports faults, as one line each.
+/// The leftovers that are errors, one line each.
 pub fn faults(scope: &Scope) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     if let Some(dm) = device_mapper() {
@@ -121,7 +121,7 @@ fn devices(dm: &DM, scope: &Scope) -> Result<Vec<(DmNameBuf, Device)>> {
     }
 }
 
-/// Reads of a suspended device hang, and whoever hangs in one keeps it open: resume before anything else.
+/// Reads of a suspended device hang, and a process that hangs keeps the device open: resume before anything else.
 fn resume_devices(dm: &DM, scope: &Scope) -> Result<()> {
     for (name, _) in devices(dm, scope)? {
         let id = DevId::Name(&name);
@@ -196,7 +196,7 @@ fn empty(folder: &Path) {
     }
 }
 
-/// Runs a helper that may be absent (fast tier) and may fail (broken metadata is what some cases make).
+/// Runs a program that may be missing (fast tier) and may fail (some cases leave broken metadata).
 fn quietly(argv: &[&str]) {
     if let Some((program, arguments)) = argv.split_first() {
         let mut command = Command::new(program);

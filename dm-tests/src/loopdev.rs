@@ -1,5 +1,4 @@
-//! Loop devices by ioctl, because the fast tier has no losetup and losetup has no way to set everything at
-//! once.
+//! Loop devices by ioctl: the fast tier has no losetup, and losetup cannot set all parameters at once.
 #![allow(unsafe_code)] // The one file outside src/sys: three ioctls that no crate wraps.
 
 use std::fs::{File, OpenOptions};

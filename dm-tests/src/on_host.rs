@@ -1,5 +1,4 @@
-//! Runs cases on the kernel of this host. lvm2 gets a configuration of its own, in which it sees loop devices
-//! only.
+//! Runs cases on the kernel of this host. lvm2 gets a separate configuration in which it sees only loop devices.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,7 +19,7 @@ fn environment(folder: &Path) -> Result<Vec<(&'static str, String)>> {
     Ok(vec![(HOST_VARIABLE, folder.display().to_string()), ("LVM_SYSTEM_DIR", lvm.display().to_string())])
 }
 
-/// Starts itself again with that environment if it has it not yet; then runs the named cases and prints the
+/// Starts itself again with that environment if it does not have it yet; then runs the named cases and prints the
 /// score.
 pub fn run(folder: &Path, names: &[String]) -> Result<ExitCode> {
     if std::env::var_os(HOST_VARIABLE).is_none() {

@@ -1,4 +1,5 @@
-//! What Proxmox VE's lvmthin plugin and thinvol are both asked to do, and how the results are compared.
+//! Operations that are carried out both by the commands of Proxmox VE's lvmthin plugin and by thinvol, and the
+//! comparison of the results.
 
 pub mod operations;
 pub mod twins;

@@ -1,5 +1,5 @@
-//! Work on a disk that outlives the machine: the harness cuts the power meanwhile, boots again, and asks whether what
-//! was reported is so. `vm-harness/src/cuts.rs` is the other half.
+//! Work on a disk that outlives the machine: the harness cuts the power meanwhile, boots again, and checks that what
+//! was reported is true. `vm-harness/src/cuts.rs` is the other half.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,17 +14,17 @@ use crate::worker::{Tool, Worker};
 
 const VG: &str = "pve";
 
-/// How long it works at most: the power goes long before.
+/// How long it works at most: the power is cut long before.
 const WORK: Duration = Duration::from_secs(120);
 
-/// A volume that nobody writes to after the first boot, and what is written to it then.
+/// A volume that is written to only at the first boot, and the content that it gets.
 const STEADY: &str = "vm-109-steady";
 const CONTENT: &str = "/bin/bash";
 
-/// Checks what an earlier run left, of which `journal` (a file) tells, then works until the power is cut.
+/// Checks what an earlier run left against the file `journal`, then works until the power is cut.
 ///
 /// # Errors
-/// What was reported and is not so.
+/// What was reported and is not true.
 pub fn run(journal: &Path) -> Result<()> {
     let ctx = Ctx::new(Path::new("/tmp/power"))?;
     let journal: Journal = serde_json::from_str(&std::fs::read_to_string(journal)?)?;
@@ -64,7 +64,7 @@ fn make(ctx: &Ctx) -> Result<()> {
     ctx.ok(&format!("dd if={CONTENT} of=/dev/{VG}/{STEADY} bs=4k conv=fsync,notrunc")).map(drop)
 }
 
-/// lvm2 and thinvol take turns in being the first to see what a cut left.
+/// Whether lvm2 is the first to see what a cut left: at every second cut.
 fn check(ctx: &Ctx, journal: &Journal) -> Result<()> {
     if journal.cuts.is_multiple_of(2) {
         // When it activates it does not send a message that is pending, not for itself either: a volume that is to be

@@ -1,10 +1,10 @@
-//! Numbers that look random and are the same each time.
+//! Pseudo-random numbers that are the same in each run.
 
-/// Marsaglia's xorshift from a seed that is the target's name: the same inputs each time.
+/// Marsaglia's xorshift generator, seeded with a name.
 pub struct Random(u64);
 
 impl Random {
-    /// Numbers that depend on the name alone.
+    /// A generator whose seed is the name.
     pub fn new(name: &str) -> Self {
         let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
             (sum ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

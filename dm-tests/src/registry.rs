@@ -11,7 +11,7 @@ pub fn all() -> Vec<Case> {
     [always(), long()].concat()
 }
 
-/// What the harness needs to know of a case.
+/// The description of a case for the harness.
 pub fn info(case: &Case) -> CaseInfo {
     CaseInfo {
         name: case.name.to_owned(),
@@ -23,7 +23,7 @@ pub fn info(case: &Case) -> CaseInfo {
     }
 }
 
-/// Whether a case is one of those that take long.
+/// Whether a case is a long one.
 pub fn is_long(name: &str) -> bool {
     long().iter().any(|case| case.name == name)
 }

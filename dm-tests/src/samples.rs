@@ -1,4 +1,4 @@
-//! What lvm2 itself wrote, recorded for tests: metadata texts and the ends of physical volumes.
+//! Recorded output of lvm2 for tests: metadata texts, and both ends of physical volumes.
 //! `dm-tests/data/README.md` says how they were made; [`crate::pack`] wrote the files.
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! systemd as the first process of namespaces of its own: it starts units as on a host, while the machine goes on
-//! without it. Its programs lie in a folder apart, and are seen by it alone.
+//! systemd as the first process of its own namespaces: it starts units as on a host, while the machine itself runs
+//! without systemd. Its programs are in a separate folder that only these namespaces see.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::ctx::Ctx;
 /// How long systemd may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// Targets that units name. With units of its own only, nothing else of a host is started.
+/// Targets that our units name. It gets only these units, so that nothing else of a host is started.
 const TARGETS: [&str; 8] = [
     "sysinit.target",
     "basic.target",
@@ -25,8 +25,8 @@ const TARGETS: [&str; 8] = [
     "cases.target",
 ];
 
-/// What the namespaces need before systemd: its programs, the processes that are in them, folders of its own, and the
-/// control groups. `/run` stays that of the machine, with LVM's locks and udev's records.
+/// Prepares the namespaces for systemd: its programs, a process table, separate folders, and the control groups. `/run`
+/// is that of the machine, with LVM's locks and udev's records.
 const NAMESPACES: &str = "set -e; \
     mount -t overlay overlay -o lowerdir=/opt/systemd/usr:/usr /usr; \
     mount -t proc proc /proc; \
@@ -35,13 +35,13 @@ const NAMESPACES: &str = "set -e; \
     export container=cases SYSTEMD_UNIT_PATH=$1; \
     exec /usr/lib/systemd/systemd --system --unit=cases.target --log-target=console --show-status=false";
 
-/// A systemd with the project's units; it ends with this.
+/// A running systemd with the project's units; it is stopped when this is dropped.
 pub struct Systemd<'a> {
     ctx: &'a Ctx,
     /// The names of its units.
     units: Vec<&'a str>,
     child: Child,
-    /// The process that is systemd, as the machine numbers it.
+    /// The process id of systemd outside of its namespaces.
     pid: String,
 }
 
@@ -92,7 +92,7 @@ impl<'a> Systemd<'a> {
     /// Runs systemctl with these words, which must succeed.
     ///
     /// # Errors
-    /// What systemd and the units have said.
+    /// The output of systemd and of the units.
     pub fn ctl(&self, words: &str) -> Result<String> {
         let ran = self.ask(words)?;
         if ran.status == 0 {
@@ -103,7 +103,7 @@ impl<'a> Systemd<'a> {
         bail!("systemctl {words}: {}\n{shown}\n{}\n{}", ran.stderr, self.logs()?, self.said()?)
     }
 
-    /// `/proc/<pid>/status` of a unit's main process. That its system calls are filtered is looked for.
+    /// `/proc/<pid>/status` of a unit's main process, which must have a filter of system calls.
     ///
     /// # Errors
     /// If there is none, or no filter.
@@ -114,7 +114,7 @@ impl<'a> Systemd<'a> {
         Ok(status)
     }
 
-    /// What the units' programs have said on standard error.
+    /// What the units' programs wrote to standard error.
     ///
     /// # Errors
     /// If it cannot be read.

@@ -1,15 +1,15 @@
-//! What a program asks of the kernel, beside what the seccomp filters of its systemd unit would let through: a filter
-//! that systemd sets answers with an error that a program may pass over; strace sees the calls themselves.
+//! The system calls of a program, compared with the seccomp filters of its systemd unit. A filter answers a call with
+//! an error, which a program may ignore; strace shows the calls themselves.
 
 use std::collections::BTreeSet;
 
-/// The group of system calls that a unit allows, of which the others are named one by one.
+/// The group of system calls that every unit allows; further ones are named one by one.
 const SYSTEM_SERVICE: &str = include_str!("../data/system-service.txt");
 
 /// The group @module of systemd.
 const MODULE: [&str; 3] = ["init_module", "finit_module", "delete_module"];
 
-/// All that a unit says under a key.
+/// All values of a key in a unit.
 pub fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
     let lines = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     lines.flat_map(str::split_whitespace).collect()

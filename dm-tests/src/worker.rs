@@ -1,4 +1,4 @@
-//! A user of the pool `data` of a volume group who creates, snapshots, renames, resizes and removes volumes of its own,
+//! A worker that creates, snapshots, renames, resizes and removes its own volumes in the pool `data` of a volume group,
 //! by thinvol or by lvm2, and keeps a diary of what was reported. Some of its commands are killed.
 
 use std::collections::BTreeMap;
@@ -11,16 +11,16 @@ use vm_harness::child;
 
 use crate::random::Random;
 
-/// How long one command may take, with every other process ahead of it: nobody waits for ever.
+/// How long one command may take, while all other workers are served before it.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// How long thinvol is told to wait for the lock, in seconds: less than that.
+/// The time limit in seconds that thinvol gets for the lock: shorter than that.
 const LOCK_TIMEOUT: &str = "120";
 
-/// One command in so many of thinvol is killed.
+/// One in this number of thinvol's commands is killed.
 const KILLED: usize = 6;
 
-/// It is killed within this time in milliseconds: a command that has not to wait ends earlier.
+/// A command is killed within this time in milliseconds: one that does not have to wait ends earlier.
 const KILLED_WITHIN_MS: usize = 1500;
 
 /// What is known of a volume.
@@ -47,15 +47,15 @@ enum End {
 /// What a worker knows of its volumes, and how it went.
 #[derive(Clone, Debug, Default)]
 pub struct Diary {
-    /// What was reported of each volume last.
+    /// The last report about each volume.
     pub fates: BTreeMap<String, Fate>,
     /// Commands that reported success, by what they did.
     pub done: BTreeMap<&'static str, usize>,
-    /// What the commands that failed said.
+    /// The errors of the commands that failed.
     pub failed: Vec<String>,
     /// Commands that were killed.
     pub killed: usize,
-    /// The longest that a command took.
+    /// The longest time of a command.
     pub slowest: Duration,
 }
 
@@ -79,22 +79,22 @@ pub enum Tool {
 pub struct Worker {
     /// The volume group it works in.
     pub vg: String,
-    /// What it works with.
+    /// The program that it uses.
     pub tool: Tool,
     /// The outcomes.
     pub diary: Diary,
-    /// The number its volumes are of.
+    /// The guest's number in the names of its volumes.
     owner: u32,
-    /// What distinguishes the names of one run from those of another.
+    /// A part of the names that is different in each run.
     series: String,
     random: Random,
     made: usize,
-    /// Whether it prints what becomes of each volume, as soon as it knows.
+    /// Whether it prints the state of each volume as soon as it is known.
     aloud: bool,
 }
 
 impl Worker {
-    /// Volumes `vm-<owner>-<series>…` in the pool `data` of `vg`. `aloud`: each volume's fate is printed.
+    /// A worker with volumes `vm-<owner>-<series>…` in the pool `data` of `vg`. `aloud`: the state of each is printed.
     pub fn new(vg: &str, owner: u32, series: &str, tool: Tool, aloud: bool) -> Self {
         Self {
             vg: vg.to_owned(),
@@ -208,7 +208,7 @@ impl Worker {
         format!("{}/{volume}", self.vg)
     }
 
-    /// From here on the state of the volume is unknown, until its command has ended.
+    /// Notes that the state of the volume is unknown until its command has ended.
     fn begin(&mut self, name: &str) {
         if self.aloud {
             println!("{:?} {name}", Fate::Unknown);
@@ -228,7 +228,7 @@ impl Worker {
         self.diary.fates.insert(name, fate);
     }
 
-    /// Runs a command; some of thinvol's are killed at any moment.
+    /// Runs a command; some of thinvol's are killed at a random moment.
     fn command(&mut self, what: &'static str, argv: &[&str]) -> Result<End> {
         let argv = match self.tool {
             Tool::Thinvol => [&["thinvol"], argv, &["--lock-timeout", LOCK_TIMEOUT]].concat(),

@@ -20,12 +20,12 @@ use dm::kernel::{Kernel, UdevEvent};
 use dm::name::{DmName, Layer};
 use dm::sim::SimKernel;
 use dm::udev::{Missing, NoSync, Udev, UdevError, UdevFlags, UdevSync};
-use thin::engine::{Engine, EnginePorts, Report, Settings};
-use thin::error::EngineError;
-use thin::plan::Plan;
-use thin::ports::Host as _;
-use thin::request::Request;
-use thin::session::Session;
+use thin::EngineError;
+use thin::Plan;
+use thin::internals::ports::Host as _;
+use thin::internals::request::Request;
+use thin::internals::session::Session;
+use thin::{Engine, EnginePorts, Report, Settings};
 
 pub mod asks;
 pub mod changes;
@@ -33,6 +33,7 @@ pub mod crashes;
 pub mod disks;
 pub mod drawn;
 pub mod host;
+pub mod lines;
 pub mod lvm2;
 pub mod machine;
 pub mod place;
@@ -57,14 +58,14 @@ pub struct World {
     pub conf: LvmConf,
     /// Whether processes are recorded.
     pub record: bool,
-    /// The message of each process, counted from 1, whose commit fails without a word; 0 for none.
+    /// The message of each process, counted from 1, whose commit fails without an error; 0 for none.
     pub swallow: usize,
-    /// A device that somebody else resumes with each message.
+    /// A device that another process resumes at each message.
     pub thaw: Option<DmName>,
     points: RefCell<Vec<Point>>,
 }
 
-/// udev, which nobody may wait for while a device is suspended.
+/// udev; to wait for it while a device is suspended is a violation.
 #[derive(Debug)]
 struct SimUdev(Rc<SimKernel>);
 
@@ -128,7 +129,7 @@ impl World {
     /// Processes on that machine.
     ///
     /// # Panics
-    /// Never: there is no configuration to be wrong.
+    /// If the defaults of the configuration cannot be read.
     pub fn on(machine: Rc<Machine>) -> Self {
         let top = machine.tree.path();
         let mut conf = LvmConf::defaults(&top.join("etc/lvm")).expect("nothing is configured");
@@ -173,7 +174,7 @@ impl World {
         metadata
     }
 
-    /// What lvm.conf says of activation.
+    /// The lists of volumes in lvm.conf that decide about activation.
     pub fn lists(&self) -> VolumeLists {
         let activation = &self.conf.activation;
         VolumeLists {
@@ -184,7 +185,7 @@ impl World {
         }
     }
 
-    /// From which use on pools are extended, in percent.
+    /// The threshold at which pools are extended, in percent.
     pub fn threshold(&self) -> u32 {
         u32::try_from(self.conf.activation.thin_pool_autoextend_threshold).unwrap_or(100)
     }

@@ -11,11 +11,12 @@ use dm_tests::world::{World, lv, metadata_header};
 use lvm2::format::metadata::{FileCopy, Metadata};
 use lvm2::host::store::summary::summarize;
 use sys::io::mem::disk::Logged;
-use thin::lineage::Lineage;
-use thin::plan::Step;
-use thin::planner::plan;
-use thin::request::Request;
-use thin::view::{Detail, view};
+use thin::Detail;
+use thin::internals::lineage::Lineage;
+use thin::internals::plan::Step;
+use thin::internals::planner::plan;
+use thin::internals::request::Request;
+use thin::internals::view::view;
 
 const FEW: u32 = 10;
 const MANY: u32 = 5000;

@@ -12,9 +12,9 @@ use lvm2::format::metadata::Metadata;
 use lvm2::format::model::PoolMessage;
 use lvm2::host::backup::{Backups, Notes, State};
 use lvm2::host::conf::BackupConf;
-use thin::backup_store::BackupStore;
-use thin::plan::Commit;
-use thin::ports::{CommitFailure, MetadataStore};
+use thin::internals::backup_store::BackupStore;
+use thin::internals::plan::Commit;
+use thin::internals::ports::{CommitFailure, MetadataStore};
 
 /// Metadata areas that take so many commits.
 struct Areas(Cell<usize>);

@@ -2,21 +2,22 @@
 //! write and each flush, with every content that the disks may then have. thinvol brings each to the old volumes or the
 //! new ones, by `recover` and by any next change, crashed in turn or not; so does lvm2, by its own rules.
 
-use dm_tests::world::asks::Start::{Stopped, Used};
+use dm_tests::world::asks::Start::{self, Stopped, Used};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks, pools,
-    removals, removed_pools, snapshots,
+    removals, removed_pools, snapshots, unrepresented, written,
 };
 use dm_tests::world::crashes::{Count, explore};
 use dm_tests::world::drawn;
+use dm_tests::world::lines::Work;
 use sys::io::mem::crash::seed;
 
 /// Explores the changes on `pvs` physical volumes; recovery is crashed `depth` times in a row.
-fn all(what: &str, changes: &[Change], pvs: usize, depth: usize) {
+fn all<W: Work>(what: &str, changes: &[(&str, Start, W)], pvs: usize, depth: usize) {
     let mut sum = Count::default();
     let mut bad = Vec::new();
-    for (name, start, requests) in changes {
-        match explore(&start.world(pvs), requests, depth) {
+    for (name, start, work) in changes {
+        match explore(&start.world(pvs), work, depth) {
             Ok(count) => {
                 println!("{name}: {count}");
                 sum += count;
@@ -61,6 +62,13 @@ fn changes_of_pools_survive_every_crash() {
     all("pools", &pools(), 1, 2);
     all("pools on two disks", &pools(), 2, 1);
     all("pools that go", &removed_pools(), 1, 1);
+}
+
+/// As the command asks for them: from the line of a batch to the disk.
+#[test]
+fn every_change_survives_every_crash_from_its_line_on() {
+    assert_eq!(unrepresented(), [""; 0], "changes that no line stands for");
+    all("lines", &written(), 1, 0);
 }
 
 #[test]

@@ -11,8 +11,9 @@ use dm::sim::{Fault, FaultKind, When};
 use dm_tests::world::asks::{SECTORS, Start, activate, activate_anyway, create, discard, remove, snapshot};
 use dm_tests::world::changes::{
     Change, across_pools, activations, alterations, altering_batches, batches, creates, on_two_disks, pools,
-    removals, removed_pools, snapshots,
+    removals, removed_pools, snapshots, written,
 };
+use dm_tests::world::lines::Work;
 use dm_tests::world::machine::{disk_number, pvs};
 use dm_tests::world::place::metadata_place;
 use dm_tests::world::rest::{Expect, at_rest, devices_match, names_group, unharmed};
@@ -22,7 +23,6 @@ use lvm2::format::model::PoolMessage;
 use nix::errno::Errno;
 use sys::io::mem::disk::Logged;
 use sys::io::mem::fault::{self, Effect, Operation};
-use thin::request::Request;
 
 /// How a change went that something failed in.
 #[derive(Default)]
@@ -36,7 +36,7 @@ struct Tally {
 struct Case<'a> {
     name: &'a str,
     world: World,
-    requests: &'a [Request],
+    work: &'a dyn Work,
     old: Expect,
     new: Expect,
     devices: BTreeSet<String>,
@@ -48,21 +48,21 @@ fn devices(world: &World) -> BTreeSet<String> {
 }
 
 impl<'a> Case<'a> {
-    fn new((name, start, requests): &'a Change, pvs: usize) -> Self {
+    fn new<W: Work>((name, start, work): &'a (&'static str, Start, W), pvs: usize) -> Self {
         let world = start.world(pvs);
         let whole = world.fork();
-        whole.run(requests).unwrap_or_else(|error| panic!("{name}: {}", in_words(&error)));
+        work.run(&whole).unwrap_or_else(|error| panic!("{name}: {}", in_words(&error)));
         let (old, new) = (Expect::of(&world).expect("at rest"), Expect::of(&whole).expect("at rest"));
         let devices = devices(&world);
         world.machine.kernel.clear_log();
-        Self { name, world, requests, old, new, devices }
+        Self { name, world, work, old, new, devices }
     }
 
     /// How many ioctls, and what writes and flushes, the change makes when nothing fails.
     fn cost(&self) -> (usize, Vec<(usize, Operation, usize)>) {
         let fork = self.world.fork();
         fork.machine.kernel.clear_log();
-        fork.run(self.requests).expect("it ran before");
+        self.work.run(&fork).expect("it ran before");
         let mut disk_faults = Vec::new();
         for (place, disk) in fork.machine.disks.iter().enumerate() {
             let log = disk.log();
@@ -75,7 +75,7 @@ impl<'a> Case<'a> {
 
     /// Runs the change on `fork`, where something fails, and judges. `precise`: a failure means that nothing happened.
     fn judge(&self, fork: &World, precise: bool, tally: &mut Tally) -> Result<(), String> {
-        let result = fork.run(self.requests);
+        let result = self.work.run(fork);
         fork.machine.kernel.revive();
         fork.machine.disks.iter().for_each(|disk| disk.heal());
         unharmed(fork)?;
@@ -136,7 +136,7 @@ fn report(what: &str, tally: &Tally) {
     assert!(bad.is_empty(), "{} failures, such as\n{}", bad.len(), bad[..bad.len().min(12)].join("\n"));
 }
 
-fn every_ioctl(changes: &[Change]) {
+fn every_ioctl<W: Work>(changes: &[(&'static str, Start, W)]) {
     let cases: Vec<Case<'_>> = changes.iter().map(|change| Case::new(change, 1)).collect();
     every_ioctl_of(&cases);
 }
@@ -157,6 +157,11 @@ fn every_ioctl_of(cases: &[Case<'_>]) {
         }
     }
     report("failed ioctls", &tally);
+}
+
+#[test]
+fn every_change_from_its_line_on_with_a_failing_ioctl() {
+    every_ioctl(&written());
 }
 
 #[test]
@@ -227,7 +232,7 @@ fn changes_that_look_into_the_pool_first_with_a_failing_ioctl() {
         let sent = |case: &Case<'_>| {
             let fork = case.world.fork();
             fork.machine.kernel.clear_log();
-            fork.run(case.requests).expect("it ran before");
+            case.work.run(&fork).expect("it ran before");
             let log: Vec<String> = fork.machine.kernel.log().iter().map(ToString::to_string).collect();
             log.iter().filter(|call| call.contains("release_metadata_snap")).count()
         };
@@ -282,7 +287,7 @@ fn commits_that_the_kernel_swallows() {
         for swallow in 1..20 {
             let mut fork = case.world.fork();
             fork.swallow = swallow;
-            let Err(error) = fork.run(case.requests) else { continue };
+            let Err(error) = case.work.run(&fork) else { continue };
             failed += 1;
             fork.swallow = 0;
             let at = format!("{}, message {swallow}, {}", case.name, in_words(&error));

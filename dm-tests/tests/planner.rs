@@ -19,8 +19,13 @@ use lvm2::format::model::{PoolMessage, Vg};
 use proptest::prelude::{
     Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
-use thin::plan::{Commit, Message, Plan, Planned, Send, Step};
-use thin::request::{Attributes, NewSize, Request};
+use thin::Plan;
+use thin::changes::NewSize;
+use thin::internals::plan::{Commit, Message, Planned, Send, Step};
+use thin::internals::request::{Attributes, Request};
+
+#[path = "planner/in_turn.rs"]
+mod in_turn;
 
 /// Names that requests use: volumes that machines start with, new ones, pools, one nobody has and one nobody may have.
 const NAMES: [&str; 11] = ["a", "b", "s", "c", "n", "m", "o", POOL, POOL_2, "nobody", "x_tmeta"];

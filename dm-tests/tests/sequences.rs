@@ -16,7 +16,7 @@ use dm_tests::world::asks::{
 use dm_tests::world::rest::{at_rest, contents, devices_match, no_layer_alone};
 use dm_tests::world::{World, lv};
 use lvm2::format::model::{Lv, Vg};
-use thin::request::{GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool, Space};
+use thin::internals::request::{GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool, Space};
 
 /// An extent, in sectors.
 const EXTENT: u64 = 8192;

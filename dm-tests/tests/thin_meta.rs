@@ -17,7 +17,7 @@ use base::units::Chunks;
 use dm_tests::world::asks::{Start, create, remove, snapshot};
 use dm_tests::world::crashes::recovered;
 use dm_tests::world::recovered::xml as recovered_xml;
-use thin::meta::{BLOCK_BYTES, Block, DifferenceKind, MappedRun, ThinMeta};
+use thin::internals::meta::{BLOCK_BYTES, Block, DifferenceKind, MappedRun, ThinMeta};
 
 /// Chunk to data chunk and time.
 type Mappings = BTreeMap<u64, (u64, u32)>;
@@ -108,7 +108,7 @@ fn id(id: u32) -> Result<ThinId> {
 }
 
 /// What `ours` maps, chunk by chunk.
-fn mapped(meta: &mut ThinMeta<impl thin::meta::ReadBlock>, id: ThinId) -> Result<Mappings> {
+fn mapped(meta: &mut ThinMeta<impl thin::internals::meta::ReadBlock>, id: ThinId) -> Result<Mappings> {
     Ok(chunks(&meta.mappings(id)?))
 }
 

@@ -15,9 +15,9 @@ use dm_tests::world::text::POOL;
 use dm_tests::world::{World, device, lv, tpool};
 use lvm2::host::lock::VgLock;
 use sys::signals::SignalsHeldOff;
-use thin::request::Request;
-use thin::session::Session;
-use thin::suspended_window::{SuspendError, with_suspended};
+use thin::internals::request::Request;
+use thin::internals::session::Session;
+use thin::internals::suspended_window::{SuspendError, with_suspended};
 
 #[path = "window/beneath.rs"]
 mod beneath;
@@ -326,8 +326,9 @@ fn a_pool_whose_name_is_taken_is_let_go_under_the_name_it_has() {
 /// A volume that goes between the look and its status is shown as inactive.
 #[test]
 fn a_volume_that_goes_meanwhile_is_shown_as_inactive() {
-    use thin::observe::Scope;
-    use thin::view::{Detail, view};
+    use thin::Detail;
+    use thin::internals::observe::Scope;
+    use thin::internals::view::view;
     let world = used();
     let shown = world.session(|session, _| {
         let observed = session.look(&Scope::all(false).without_inventory())?;
@@ -349,7 +350,7 @@ fn a_pool_that_goes_meanwhile_is_not_active() {
     world.run(&[Request::DeactivateAll]).unwrap();
     let repair = world.session(|session, _| {
         session.listed.set(Some(listed.clone()));
-        session.pending(&thin::observe::Scope::all(false).without_inventory())
+        session.pending(&thin::internals::observe::Scope::all(false).without_inventory())
     });
     assert!(repair.unwrap().plan.steps.is_empty());
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 /// What sort of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ErrorKind {
     /// Nothing changed: a rule forbids it, or it failed and was taken back.
     Refused,

@@ -56,7 +56,7 @@ JSON of --version:
 A JSON form is a type with remarks in parentheses: text, number, boolean, object, [form] (a list),
 {text: form} (any keys), {\"key\": form, \"other\"?: form} (these keys; one with a question mark may be
 missing, one without a form is a text), a text in quotes (exactly that text); 'or' stands between
-choices. Each document, also of an error, has \"json_version\": 2, which is raised when a key is
+choices. Each document, also of an error, has \"json_version\": 3, which is raised when a key is
 removed or changes its meaning; keys may be added at any time.
 
 Environment:

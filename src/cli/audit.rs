@@ -12,10 +12,11 @@ use base::units::size::Rounded;
 use config::guest::{Named, Part, What, is_disk};
 use config::names;
 use lvm2::format::model::{Lv, Vg};
+use thin::VgView;
+use thin::changes::SnapName;
 use thin::changes::Storage;
-use thin::engine::ids::PoolIds;
-use thin::lineage::{Lineage, Parent, Relation, SnapName, snapshot_lv_name};
-use thin::view::VgView;
+use thin::internals::engine::ids::PoolIds;
+use thin::internals::lineage::{Lineage, Parent, Relation, snapshot_lv_name};
 
 /// Something that does not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -14,10 +14,10 @@ use base::ids::VgName;
 use config::file::ConfigFile;
 use config::types::PoolVerb;
 use sys::io::events::{self, Subscribe};
-use thin::engine::{Engine, Settings};
-use thin::error::{EngineError, RefusedChange};
-use thin::metadata_header::host_name;
-use thin::refusal::Refusal;
+use thin::internals::metadata_header::host_name;
+use thin::internals::refusal::Refusal;
+use thin::{Engine, Settings};
+use thin::{EngineError, RefusedChange};
 
 /// The surroundings of one run of the command.
 #[derive(Debug)]

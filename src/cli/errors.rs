@@ -11,7 +11,7 @@ use super::plain;
 use super::versioned::Versioned;
 use base::error_chain::causes;
 use base::error_kind::ErrorKind;
-use thin::error::Aside;
+use thin::internals::error::Aside;
 
 /// An error ready to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -199,7 +199,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&shown(&error, true)).unwrap();
         assert_eq!(
             json,
-            serde_json::json!({"json_version": 2, "error": {
+            serde_json::json!({"json_version": 3, "error": {
                 "message": "volume group 'b' was not changed",
                 "causes": ["cannot read the label of /dev/sda", "disk on fire"],
                 "hint": "put it out",

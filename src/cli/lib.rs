@@ -13,8 +13,6 @@ pub mod context;
 mod diff;
 pub mod errors;
 mod filter;
-#[cfg(test)]
-mod fixture;
 pub mod guests;
 mod help;
 mod initiator;

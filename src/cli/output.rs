@@ -288,6 +288,6 @@ mod tests {
             document,
             serde_json::json!({"json_version": JSON_VERSION, "notes": ["n"], "warnings": ["w"]})
         );
-        assert!(said(style, true).0.starts_with("{\n  \"json_version\": 2,"));
+        assert!(said(style, true).0.starts_with("{\n  \"json_version\": 3,"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use thin::ports::ProgressObserver;
+use thin::ProgressObserver;
 
 /// Shorter work shows no progress.
 const SHORT: Duration = Duration::from_millis(500);

@@ -2,19 +2,20 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use super::errors::CliError;
 use base::error_kind::ErrorKind;
-use base::ids::{IdError, LvName, VgName};
+use base::ids::{DevNo, IdError, LvName, VgName};
 use config::document::{LookupError, StorageCfg};
 use config::file::{ConfigFile, FileError, LockError};
 use config::names::{NameError, StorageId, VolumeId, lvm_volname};
 use config::storage::{self, PoolName, StorageKind};
 use config::types::{PoolVerb, Type};
 use thin::changes::Resolve;
-use thin::lineage::SnapName;
+use thin::changes::SnapName;
 
-pub use thin::changes::address::{NamedObject, Snapshot, Storage, Volume, VolumeOrSnapshot};
+pub use thin::changes::{NamedObject, Snapshot, Storage, Volume, VolumeOrSnapshot};
 
 /// Turns texts into what they address. The configuration is read when the first storage id is met.
 #[derive(Debug)]
@@ -241,6 +242,16 @@ impl Resolver {
     }
 }
 
+impl Resolver {
+    /// The numbers of block devices.
+    ///
+    /// # Errors
+    /// If one of them is no block device.
+    pub fn devices(&self, paths: &[String]) -> Result<Vec<DevNo>, CliError> {
+        paths.iter().map(|path| self.device(path)).collect()
+    }
+}
+
 impl Resolve for Resolver {
     type Error = CliError;
 
@@ -258,6 +269,22 @@ impl Resolve for Resolver {
 
     fn volume_or_snapshot(&self, text: &str) -> Result<VolumeOrSnapshot, CliError> {
         self.source(text)
+    }
+
+    fn device(&self, path: &str) -> Result<DevNo, CliError> {
+        let metadata = std::fs::metadata(path).map_err(|error| {
+            CliError::new(ErrorKind::NotFound, format!("device '{path}' cannot be found"))
+                .caused_by(Some(&error))
+        })?;
+        let number = metadata.file_type().is_block_device().then(|| metadata.rdev());
+        let number = number.and_then(|rdev| {
+            let part = |part: u64| u32::try_from(part).ok();
+            Some(DevNo {
+                major: part(nix::sys::stat::major(rdev))?,
+                minor: part(nix::sys::stat::minor(rdev))?,
+            })
+        });
+        number.ok_or_else(|| CliError::usage(format!("'{path}' is no block device")))
     }
 }
 

@@ -12,8 +12,9 @@ use super::resolve::{Storage, Volume};
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use lvm2::format::model::{Lv, Vg};
-use thin::changes::lookup;
-use thin::lineage::{Lineage, Relation};
+use thin::internals::engine::ReadMetadata;
+use thin::internals::lineage::{Lineage, Relation};
+use thin::internals::lookup;
 
 /// Which volumes a command works on if none are named.
 #[derive(Clone, Debug, Default, Args)]
@@ -113,7 +114,7 @@ impl Selection {
 mod tests {
     use super::*;
     use crate::resolve::Resolver;
-    use thin::lineage::fixture::{lv, vg};
+    use thin::internals::lineage::fixture::{lv, vg};
 
     fn group() -> Vg {
         vg(vec![

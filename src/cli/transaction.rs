@@ -19,9 +19,9 @@ use super::output::Answer;
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use dm::kernel::Verb;
+use thin::Effect;
 use thin::changes::{Change, Role};
-use thin::effect::Effect;
-use thin::engine::{Done, Engine, Options, Report};
+use thin::{Done, Engine, Options, Report};
 
 pub use self::words::note;
 
@@ -30,7 +30,7 @@ pub use self::words::note;
 pub struct Changes {
     /// Whether the changes were made, and not only planned.
     executed: bool,
-    /// One for each volume group, in the order they were made.
+    /// Those of each volume group together, in the order they were made.
     transactions: Vec<Transaction>,
     notes: Vec<String>,
     warnings: Vec<String>,
@@ -91,8 +91,9 @@ impl Answer for Changes {
     }
 }
 
-/// Carries changes out, one transaction for each volume group in the order of their names. Where several volume groups
-/// are concerned all are planned before the first is changed, so that a refusal comes before any change.
+/// Carries changes out, volume group by volume group in the order of their names: one transaction for each, and one
+/// more for each change of a pool itself. Where there are several all are planned before the first is begun, so that a
+/// refusal comes before any change.
 ///
 /// # Errors
 /// Those of the engine. Once a volume group was changed, what was done is printed first and the exit code is that of
@@ -107,8 +108,8 @@ pub fn transact(
     conclude(context, carry_out(&engine, mode, Lines::of(changes))?)
 }
 
-/// Carries lines out, one transaction for each volume group in the order of their names: all of them or none, or, with
-/// `keep_going`, those that are not refused and are about other volumes than those before them that are.
+/// Carries lines out likewise: all of them or none, or, with `keep_going`, those that are not refused and are about
+/// other volumes than those before them that are.
 ///
 /// # Errors
 /// All lines that are refused, and nothing was changed; with `keep_going` the others were carried out, what was done is
@@ -136,7 +137,20 @@ fn conclude(context: &Context, (mut changes, failure): (Changes, Option<CliError
 /// What transactions need of the engine.
 trait Port {
     fn plan(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError>;
-    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError>;
+    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, Failed>;
+}
+
+/// A failure of changes.
+struct Failed {
+    /// The transactions that were done before it.
+    done: Vec<Report>,
+    error: Box<CliError>,
+}
+
+impl From<CliError> for Failed {
+    fn from(error: CliError) -> Self {
+        Self { done: Vec::new(), error: Box::new(error) }
+    }
 }
 
 struct Engines {
@@ -148,14 +162,17 @@ impl Port for Engines {
         Ok(self.engine.plan(vg, changes)?)
     }
 
-    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError> {
-        Ok(self.engine.apply(vg, changes, &Options::default())?)
+    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, Failed> {
+        self.engine.apply(vg, changes, &Options::default()).map_err(|mut error| {
+            let done = error.take_done();
+            Failed { done, error: Box::new(error.into()) }
+        })
     }
 }
 
 impl Changes {
-    /// Adds the outcome of changes of a volume group. Notes are for who typed the changes, not for who has them from
-    /// somewhere by lines.
+    /// Adds the outcome of a transaction. Notes are for who typed the changes, not for who has them from somewhere by
+    /// lines.
     fn take(
         &mut self,
         vg: &VgName,
@@ -176,13 +193,16 @@ impl Changes {
         if report.executed {
             let mut done: BTreeMap<usize, Vec<&Done>> = BTreeMap::new();
             report.done.iter().for_each(|one| done.entry(one.change).or_default().push(one));
-            for (place, line) in lines.iter().enumerate() {
+            for (place, line) in lines.iter().enumerate().filter(|(place, _)| report.changes.contains(place))
+            {
                 let of_line = done.remove(&place).unwrap_or_default();
                 let is_whole = !report.left.iter().any(|left| left.change == place);
                 let said = words::done(vg, &line.change, &of_line).into_iter().filter(|_| is_whole);
                 text.extend(said.map(|said| format!("{said}\n")));
             }
         } else {
+            let is_another = self.transactions.last().is_some_and(|last| last.vg == vg.as_str());
+            text.push_str(if is_another { "then, as a transaction of its own:\n" } else { "" });
             text.push_str(&report.plan.to_string());
         }
         let plan =

@@ -14,7 +14,7 @@ use base::error_kind::ErrorKind;
 use base::units::Bytes;
 use base::units::size::{Rounded, Unit, parse_size};
 use sys::signals::take_stop;
-use thin::transfer::{Choices, TransferError, Watch};
+use thin::internals::transfer::{Choices, TransferError, Watch};
 
 /// The one format of volumes in thin pools that Proxmox VE moves. Source: pve-storage `PVE/Storage/LVMPlugin.pm`
 /// (`volume_import_formats`).

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// The version of the JSON forms. It goes up when a key goes or means something else, not when one comes.
-pub const JSON_VERSION: u32 = 2;
+pub const JSON_VERSION: u32 = 3;
 
 /// A JSON document with its version in front.
 #[derive(Debug, Serialize)]

@@ -39,7 +39,7 @@ pub enum FileError {
         action: &'static str,
         /// On which path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It is larger than any configuration.

@@ -37,21 +37,21 @@ pub enum OpenError {
     /// No such node, or no driver behind it.
     #[error("{CONTROL_NODE} does not exist or has no driver: this kernel or container has no device-mapper")]
     Absent {
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// The caller may not.
     #[error("no permission to open {CONTROL_NODE}")]
     NotPermitted {
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// Anything else.
     #[error("cannot open {CONTROL_NODE}")]
     Other {
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },

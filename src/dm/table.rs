@@ -12,6 +12,12 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+/// The smallest chunk of a thin pool, in sectors; every chunk is a multiple of it.
+/// Source: Linux `drivers/md/dm-thin.c` (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`).
+pub const CHUNK_MIN: u64 = 128;
+/// The largest chunk of a thin pool, in sectors. Source: ibid. (`DATA_DEV_BLOCK_SIZE_MAX_SECTORS`).
+pub const CHUNK_MAX: u64 = 2_097_152;
+
 /// A table of targets, in order of their start, without gaps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Table(pub Vec<TargetLine>);

@@ -143,7 +143,7 @@ pub enum UdevError {
     NoSemaphore {
         /// How many events nobody waited for.
         events: u32,
-        /// What the system said; ENOSPC at its limit of semaphores.
+        /// The system's error; ENOSPC at its limit of semaphores.
         #[source]
         source: io::Error,
     },
@@ -152,7 +152,7 @@ pub enum UdevError {
     Node {
         /// The node.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },

@@ -41,7 +41,7 @@ pub enum Via {
     Auto,
     /// thinvol, by the kernel's interface.
     Native,
-    /// iscsid, asked by iscsiadm.
+    /// iscsid, called through iscsiadm.
     Iscsiadm,
 }
 
@@ -159,7 +159,7 @@ impl<'a> Initiator<'a> {
         }
         match adopt(&self.env, spec, luns, &limits.whole)? {
             Adopted::Ready(ready) if is_there => {
-                Ok(AttachedSession { how: SessionOutcome::AlreadyThere, ..*ready })
+                Ok(AttachedSession { outcome: SessionOutcome::AlreadyThere, ..*ready })
             }
             Adopted::Ready(ready) => Ok(*ready),
             Adopted::Unfit { error, .. } if is_there => Err(error),
@@ -250,7 +250,7 @@ impl<'a> Initiator<'a> {
     /// Looks for changes of a session's LUNs.
     ///
     /// # Errors
-    /// Says what is in the way.
+    /// What prevents it.
     pub fn rescan(&self, session: &Session, limit: &Limit) -> Result<AttachedSession, SessionError> {
         attach::rescan(&self.env, session, limit)
     }
@@ -268,7 +268,7 @@ impl<'a> Initiator<'a> {
         sweep_if_possible(&self.env);
     }
 
-    /// Makes sure that nobody uses a disk of a session, at this moment.
+    /// Checks that no disk of a session is in use at this moment.
     ///
     /// # Errors
     /// Names who uses one.
@@ -276,7 +276,7 @@ impl<'a> Initiator<'a> {
         Claims::take(&self.env, session).map(drop)
     }
 
-    /// Whether somebody looks after the sessions of thinvol's.
+    /// Whether a supervisor for thinvol's sessions runs.
     ///
     /// # Errors
     /// If the registry cannot be used.

@@ -5,13 +5,13 @@
 //! groups and volumes ([`Resolved`]) before the engine gets it.
 
 mod activate;
-pub mod address;
+mod address;
 mod clone;
-mod concerns;
+pub(crate) mod concerns;
 mod create;
 mod filter;
-pub mod lookup;
-mod lower;
+pub(crate) mod lookup;
+pub(crate) mod lower;
 mod modify;
 mod part;
 mod pool;
@@ -20,7 +20,7 @@ mod rename;
 mod resize;
 mod roll_back;
 mod scene;
-pub mod size;
+pub(crate) mod size;
 mod snapshot;
 mod template;
 
@@ -32,13 +32,16 @@ use serde::{Deserialize, Serialize};
 pub use self::activate::{Activate, Deactivate};
 pub use self::address::{NamedObject, Snapshot, Storage, Volume, VolumeOrSnapshot};
 pub use self::clone::CloneVolume;
-pub use self::concerns::Concerns;
+pub(crate) use self::concerns::Concerns;
 pub use self::create::CreateVolume;
 pub use self::filter::VolumeFilter;
-pub use self::lower::{Lowered, PartOf, lower};
+pub(crate) use self::lower::{Lowered, lower};
 pub use self::modify::ModifyVolume;
-pub use self::part::{Note, Part, Role};
-pub use self::pool::ChangePool;
+pub(crate) use self::part::Part;
+pub use self::part::{Note, Role};
+pub use self::pool::{
+    ConfigurePool, CreatePool, DeletePool, DiscardsWord, ExtendPool, MendPool, WhenFull, WrittenRule,
+};
 pub use self::remove::RemoveVolume;
 pub use self::rename::RenameVolume;
 pub use self::resize::ResizeVolume;
@@ -46,10 +49,13 @@ pub use self::roll_back::RollBack;
 pub use self::size::WrittenSize;
 pub use self::snapshot::TakeSnapshot;
 pub use self::template::{MakeTemplate, is_template};
+pub use crate::effect::{PoolPart, PoolWays};
+pub use crate::lineage::SnapName;
+use crate::pool_rules::RuleChange;
 use crate::refusal::Refusal;
-use crate::request::NewSize;
+pub use crate::request::{NewSize, Space};
 use base::error_kind::ErrorKind;
-use base::ids::{LvName, VgName};
+use base::ids::{DevNo, LvName, VgName};
 use base::units::Sectors;
 use lvm2::format::check::Use;
 
@@ -78,6 +84,12 @@ pub trait Addresses: Clone + Debug + PartialEq {
     type Size: Form;
     /// Another size of a volume.
     type NewSize: Form;
+    /// How large a part of a pool is to be.
+    type Space: Form;
+    /// What becomes of a rule of a pool.
+    type Rule: Form;
+    /// A block device.
+    type Device: Form;
 }
 
 /// As text.
@@ -94,6 +106,9 @@ impl Addresses for Written {
     type Name = String;
     type Size = WrittenSize;
     type NewSize = WrittenSize;
+    type Space = WrittenSize;
+    type Rule = WrittenRule;
+    type Device = String;
 }
 
 /// As volume groups and their volumes.
@@ -110,6 +125,9 @@ impl Addresses for Resolved {
     type Name = LvName;
     type Size = Sectors;
     type NewSize = NewSize;
+    type Space = Space;
+    type Rule = RuleChange;
+    type Device = DevNo;
 }
 
 /// Addresses that can be read from JSON.
@@ -124,6 +142,9 @@ pub trait Readable:
         Name: DeserializeOwned,
         Size: DeserializeOwned,
         NewSize: DeserializeOwned,
+        Space: DeserializeOwned,
+        Rule: DeserializeOwned,
+        Device: DeserializeOwned,
     >
 {
 }
@@ -149,7 +170,7 @@ impl Display for NewName {
     }
 }
 
-/// One change. Several of one volume group are one transaction.
+/// One change. Several of one volume group are one transaction; a change of a pool itself is one of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 #[serde(bound(serialize = "A: Addresses", deserialize = "A: Readable"))]
@@ -177,9 +198,16 @@ pub enum Change<A: Addresses = Resolved> {
     Activate(Activate<A>),
     /// Devices go.
     Deactivate(Deactivate<A>),
-    /// A pool itself changes.
-    #[serde(skip)]
-    Pool(ChangePool<A>),
+    /// A new pool.
+    PoolCreate(CreatePool<A>),
+    /// A pool gets more room.
+    PoolExtend(ExtendPool<A>),
+    /// A pool works in another way.
+    PoolSet(ConfigurePool<A>),
+    /// The metadata of a pool is repaired.
+    PoolRepair(MendPool<A>),
+    /// A pool goes.
+    PoolRemove(DeletePool<A>),
 }
 
 /// The same for each change: the one place that lists them all.
@@ -197,7 +225,11 @@ macro_rules! each {
             Change::Template($change) => $work,
             Change::Activate($change) => $work,
             Change::Deactivate($change) => $work,
-            Change::Pool($change) => $work,
+            Change::PoolCreate($change) => $work,
+            Change::PoolExtend($change) => $work,
+            Change::PoolSet($change) => $work,
+            Change::PoolRepair($change) => $work,
+            Change::PoolRemove($change) => $work,
         }
     };
 }
@@ -230,6 +262,12 @@ pub trait Resolve {
     /// # Errors
     /// If the text is neither.
     fn volume_or_snapshot(&self, text: &str) -> Result<VolumeOrSnapshot, Self::Error>;
+
+    /// The block device at a path.
+    ///
+    /// # Errors
+    /// If there is none.
+    fn device(&self, path: &str) -> Result<DevNo, Self::Error>;
 }
 
 impl<A: Addresses> Change<A> {
@@ -261,6 +299,28 @@ impl Change {
             Self::Activate(_) => Use::Activate,
             Self::Deactivate(_) => Use::Deactivate,
             _ => Use::Change,
+        }
+    }
+
+    /// Whether it is a transaction of its own.
+    pub fn is_by_itself(&self) -> bool {
+        match self {
+            Self::PoolCreate(_)
+            | Self::PoolExtend(_)
+            | Self::PoolSet(_)
+            | Self::PoolRepair(_)
+            | Self::PoolRemove(_) => true,
+            Self::Create(_)
+            | Self::Snapshot(_)
+            | Self::Clone(_)
+            | Self::Remove(_)
+            | Self::Resize(_)
+            | Self::Rename(_)
+            | Self::Modify(_)
+            | Self::Rollback(_)
+            | Self::Template(_)
+            | Self::Activate(_)
+            | Self::Deactivate(_) => false,
         }
     }
 

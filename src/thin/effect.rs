@@ -97,6 +97,7 @@ pub enum Effect {
 /// A part of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PoolPart {
     /// What volumes hold.
     Data,
@@ -106,6 +107,7 @@ pub enum PoolPart {
 
 /// The ways of a pool that are other ones now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct PoolWays {
     /// What happens to discards.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,26 +9,26 @@ mod fitting;
 pub mod ids;
 mod machine;
 pub mod mapped;
+mod metadata;
 mod options;
 #[cfg(any(test, feature = "testing"))]
 mod requests;
 mod settings;
 mod sharing;
 mod signals;
+mod transactions;
 use crate::backup_store::BackupStore;
-use crate::changes::{Change, Lowered, lower};
+use crate::changes::{Change, Lowered, NamedObject, lookup, lower};
 use crate::exec::BUSY_WAIT;
 use crate::observe::Scope;
-use crate::open_vg::{OpenVg, open_device};
+use crate::open_vg::OpenVg;
 use crate::plan::Plan;
-use crate::planner::{Repair, repair};
+use crate::planner::{LeftAlone, Repair, repair};
 use crate::pool_reader::DiskReader;
 use crate::ports::Host;
-use crate::refusal::Refusal;
-use crate::request::Request;
 use crate::session::Session;
 use base::error_kind::ErrorKind;
-use base::ids::VgName;
+use base::ids::{LvName, VgName};
 use base::units::Bytes;
 use dm::kernel::{Counting, Kernel, ListedDevice};
 use dm::name::DmUuid;
@@ -44,16 +44,12 @@ use sys::io::block::{Access, Disks};
 use sys::signals::SignalsHeldOff;
 
 pub use self::machine::EnginePorts;
+pub use self::metadata::ReadMetadata;
 pub use self::options::{Options, Settings};
 pub use crate::error::EngineError;
 pub use crate::groups::{EveryVg, VgSummary};
 pub use crate::report::{Done, NotDone, Preview, Report};
 pub use crate::view::{Detail, PoolView, VgView, VolumeView, view};
-
-/// Turns what is asked for into requests, by the metadata as it is.
-trait Lower: FnOnce(&Vg) -> Result<Lowered, Refusal> {}
-
-impl<F: FnOnce(&Vg) -> Result<Lowered, Refusal>> Lower for F {}
 
 /// The lock under which a volume group is read: nobody reads one without.
 enum Locked<'a> {
@@ -157,17 +153,13 @@ impl Engine {
         self.inspected(vg, detail).map(|(_, view)| view)
     }
 
-    /// The same with the metadata that it was made from.
+    /// The same with the name of the LV that is meant: a volume, the LV of a snapshot, or a pool.
     ///
     /// # Errors
-    /// As [`Self::inspect`].
-    #[doc(hidden)]
-    pub fn inspect_with_metadata(
-        &self,
-        vg: &VgName,
-        detail: Detail,
-    ) -> Result<(Arc<Metadata>, VgView), EngineError> {
-        self.inspected(vg, detail)
+    /// As [`Self::inspect`], and if there is no such object.
+    pub fn inspect_object(&self, object: &NamedObject) -> Result<(LvName, VgView), EngineError> {
+        let (metadata, view) = self.inspected(object.vg(), Detail::Volumes)?;
+        Ok((lookup::object(&metadata.vg, object)?.name.clone(), view))
     }
 
     fn inspected(&self, vg: &VgName, detail: Detail) -> Result<(Arc<Metadata>, VgView), EngineError> {
@@ -180,7 +172,7 @@ impl Engine {
             let mut warnings = warnings;
             let pending = match repair(&session.metadata, &observed) {
                 Ok(repair) => {
-                    warnings.extend(repair.left);
+                    warnings.extend(in_words(&repair.left));
                     repair.found
                 }
                 Err(refused) => {
@@ -197,16 +189,6 @@ impl Engine {
         view
     }
 
-    /// The metadata of a volume group alone: no device of it is looked at.
-    ///
-    /// # Errors
-    /// If it does not exist, is locked, or cannot be read.
-    #[doc(hidden)]
-    pub fn metadata(&self, vg: &VgName) -> Result<Vg, EngineError> {
-        let lock = self.lock_for_read(vg)?;
-        Ok(Arc::unwrap_or_clone(self.read(Locked::ToRead(&lock))?.metadata).vg)
-    }
-
     /// What changes are about, by the metadata as it is now.
     ///
     /// # Errors
@@ -215,92 +197,6 @@ impl Engine {
         let lock = self.lock_for_read(vg)?;
         let opened = self.read(Locked::ToRead(&lock))?;
         Ok(Preview::of(lower(&opened.metadata.vg, changes)?))
-    }
-
-    /// Decides what changes come to as one transaction, and changes nothing. What a crash left is planned for first,
-    /// and then nothing else can be: its outcome decides the rest.
-    ///
-    /// # Errors
-    /// The changes that are refused, and why.
-    pub fn plan(&self, vg: &VgName, changes: &[Change]) -> Result<Report, EngineError> {
-        self.plan_lowered(vg, |vg| lower(vg, changes))
-    }
-
-    fn plan_lowered(&self, vg: &VgName, lower: impl Lower) -> Result<Report, EngineError> {
-        let lock = self.lock_for_read(vg)?;
-        let mut opened = self.read(Locked::ToRead(&lock))?;
-        let mut warnings = self.warnings(&opened);
-        let lowered = lower(&opened.metadata.vg)?;
-        self.check_use(&opened, &lowered.requests).map_err(|refusal| refusal.after(&[], &warnings))?;
-        let (result, _) = self.with_session(&mut opened, |session| {
-            if session.writable {
-                let scope = Scope::of(&session.metadata.vg, &lowered.requests).without_inventory();
-                let Repair { plan: mending, found, left, .. } = session.pending(&scope)?;
-                warnings.extend(left);
-                if mending.commits() > 0 || !found.is_empty() {
-                    warnings.push(
-                        "a crash left something to mend; the change itself is planned after that".into(),
-                    );
-                    return Ok((mending, found));
-                }
-            }
-            Ok((session.plan(&lowered.requests)?, Vec::new()))
-        });
-        let (plan, found) = result.map_err(|error: EngineError| error.of_changes(&lowered))?;
-        Ok(Report { warnings, recovered: found, ..self.report(vg, plan, &lowered) })
-    }
-
-    /// Carries out changes as one transaction; a crash's remains are mended first.
-    ///
-    /// # Errors
-    /// The changes that are refused, or the step that failed. What was mended before is told with them.
-    pub fn apply(&self, vg: &VgName, changes: &[Change], options: &Options) -> Result<Report, EngineError> {
-        self.apply_lowered(vg, |vg| lower(vg, changes), options)
-    }
-
-    fn apply_lowered(
-        &self,
-        vg: &VgName,
-        lower: impl Lower,
-        options: &Options,
-    ) -> Result<Report, EngineError> {
-        let lock = self.lock(vg)?;
-        let mut opened = self.read(Locked::ToChange(&lock))?;
-        options.check(&opened.metadata.vg)?;
-        let mut warnings = self.warnings(&opened);
-        warnings.extend(self.without_udev());
-        let lowered = lower(&opened.metadata.vg)?;
-        self.check_use(&opened, &lowered.requests).map_err(|refusal| refusal.after(&[], &warnings))?;
-        let (mut recovered, mut failed_apart) = (Vec::new(), Vec::new());
-        self.hold_off_signals()?;
-        let (result, copies) = self.with_session(&mut opened, |session| {
-            session.heed_signals()?;
-            let scope = Scope::of(&session.metadata.vg, &lowered.requests);
-            if session.writable {
-                let repair = session.recover(&scope, &lock)?;
-                recovered = repair.found;
-                warnings.extend(repair.left);
-                session.heed_signals()?;
-            }
-            let plan = session.plan(&lowered.requests)?;
-            let executed = session.execute(&plan, &lock)?;
-            warnings.extend(plan.warnings.iter().cloned());
-            warnings.extend(executed.warnings);
-            failed_apart = executed.left;
-            let suspended_us = executed.frozen.and_then(|frozen| u64::try_from(frozen.as_micros()).ok());
-            Ok((plan, suspended_us))
-        });
-        warnings.extend(copies);
-        let (mut plan, suspended_us) = result.map_err(|error: EngineError| {
-            // What keeps a pool from being repaired keeps it from being changed: once is enough.
-            let same = error.to_string();
-            warnings.retain(|warning| !warning.starts_with(&same));
-            error.of_changes(&lowered).after(&recovered, &warnings)
-        })?;
-        plan.outcomes.retain(|outcome| !failed_apart.iter().any(|left| left.concerns(outcome)));
-        plan.left.extend(failed_apart);
-        let report = self.report(vg, plan, &lowered);
-        Ok(Report { warnings, recovered, executed: true, suspended_us, ..report })
     }
 
     /// Decides how what a crash left anywhere in the volume group would be finished or cleared, and changes nothing.
@@ -319,7 +215,7 @@ impl Engine {
         if let Some(error) = untouched(&repair) {
             return Err(self.guided(error, &opened.metadata, &repair).after(&[], &warnings));
         }
-        warnings.extend(repair.left);
+        warnings.extend(in_words(&repair.left));
         let report = self.report(vg, repair.plan, &Lowered::default());
         Ok(Report { warnings, recovered: repair.found, ..report })
     }
@@ -344,14 +240,13 @@ impl Engine {
         if let Some(error) = untouched(&repair) {
             return Err(self.guided(error, &opened.metadata, &repair).after(&repair.found, &warnings));
         }
-        warnings.extend(repair.left);
+        warnings.extend(in_words(&repair.left));
         let report = self.report(vg, repair.plan, &Lowered::default());
         Ok(Report { warnings, recovered: repair.found, executed: true, ..report })
     }
 
-    /// Whether the requests may be carried out in that volume group, whatever they are about.
-    fn check_use(&self, opened: &OpenVg, requests: &[Request]) -> Result<(), EngineError> {
-        let usage = requests.iter().map(Request::usage).max().unwrap_or(Use::Deactivate);
+    /// Whether a volume group may be used so.
+    fn check_use(&self, opened: &OpenVg, usage: Use) -> Result<(), EngineError> {
         opened.refusal(usage, &self.ids.ids).map_or(Ok(()), Err)
     }
 
@@ -402,8 +297,7 @@ impl Engine {
         let udev: Box<dyn UdevSync> =
             if self.udev_sync() { self.udev.sync(&self.kernel) } else { Box::new(NoSync) };
         let devices = opened.devices.clone();
-        let open = |dev| open_device(self.disks.as_ref(), &devices, dev);
-        let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
+        let reader = DiskReader { pvs: opened.pvs.clone(), paths: &devices, disks: self.disks.as_ref() };
         let lagging = opened.lagging();
         let writable = opened.refusal(Use::Change, &self.ids.ids).is_none();
         let text_limit = opened.store.room_for(0).ok().map(|room| Bytes::new(room.limit));
@@ -474,8 +368,11 @@ impl Engine {
 
 /// The error of a recovery that must not touch something: whatever else there was to mend is mended.
 fn untouched(repair: &Repair) -> Option<EngineError> {
-    let first = repair.refused.first()?.clone();
-    let said = |left: &&String| !left.starts_with(&first.message);
-    let left: Vec<String> = repair.left.iter().filter(said).cloned().collect();
-    Some(EngineError::from(first).after(&[], &left))
+    let first = repair.left.iter().find_map(LeftAlone::disagreement)?;
+    let others = repair.left.iter().filter(|left| !left.is_for(first));
+    Some(EngineError::from(first.clone()).after(&[], &in_words(others)))
+}
+
+fn in_words<'l>(left: impl IntoIterator<Item = &'l LeftAlone>) -> Vec<String> {
+    left.into_iter().map(ToString::to_string).collect()
 }

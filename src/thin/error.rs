@@ -5,13 +5,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::changes::Lowered;
 use crate::refusal::Refusal;
+use crate::report::Report;
 use base::error_kind::ErrorKind;
 use dm::kernel::DmError;
 
 /// What there is to tell besides a failure: things that stay true although it failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Aside {
     /// What had been left by a crash and was mended before.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -48,12 +49,20 @@ pub struct EngineError {
     hint: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
     aside: Box<Aside>,
+    done: Vec<Report>,
 }
 
 impl EngineError {
     /// A failure of that kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None, aside: Box::default() }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+            source: None,
+            aside: Box::default(),
+            done: Vec::new(),
+        }
     }
 
     /// A failure with its cause.
@@ -84,6 +93,24 @@ impl EngineError {
         self
     }
 
+    /// The same after transactions that are done and stay: what is refused, or failed, is the rest.
+    pub(crate) fn having_done(mut self, done: Vec<Report>) -> Self {
+        if !done.is_empty() {
+            self.kind = ErrorKind::Partial;
+            let before =
+                if done.len() == 1 { "transaction before it is" } else { "transactions before it are" };
+            self.message = format!("{}; {} {before} done", self.message, done.len());
+            self.aside.refused.clear();
+            self.done = done;
+        }
+        self
+    }
+
+    /// The transactions that were done before it, if there are several.
+    pub fn take_done(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.done)
+    }
+
     /// What there is to tell besides.
     pub fn aside(&self) -> &Aside {
         &self.aside
@@ -109,19 +136,6 @@ impl fmt::Display for EngineError {
 impl StdError for EngineError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
-    }
-}
-
-impl EngineError {
-    /// The same in terms of the changes that its requests are parts of.
-    pub(crate) fn of_changes(mut self, lowered: &Lowered) -> Self {
-        let place = |request: usize| lowered.parts.get(request).map(|part| part.change);
-        let refused = std::mem::take(&mut self.aside.refused);
-        let refused = refused
-            .into_iter()
-            .filter_map(|refused| Some(RefusedChange { change: place(refused.change)?, ..refused }));
-        self.aside.refused = refused.collect();
-        self
     }
 }
 

@@ -15,7 +15,6 @@ use thiserror::Error;
 use self::decisive::{concerns_devices, may_have_decided, unzeroed};
 pub use self::failure::StepError;
 use self::progress::Progress;
-pub use self::wipe::WipeError;
 use crate::condition::Condition;
 use crate::plan::{Apart, Commit, Left, Plan, Planned, PoolExpectation, Send, Step};
 use crate::pool_health::check_pool;

@@ -11,6 +11,7 @@ use lvm2::host::scan::{FoundVg, MissingPv};
 
 /// A volume group in a list.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct VgSummary {
     /// Its name.
     pub name: VgName,
@@ -25,6 +26,7 @@ pub struct VgSummary {
 
 /// The volume groups of this machine, none of which comes, goes or is renamed as long as this lives.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct EveryVg {
     /// The groups.
     pub vgs: Vec<VgSummary>,

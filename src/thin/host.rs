@@ -17,7 +17,6 @@ pub use self::check::CheckPolicy;
 pub use self::repair::RepairPolicy;
 use crate::making::Making;
 use crate::metadata_header::{host_name, metadata_header, new_uuid};
-use crate::plan::Watch;
 use crate::ports::{
     CheckFailure, CheckFound, Guard, HeldDevice, Holders, Host, MarkFailure, ProgressObserver,
 };
@@ -27,7 +26,8 @@ use base::ids::{DevNo, LvmUuid, PoolId};
 use base::units::{Bytes, Sectors};
 use dm::name::{DmName, DmUuid};
 use lvm2::format::edit::MetadataHeader;
-use lvm2::host::dmeventd::{Dmeventd, Registration};
+use lvm2::format::monitoring::Registration;
+use lvm2::host::dmeventd::Dmeventd;
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -283,23 +283,15 @@ impl Host for LinuxHost {
         Holders { names: found.iter().map(ToString::to_string).collect(), stay: found.iter().any(stays) }
     }
 
-    fn watch_of(&self, device: &DmUuid) -> Option<Watch> {
-        match Dmeventd::default().registered(device) {
-            Ok(registration) => registration.map(|how| Watch {
-                library: how.library,
-                events: how.events,
-                timeout_s: how.timeout_s,
-            }),
-            Err(error) => {
-                tracing::debug!(%error, "dmeventd does not say whether it watches the pool");
-                None
-            }
-        }
+    fn watch_of(&self, device: &DmUuid) -> Option<Registration> {
+        Dmeventd::default().registered(device).unwrap_or_else(|error| {
+            tracing::debug!(%error, "dmeventd does not say whether it watches the pool");
+            None
+        })
     }
 
-    fn watch(&self, device: &DmUuid, how: &Watch) -> io::Result<()> {
-        let Watch { library, events, timeout_s } = how.clone();
-        Dmeventd::default().register(device, &Registration { library, events, timeout_s })
+    fn watch(&self, device: &DmUuid, how: &Registration) -> io::Result<()> {
+        Dmeventd::default().register(device, how)
     }
 
     fn size(&self, dev: DevNo) -> Option<Sectors> {

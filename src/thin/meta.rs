@@ -34,9 +34,10 @@ pub use survey::Survey;
 use cursor::{Cursor, Item, lookup};
 use node::Tree;
 
-/// Bytes of a metadata block. Source: Linux `drivers/md/dm-thin-metadata.h` (`THIN_METADATA_BLOCK_SIZE`, in
-/// sectors).
+/// Bytes of a metadata block, as the length of one in memory.
 pub const BLOCK_BYTES: usize = 4096;
+
+const _: () = assert!(BLOCK_BYTES as u64 == dm::status::METADATA_BLOCK_BYTES, "a block has one size");
 
 /// A block of metadata.
 pub type Block = [u8; BLOCK_BYTES];

@@ -85,7 +85,7 @@ pub enum MonitorError {
     System {
         /// What was tried.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: Errno,
     },
 }

@@ -66,6 +66,8 @@ pub struct Scope {
     inventory: LookInside,
     /// Whether a device may be made or get another table.
     devices: bool,
+    /// Whether something is planned for what is seen.
+    planned: bool,
 }
 
 /// When the devices inside a pool are looked through: of a running pool that takes two messages, each of them a commit
@@ -87,6 +89,11 @@ impl Scope {
         let all_tables = inventory;
         let inventory = if inventory { LookInside::Always } else { LookInside::IfUnclean };
         Self { all: true, all_tables, inventory, devices: all_tables, ..Self::default() }
+    }
+
+    /// Everything, for plans of changes that are not known yet.
+    pub fn all_to_plan() -> Self {
+        Self { all: true, all_tables: true, devices: true, planned: true, ..Self::default() }
     }
 
     /// The same for somebody who only reads: nothing is sent to any pool.
@@ -293,7 +300,7 @@ impl Observer<'_> {
         let strangers = self.strangers(lv, by_uuid, &inventory)?;
         let making = self.host.being_made(&self.vg.pool_id(lv)).filter(|making| making.vg == self.vg.id);
         // Who only looks at a group has no plan that must have it watched on.
-        let is_planned = !scope.all || scope.inventory != LookInside::Never;
+        let is_planned = scope.planned || !scope.all || scope.inventory != LookInside::Never;
         let is_new = matches!(state, PoolState::ActiveNew(_));
         let watch = (is_new && is_planned).then(|| self.host.watch_of(&tpool)).flatten();
         Ok(PoolSeen { state, superblock, inventory, making, watch, strangers })

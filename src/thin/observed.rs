@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use crate::making::Making;
 use crate::meta::{DeviceDetails, Superblock};
-use crate::plan::Watch;
 use crate::stack::{DevRef, Stacks};
 use base::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId};
 use base::units::{Bytes, Sectors};
@@ -16,6 +15,7 @@ use dm::status::{PoolStatus, PoolWorking};
 use dm::table::TargetLine;
 use lvm2::format::edit::MetadataHeader;
 use lvm2::format::model::Vg;
+use lvm2::format::monitoring::Registration;
 use lvm2::format::pool_size::PoolDefaults;
 use lvm2::format::volume_list::VolumeLists;
 use thiserror::Error;
@@ -71,7 +71,7 @@ pub struct PoolSeen {
     /// What the last change was about to make, if it did not run through to its end.
     pub making: Option<Making>,
     /// How dmeventd watches a pool whose target has to be made anew for its first volume.
-    pub watch: Option<Watch>,
+    pub watch: Option<Registration>,
     /// Thin devices that the text does not know and that are active all the same, under these names.
     pub strangers: BTreeMap<ThinId, DmName>,
 }

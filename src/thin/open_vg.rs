@@ -1,7 +1,6 @@
 //! An open volume group: found on its devices and read.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use lvm2::host::scan::{Claim, ScanError, Scanner};
 use lvm2::host::store::issue::StoreIssue;
 use lvm2::host::store::vg::VgStore;
 use lvm2::host::store::vg_ref::VgRef;
-use sys::io::block::{Access, BlockDev, Disks};
+use sys::io::block::Access;
 
 /// What to do about a physical volume that two groups name.
 const CLAIMED: &str = "a vgsplit or vgmerge may have been cut short: 'vgreduce --removemissing' with --devices, of \
@@ -155,18 +154,4 @@ fn hint(issue: &StoreIssue) -> &'static str {
         }
         _ => "make its physical volumes complete and unambiguous first",
     }
-}
-
-/// Opens a device by number for reading: a physical volume by its path, a device-mapper device by its kernel name.
-///
-/// # Errors
-/// If it cannot be opened.
-pub fn open_device(
-    disks: &dyn Disks,
-    devices: &[(PathBuf, DevNo)],
-    dev: DevNo,
-) -> io::Result<Box<dyn BlockDev>> {
-    let pv = devices.iter().find(|(_, known)| *known == dev).map(|(path, _)| path.clone());
-    let path = pv.unwrap_or_else(|| PathBuf::from(format!("/dev/dm-{}", dev.minor)));
-    disks.open(&path, Access::ReadOnly)
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -20,6 +21,8 @@ use base::units::{Chunks, Sectors};
 use dm::kernel::Suspend;
 pub use dm::message::Message;
 use dm::name::{DmName, DmUuid};
+use lvm2::format::metadata::Metadata;
+use lvm2::format::monitoring::Registration;
 
 mod commit;
 mod mend;
@@ -167,7 +170,7 @@ pub enum Step {
         /// The target.
         tpool: DmUuid,
         /// How.
-        how: Watch,
+        how: Registration,
     },
     /// Make extents that belong to nobody read as zeros.
     ZeroExtents(ZeroExtents),
@@ -181,27 +184,6 @@ pub enum Step {
     PointOfNoReturn,
     /// Steps that nothing else depends on: if one fails, those before it are taken back, and the plan goes on.
     Apart(Apart),
-}
-
-/// How dmeventd watches a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Watch {
-    /// The library that it tells of events.
-    pub library: String,
-    /// Which events, as bits. Source: lvm2 `daemons/dmeventd/libdevmapper-event.h`.
-    pub events: u32,
-    /// How often it tells without an event, in seconds.
-    pub timeout_s: u32,
-}
-
-impl Watch {
-    /// As lvm2 has its pools watched: of all errors and every ten seconds.
-    /// Source: lvm2 `lib/activate/activate.c` (`target_register_events`), `lib/thin/thin.c` (`_target_set_events`).
-    pub fn of_lvm2() -> Self {
-        /// `DM_EVENT_ALL_ERRORS` and `DM_EVENT_TIMEOUT`. Source: lvm2 `daemons/dmeventd/libdevmapper-event.h`.
-        const EVENTS: u32 = 0xff00 | 0x2_0000;
-        Self { library: "libdevmapper-event-lvm2thin.so".into(), events: EVENTS, timeout_s: 10 }
-    }
 }
 
 /// A place on a physical volume that is to be a pool's metadata.
@@ -331,6 +313,19 @@ impl Plan {
     /// by step, and is carried through.
     pub fn may_stop(&self) -> bool {
         !self.outcomes.is_empty()
+    }
+
+    /// The metadata that it leaves, if it commits any.
+    pub fn metadata_after(&self) -> Option<&Arc<Metadata>> {
+        self.steps.iter().rev().find_map(|planned| match &planned.step {
+            Step::Commit(commit) => commit.metadata.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// Whether it gives the lock of the volume group back before its end.
+    pub fn unlocks(&self) -> bool {
+        self.steps.iter().any(|planned| matches!(planned.step, Step::Unlock))
     }
 
     /// Number of metadata commits if all goes well.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
+use std::path::PathBuf;
 
 use crate::meta::{BLOCK_BYTES, Block, MetaError, ReadBlock, Superblock, ThinMeta};
 use crate::observed::PoolReadError;
@@ -13,18 +14,17 @@ use dm::kernel::Kernel;
 use dm::message::Message;
 use dm::name::DmName;
 use lvm2::format::model::{Lv, Pv, Segment, SegmentKind, ThinPool, Vg};
-use sys::io::block::BlockDev;
+use sys::io::block::{Access, BlockDev, Disks};
 use thiserror::Error;
-
-/// Opens a block device for reading, by number.
-pub type Open<'a> = dyn Fn(DevNo) -> io::Result<Box<dyn BlockDev>> + 'a;
 
 /// Reads pool metadata from block devices.
 pub struct DiskReader<'a> {
     /// The VG's physical volumes that are here.
     pub pvs: BTreeMap<LvmUuid, DevNo>,
-    /// How a device is opened.
-    pub open: &'a Open<'a>,
+    /// The paths of the devices that the VG was read from.
+    pub paths: &'a [(PathBuf, DevNo)],
+    /// Opens them.
+    pub disks: &'a dyn Disks,
 }
 
 impl PoolReader for DiskReader<'_> {
@@ -53,11 +53,21 @@ impl PoolReader for DiskReader<'_> {
         tpool: &DmName,
         tmeta: DevNo,
     ) -> Result<Devices, RunningReadError> {
-        through_snapshot(kernel, tpool, || (self.open)(tmeta), ThinMeta::details)
+        through_snapshot(kernel, tpool, || self.open(tmeta), ThinMeta::details)
     }
 }
 
 impl DiskReader<'_> {
+    /// Opens a device for reading: a physical volume by its path, a device-mapper device by its kernel name.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn open(&self, dev: DevNo) -> io::Result<Box<dyn BlockDev>> {
+        let pv = self.paths.iter().find(|(_, known)| *known == dev).map(|(path, _)| path.clone());
+        let path = pv.unwrap_or_else(|| PathBuf::from(format!("/dev/dm-{}", dev.minor)));
+        self.disks.open(&path, Access::ReadOnly)
+    }
+
     /// Reads a pool that does not run.
     ///
     /// # Errors
@@ -269,7 +279,7 @@ impl<'r> Layout<'r, '_> {
         if let Some(index) = self.opened.get(&dev) {
             return Ok(*index);
         }
-        self.devices.push((self.reader.open)(dev).map_err(failed)?);
+        self.devices.push(self.reader.open(dev).map_err(failed)?);
         self.opened.insert(dev, self.devices.len() - 1);
         Ok(self.devices.len() - 1)
     }

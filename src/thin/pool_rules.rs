@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use base::units::Bytes;
-use base::units::size::Rounded;
+use base::units::size::{Rounded, SizeError, Unit, parse_size};
 use lvm2::format::model::Lv;
 
 /// The largest ratio that means anything: more than a pool can have of volumes.
@@ -86,6 +86,20 @@ pub enum RuleChange {
     Clear(RuleKind),
 }
 
+/// What takes a rule away.
+pub const NO_RULE: &str = "none";
+
+/// A text that is no rule of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RuleError {
+    /// It is no size.
+    #[error("{0}; {hint}", hint = .0.hint)]
+    Size(#[from] SizeError),
+    /// It is no number, or is out of range.
+    #[error("write {}, or '{NO_RULE}'", .0.form())]
+    Form(RuleKind),
+}
+
 /// A tag that is no rule, though it begins like one, or stands beside another of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("its tag '{tag}' {}", if *.twice { "is not the only one of its kind" } else { "cannot be read" })]
@@ -120,6 +134,16 @@ impl RuleKind {
             Self::Reserve => "reserve",
             Self::ExtendAt => "extend-at",
             Self::ExtendBy => "extend-by",
+        }
+    }
+
+    /// How it is written.
+    const fn form(self) -> &'static str {
+        match self {
+            Self::Overcommit => "a number such as 1.5, with at most two decimals",
+            Self::Reserve => "a size",
+            Self::ExtendAt => "a number of per cent from 50 to 100",
+            Self::ExtendBy => "a number of per cent from 1 to 1000",
         }
     }
 
@@ -195,6 +219,22 @@ impl Rule {
 }
 
 impl RuleChange {
+    /// Reads a rule of that kind, or that there is to be none; a size without unit is in `unit`.
+    ///
+    /// # Errors
+    /// If it is neither.
+    pub fn parse(kind: RuleKind, text: &str, unit: Unit) -> Result<Self, RuleError> {
+        if text == NO_RULE {
+            return Ok(Self::Clear(kind));
+        }
+        let rule = match kind {
+            RuleKind::Reserve => Some(Rule::Reserve(parse_size(text, unit)?)),
+            RuleKind::ExtendAt | RuleKind::ExtendBy => Rule::parse(kind, text.trim_end_matches('%')),
+            RuleKind::Overcommit => Rule::parse(kind, text),
+        };
+        rule.map(Self::Set).ok_or(RuleError::Form(kind))
+    }
+
     /// Which rule it is about.
     pub const fn kind(self) -> RuleKind {
         match self {
@@ -293,6 +333,24 @@ mod tests {
         }
         let twice = PoolRules::of(&tagged(&["thinvol.extend-by=20", "thinvol.extend-by=30"])).unwrap_err();
         assert_eq!(twice.to_string(), "its tag 'thinvol.extend-by=30' is not the only one of its kind");
+    }
+
+    #[test]
+    fn rules_are_read_as_they_are_meant() {
+        let read = |kind, text| RuleChange::parse(kind, text, Unit::Kibi);
+        let reserve = Rule::Reserve(Bytes::new(1 << 30));
+        assert_eq!(read(RuleKind::Reserve, "1G"), Ok(RuleChange::Set(reserve)));
+        assert_eq!(read(RuleKind::Reserve, "1048576"), Ok(RuleChange::Set(reserve)));
+        assert_eq!(read(RuleKind::ExtendAt, "80%"), Ok(RuleChange::Set(Rule::ExtendAt(80))));
+        assert_eq!(read(RuleKind::Overcommit, "none"), Ok(RuleChange::Clear(RuleKind::Overcommit)));
+        for (kind, wrong) in [
+            (RuleKind::ExtendAt, "49"),
+            (RuleKind::ExtendBy, "0"),
+            (RuleKind::Overcommit, "1,5"),
+            (RuleKind::Reserve, "x"),
+        ] {
+            assert!(read(kind, wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

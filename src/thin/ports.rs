@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::making::Making;
 use crate::meta::{DeviceDetails, Superblock};
 use crate::observed::PoolReadError;
-use crate::plan::{Commit, Watch};
+use crate::plan::Commit;
 use crate::stack::ReadAhead;
 use base::ids::{DevNo, LvmUuid, PoolId, ThinId, VgName};
 use base::units::{Bytes, Sectors};
@@ -20,6 +20,7 @@ use dm::message::Message;
 use dm::name::{DmName, DmUuid};
 use lvm2::format::edit::MetadataHeader;
 use lvm2::format::model::{ThinPool, Vg};
+use lvm2::format::monitoring::Registration;
 use lvm2::host::lock::VgLock;
 
 mod tools;
@@ -237,13 +238,13 @@ pub trait Host: MetadataTools {
     fn guard(&self, devices: &[DmName], lock: &VgLock) -> io::Result<Box<dyn Guard>>;
 
     /// How dmeventd watches a device, if it does and can be asked.
-    fn watch_of(&self, device: &DmUuid) -> Option<Watch>;
+    fn watch_of(&self, device: &DmUuid) -> Option<Registration>;
 
     /// Has dmeventd watch a device, if it runs.
     ///
     /// # Errors
     /// If it does not answer in time, or refuses.
-    fn watch(&self, device: &DmUuid, how: &Watch) -> io::Result<()>;
+    fn watch(&self, device: &DmUuid, how: &Registration) -> io::Result<()>;
 
     /// Who keeps a device open.
     fn holders(&self, dev: DevNo) -> Holders;

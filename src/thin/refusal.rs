@@ -66,6 +66,14 @@ impl Refusal {
         Self { request: Some(place), ..self }
     }
 
+    /// The same where the first of the changes has that place among all.
+    #[must_use]
+    pub fn placed(mut self, first: usize) -> Self {
+        self.request = self.request.map(|place| place + first);
+        self.others.iter_mut().for_each(|other| other.request = other.request.map(|place| place + first));
+        self
+    }
+
     /// The same with the device that is in use.
     pub fn busy_device(mut self, dev: base::ids::DevNo) -> Self {
         self.busy = Some(dev);

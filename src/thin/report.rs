@@ -1,6 +1,7 @@
 //! What the engine tells of its work: what changes did, or would do.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -19,6 +20,9 @@ use dm::kernel::Verb;
 pub struct Report {
     /// The plan.
     pub plan: Plan,
+    /// The places of its changes among all.
+    #[serde(skip)]
+    pub changes: Range<usize>,
     /// What was done, in the order of the steps of each change.
     pub done: Vec<Done>,
     /// What the caller should know of the changes, whatever becomes of them.
@@ -36,6 +40,8 @@ pub struct Report {
     pub suspended_us: Option<u64>,
     /// device-mapper ioctls by verb.
     pub ioctls: BTreeMap<Verb, u64>,
+    /// The transactions after this one, in order: a change of a pool itself is one of its own.
+    pub then: Vec<Report>,
 }
 
 /// The outcome of a change, or of a part of it.
@@ -60,6 +66,12 @@ pub struct Done {
 }
 
 impl Report {
+    /// This report and those of the transactions after it.
+    pub fn in_turn(mut self) -> Vec<Self> {
+        let then = std::mem::take(&mut self.then);
+        std::iter::once(self).chain(then).collect()
+    }
+
     /// The report on a plan of what changes come to.
     pub(crate) fn on(vg: &VgName, plan: Plan, lowered: &Lowered) -> Self {
         let part = |request: usize| lowered.parts.get(request);
@@ -84,6 +96,7 @@ impl Report {
     pub fn of(plan: Plan) -> Self {
         Self {
             plan,
+            changes: 0..0,
             done: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
@@ -92,6 +105,7 @@ impl Report {
             executed: false,
             suspended_us: None,
             ioctls: BTreeMap::new(),
+            then: Vec::new(),
         }
     }
 }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::changes::Lowered;
 use crate::error::EngineError;
 use crate::exec::{Aftermath, ExecError, Executed, Ports, StepError, execute};
 use crate::observe::{ObserveError, Observer, Scope};
 use crate::observed::{Observed, PlanInputs, Policy};
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 use crate::planner::{Repair, plan, repair};
 use crate::ports::{Host, MetadataStore, PoolReader};
 use crate::refusal::Refusal;
@@ -30,6 +31,55 @@ use sys::signals::SignalsHeldOff;
 
 /// How often a device that somebody has open is looked at again.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum NotPlanned {
+    /// Requests are refused.
+    Refused(Box<Refusal>),
+    /// What it depends on cannot be looked at, or something else fails.
+    Failed(EngineError),
+}
+
+impl NotPlanned {
+    /// The refusal, if it is one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Failed(_) => None,
+        }
+    }
+
+    /// The same in terms of the changes that the requests are parts of.
+    #[must_use]
+    pub fn of_changes(self, lowered: &Lowered) -> Self {
+        match self {
+            Self::Refused(refusal) => lowered.refused(*refusal).into(),
+            failed @ Self::Failed(_) => failed,
+        }
+    }
+}
+
+impl From<Refusal> for NotPlanned {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
+}
+
+impl From<EngineError> for NotPlanned {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NotPlanned> for EngineError {
+    fn from(error: NotPlanned) -> Self {
+        match error {
+            NotPlanned::Refused(refusal) => (*refusal).into(),
+            NotPlanned::Failed(error) => error,
+        }
+    }
+}
 
 /// What a session works on and with.
 pub struct Session<'a> {
@@ -157,29 +207,50 @@ impl Session<'_> {
     ///
     /// # Errors
     /// The requests that are refused, and why.
-    pub fn plan(&self, requests: &[Request]) -> Result<Plan, EngineError> {
-        let look = || {
-            let scope = Scope::of(&self.metadata.vg, requests);
-            self.look(&if self.writable { scope } else { scope.without_inventory() })
-        };
-        let mut observed = self.looked.clone().map_or_else(look, Ok)?;
+    pub fn plan(&self, requests: &[Request]) -> Result<Plan, NotPlanned> {
+        let scope = Scope::of(&self.metadata.vg, requests);
+        let scope = if self.writable { scope } else { scope.without_inventory() };
+        let mut looked = self.looked.clone();
+        self.while_busy(|| {
+            let mut observed = looked.take().map_or_else(|| self.look(&scope), Ok)?;
+            Ok(self.plan_on(&self.metadata, &mut observed, requests)?)
+        })
+    }
+
+    /// The same for any state, such as that which other requests will leave.
+    ///
+    /// # Errors
+    /// The requests that are refused, and why.
+    pub fn plan_on(
+        &self,
+        metadata: &Metadata,
+        observed: &mut Observed,
+        requests: &[Request],
+    ) -> Result<Plan, Refusal> {
+        let uuids = requests
+            .iter()
+            .flat_map(|request| 0..request.new_uuids())
+            .map(|_| self.host.new_uuid())
+            .collect();
+        observed.inputs = PlanInputs { uuids, header: self.header.clone() };
+        plan(metadata, observed, requests)
+    }
+
+    /// Plans, again and again as long as all that is wrong is that devices are open which will soon be let go of.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn while_busy<T>(&self, mut work: impl FnMut() -> Result<T, NotPlanned>) -> Result<T, NotPlanned> {
         let deadline = self.host.now() + self.busy_wait;
         loop {
-            let uuids = requests
-                .iter()
-                .flat_map(|request| 0..request.new_uuids())
-                .map(|_| self.host.new_uuid())
-                .collect();
-            observed.inputs = PlanInputs { uuids, header: self.header.clone() };
-            match plan(&self.metadata, &observed, requests) {
-                Ok(plan) => return Ok(plan),
-                Err(mut refusal) => {
+            match work() {
+                Err(NotPlanned::Refused(mut refusal)) => {
                     if !self.may_pass(&mut refusal) || self.host.now() >= deadline {
-                        return Err(refusal.into());
+                        return Err(NotPlanned::Refused(refusal));
                     }
                     self.host.pause(LOOK_PAUSE);
-                    observed = look()?;
                 }
+                result => return result,
             }
         }
     }
@@ -232,11 +303,7 @@ impl Session<'_> {
         let mut ports =
             Ports { kernel: self.kernel, store: &mut *self.store, udev: self.udev, host: self.host };
         let executed = execute(plan, &mut ports, lock).map_err(|error| failed(error, &plan.vg))?;
-        let last = plan.steps.iter().rev().find_map(|planned| match &planned.step {
-            Step::Commit(commit) => commit.metadata.as_ref(),
-            _ => None,
-        });
-        if let Some(metadata) = last {
+        if let Some(metadata) = plan.metadata_after() {
             self.metadata = Arc::clone(metadata);
             self.lagging.clear();
         }

@@ -130,6 +130,29 @@ pub struct DeviceSpec {
     pub read_ahead: Option<ReadAhead>,
 }
 
+impl TargetSpec {
+    /// What it stands on.
+    fn below(&self) -> Vec<&DevRef> {
+        match self {
+            Self::Linear { device, .. } => vec![device],
+            Self::Striped { areas, .. } => areas.iter().map(|(device, _)| device).collect(),
+            Self::Mirror { legs, .. } => legs.iter().flat_map(|(metadata, data)| [metadata, data]).collect(),
+            Self::ThinPool { metadata, data, .. } => vec![metadata, data],
+            Self::Thin { pool, external, .. } => std::iter::once(pool).chain(external).collect(),
+        }
+    }
+}
+
+impl DeviceSpec {
+    /// The devices of device-mapper that it stands on.
+    pub fn devices_below(&self) -> impl Iterator<Item = &DmName> {
+        self.targets.iter().flat_map(TargetSpec::below).filter_map(|device| match device {
+            DevRef::Device(name) => Some(name),
+            DevRef::Pv(_) => None,
+        })
+    }
+}
+
 /// Why the stack of a volume cannot be built.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StackError {

@@ -7,10 +7,11 @@ use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::condition::Condition;
+use crate::lineage::Lineage;
 use crate::observed::{Observed, PoolState};
 use crate::pool_rules::PoolRules;
 use crate::stack::DevRef;
-use base::ids::{DevNo, LvName, LvmUuid, ThinId, VgName};
+use base::ids::{DevNo, LvName, LvmUuid, ThinId, TransactionId, VgName};
 use base::units::{Bytes, Extents, Sectors};
 use dm::kernel::{DmError, Kernel, StatusFlush};
 use dm::name::{DmUuid, Layer};
@@ -18,8 +19,15 @@ use dm::status::{PoolStatus, ThinStatus};
 use dm::table::TargetLine;
 use lvm2::format::model::{Glance, Lv, ThinPool, Vg};
 
+mod family;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;
+
+pub use self::family::{MadeAs, MadeFrom, ParentVolume};
+
 /// A volume group.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct VgView {
     /// Its name.
     pub name: VgName,
@@ -37,6 +45,7 @@ pub struct VgView {
 
 /// A thin pool.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct PoolView {
     /// Its name.
     pub name: LvName,
@@ -52,6 +61,8 @@ pub struct PoolView {
     pub metadata_size: Bytes,
     /// Size of a chunk.
     pub chunk_size: Sectors,
+    /// The transaction id in the metadata.
+    pub transaction_id: TransactionId,
     /// What the kernel says of it, if it runs.
     pub status: Option<PoolStatus>,
     /// Number of thin volumes.
@@ -67,6 +78,7 @@ pub struct PoolView {
 
 /// A volume.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct VolumeView {
     /// Its name.
     pub name: LvName,
@@ -80,6 +92,9 @@ pub struct VolumeView {
     pub thin_id: Option<ThinId>,
     /// What LVM says it was made from.
     pub origin: Option<LvName>,
+    /// What it was made from, as thinvol records it, or as names and LVM's origin together show. Only where all volumes
+    /// are shown.
+    pub made_from: Option<MadeFrom>,
     /// Tags.
     pub tags: Vec<String>,
     /// When it was created, in seconds since 1970.
@@ -102,6 +117,7 @@ pub struct VolumeView {
 
 /// How much of a volume group is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Detail {
     /// Its pools: [`VgView::volumes`] is empty.
     Pools,
@@ -132,9 +148,11 @@ pub fn view(
         Detail::Active => with_device.contains(&lv.id()),
         Detail::Volumes => true,
     };
+    let lineage = (detail == Detail::Volumes).then(|| Lineage::of(vg));
     let shown = |lv: &Glance<'_>| is_wanted(lv) && lv.is_visible() && lv.lv().thin_pool().is_none();
     for lv in vg.lvs.glances().filter(shown).map(Glance::lv) {
-        let volume = volume_view(vg, lv, observed, kernel)?;
+        let made_from = lineage.as_ref().and_then(|lineage| lineage.descent(lv)).map(MadeFrom::from);
+        let volume = VolumeView { made_from, ..volume_view(vg, lv, observed, kernel)? };
         volumes.extend(Some(volume).filter(|volume| volume.active || detail == Detail::Volumes));
     }
     for pool in &pools {
@@ -176,6 +194,7 @@ fn pool_view(vg: &Vg, lv: &Lv, pool: &ThinPool, observed: &Observed) -> PoolView
         size: size(vg, lv),
         metadata_size: vg.lv(&pool.metadata).map_or(Bytes::ZERO, |tmeta| size(vg, tmeta)),
         chunk_size: pool.chunk_size,
+        transaction_id: pool.transaction_id,
         status,
         volumes: vg.glances_of(&lv.name).count(),
         volumes_size: Bytes::new(sizes.fold(0, u64::saturating_add)),
@@ -240,6 +259,7 @@ fn volume_view(vg: &Vg, lv: &Lv, observed: &Observed, kernel: &dyn Kernel) -> Re
         pool: thin.map(|thin| thin.pool.clone()),
         thin_id: thin.map(|thin| thin.device_id),
         origin: thin.and_then(|thin| thin.origin.clone()),
+        made_from: None,
         tags: lv.tags.clone(),
         creation_time: lv.creation_time,
         writable: lv.is_writable(),

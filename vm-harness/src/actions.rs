@@ -26,23 +26,23 @@ use crate::tier::Pool;
 use crate::workspace::Workspace;
 use crate::{checks, on_host, other_release, package as packages, script, transcript};
 
-/// The main job, told as a story. If it takes longer it hangs.
+/// Time limit of the demo, in seconds: if it takes longer, it hangs.
 const DEMO: Script<'static> = Script { argv: &["/src/vm-harness/demo.sh"], limit_s: 1200 };
 
-/// Packages installed, upgraded, removed and purged.
+/// Time limit of the packages being installed, upgraded, removed and purged.
 const LIFE_OF_PACKAGES: Script<'static> =
     Script { argv: &["/src/dm-tests/proxmox/packages.sh"], limit_s: 600 };
 
 /// The same for a bench: with thousands of volumes lvm2 takes a minute for each command under emulation.
 const BENCH_LIMIT_S: u64 = 4 * 3600;
 
-/// Tried in part in each run, beside the release that all of it runs on.
+/// The release on which each run tries a sample of the cases.
 const OTHER_RELEASE: Suite = Suite::Trixie;
 
-/// The bench that counts instructions, and needs a machine whose clock does.
+/// The word for the bench that counts instructions; it needs a machine with such a clock.
 const COUNTING: &str = "instructions";
 
-/// Does it; an unsuccessful test or program is an exit code, not an error.
+/// Carries out a verb; a failed test or program is an exit code, not an error.
 pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
     let workspace = Workspace::find(suite)?;
     match action {
@@ -86,14 +86,14 @@ pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
     }
 }
 
-/// What `jobs` guests at the same time are made from, and how they run.
+/// The parts that up to `jobs` guests at the same time are started from.
 fn prepare(workspace: &Workspace, contents: Contents, jobs: usize) -> Result<(Setup, Accel)> {
     let setup = gather(workspace, contents, (processors() / jobs).max(1))?;
     let accel = kvm::choose(workspace, &setup)?;
     Ok((setup, accel))
 }
 
-/// Image and payload of guests. The image mostly waits for downloads, so both are built at once.
+/// Image and payload of guests. The image mostly waits for downloads, so both are built at the same time.
 fn gather(workspace: &Workspace, contents: Contents, processors: usize) -> Result<Setup> {
     let (image, payload) = std::thread::scope(|scope| {
         let image = scope.spawn(|| Image::get(workspace));
@@ -150,7 +150,7 @@ fn test(
     Ok(if score.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A sample of the cases on the release that the rest did not run on.
+/// Runs a sample of the cases on the other release.
 fn on_the_other_release(
     workspace: &Workspace,
     wish: CaseSelection<'_>,
@@ -165,8 +165,8 @@ fn on_the_other_release(
     Ok(score)
 }
 
-/// The cases run a program that is quick to build; the one that is shipped does the main job once, and prints what the
-/// README shows of it.
+/// Runs the demo with the program as it is shipped, and compares its output with the README: the cases run a program
+/// that is quick to build.
 fn demo_of_what_ships(workspace: &Workspace) -> Result<()> {
     let (setup, accel) = prepare(workspace, Contents::Shipped, 1)?;
     step(workspace, "demo with the program as it is shipped", |log| {
@@ -183,7 +183,7 @@ fn demo_of_what_ships(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// The packages of the program as it is shipped live their lives on both releases.
+/// Installs, upgrades, removes and purges the packages of the program as it is shipped, on both releases.
 fn packages_of_what_ships(workspace: &Workspace) -> Result<()> {
     let payload = Payload::build(workspace, Contents::Shipped)?;
     let made = packages::build(workspace, &payload.program())?;
@@ -202,7 +202,7 @@ fn packages_of_what_ships(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Makes the packages and lives their lives in a guest.
+/// Builds the packages; installs, upgrades, removes and purges them in a guest.
 fn package(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
     let contents = if quick { Contents::Program } else { Contents::Shipped };
     let (mut setup, accel) = prepare(workspace, contents, 1)?;

@@ -8,7 +8,7 @@ use crate::protocol::{Order, PORT_NAME, Report};
 use crate::{child, stream};
 use anyhow::{Context, Result, bail};
 
-/// The program that has the cases.
+/// The program with the cases.
 const CASES: &str = "dm-tests";
 
 /// Where the files of cases are: in memory.
@@ -40,7 +40,7 @@ pub fn serve() -> Result<()> {
     Ok(())
 }
 
-/// The device node of the port that carries our name; its number depends on the other virtio devices.
+/// The device node of the port with our name; its number depends on the other virtio devices.
 fn find_port() -> Result<PathBuf> {
     let ports = Path::new("/sys/class/virtio-ports");
     for entry in std::fs::read_dir(ports).context("the guest has no virtio serial ports")? {

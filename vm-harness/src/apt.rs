@@ -11,7 +11,7 @@ use crate::packages;
 use crate::progress::Log;
 use crate::suite::Suite;
 
-/// The files that make up the guest's packages today, by their names, which say the versions.
+/// The names of the guest's package files today; they contain the versions.
 pub fn current(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<String>> {
     let sources = prepare(suite, folder, log)?;
     let output = install(folder, &sources).arg("--print-uris").output().context("cannot start apt-get")?;
@@ -36,7 +36,7 @@ pub fn download(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<PathBuf>> 
     Ok(files)
 }
 
-/// Makes the folders of a private apt and fetches the lists of what there is; returns the folder of the sources.
+/// Makes the folders of a private apt and fetches the package lists; returns the folder of the sources.
 fn prepare(suite: Suite, folder: &Path, log: &Log) -> Result<PathBuf> {
     for sub in ["lists/partial", "archives/partial"] {
         std::fs::create_dir_all(folder.join(sub))?;
@@ -53,7 +53,7 @@ fn install(folder: &Path, sources: &Path) -> Command {
     command
 }
 
-/// The names in what `--print-uris` prints: the address in quotes, the name, the size, the checksum.
+/// The names in the output of `--print-uris`: the address in quotes, the name, the size, the checksum.
 fn files(text: &str) -> Result<Vec<String>> {
     let lines = text.lines().filter(|line| line.starts_with('\''));
     let mut names: Vec<String> =

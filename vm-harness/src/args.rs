@@ -22,7 +22,7 @@ pub struct Args {
 /// What the harness can do.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Show the main job: lvm2 makes a pool on loop devices, thinvol works in it, lvm2 watches
+    /// Show the main job: lvm2 makes a pool on loop devices, thinvol works in it, lvm2 checks
     Demo,
     /// Run every check: format, lints, unit tests, then the cases in both machines
     Test {

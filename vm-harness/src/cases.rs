@@ -1,4 +1,4 @@
-//! Which cases there are, and which of them are wanted.
+//! Which cases exist, and which of them are selected.
 
 use std::process::Command;
 
@@ -7,15 +7,15 @@ use vm_harness::protocol::CaseInfo;
 
 use crate::payload::Payload;
 
-/// What is asked for.
+/// A selection of cases.
 #[derive(Clone, Copy)]
 pub struct CaseSelection<'a> {
-    /// Words of which the name has one; none: all that always run.
+    /// The name contains one of these words; if there are none, all cases that always run.
     pub filters: &'a [String],
-    /// Those that take long too, without being named.
+    /// Also all long cases.
     pub long: bool,
-    /// On this host's kernel. Cases that go wrong on purpose, to try the harness itself, are never run there: they
-    /// would stop the process that runs them, or the host.
+    /// On this host's kernel. Cases that fail on purpose, to test the harness itself, never run there: they would stop
+    /// the process that runs them, or the host.
     pub host: bool,
 }
 
@@ -31,7 +31,7 @@ impl CaseSelection<'_> {
     }
 }
 
-/// The cases that are asked for: of the declared ones those that are selected, and what `more` takes of all.
+/// The selected ones of the declared cases, and those that `more` adds.
 pub fn list(
     payload: &Payload,
     wish: CaseSelection<'_>,
@@ -64,7 +64,7 @@ pub fn list(
     Ok(wanted)
 }
 
-/// By how much time limits are stretched, for machines that do other things at the same time.
+/// The factor for all time limits, for hosts that do other work at the same time.
 pub fn patience() -> u64 {
     std::env::var("THINVOL_VM_PATIENCE").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }

@@ -11,11 +11,11 @@ use crate::perl;
 use crate::progress::step;
 use crate::workspace::Workspace;
 
-/// Cargo lets one at a time compile. This is how long after the tests that take longest to run the rest begins, which
-/// is compiled while they run.
+/// Only one cargo at a time can compile. The other tests are started this long after the slowest ones, so that they are
+/// compiled while those run.
 const HEAD_START: Duration = Duration::from_secs(2);
 
-/// Runs them all, and makes the machine's image meanwhile. Returns what could not be checked here, in words.
+/// Runs all checks, and builds the machine's image meanwhile. Returns what could not be checked here, in words.
 pub fn run(workspace: &Workspace) -> Result<Option<&'static str>> {
     step(workspace, "cargo fmt --check", |log| log.run(workspace.cargo().args(["fmt", "--check"])))?;
     let [outside, inside, of_tests, example] = workspace.all_tests();
@@ -45,7 +45,7 @@ fn clippy(workspace: &Workspace) -> Result<()> {
     })
 }
 
-/// The documentation of the source, of private items too: links that lead nowhere are errors.
+/// Builds the documentation of the source, private items included: broken links are errors.
 fn documentation(workspace: &Workspace) -> Result<()> {
     step(workspace, "cargo doc", |log| {
         let mut doc = workspace.cargo();
@@ -65,7 +65,7 @@ fn test<const N: usize>(workspace: &Workspace, name: &str, commands: [Command; N
     })
 }
 
-/// What each test binary said it is and how it ended.
+/// The name of each test binary with its closing line.
 fn closing_lines(log: &str) -> String {
     let wanted = |line: &&str| {
         let line = line.trim_start();

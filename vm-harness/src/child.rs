@@ -1,4 +1,4 @@
-//! Runs one case in a process of its own, so that a hang can be killed and a panic is only a result.
+//! Runs one case in a separate process, so that a hang can be killed and a panic is only a failure.
 
 use std::fs::File;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -11,10 +11,10 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// Time the clean-up may take.
+/// Time limit of the clean-up.
 const CLEAN_LIMIT: Duration = Duration::from_secs(45);
 
-/// Output kept of one case.
+/// How much of the output of a case is kept.
 const MAX_OUTPUT: usize = 256 << 10;
 
 /// Runs a case of `program` with its files in `folder`, cleans up after it, and reports.
@@ -48,7 +48,7 @@ pub fn run_case(program: &Path, case: &CaseInfo, folder: &Path) -> Result<CaseRe
 const SAMPLES: &str = "THINVOL_KILLS";
 const TURN: &str = "THINVOL_KILLS_TURN";
 
-/// What it says of a case in its turn.
+/// Its value for a case that runs in its turn.
 const SAMPLES_OF_A_TURN: &str = "3";
 
 struct Ended {
@@ -127,7 +127,7 @@ pub fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
     }
 }
 
-/// What the processes of a group are doing, as the kernel sees it.
+/// The kernel's view of the processes of a group.
 fn whereabouts(group: u32) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {

@@ -1,4 +1,4 @@
-//! Cuts the power of a machine at work, boots it again on the same disk, and has it checked what was reported.
+//! Cuts the power of a machine at work, boots it again on the same disk, and checks what was reported.
 //!
 //! The disk has a write cache, which a cut empties: what the guest has not flushed by then is there or not, sector by
 //! sector.
@@ -18,40 +18,40 @@ use crate::accel::Accel;
 use crate::guest::{Guest, Setup, Silence};
 use crate::workspace::Workspace;
 
-/// Cuts of a run of all checks that takes its time.
+/// Number of cuts in a run of all checks with the long cases.
 pub const MANY: u32 = 50;
 
 /// Size of the disk that outlives the machine.
 const DISK_BYTES: u64 = 1 << 30;
 
-/// How long a moment is waited for at which something is not flushed.
+/// How long to wait for a moment at which something is not flushed.
 const DIRTY_WAIT: Duration = Duration::from_secs(5);
 
 /// How long checking may take before the work begins.
 const CHECK_LIMIT_S: u64 = 600;
 
-/// The power goes so long after the work has begun, in milliseconds: between the first and the sum of both.
+/// When the power is cut after the work has begun, in milliseconds: between the first number and the sum of both.
 const SHORTEST_MS: u64 = 1500;
 const SPREAD_MS: u64 = 12_000;
 
-/// What becomes of what the guest has written and not flushed when the power goes.
+/// What happens to unflushed writes when the power is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unflushed {
-    /// It is there or not, as drawn from this.
+    /// They are kept or lost, drawn from this seed.
     Drawn(u64),
-    /// It is there: the cache of the disk outlives the machine.
+    /// They are kept: the cache of the disk outlives the machine.
     Kept,
 }
 
-/// A seed that was not used before, most likely.
+/// A seed from the clock.
 pub fn seed() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
-/// Boots `cuts` and one times; what the last cut left is checked, too.
+/// Boots `cuts` + 1 times, so that the state after the last cut is checked, too.
 ///
 /// # Errors
-/// What was reported and is not so, or a machine that does not come up.
+/// What was reported and is not true, or a machine that does not boot.
 pub fn run(
     workspace: &Workspace,
     setup: &Setup,
@@ -119,7 +119,7 @@ fn socket_name() -> String {
     format!("thinvol-disk-{}-{number}", std::process::id())
 }
 
-/// What the guest prints until its time is up; the last one only checks.
+/// The output of the guest until its power is cut; the last guest only checks.
 fn work(guest: &mut Guest, cut: u32, is_last: bool) -> Result<String> {
     let mut printed = String::new();
     let mut end = Instant::now() + Duration::from_secs(CHECK_LIMIT_S);

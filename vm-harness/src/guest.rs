@@ -1,4 +1,4 @@
-//! A running guest: boot, orders, reports, end.
+//! A running guest: it is booted, gets orders, reports, and is stopped.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -20,12 +20,12 @@ use crate::workspace::{RunFolder, Workspace};
 /// Boot takes 5 to 30 s under emulation; more when others use the machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
-/// Time the agent gets, beyond the limit of an order, to kill, clean up and report.
+/// Time beyond the limit of an order in which the agent kills, cleans up and reports.
 pub const GRACE: Duration = Duration::from_secs(60);
 
 /// Image and binaries, the same for all guests of a run.
 pub struct Setup {
-    /// Virtual processors of each guest. Emulated ones that share a processor of the host only wait for each other.
+    /// Virtual processors of each guest. If emulated ones share a processor of the host, they only wait for each other.
     pub processors: usize,
     /// Kernel and disk.
     pub image: Image,
@@ -33,7 +33,7 @@ pub struct Setup {
     pub payload: Payload,
 }
 
-/// Why the guest gave no answer.
+/// Why the guest did not answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Silence {
     /// It did not answer in time.
@@ -68,7 +68,7 @@ impl Guest {
         Self::start(workspace, setup, (tier, accel), None, limit)
     }
 
-    /// Boots a guest of the full tier with one more disk, shown on that socket, which it may write to.
+    /// Boots a guest of the full tier with another, writable disk that is served on that socket.
     pub fn boot_with_disk(workspace: &Workspace, setup: &Setup, accel: Accel, disk: &Path) -> Result<Self> {
         Self::start(workspace, setup, (Tier::Full, accel), Some(disk), BOOT_LIMIT)
     }
@@ -122,7 +122,7 @@ impl Guest {
         self.orders.write_all(line.as_bytes()).context("the guest takes no more orders")
     }
 
-    /// The next report, waited for no longer than an order with this limit may take, and `grace`.
+    /// The next report; waits as long as an order with this limit may take, plus `grace`.
     pub fn report_within(&mut self, limit_s: u64, grace: Duration) -> Result<Report, Silence> {
         self.report(Duration::from_secs(limit_s) + grace)
     }
@@ -144,7 +144,7 @@ impl Guest {
         }
     }
 
-    /// Cuts the power. Returns what the guest had printed and nobody has read yet.
+    /// Cuts the power. Returns output of the guest that was not read before.
     pub fn cut(mut self) -> String {
         // One that is dead already is as good.
         let _ = self.qemu.kill();
@@ -176,7 +176,7 @@ impl Drop for Guest {
     }
 }
 
-/// Boots a guest whose console is this terminal, and waits until it is left.
+/// Boots a guest whose console is this terminal, and waits until it ends.
 pub fn interactive(workspace: &Workspace, setup: &Setup, accel: Accel) -> Result<()> {
     let run = workspace.run_folder()?;
     let (payload, initramfs) = stage(workspace, setup, Tier::Full, &run)?;

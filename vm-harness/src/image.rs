@@ -1,6 +1,6 @@
 //! The disk image and kernel of the guest, built once for each recipe and each set of package versions, and kept in the
-//! cache. Once a day the archive is asked for the versions; where it cannot be had, the image of the last answer
-//! serves.
+//! cache. The archive is asked for the versions once a day; if it cannot be reached, the image of the last answer is
+//! used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::progress::step;
 use crate::workspace::Workspace;
 use crate::{apt, rootfs};
 
-/// The archive's answer is good for so long.
+/// How long an answer of the archive is used.
 const ANSWER_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Whatever changes the image is hashed into its name, with the packages' versions.
+/// The files that the image depends on: their hash is a part of its name, with the packages' versions.
 const RECIPE: &[&str] = &[
     include_str!("apt.rs"),
     include_str!("image.rs"),
@@ -103,13 +103,13 @@ impl Image {
     }
 }
 
-/// What the archive answered, if not too long ago.
+/// The archive's last answer, unless it is too old.
 fn fresh(answer: &Path) -> Option<String> {
     let age = fs::metadata(answer).and_then(|found| found.modified()).ok()?.elapsed().ok()?;
     (age < ANSWER_LIFETIME).then(|| fs::read_to_string(answer).ok()).flatten()
 }
 
-/// Asks the archive which packages the guest is made of today, and keeps the answer.
+/// Asks the archive for the guest's packages of today, and keeps the answer.
 fn ask(workspace: &Workspace, answer: &Path) -> Result<String> {
     let folder = workspace.cache.join("asking");
     fs::remove_dir_all(&folder).ok();
@@ -139,7 +139,7 @@ fn mke2fs(root: &Path, image: &Path) -> Command {
     command
 }
 
-/// FNV-1a, enough to tell recipes apart.
+/// FNV-1a, which is sufficient to distinguish recipes.
 fn fnv1a(texts: &[&str]) -> u64 {
     texts.iter().flat_map(|text| text.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

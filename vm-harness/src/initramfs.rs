@@ -1,5 +1,4 @@
-//! What the kernel starts from: busybox, our init script, the modules in loading order, and in the fast tier
-//! the static binaries themselves.
+//! The initramfs: busybox, our init script, the modules in loading order, and in the fast tier the static binaries.
 
 use std::collections::BTreeSet;
 use std::fs;

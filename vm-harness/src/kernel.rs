@@ -26,7 +26,7 @@ pub const FAST: &[&str] = &[
 /// Loaded by the initramfs of the full tier besides.
 pub const FULL: &[&str] = &["virtio_blk", "ext4", "overlay"];
 
-/// Kept on the disk of the full tier, where udev, modprobe or the kernel load them when wanted.
+/// Kept on the disk of the full tier, where udev, modprobe or the kernel load them on demand.
 const ON_DISK: &[&str] = &[
     "brd",
     "configfs",

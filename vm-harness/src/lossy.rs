@@ -1,5 +1,5 @@
-//! A disk with a write cache that a power cut empties: what was written since the last flush is there or not, sector
-//! by sector, in any order. The choice is drawn from a seed.
+//! A disk with a write cache that a power cut empties: writes since the last flush are kept or lost, sector by sector,
+//! in any order. The choice is drawn from a seed.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What a disk writes as one unit, in bytes: never torn.
+/// The unit of a disk's writes in bytes: a sector is never torn.
 pub const SECTOR: u64 = 512;
 
 const SECTOR_LEN: usize = 512;
@@ -15,7 +15,7 @@ const SECTOR_LEN: usize = 512;
 /// One version of a sector: the number of the write that made it, and its content.
 type Version = (u64, [u8; SECTOR_LEN]);
 
-/// What was written and not flushed.
+/// Unflushed writes.
 #[derive(Default)]
 struct Cache {
     /// How many writes there were.

@@ -24,8 +24,8 @@ pub struct Journal {
     pub with_lvm2: bool,
 }
 
-/// Reads what a round printed: lines `There <volume>`, `Gone <volume>` and, from when a command is begun until it has
-/// reported, `Unknown <volume>`. A line that the cut left without its end does not count.
+/// Reads the output of a round: lines `There <volume>`, `Gone <volume>` and, while a command runs, `Unknown <volume>`.
+/// An incomplete last line does not count.
 pub fn reported(cuts: u32, printed: &str) -> Journal {
     let whole = printed.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let mut fates: BTreeMap<&str, &str> = BTreeMap::new();

@@ -88,7 +88,7 @@ pub fn step<T>(workspace: &Workspace, name: &str, work: impl FnOnce(&Log) -> Res
     result.with_context(|| format!("step failed: {name}"))
 }
 
-/// The crate that cargo compiles last, by the log, and how many it has begun with; none before the first.
+/// The last crate in the log that cargo began to compile, and how many it has begun; none before the first.
 fn crates(log: &str) -> Option<(usize, &str)> {
     let names = log.lines().filter_map(|line| {
         let verbs = ["Compiling ", "Checking ", "Documenting "];

@@ -83,7 +83,7 @@ pub enum End {
     Skip,
 }
 
-/// What the harness asks of the guest.
+/// An order to the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
@@ -98,7 +98,7 @@ pub enum Order {
     },
 }
 
-/// What the guest tells the harness.
+/// A message from the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Report {
@@ -109,7 +109,7 @@ pub enum Report {
     },
     /// A case has ended.
     Case(CaseResult),
-    /// Part of what a program printed, both streams as they came.
+    /// A part of a program's output, both streams in the order of arrival.
     Output {
         /// The text, invalid UTF-8 replaced.
         text: String,

@@ -1,6 +1,6 @@
-//! Unpacks packages into a folder that becomes the guest's root. No package script runs: the little that they
-//! would have done is done here, so that neither chroot nor a foreign program is needed. dpkg's list of what is
-//! installed is written, so that packages can be installed in the guest.
+//! Unpacks packages into a folder that becomes the guest's root. No package script runs: the few things that they do
+//! are done here, so that neither chroot nor a program of the packages is needed. dpkg's database is written, so that
+//! packages can be installed in the guest.
 
 use std::fs;
 use std::io::Write;
@@ -74,7 +74,7 @@ fn unpack(root: &Path, file: &Path, log: &Log) -> Result<()> {
     Ok(())
 }
 
-/// What dpkg writes down of a package that is installed.
+/// dpkg's record of an installed package.
 fn installed(file: &Path) -> Result<String> {
     let output =
         Command::new("dpkg-deb").arg("--field").arg(file).output().context("cannot start dpkg-deb")?;
@@ -85,7 +85,7 @@ fn installed(file: &Path) -> Result<String> {
     Ok(format!("{}\nStatus: install ok installed\n\n", fields.trim_end()))
 }
 
-/// What the scripts of base-passwd, base-files, gawk, udev and open-iscsi would have done.
+/// Does what the scripts of base-passwd, base-files, gawk, udev and open-iscsi do.
 fn configure(root: &Path) -> Result<()> {
     for name in ["passwd", "group"] {
         fs::copy(root.join(format!("usr/share/base-passwd/{name}.master")), root.join("etc").join(name))?;
@@ -113,7 +113,7 @@ fn configure(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Moves the kernel to `vmlinuz` and cuts the modules down to those the guest keeps.
+/// Moves the kernel to `vmlinuz` and removes the modules that the guest does not need.
 pub fn take_kernel(root: &Path, vmlinuz: &Path, log: &Log) -> Result<()> {
     let release = only_entry(&root.join("lib/modules"))?;
     fs::rename(root.join(format!("boot/vmlinuz-{release}")), vmlinuz)

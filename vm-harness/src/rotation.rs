@@ -1,4 +1,4 @@
-//! The long cases take more than an hour, so that nobody runs them all each time: `test --turn` takes a share of them,
+//! The long cases take more than an hour: `test --turn` runs a share of them,
 //! those first that have not run for the longest time. What ran when is kept beside the image, and printed. On a
 //! machine without such a record the number of commits says where to begin.
 

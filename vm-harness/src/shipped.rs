@@ -1,4 +1,4 @@
-//! The program as it is shipped says nothing of the machine that built it.
+//! Checks that the program as it is shipped contains no path of the machine that built it.
 //!
 //! The messages of panics name files of the source. Those of this workspace are relative; those of other crates are
 //! below the folder of cargo, and Rust's own may be below that of rustup.
@@ -13,7 +13,7 @@ use crate::workspace::Workspace;
 /// Between the words of `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
 
-/// The folders that are not to be named, and what stands in their places. As README.md has it for packages.
+/// The folders that must not be named, and their replacements, as README.md has them for packages.
 fn folders(workspace: &Workspace) -> Result<[(PathBuf, &'static str); 3]> {
     let of = |variable: &str, default: &str| {
         let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(default));
@@ -27,7 +27,7 @@ fn folders(workspace: &Workspace) -> Result<[(PathBuf, &'static str); 3]> {
     ])
 }
 
-/// The value of `CARGO_ENCODED_RUSTFLAGS` that has other names stand for them.
+/// The value of `CARGO_ENCODED_RUSTFLAGS` that replaces these folders.
 pub fn flags(workspace: &Workspace) -> Result<OsString> {
     let mut flags = OsString::new();
     for (folder, name) in folders(workspace)? {
@@ -41,7 +41,7 @@ pub fn flags(workspace: &Workspace) -> Result<OsString> {
     Ok(flags)
 }
 
-/// Sees to it that a program names none of them.
+/// Checks that a program names none of them.
 pub fn check(workspace: &Workspace, program: &Path) -> Result<()> {
     let bytes = std::fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     for (folder, _) in folders(workspace)? {

@@ -11,8 +11,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// How long to look for more output after the program has ended: a daemon it started may hold the pipe for
-/// ever.
+/// How long to read on after the program has ended: a daemon that it started may keep the pipe open forever.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Runs `argv`; every piece of output and the end are passed to `send`.

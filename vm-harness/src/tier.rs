@@ -1,5 +1,5 @@
-//! Runs cases in a few guests at once. Each guest takes the next case when it is done with one; one that a case has
-//! left unusable, or that is not of the tier of what is left to do, is replaced.
+//! Runs cases in several guests at the same time. Each guest takes the next case from a queue; a guest that a case has
+//! left unusable, or that is of another tier than the remaining cases, is replaced.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -15,9 +15,9 @@ use crate::accel::Accel;
 use crate::guest::{GRACE, Guest, Setup, Silence};
 use crate::workspace::Workspace;
 
-/// What all guests are made from.
+/// The parts that all guests are started from.
 pub struct Pool<'a> {
-    /// Where things are kept.
+    /// The folders of the harness.
     pub workspace: &'a Workspace,
     /// Image and binaries.
     pub setup: &'a Setup,
@@ -72,7 +72,7 @@ impl Pool<'_> {
         Ok(guest)
     }
 
-    /// One guest after the other takes cases from the queue until none is left.
+    /// Runs cases from the queue in one guest after the other until none is left.
     fn work(&self, number: usize, queue: &Queue, results: &Sender<(usize, CaseResult)>) -> Result<()> {
         let mut guest: Option<(Tier, Guest)> = None;
         while let Some((place, case)) = queue.next() {
@@ -104,8 +104,8 @@ fn word(outcome: &Outcome) -> &'static str {
     }
 }
 
-/// The cases that wait for a guest: one tier after the other, and of each those that may take longest first, so that
-/// the guests end together.
+/// The queue of cases: one tier after the other, and in each the slowest first, so that the guests end at about the
+/// same time.
 struct Queue<'a> {
     order: Vec<(usize, &'a CaseInfo)>,
     taken: AtomicUsize,
@@ -129,7 +129,7 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// A machine that hangs on purpose need not be waited for as long as one that only may.
+/// A shorter time limit for a machine that hangs on purpose.
 fn grace(case: &CaseInfo) -> Duration {
     match &case.must {
         Some(Must { end: End::TimeOut, spoils_machine: true, .. }) => GRACE / 6,

@@ -1,18 +1,18 @@
-//! The README's transcript against what the demo prints: each of its lines is printed, in its order. What differs from
-//! run to run (uuids, checksums, times, sizes of texts) is not compared.
+//! Compares the README's transcript with the output of the demo: the demo must print each of its lines, in this order.
+//! Parts that differ from run to run (uuids, checksums, times, sizes of texts) are not compared.
 
 use anyhow::{Result, bail};
 
-/// What stands before the transcript in the README.
+/// The line before the transcript in the README.
 const INTRODUCTION: &str = "Part of what the demo prints";
 
-/// How its lines are set off.
+/// The indentation of its lines.
 const INDENT: &str = "    ";
 
 /// Checks the README's transcript.
 ///
 /// # Errors
-/// The first line that the demo did not print after those before.
+/// The first line that the demo did not print behind the previous ones.
 pub fn check(readme: &str, printed: &str) -> Result<()> {
     let shown = shown(readme);
     if shown.len() < 20 {
@@ -38,7 +38,7 @@ fn shown(readme: &str) -> Vec<&str> {
     block.filter(|line| !line.trim().is_empty()).collect()
 }
 
-/// A line with one space between its words, and what differs from run to run as `*`.
+/// A line with one space between its words, and `*` for words that differ from run to run.
 fn normal(line: &str) -> String {
     let words = line.split_whitespace().map(|word| if is_fleeting(word) { "*" } else { word });
     words.collect::<Vec<_>>().join(" ")

@@ -1,9 +1,9 @@
-//! What the end of a case is worth: for one that goes wrong on purpose it is a pass exactly if it went wrong in the
-//! right way and the harness has said so.
+//! The verdict on a case: one that fails on purpose passes exactly if it failed in the required way and the harness
+//! reported that.
 
 use crate::protocol::{CaseInfo, CaseResult, End, Must, Outcome};
 
-/// The result as it counts.
+/// The result after this verdict.
 pub fn judge(case: &CaseInfo, result: CaseResult) -> CaseResult {
     let Some(must) = &case.must else { return result };
     match complaint(must, &result) {
@@ -16,7 +16,7 @@ pub fn judge(case: &CaseInfo, result: CaseResult) -> CaseResult {
     }
 }
 
-/// What is not as it must be.
+/// The problem.
 fn complaint(must: &Must, result: &CaseResult) -> Option<String> {
     let (end, said) = match &result.outcome {
         Outcome::Passed => (None, result.output.as_str()),

@@ -1,4 +1,4 @@
-//! Where things are kept.
+//! The folders of the harness.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -53,7 +53,7 @@ impl Workspace {
         Workspace { suite, root: self.root.clone(), target: self.target.clone(), cache: self.cache.clone() }
     }
 
-    /// Removes the folders of runs that were killed before they could.
+    /// Removes the folders that killed runs have left.
     fn forget_dead_runs(&self) {
         for entry in std::fs::read_dir(self.target.join("vm/run")).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -89,7 +89,7 @@ impl Workspace {
         Ok(RunFolder { path })
     }
 
-    /// Cargo at work on this source tree. Set for the harness by cargo when run through it, RUSTFLAGS would only cause
+    /// A cargo command for this source tree. RUSTFLAGS is removed: cargo sets it for the harness, and it would cause
     /// rebuilds.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -97,22 +97,22 @@ impl Workspace {
         command
     }
 
-    /// Cargo compiling and running tests in the machine's profile: what they share with the machine is compiled once.
+    /// A cargo command that runs tests in the machine's profile: crates that both need are compiled once.
     fn cargo_test(&self) -> Command {
         let mut command = self.cargo();
         command.args(["test", "--locked", "--profile", "guest"]);
         command
     }
 
-    /// The tests outside of the libraries, and the program that they run. They explore crashes, for which the library
-    /// has to be optimised.
+    /// The tests outside of the libraries, and the program that they run. They explore crashes, which needs an
+    /// optimised library.
     pub fn integration_tests(&self) -> Command {
         let mut command = self.cargo_test();
         command.args(["--workspace", "--exclude", "dm-benches"]);
         command
     }
 
-    /// All tests. Those inside the library take seconds however they are compiled, but minutes to optimise.
+    /// All tests. Those inside the libraries take seconds in any profile, but minutes to optimise.
     pub fn all_tests(&self) -> [Command; 4] {
         let [mut outside, mut inside, mut of_tests, mut example] =
             [self.integration_tests(), self.cargo_test(), self.cargo_test(), self.cargo_test()];
@@ -132,7 +132,7 @@ impl Workspace {
     }
 }
 
-/// A folder that lives as long as its guest.
+/// A folder that is removed with its guest.
 pub struct RunFolder {
     path: PathBuf,
 }

@@ -17,7 +17,7 @@ const FIRST_ID: u64 = 12_000_000;
 /// The length of a bare volume: 1 GiB.
 const LENGTH: Sectors = Sectors::new(2 << 20);
 
-/// What is timed.
+/// The operations that are timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bare {
     /// One message: a thin device.

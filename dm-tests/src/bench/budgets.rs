@@ -1,11 +1,11 @@
-//! The budgets, and whether what was measured keeps to them.
+//! The budgets, and whether the measurements keep them.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::works::{BATCH, Row, Work, tenths};
 
-/// Memory that is enough with so many volumes.
+/// The memory budget for that many volumes.
 const MEMORY_KIB: u64 = 32 << 10;
 const MEMORY_VOLUMES: u32 = 2000;
 
@@ -17,7 +17,7 @@ struct Verdict {
     volumes: u32,
     what: String,
     met: bool,
-    /// What was measured.
+    /// The measurements.
     found: String,
 }
 
@@ -25,9 +25,9 @@ struct Verdict {
 pub struct Judge {
     verdicts: Vec<Verdict>,
     emulated: bool,
-    /// What any run of thinvol costs, once it was measured.
+    /// The cost of any run of thinvol, once it was measured.
     start: Option<Duration>,
-    /// What one inactive volume alone costs.
+    /// The cost of one inactive volume.
     alone: Option<Duration>,
 }
 

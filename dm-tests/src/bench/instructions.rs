@@ -12,7 +12,7 @@ use super::group::Group;
 use super::measure::{Counts, counted, counted_once, timed};
 use crate::ctx::Ctx;
 
-/// Volumes in the group when nothing else is asked for.
+/// Volumes in the group by default.
 const SIZES: [u32; 3] = [10, 1000, 5000];
 
 /// Size of the metadata area, in MiB: it takes 5,000 volumes many times over.
@@ -143,7 +143,7 @@ fn folder_script() -> PathBuf {
     PathBuf::from("/tmp/bench/counted.sh")
 }
 
-/// What the last run in a control group cost.
+/// The cost of the last run in a control group.
 fn instructions() -> Result<u64> {
     let stat = std::fs::read_to_string(Path::new(COUNTED).join("cpu.stat"))?;
     let usage = stat.lines().find_map(|line| line.strip_prefix("usage_usec "));

@@ -1,4 +1,4 @@
-//! What one command costs.
+//! The cost of one command.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

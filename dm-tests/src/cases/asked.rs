@@ -1,4 +1,4 @@
-//! What is asked of somebody at a terminal before it is gone, and what the answers do.
+//! Questions on a terminal before something is removed, and the effect of the answers.
 
 use anyhow::{Result, bail, ensure};
 
@@ -11,7 +11,7 @@ pub const CASES: &[Case] = &[
     Case { name: "asked::before_a_rollback", tier: Tier::Full, limit_s: 300, run: before_a_rollback },
 ];
 
-/// What is typed for the end of input.
+/// The character for the end of input.
 const END: &str = "\u{4}";
 
 fn nobody_is_asked() -> Result<&'static str> {
@@ -22,7 +22,7 @@ fn is_refused(ran: &Ran) -> bool {
     ran.status == 1 && ran.stderr.contains("it is not confirmed; nothing was changed")
 }
 
-/// Snapshots that nobody named go with a volume only after a yes, or by `--yes`.
+/// Snapshots that were not named are removed with their volume only after a yes, or with `--yes`.
 fn before_volumes_go(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     let storages = Storages::new(ctx, "")?;
@@ -67,7 +67,7 @@ fn before_volumes_go(ctx: &Ctx) -> Result<()> {
     ctx.agreed(vg)
 }
 
-/// What was written since the newest snapshot goes only after a yes.
+/// Data written since the newest snapshot is discarded only after a yes.
 fn before_a_rollback(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.change(&format!("alloc {vg}/data 100 vm-100-a 8M"))?;

@@ -1,4 +1,4 @@
-//! What does not fit together is told, and nothing is changed.
+//! Inconsistencies are reported, and nothing is changed.
 
 use std::fs;
 

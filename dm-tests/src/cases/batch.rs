@@ -10,8 +10,10 @@ use crate::case::{Case, Tier};
 use crate::ctx::Ctx;
 
 /// The cases of this file that always run.
-pub const CASES: &[Case] =
-    &[Case { name: "batch::bad_lines", tier: Tier::Full, limit_s: 300, run: bad_lines }];
+pub const CASES: &[Case] = &[
+    Case { name: "batch::bad_lines", tier: Tier::Full, limit_s: 300, run: bad_lines },
+    Case { name: "batch::pools", tier: Tier::Full, limit_s: 300, run: pools },
+];
 
 /// Those that take minutes.
 pub const LONG: &[Case] =
@@ -80,6 +82,60 @@ fn bad_lines(ctx: &Ctx) -> Result<()> {
     holder.kill()?;
     holder.wait()?;
     ctx.agreed(vg)
+}
+
+/// Pools that a batch makes, fills, extends, changes and removes: what the dry run shows is what is done.
+fn pools(ctx: &Ctx) -> Result<()> {
+    let vg = ctx.volume_group(&[2 << 30], 512)?;
+    let line = |rest: &str| format!("{{\"request\":{}}}", rest.replace("$VG", vg));
+    let lines = [
+        r#""pool_create","pool":"$VG/fast","size":"256M","when_full":"error""#,
+        r#""create","pool":"$VG/fast","name":"vm-100-disk-0","size":"64M""#,
+        r#""create","pool":"$VG/fast","name":"vm-100-disk-1","size":"64M","activate":false"#,
+        r#""pool_extend","pool":"$VG/fast","size":"+64M""#,
+        r#""snapshot","snapshot":"$VG/vm-100-disk-0@s""#,
+        r#""pool_set","pool":"$VG/fast","extend_at":80,"zero":false"#,
+    ]
+    .map(line);
+    let file = ctx.dir().join("requests");
+    std::fs::write(&file, lines.join("\n"))?;
+    let dry = ctx.thinvol_ok(&format!("batch --dry-run {}", file.display()))?;
+    ensure!(dry.matches("plan for volume group").count() == 5, "{dry}");
+    ensure!(dry.matches("then, as a transaction of its own").count() == 4, "{dry}");
+    ensure!(ctx.fact(vg, "lv_name")?.is_empty(), "a dry run has made something");
+    let ran = ctx.thinvol(&format!("batch --json {}", file.display()))?;
+    ensure!(ran.status == 0, "{ran:?}");
+    let answer: serde_json::Value = serde_json::from_str(&ran.stdout)?;
+    let done = answer["transactions"].as_array().into_iter().flatten();
+    let done = done.flat_map(|one| one["done"].as_array().into_iter().flatten());
+    let done: Vec<_> = done.map(|item| (item["line"].as_u64(), item["result"].as_str())).collect();
+    let kinds = ["pool_created", "created", "created", "pool_grown", "created", "pool_set"];
+    ensure!(
+        done == (1..).zip(kinds).map(|(line, kind)| (Some(line), Some(kind))).collect::<Vec<_>>(),
+        "{answer}"
+    );
+    let has = ctx.fact(&format!("{vg}/fast"), "lv_size,lv_when_full,zero,lv_tags")?;
+    ensure!(has == format!("{} error thinvol.extend-at=80", 320 << 20), "{has}");
+    ensure!(ctx.fact(vg, "lv_name")? == "fast snap_vm-100-disk-0_s vm-100-disk-0 vm-100-disk-1");
+    ctx.agreed(vg)?;
+    // A line that cannot be is told of all, and nothing of the batch is begun.
+    let had = seqno(ctx, vg)?;
+    std::fs::write(
+        &file,
+        [lines[3].clone(), line(r#""pool_extend","pool":"$VG/fast","size":"+1T""#)].join("\n"),
+    )?;
+    let refused = ctx.thinvol(&format!("batch {}", file.display()))?;
+    ensure!(refused.status == 1 && refused.stderr.contains("there is no room"), "{refused:?}");
+    ensure!(seqno(ctx, vg)? == had, "a refused batch has changed something");
+    let again = ctx.thinvol_ok(&format!("batch --json {}", {
+        std::fs::write(&file, &lines[5])?;
+        file.display()
+    }))?;
+    ensure!(again.contains("\"unchanged\"") && seqno(ctx, vg)? == had, "{again}");
+    std::fs::write(&file, line(r#""pool_remove","pool":"$VG/fast","with_volumes":true"#))?;
+    ctx.thinvol_ok(&format!("batch {}", file.display()))?;
+    ensure!(ctx.fact(&format!("-a {vg}"), "lv_name")?.is_empty(), "something is left");
+    ctx.oracle(vg)
 }
 
 fn a_thousand_clones(ctx: &Ctx) -> Result<()> {

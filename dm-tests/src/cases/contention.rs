@@ -22,7 +22,7 @@ pub const LONG: &[Case] = &[
 /// Who is at work in each volume group.
 const WORKERS: [(u32, Tool); 3] = [(101, Tool::Thinvol), (102, Tool::Thinvol), (103, Tool::Lvm2)];
 
-/// `groups` volume groups, in each two workers of thinvol and one of lvm2, for so many seconds.
+/// `groups` volume groups, each with two workers of thinvol and one of lvm2, for that many seconds.
 fn storm(ctx: &Ctx, groups: usize, seconds: u64) -> Result<()> {
     let mut vgs = vec![ctx.pool()?.to_owned()];
     if groups > 1 {
@@ -78,7 +78,7 @@ fn tell(worker: &Worker) {
     diary.failed.iter().for_each(|failure| println!("  {failure}"));
 }
 
-/// What the killed left is finished or cleared, and lvm2 has nothing to say.
+/// The remains of killed commands are finished or cleared, and lvm2 has no complaint.
 fn settle(ctx: &Ctx, vg: &str) -> Result<()> {
     ctx.ok("udevadm settle")?;
     ctx.thinvol_ok(&format!("recover {vg}"))?;
@@ -109,7 +109,7 @@ fn judge(ctx: &Ctx, worker: &Worker) -> Result<()> {
     Ok(())
 }
 
-/// A process that holds the lock and does nothing: others wait as long as they were told, and name it.
+/// A process holds the lock and does nothing: others wait for their time limit, and name it.
 fn stuck_holder(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     let lock = format!("/run/lock/lvm/V_{vg}");

@@ -87,7 +87,7 @@ fn names(ctx: &Ctx, vg: &str) -> Result<Vec<String>> {
     Ok(names.split_whitespace().map(str::to_owned).collect())
 }
 
-/// A text that cannot be written changes nothing; a snapshot that the pool cannot commit is none.
+/// If the text cannot be written nothing changes; a snapshot that the pool cannot commit does not come to be.
 fn disk_refuses_writes(ctx: &Ctx) -> Result<()> {
     let front = Front::new(ctx, "front", 128 << 20)?;
     let vg = group_on(ctx, &[&front.device()])?;

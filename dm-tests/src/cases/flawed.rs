@@ -1,4 +1,4 @@
-//! Texts and metadata areas of which a part cannot be used: the rest is, as by lvm2, and what is advised mends it.
+//! Texts and metadata areas with unusable parts: the rest is used, as by lvm2, and the advice repairs them.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;

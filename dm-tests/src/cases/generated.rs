@@ -34,7 +34,7 @@ pub const LONG: &[Case] = &[Case {
 /// The most changes in one commit.
 const EDITS: u64 = 12;
 
-/// So many commits, drawn from that seed.
+/// That many commits, drawn from a seed.
 fn groups_read_by_lvm2(ctx: &Ctx, seed: u64, rounds: u64) -> Result<()> {
     let vg = ctx.volume_group(&[256 << 20, 64 << 20], 512)?;
     ctx.ok(&format!("lvcreate -y --type thin-pool -L 64M -n data {vg}"))?;

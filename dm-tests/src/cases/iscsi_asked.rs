@@ -1,5 +1,5 @@
-//! What a target asks for by Asynchronous Messages, and what the supervisor does then. The kernel's target sends none,
-//! a relay before it does.
+//! Asynchronous Messages of a target, and the supervisor's reaction. The kernel's target sends none; a relay in front
+//! of it does.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! CHAP with the kernel's target: one way, both ways, and what is wrong with it.
+//! CHAP with the kernel's target: one-way, mutual, and with wrong secrets.
 
 use std::fs;
 

@@ -199,7 +199,7 @@ fn failures(ctx: &Ctx) -> Result<()> {
     nothing_left()
 }
 
-/// The kernel's interface does not reach into other network namespaces: that is said, and what helps.
+/// The kernel's interface does not reach into other network namespaces: the error says so, with a hint.
 fn namespace(ctx: &Ctx) -> Result<()> {
     const THERE: &str = "10.99.0.1:3260";
     let target = ctx.target(IQN, &[])?;

@@ -1,4 +1,4 @@
-//! What is refused: clear words, the right exit code, and nothing changed.
+//! Refusals have clear messages and the right exit code, and change nothing.
 
 use std::os::fd::AsRawFd;
 

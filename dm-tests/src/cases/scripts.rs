@@ -1,4 +1,4 @@
-//! The scripts on the running kernel: it must show what the model shows.
+//! Runs the scripts on the real kernel, which must agree with the model.
 
 use anyhow::{Context, Result, bail};
 

@@ -62,7 +62,7 @@ fn guests_tags_and_names(ctx: &Ctx) -> Result<()> {
     let tagged = run(&format!("list {vg}/data --tag gold --noheadings -o volume"))?.stdout;
     ensure!(tagged == format!("{vg}/scratch\n{vg}/vm-100-disk-1\n"), "{tagged}");
     let json = ctx.thinvol_json(&storages.line("list st --name *-disk-0 -o address,vmid"))?;
-    ensure!(json["json_version"] == 2 && json["volumes"][1]["vmid"] == 1000, "{json}");
+    ensure!(json["json_version"] == 3 && json["volumes"][1]["vmid"] == 1000, "{json}");
     ensure!(json["volumes"][0].as_object().is_some_and(|row| row.len() == 2), "{json}");
     let status = ctx.thinvol_json(&storages.line("status st"))?;
     ensure!(status["storages"][0]["status"] == "active" && status["storages"][0]["kernel"].is_object());

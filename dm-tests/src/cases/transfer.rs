@@ -118,7 +118,7 @@ fn as_proxmox_ve_moves_them(ctx: &Ctx) -> Result<()> {
     ensure!(other.stdout == "successfully imported 'st:vm-200-disk-1'\n", "{other:?}");
     ensure!(other.stderr.contains(&format!("{exists} - importing with a different name")), "{other:?}");
 
-    // Somebody else's metadata snapshot: all is read, which is told.
+    // Another program holds a metadata snapshot: all is read, and that is reported.
     ctx.shell(&format!("dmsetup message {vg}-data-tpool 0 reserve_metadata_snap"))?;
     let told = json(&format!("export st:vm-100-disk-0 raw+size {dir}/all"))?;
     ctx.shell(&format!("cmp {dir}/ours {dir}/all"))?;

@@ -74,7 +74,7 @@ fn not_waited_for(ctx: &Ctx) -> Result<()> {
     Ok(())
 }
 
-/// udevd is there and does nothing: the wait ends, the change is made, and what was waited for is said.
+/// udevd runs and does nothing: the wait ends, the change is made, and the awaited event is reported.
 fn slow(ctx: &Ctx) -> Result<()> {
     only_in_a_guest(ctx)?;
     let vg = ctx.pool()?;
@@ -92,7 +92,7 @@ fn slow(ctx: &Ctx) -> Result<()> {
     ctx.oracle(vg)
 }
 
-/// Without udevd the nodes are made and removed by thinvol, and that is said.
+/// Without udevd thinvol itself makes and removes the nodes, and reports that.
 fn not_there(ctx: &Ctx) -> Result<()> {
     only_in_a_guest(ctx)?;
     let vg = ctx.pool()?;
@@ -134,7 +134,7 @@ fn without_udevd(ctx: &Ctx, vg: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where `/run` is full udev cannot do its work: that is said, and what to do.
+/// If `/run` is full udev cannot work: that is reported, with a hint.
 fn no_room_for_records(ctx: &Ctx) -> Result<()> {
     only_in_a_guest(ctx)?;
     let vg = ctx.pool()?;

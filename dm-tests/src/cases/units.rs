@@ -75,7 +75,7 @@ fn restricted(ctx: &Ctx, unit: &str) -> Result<String> {
     Ok(line)
 }
 
-/// What the program asks of the kernel is written here.
+/// The file with the system calls of the program.
 fn trace(ctx: &Ctx) -> PathBuf {
     ctx.dir().join("calls")
 }
@@ -125,7 +125,7 @@ fn session(ctx: &Ctx) -> Result<()> {
     nothing_left()
 }
 
-/// By what the programs have said.
+/// The output of the programs.
 fn nothing_was_refused(log: &str) -> Result<()> {
     print!("{log}");
     ensure!(!log.contains("not permitted") && !log.contains("denied"), "something was refused: {log}");

@@ -14,7 +14,7 @@ pub const CASES: &[Case] = &[
 
 const MIB: u64 = 1 << 20;
 
-/// Writes so many mebibytes of noise at a place of a volume.
+/// Writes that many mebibytes of noise at a place of a volume.
 fn noise(ctx: &Ctx, vg: &str, lv: &str, at_mib: u64, mib: u64) -> Result<()> {
     let node = ctx.dev(vg, lv);
     let line = format!("dd if=/dev/urandom of={} bs=1M seek={at_mib} count={mib} conv=fsync", node.display());
@@ -89,7 +89,7 @@ fn all_is_given_back(ctx: &Ctx) -> Result<()> {
     ctx.agreed(vg)
 }
 
-/// A signal is heeded between two pieces: exit 5, and what is left is told.
+/// A signal stops the work between two pieces: exit 5, and the rest is reported.
 fn stopped_by_a_signal(ctx: &Ctx) -> Result<()> {
     let vg = ctx.pool()?;
     ctx.thinvol_ok(&format!("alloc {vg}/data 100 vm-100-a 200T"))?;

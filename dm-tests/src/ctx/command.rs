@@ -1,5 +1,4 @@
-//! Running commands. Each is printed with the time it took and what it said, so that the output of a failed case tells
-//! the story.
+//! Runs commands. Each is printed with its duration and output, so that the output of a failed case shows its course.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -9,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::Ctx;
 use crate::json_form;
 
-/// What a command left.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
     /// Exit status; -1 when a signal ended it.
@@ -41,7 +40,7 @@ impl Ran {
 }
 
 impl Ctx {
-    /// Runs a program; any exit status will do.
+    /// Runs a program; any exit status is accepted.
     pub fn run(&self, argv: &[&str]) -> Result<Ran> {
         let started = Instant::now();
         let ran = self.run_quietly(argv)?;
@@ -50,14 +49,14 @@ impl Ctx {
         Ok(ran)
     }
 
-    /// The same without a word, for commands that say much.
+    /// The same without printing, for commands with much output.
     pub fn run_quietly(&self, argv: &[&str]) -> Result<Ran> {
         let (program, arguments) = argv.split_first().context("an empty command")?;
         let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
         Ok(Ran::of(output.with_context(|| format!("cannot start {program}"))?))
     }
 
-    /// Runs a command line, split at white space, that must succeed; it may say things on standard error.
+    /// Runs a command line, split at white space, that must succeed; it may write to standard error.
     pub fn ok(&self, line: &str) -> Result<String> {
         let ran = self.run(&words(line))?;
         if ran.status != 0 {
@@ -75,7 +74,7 @@ impl Ctx {
         Ok(ran.stdout)
     }
 
-    /// Runs thinvol with these arguments, split at white space; any exit status will do.
+    /// Runs thinvol with these arguments, split at white space; any exit status is accepted.
     pub fn thinvol(&self, arguments: &str) -> Result<Ran> {
         let mut argv = vec!["thinvol"];
         argv.extend(words(arguments));
@@ -115,7 +114,7 @@ impl Ctx {
         Ok(answer)
     }
 
-    /// Runs lines of shell, which must succeed. Returns what they said.
+    /// Runs lines of shell, which must succeed. Returns their output.
     pub fn shell(&self, line: &str) -> Result<String> {
         let ran = self.sh(&format!("set -e; {line}"))?;
         if ran.status != 0 {
@@ -124,7 +123,7 @@ impl Ctx {
         Ok(ran.stdout)
     }
 
-    /// Runs a line of shell; any exit status will do.
+    /// Runs a line of shell; any exit status is accepted.
     pub fn sh(&self, line: &str) -> Result<Ran> {
         self.run(&["sh", "-c", line])
     }

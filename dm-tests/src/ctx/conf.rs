@@ -17,7 +17,7 @@ impl Conf {
         Ok(Self(dir))
     }
 
-    /// Sets what `lvm.conf` says.
+    /// Sets the content of `lvm.conf`.
     pub fn set(&self, text: &str) -> Result<()> {
         Ok(std::fs::write(self.0.join("lvm.conf"), text)?)
     }

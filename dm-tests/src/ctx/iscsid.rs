@@ -1,4 +1,4 @@
-//! open-iscsi's daemon, which runs only where a case starts it.
+//! open-iscsi's daemon, which runs only while a case needs it.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};

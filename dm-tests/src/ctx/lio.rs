@@ -25,7 +25,7 @@ const MODULES: &[&str] = &[
     "sd_mod",
 ];
 
-/// A backstore: what a LUN shows.
+/// A backstore: the storage behind a LUN.
 #[derive(Clone, Debug)]
 pub struct Backstore {
     folder: PathBuf,
@@ -68,7 +68,7 @@ impl Ctx {
         Ok(Backstore { folder, wwid: format!("naa.6001405{serial}") })
     }
 
-    /// An enabled target without LUNs that lets anybody in, with these portals (`127.0.0.1:3260`, `[::1]:3260`).
+    /// An enabled target without LUNs that accepts any initiator, with these portals (`127.0.0.1:3260`, `[::1]:3260`).
     pub fn target(&self, iqn: &str, portals: &[&str]) -> Result<LioTarget> {
         self.start_lio()?;
         let group = Path::new(CONFIGFS).join("iscsi").join(iqn).join("tpgt_1");
@@ -101,7 +101,7 @@ impl Ctx {
 }
 
 impl LioTarget {
-    /// Shows a backstore as LUN `number`.
+    /// Exports a backstore as LUN `number`.
     pub fn add_lun(&self, number: u16, backstore: &Backstore) -> Result<()> {
         let folder = self.group.join(format!("lun/lun_{number}"));
         make(&folder)?;
@@ -109,7 +109,7 @@ impl LioTarget {
             .with_context(|| format!("cannot show {} as LUN {number}", backstore.folder.display()))
     }
 
-    /// Takes LUN `number` away.
+    /// Removes LUN `number`.
     pub fn remove_lun(&self, number: u16) -> Result<()> {
         let folder = self.group.join(format!("lun/lun_{number}"));
         fs::remove_file(folder.join("backstore"))?;
@@ -146,7 +146,7 @@ impl LioTarget {
         write(&self.group.join("param").join(name), value)
     }
 
-    /// Demands CHAP of everybody; with `mutual` the target can show that it knows a secret, too.
+    /// Requires CHAP of every initiator; with `mutual` the target authenticates itself, too.
     pub fn demand_chap(&self, user: (&str, &str), mutual: Option<(&str, &str)>) -> Result<()> {
         self.attribute("authentication", "1")?;
         write(&self.group.join("auth/userid"), user.0)?;
@@ -166,7 +166,7 @@ impl LioTarget {
     }
 }
 
-/// Removes every target and backstore; an error names what stays.
+/// Removes every target and backstore; an error names what is left.
 pub fn remove_all() -> Result<()> {
     let root = Path::new(CONFIGFS);
     // Beside the targets there is the default group of discovery, which stays.

@@ -1,4 +1,4 @@
-//! lvm2's opinion of what thinvol did.
+//! Checks by lvm2 of what thinvol did.
 
 use anyhow::Result;
 
@@ -13,8 +13,8 @@ impl Ctx {
         Ok(said)
     }
 
-    /// Asks lvm2 everything it can say about `vg`; any complaint is an error. One process asks all: under emulation the
-    /// start of a program costs more than the question.
+    /// Has lvm2 report and check all of `vg`; any complaint is an error. One process runs all commands: under emulation
+    /// the start of a program costs more than the command.
     pub fn oracle(&self, vg: &str) -> Result<()> {
         let script = self.dir().join("oracle.lvm");
         let copy = self.dir().join("oracle.vg");
@@ -33,20 +33,20 @@ impl Ctx {
         Ok(())
     }
 
-    /// What lvm2 says of a volume, or of all in a volume group, in the order of `fields`; sizes in bytes.
+    /// lvm2's values of `fields` for a volume, or for all in a volume group; sizes in bytes.
     pub fn fact(&self, of: &str, fields: &str) -> Result<String> {
         let line = format!("lvs --noheadings --units b --nosuffix -o {fields} {of}");
         Ok(self.lvm(&line)?.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
-    /// No device is left suspended.
+    /// Checks that no device is suspended.
     pub fn nothing_suspended(&self) -> Result<()> {
         let suspended = self.ok("dmsetup info -c --noheadings -o name,suspended")?;
         anyhow::ensure!(!suspended.contains("Suspended"), "left suspended: {suspended}");
         Ok(())
     }
 
-    /// lvm2 agrees, and goes on to agree after a full stop and start.
+    /// Checks that lvm2 has no complaint, also after everything was stopped and started again.
     pub fn agreed(&self, vg: &str) -> Result<()> {
         self.oracle(vg)?;
         self.ok("udevadm settle")?;

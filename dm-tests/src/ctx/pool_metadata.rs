@@ -1,4 +1,4 @@
-//! The metadata of a stopped pool, on the disk it lies on.
+//! Access to the metadata of a stopped pool on its disk.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,7 +10,7 @@ use super::Ctx;
 /// A block of it.
 pub type Block = [u8; 4096];
 
-/// The metadata of a pool that nothing uses.
+/// The metadata of a stopped pool.
 pub struct PoolMetadata {
     disk: File,
     /// Bytes from the start of the disk.
@@ -19,7 +19,7 @@ pub struct PoolMetadata {
 }
 
 impl Ctx {
-    /// The metadata of the stopped pool `data`, which lies on one stretch of the only disk of `vg`.
+    /// The metadata of the stopped pool `data`, which is contiguous on the only disk of `vg`.
     pub fn pool_metadata(&self, vg: &str) -> Result<PoolMetadata> {
         self.ok(&format!("lvchange --yes -ay {vg}/data_tmeta"))?;
         let table = self.ok(&format!("dmsetup table {vg}-data_tmeta"))?;

@@ -1,4 +1,4 @@
-//! A relay before a target of iSCSI, that can put in a word of its own: what the kernel's target never says.
+//! A relay in front of an iSCSI target that can insert PDUs which the kernel's target never sends.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -10,33 +10,33 @@ use anyhow::{Context, Result};
 /// Length of a basic header segment. Source: RFC 7143 section 11.2.1.
 const HEADER: usize = 48;
 
-/// Where in it StatSN is, in all that a target sends.
+/// The place of StatSN in it, in every PDU that a target sends.
 const STAT_SN: std::ops::Range<usize> = 24..28;
 
-/// The way back to the initiator, between two PDUs whenever it is not locked.
+/// The connection to the initiator; between two PDUs whenever it is not locked.
 struct ReturnPath {
     to_initiator: TcpStream,
-    /// StatSN, ExpCmdSN and MaxCmdSN as they were last.
+    /// The last StatSN, ExpCmdSN and MaxCmdSN.
     numbers: [u8; 12],
 }
 
-/// What is changed in what the target says of its LUNs.
+/// Changes to the target's answers about its LUNs.
 #[derive(Default)]
 struct Lies {
-    /// The LUN that is not connected, as it says at an INQUIRY; its number is below 256.
+    /// The LUN that answers an INQUIRY with "not connected"; its number is below 256.
     not_connected: Option<u8>,
-    /// The tags of INQUIRYs to it.
+    /// The task tags of INQUIRYs to it.
     inquiries: BTreeSet<[u8; 4]>,
 }
 
-/// A relay; what it has connected is dropped with it.
+/// A relay; its connections are closed when it is dropped.
 pub struct Relay {
     latest: Arc<Mutex<Option<ReturnPath>>>,
     lies: Arc<Mutex<Lies>>,
 }
 
 impl Relay {
-    /// Listens at `at`, and connects whoever comes with `portal`. Only the last who came can be spoken to.
+    /// Listens at `at`, and connects each initiator with `portal`. PDUs can be inserted for the last one only.
     ///
     /// # Errors
     /// If it cannot listen.
@@ -55,16 +55,16 @@ impl Relay {
         Ok(Self { latest, lies })
     }
 
-    /// From now on this LUN, or none, says that it is not connected (peripheral qualifier 001b), as LUNs do whose
+    /// From now on this LUN, or none, answers that it is not connected (peripheral qualifier 001b), like a LUN whose
     /// access state is unavailable. Source: SPC-4 section 6.6.2.
     pub fn set_not_connected(&self, lun: Option<u8>) {
         self.lies.lock().unwrap_or_else(PoisonError::into_inner).not_connected = lun;
     }
 
-    /// Says an Asynchronous Message of that event to the initiator. Source: RFC 7143 section 11.9.
+    /// Sends an Asynchronous Message with that event to the initiator. Source: RFC 7143 section 11.9.
     ///
     /// # Errors
-    /// If nobody is connected.
+    /// If no initiator is connected.
     pub fn async_message(&self, event: u8, parameters: [u16; 3], data: &[u8]) -> Result<()> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let way = latest.as_mut().context("nobody is connected")?;
@@ -82,7 +82,7 @@ impl Relay {
         Ok(way.to_initiator.write_all(&pdu)?)
     }
 
-    /// Drops the connection of who came last.
+    /// Drops the connection of the last initiator.
     pub fn drop_connection(&self) {
         if let Some(way) = self.latest.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let _ = way.to_initiator.shutdown(Shutdown::Both);
@@ -130,7 +130,7 @@ fn read(from: &mut TcpStream) -> Result<Vec<u8>> {
     Ok(pdu)
 }
 
-/// Passes on what the initiator asks, PDU by PDU.
+/// Forwards PDUs from the initiator to the target.
 fn requests(mut initiator: TcpStream, target: &TcpStream, lies: &Mutex<Lies>) -> Result<()> {
     /// The opcode of a SCSI command, and that of INQUIRY in it.
     const COMMAND: (u8, u8) = (0x01, 0x12);
@@ -148,7 +148,7 @@ fn requests(mut initiator: TcpStream, target: &TcpStream, lies: &Mutex<Lies>) ->
     }
 }
 
-/// Passes on what the target says, PDU by PDU.
+/// Forwards PDUs from the target to the initiator.
 fn answers(
     mut target: TcpStream,
     initiator: &TcpStream,

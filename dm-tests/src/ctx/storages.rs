@@ -13,7 +13,7 @@ pub struct Storages<'a> {
 }
 
 impl<'a> Storages<'a> {
-    /// A configuration that says `text`.
+    /// A configuration with the content `text`.
     pub fn new(ctx: &'a Ctx, text: &str) -> Result<Self> {
         let file = ctx.dir().join("storage.cfg");
         std::fs::write(&file, text)?;

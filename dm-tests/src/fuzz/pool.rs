@@ -3,7 +3,7 @@
 use std::io;
 
 use base::bytes::{crc, le};
-use thin::meta::{BLOCK_BYTES, Block, ThinMeta};
+use thin::internals::meta::{BLOCK_BYTES, Block, ThinMeta};
 
 /// Thin devices whose mappings are read; more of them show nothing new.
 const DEVICES: usize = 32;

@@ -1,4 +1,4 @@
-//! What must hold of every state that a killed command leaves.
+//! Checks of every state that a killed command leaves.
 
 use std::collections::BTreeMap;
 
@@ -143,7 +143,7 @@ fn at_rest(said: &mut Transcript) -> Result<()> {
     Ok(())
 }
 
-/// lvm2 has nothing to say against any group.
+/// lvm2 has no complaint about any group.
 fn agreed(said: &mut Transcript, groups: &[String]) -> Result<()> {
     let mut lines: Vec<String> = groups.iter().map(|vg| format!("vgck {vg}")).collect();
     lines.extend(["lvs -a -o all", "vgs -o all", "pvs -a -o all"].map(str::to_owned));

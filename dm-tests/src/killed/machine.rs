@@ -16,7 +16,7 @@ const DISKS: usize = 3;
 /// Bytes of each.
 const DISK_BYTES: u64 = 48 << 20;
 
-/// What is compared at once.
+/// The size of the pieces that are compared.
 const BLOCK: usize = 64 << 10;
 
 /// The pool `data` on disk `{0}`, volumes and a read-only snapshot, each with a content of its own.
@@ -37,7 +37,7 @@ pub struct Kept {
     pub uuid: String,
     /// Its name.
     pub name: String,
-    /// What it holds.
+    /// Its content.
     pub content: Vec<u8>,
 }
 
@@ -46,13 +46,13 @@ pub struct Machine<'a> {
     ctx: &'a Ctx,
     disks: Vec<Disk>,
     saved: Vec<Vec<u8>>,
-    /// What was there when it was made.
+    /// Its volumes at the start.
     pub kept: Vec<Kept>,
     is_idle: bool,
 }
 
 impl<'a> Machine<'a> {
-    /// Makes what the row wants, and saves it.
+    /// Makes the state that the row starts from, and saves it.
     pub fn build(ctx: &'a Ctx, row: &Row) -> Result<Self> {
         let disks = (0..DISKS).map(|_| ctx.disk(DISK_BYTES)).collect::<Result<Vec<_>>>()?;
         let mut machine = Self { ctx, disks, saved: Vec::new(), kept: Vec::new(), is_idle: false };
@@ -169,7 +169,7 @@ fn kept(said: &mut Transcript) -> Result<Vec<Kept>> {
     Ok(kept)
 }
 
-/// What the active volume `vg/lv` holds.
+/// The content of the active volume `vg/lv`.
 pub fn content(path: &str) -> Result<Vec<u8>> {
     let mut device = File::open(format!("/dev/{path}")).with_context(|| format!("no device of {path}"))?;
     let bytes = device.seek(SeekFrom::End(0))?;

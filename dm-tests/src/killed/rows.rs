@@ -1,6 +1,6 @@
 //! The commands: one row each.
 
-/// A command of lvm2, and what has to be there for it.
+/// A command of lvm2, with the state that it needs.
 pub struct Row {
     /// Unique.
     pub name: &'static str,

@@ -1,4 +1,4 @@
-//! What was run and said in one state, shown only where the state did not hold.
+//! The commands and output in one state, shown only if the state was wrong.
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ impl<'a> Transcript<'a> {
         self.lines.push_str(&format!("  {text}\n"));
     }
 
-    /// Runs a line that must succeed. Returns what it said.
+    /// Runs a line that must succeed. Returns its output.
     pub fn ok(&mut self, line: &str) -> Result<String> {
         let ran = self.run(line)?;
         ensure!(ran.status == 0, "`{line}` ended with {}: {}", ran.status, ran.stderr.trim());

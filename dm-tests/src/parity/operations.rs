@@ -32,7 +32,7 @@ impl Ends {
 /// One operation on both sides.
 #[derive(Clone, Copy, Debug)]
 pub struct Op {
-    /// What it is.
+    /// The actual one.
     pub name: &'static str,
     /// The commands that Proxmox VE runs.
     pub proxmox: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! Whether the kernel showed what the model shows.
+//! Compares the output of the kernel with that of the model.
 //!
 //! The kernel commits by itself once a second (`COMMIT_PERIOD` in Linux `drivers/md/dm-thin.c`): what a crash takes
 //! away is nobody's promise. So that of each crash both are right, all or nothing of what was not committed; a script
@@ -14,9 +14,9 @@ use super::runner::transcript;
 pub struct Difference {
     /// The line of the script before it.
     pub after: String,
-    /// What the kernel shows there.
+    /// The kernel's output there.
     pub kernel: String,
-    /// What the model shows.
+    /// The model's output.
     pub model: String,
     /// The number of the line.
     pub line: usize,

@@ -1,6 +1,6 @@
 //! The scripts there are.
 
-/// A script, with what it showed when it was last looked at.
+/// A script with its expected output.
 #[derive(Clone, Copy, Debug)]
 pub struct Script {
     /// Its name, that of its file without the extension.

@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::libc;
 use sys::io::block::BlockDev;
 use sys::io::direct::{Access, DirectFile};
-use thin::meta::{BLOCK_BYTES, Block, MappedRun, MetaError, ThinMeta};
+use thin::internals::meta::{BLOCK_BYTES, Block, MappedRun, MetaError, ThinMeta};
 
 use super::machine::{HeldDevice, Machine};
 use super::runner::PREFIX;

@@ -9,7 +9,7 @@ use dm::kernel::Kernel;
 use dm::name::DmName;
 use dm::sim::{Crash, SimKernel};
 use nix::errno::Errno;
-use thin::meta::DeviceDetails;
+use thin::internals::meta::DeviceDetails;
 
 /// A kernel, its disks, and I/O to its devices.
 pub trait Machine {

@@ -25,7 +25,7 @@ const POOLS: [&str; 2] = ["", "2"];
 /// Writes of one script: fewer than the pool has chunks.
 const WRITES: usize = 14;
 
-/// What the script knows of a device it has made.
+/// The state of a device that the script has made.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     loaded: bool,
@@ -45,7 +45,7 @@ struct Author {
     script: String,
 }
 
-/// The script of that seed, with so many lines.
+/// The script of that seed, with that many lines.
 pub fn script(seed: u32, lines: usize) -> String {
     let mut author = Author {
         random: Random::new(&format!("script {seed}")),

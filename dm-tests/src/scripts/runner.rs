@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use super::language::Command;
 use super::machine::{HeldDevice, Machine};
 
-/// What the names of a script's devices start with, so that they are nobody else's.
+/// The prefix of the names of a script's devices, which no other device has.
 pub const PREFIX: &str = "thinvol-script-";
 
 /// What `pool` stands for after its disk: 1,024 blocks of metadata, 16 chunks of 128 sectors. `%` is its number.

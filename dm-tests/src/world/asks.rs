@@ -1,11 +1,13 @@
 //! Requests in few words, and the machines that they are made on.
 
 use base::units::Sectors;
-use thin::pool_rules::{Rule, RuleChange};
-use thin::request::{
-    Attributes, GrowPool, NewPool, NewSize, RemovePool, RepairPool, Request, SetPool, Space,
+use thin::changes::NewSize;
+use thin::internals::pool_rules::{Rule, RuleChange};
+use thin::internals::request::{
+    Attributes, GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool, Space,
 };
 
+use super::lines::{Lines, Work};
 use super::machine::Machine;
 use super::text::{POOL, POOL_2};
 use super::{World, lv};
@@ -69,7 +71,7 @@ pub fn zero(name: &str) -> Request {
     Request::Zero { name: lv(name) }
 }
 
-/// A size for a volume: so many extents of 4 MiB, fewer than it has only if `shrink`.
+/// A size for a volume in extents of 4 MiB; fewer than it has only with `shrink`.
 pub fn resize(name: &str, extents: u64, shrink: bool) -> Request {
     let size = NewSize::To(Sectors::new(extents * EXTENT.get()));
     Request::Resize { name: lv(name), size, shrink }
@@ -97,7 +99,7 @@ pub fn modify(name: &str, read_only: bool) -> Request {
     Request::Modify { name: lv(name), attributes }
 }
 
-/// So many extents of data and of metadata more for the pool.
+/// More extents of data and of metadata for the pool.
 pub fn grow_pool(data: u64, metadata: u64) -> Request {
     let space = |extents: u64| (extents > 0).then(|| Space::By(Sectors::new(extents * EXTENT.get())));
     Request::GrowPool(GrowPool {
@@ -108,7 +110,7 @@ pub fn grow_pool(data: u64, metadata: u64) -> Request {
     })
 }
 
-/// A new pool of so many extents.
+/// A new pool of that many extents.
 pub fn create_pool(name: &str, data: u64, activate: bool) -> Request {
     Request::CreatePool(NewPool {
         name: lv(name),
@@ -184,6 +186,8 @@ pub enum Start {
     TwoPools,
     /// As [`Start::Used`], with a second pool that never held a volume and is stopped.
     SecondFresh,
+    /// As [`Start::Used`], with guests' volumes `vm-1-d`, its snapshot `s` taken as the command does, and `vm-2-d`.
+    Named,
 }
 
 impl Start {
@@ -213,6 +217,12 @@ impl Start {
                 world.write("a", SECTORS[1], 4);
                 run(&[deactivate("b")]);
             }
+        }
+        if self == Self::Named {
+            run(&[create("vm-1-d", true), create("vm-2-d", true)]);
+            world.write("vm-1-d", SECTORS[0], 6);
+            let taken = Lines(vec![r#"{"request":"snapshot","snapshot":"pve/vm-1-d@s"}"#]).run(&world);
+            taken.unwrap_or_else(|error| panic!("{}", base::error_chain::in_words(&error)));
         }
         if self == Self::TwoPools {
             run(&[create_in(POOL_2, "c", SIZE, true), create_in(POOL_2, "d", SIZE, false)]);

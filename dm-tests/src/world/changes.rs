@@ -1,15 +1,19 @@
 //! The changes that are crashed and made to fail at every point: each kind of request by itself, and batches.
 
-use thin::request::Request;
+use std::collections::BTreeSet;
 
-use super::asks::Start::{self, Fresh, FreshRunning, SecondFresh, Stopped, TwoPools, Used};
+use thin::changes::{Change as AnyChange, Written};
+use thin::internals::request::Request;
+
+use super::asks::Start::{self, Fresh, FreshRunning, Named, SecondFresh, Stopped, TwoPools, Used};
 use super::asks::{
     SIZE, activate, activate_anyway, check_pool, clone, create, create_in, create_pool, deactivate,
     grow_pool, modify, remove, remove_pool, rename, repair_pool, resize, roll_back, set_pool, snapshot,
 };
+use super::lines::Lines;
 use super::text::{POOL, POOL_2};
 
-/// One change: what it is called, what it starts from, and its requests.
+/// One change: its name, the machine it starts from, and its requests.
 pub type Change = (&'static str, Start, Vec<Request>);
 
 /// New empty volumes.
@@ -193,4 +197,52 @@ pub fn on_two_disks() -> Vec<Change> {
         ("first volume of a running pool", FreshRunning, vec![create("n", true)]),
         ("snapshot, create, remove", Used, vec![snapshot("a", "n"), create("m", false), remove("b")]),
     ]
+}
+
+/// A representative of every change.
+pub fn written() -> Vec<(&'static str, Start, Lines)> {
+    let one = |name, start, line| (name, start, Lines(vec![line]));
+    vec![
+        one("create", Used, r#"{"request":"create","pool":"pve/data","name":"n","size":"8M"}"#),
+        one("snapshot", Used, r#"{"request":"snapshot","snapshot":"pve/a@t"}"#),
+        one("clone", Used, r#"{"request":"clone","source":"pve/a","name":"n"}"#),
+        one("remove", Named, r#"{"request":"remove","volume":"pve/vm-1-d","snapshots":true}"#),
+        one("remove a snapshot", Named, r#"{"request":"remove","volume":"pve/vm-1-d@s"}"#),
+        one("resize", Used, r#"{"request":"resize","volume":"pve/a","size":"+4M"}"#),
+        one("rename", Named, r#"{"request":"rename","volume":"pve/vm-1-d","name":"vm-1-e"}"#),
+        one("modify", Used, r#"{"request":"modify","volume":"pve/a","add_tags":["gold"]}"#),
+        one("rollback", Named, r#"{"request":"rollback","snapshot":"pve/vm-1-d@s"}"#),
+        one("template", Named, r#"{"request":"template","volume":"pve/vm-2-d"}"#),
+        one("activate", Stopped, r#"{"request":"activate","volume":"pve/a"}"#),
+        one("deactivate", Used, r#"{"request":"deactivate","volume":"pve/a"}"#),
+        one("pool_create", Used, r#"{"request":"pool_create","pool":"pve/new","size":"12M"}"#),
+        one("pool_extend", Used, r#"{"request":"pool_extend","pool":"pve/data","size":"+12M"}"#),
+        one("pool_set", Used, r#"{"request":"pool_set","pool":"pve/data","zero":false,"reserve":"4M"}"#),
+        one("pool_repair", Stopped, r#"{"request":"pool_repair","pool":"pve/data","force":true}"#),
+        one("pool_remove", Used, r#"{"request":"pool_remove","pool":"pve/data","with_volumes":true}"#),
+        (
+            "several",
+            Named,
+            Lines(vec![
+                r#"{"request":"snapshot","snapshot":"pve/vm-1-d@t"}"#,
+                r#"{"request":"clone","source":"pve/vm-1-d@s","name":"n","activate":false}"#,
+                r#"{"request":"remove","volume":"pve/vm-2-d"}"#,
+            ]),
+        ),
+    ]
+}
+
+/// The words for changes of which there is no representative.
+///
+/// # Panics
+/// If the error of an unknown word does not list those that there are.
+pub fn unrepresented() -> Vec<String> {
+    let error = serde_json::from_str::<AnyChange<Written>>(r#"{"request":"?"}"#);
+    let error = error.expect_err("no such word").to_string();
+    let (_, words) = error.split_once("expected one of ").expect("the words are listed");
+    let words = words.split('`').skip(1).step_by(2);
+    let lines = written().into_iter().flat_map(|(_, _, lines)| lines.0);
+    let word = |line: &str| line.split('"').nth(3).unwrap_or_default().to_owned();
+    let there: BTreeSet<String> = lines.map(word).collect();
+    words.filter(|word| !there.contains(*word)).map(str::to_owned).collect()
 }

@@ -13,11 +13,12 @@ use dm::sim::{Crash, SimKernel};
 use sys::io::mem::crash::{crash_images, is_sampled, seed};
 use sys::io::mem::disk::MemDisk;
 use sys::io::mem::image::Image;
-use thin::engine::Report;
-use thin::request::Request;
+use thin::Report;
+use thin::internals::request::Request;
 
 use super::asks::{SIZE, create_in};
 use super::host::{HostState, resume_all};
+use super::lines::Work;
 use super::machine::Machine;
 use super::recovered::Recovered;
 use super::rest::{
@@ -106,8 +107,8 @@ struct Explorer {
 ///
 /// # Errors
 /// The states, and how they came about, that are not as they must be.
-pub fn explore(world: &World, requests: &[Request], depth: usize) -> Result<Count, Vec<String>> {
-    explored(world, requests, depth).map(|explorer| explorer.count)
+pub fn explore<W: Work + ?Sized>(world: &World, work: &W, depth: usize) -> Result<Count, Vec<String>> {
+    explored(world, work, depth).map(|explorer| explorer.count)
 }
 
 /// The distinct states that recovery leads to from wherever the change crashes, and that the whole change leads to.
@@ -118,9 +119,9 @@ pub fn recovered(world: &World, requests: &[Request]) -> Result<Vec<Recovered>, 
     explored(world, requests, 0).map(|explorer| explorer.recovered.into_values().collect())
 }
 
-fn explored(world: &World, requests: &[Request], depth: usize) -> Result<Explorer, Vec<String>> {
+fn explored<W: Work + ?Sized>(world: &World, work: &W, depth: usize) -> Result<Explorer, Vec<String>> {
     let one = |why: String| vec![why];
-    let run = |world: &World| world.run(requests).map_err(|error| vec![in_words(&error)]);
+    let run = |world: &World| work.run(world).map_err(|error| vec![in_words(&error)]);
     let old = Expect::of(world).map_err(one)?;
     let mut whole = world.fork();
     whole.record = true;

@@ -13,7 +13,7 @@ use dm::sim::DM_MAJOR;
 use sys::io::block::{Access, BlockDev, Disks};
 use sys::io::roots::Roots;
 use tempfile::TempDir;
-use thin::meta::BLOCK_BYTES;
+use thin::internals::meta::BLOCK_BYTES;
 
 use super::machine::{DISKS, disk_number};
 use super::pool_blocks;

@@ -1,6 +1,6 @@
 //! Batches drawn at random from the single changes that are listed: two to four requests of any kinds, in any order.
 
-use thin::request::Request;
+use thin::internals::request::Request;
 
 use super::asks::Start;
 use super::changes::{activations, alterations, creates, removals, snapshots};

@@ -13,13 +13,15 @@ use dm::kernel::{Kernel as _, UdevEvent};
 use dm::name::{DmName, DmUuid};
 use dm::sim::SimKernel;
 use lvm2::format::edit::MetadataHeader;
+use lvm2::format::monitoring::Registration;
 use lvm2::host::lock::VgLock;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use thin::making::Making;
-use thin::plan::Watch;
-use thin::ports::{CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure, MetadataTools as _};
-use thin::stack::ReadAhead;
+use thin::internals::making::Making;
+use thin::internals::ports::{
+    CheckFailure, Guard, HeldDevice, Holders, Host, MarkFailure, MetadataTools as _,
+};
+use thin::internals::stack::ReadAhead;
 
 use super::metadata_header;
 use super::text::uuid;
@@ -62,7 +64,7 @@ pub struct HostState {
     /// How often it is asked if the user wants to stop before the user does.
     pub asks_before_stop: Option<usize>,
     /// What dmeventd watches, and how, if it runs.
-    pub watched: Option<BTreeMap<DmUuid, Watch>>,
+    pub watched: Option<BTreeMap<DmUuid, Registration>>,
     /// How often it was told to watch.
     pub registrations: usize,
     /// A device that a process has open, and when it lets go of it. Any other is held for good.
@@ -259,11 +261,11 @@ impl Host for SimHost {
         Holders { names, stay: self.state.borrow().lets_go.is_none() }
     }
 
-    fn watch_of(&self, device: &DmUuid) -> Option<Watch> {
+    fn watch_of(&self, device: &DmUuid) -> Option<Registration> {
         self.state.borrow().watched.as_ref()?.get(device).cloned()
     }
 
-    fn watch(&self, device: &DmUuid, how: &Watch) -> io::Result<()> {
+    fn watch(&self, device: &DmUuid, how: &Registration) -> io::Result<()> {
         self.kernel.waits_for("dmeventd");
         let mut state = self.state.borrow_mut();
         if let Some(watched) = &mut state.watched {

@@ -14,7 +14,7 @@ use lvm2::format::edit::{Edit, NewThin};
 use lvm2::format::metadata::Metadata;
 use lvm2::format::model::{Lv, PoolMessage, ThinPool, Vg};
 use nix::errno::Errno;
-use thin::stack::{DevRef, DeviceSpec, PoolStack, Stacks};
+use thin::internals::stack::{DevRef, DeviceSpec, PoolStack, Stacks};
 
 use super::machine::{disk_number, pvs};
 use super::tape::Tape;

@@ -11,7 +11,7 @@ use dm::sim::{Crash, SimKernel};
 use lvm2::host::fixture::{PvShape, put_text};
 use sys::io::mem::disk::{MemDisk, Timeline};
 use sys::io::mem::image::Image;
-use thin::ports::Host as _;
+use thin::internals::ports::Host as _;
 
 use super::disks::DiskTree;
 use super::host::{HostState, SimHost};

@@ -5,9 +5,9 @@
 use base::bytes::crc::crc32c;
 use base::ids::ThinId;
 use dm::sim::{SimPoolDump, SimThinDevices};
-use thin::meta::BLOCK_BYTES;
+use thin::internals::meta::BLOCK_BYTES;
 
-pub use thin::meta::Block;
+pub use thin::internals::meta::Block;
 
 const MAGIC: u64 = 27_022_010;
 const SUPERBLOCK_SALT: u32 = 160_774;

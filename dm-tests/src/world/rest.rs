@@ -6,9 +6,9 @@ use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
 use dm::kernel::Kernel as _;
 use dm::name::{DmUuid, Layer};
 use lvm2::format::model::{Lv, SegmentKind, Vg};
-use thin::error::EngineError;
-use thin::request::Request;
-use thin::stack::{DevRef, DeviceSpec, Stacks};
+use thin::EngineError;
+use thin::internals::request::Request;
+use thin::internals::stack::{DevRef, DeviceSpec, Stacks};
 
 use super::asks::{SECTORS, activate_anyway};
 use super::place::metadata_place;

@@ -11,11 +11,12 @@ use dm::name::{DmName, DmUuid, Layer};
 use dm::table::{Table, TargetLine};
 use lvm2::format::model::{Lv, PoolMessage, Segment, SegmentKind, Stripe, Vg};
 use lvm2::host::conf::LvmConf;
-use thin::engine::Report;
-use thin::error::EngineError;
-use thin::making::Making;
-use thin::ports::Host as _;
-use thin::request::{Attributes, NewSize, Request};
+use thin::EngineError;
+use thin::Report;
+use thin::changes::NewSize;
+use thin::internals::making::Making;
+use thin::internals::ports::Host as _;
+use thin::internals::request::{Attributes, Request};
 
 use super::asks::{
     Start, activate, activate_anyway, create_in, deactivate, discard, remove, rename, roll_back, zero,

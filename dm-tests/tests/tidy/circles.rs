@@ -10,11 +10,7 @@ use crate::tree::File;
 const KNOWN: &[&str] = &[
     "dm-tests::world::disks, dm-tests::world::machine, dm-tests::world::tape",
     "dm::sim::devices, dm::sim::pool, dm::sim::targets",
-    "lvm2::format::mda::header, lvm2::format::mda::ring",
     "lvm2::format::text::document, lvm2::format::text::parse, lvm2::format::text::section",
-    "lvm2::host::scan::moved, lvm2::host::scan::run",
-    "thin::planner::repair, thin::planner::strangers",
-    "thin::planner::reshape, thin::planner::sequence, thin::planner::space",
 ];
 
 /// Which modules use which.
@@ -23,6 +19,12 @@ type Uses = BTreeMap<Vec<String>, BTreeSet<Vec<String>>>;
 /// The circles besides those.
 pub fn new(files: &[File]) -> Vec<String> {
     circles(files).into_iter().filter(|circle| !KNOWN.contains(&circle.as_str())).collect()
+}
+
+/// Those of the list that are there no longer: they are to be taken off it.
+pub fn gone(files: &[File]) -> Vec<&'static str> {
+    let there = circles(files);
+    KNOWN.iter().copied().filter(|known| !there.iter().any(|circle| circle == known)).collect()
 }
 
 /// The modules that use each other in a circle, each circle in a line.

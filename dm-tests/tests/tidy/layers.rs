@@ -27,6 +27,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (23, "lvm2::format::allocation", true),
     (23, "lvm2::format::check", true),
     (23, "lvm2::format::volume_list", true),
+    (20, "lvm2::format::monitoring", true),
     (24, "lvm2::format::edit", true),
     (25, "lvm2::format::metadata", true),
     (20, "dm::words", true),
@@ -56,7 +57,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (31, "thin::request", true),
     (30, "thin::pool_rules", true),
     (30, "thin::refusal", true),
-    (32, "thin::error", true),
+    (34, "thin::error", true),
     (31, "thin::changes", true),
     (30, "thin::effect", true),
     (31, "thin::lineage", true),
@@ -74,6 +75,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (46, "thin::view", false),
     (44, "thin::transfer", false),
     (35, "thin::planner", true),
+    (35, "thin::forecast", true),
     // L4: the outside.
     (42, "lvm2::host::conf", false),
     (41, "iscsi::host::limit", false),
@@ -121,6 +123,7 @@ const LAYERS: &[(u32, &str, bool)] = &[
     (52, "thin::session", false),
     (53, "thin::engine", false),
     (54, "thin::monitor", false),
+    (55, "thin::internals", false),
     // L6: the command.
     (60, "cli", false),
     (70, "udev_events", false),

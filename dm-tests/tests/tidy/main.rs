@@ -73,8 +73,11 @@ fn modules_of_a_crate_form_no_circles() {
         file("src/a/z.rs", "use crate::x::y::Y;"),
     ];
     assert_eq!(circles::circles(&none), [""; 0]);
-    let new = circles::new(&tree::files());
+    assert!(!circles::gone(&none).is_empty(), "a circle that is listed and not there is seen");
+    let files = tree::files();
+    let (new, gone) = (circles::new(&files), circles::gone(&files));
     assert!(new.is_empty(), "modules that use each other: {}", new.join("; "));
+    assert!(gone.is_empty(), "listed, but not there any more: {}", gone.join("; "));
 }
 
 #[test]

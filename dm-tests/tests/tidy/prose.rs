@@ -3,7 +3,7 @@
 use crate::tree::File;
 
 /// Each with what to write instead. Lower case; searched in sentences that may go on over lines.
-const RIDDLES: [(&str, &str); 19] = [
+const RIDDLES: [(&str, &str); 26] = [
     ("nobody knows", "'unknown', or who does not know it"),
     ("what became of", "'the outcome of', 'whether it took effect'"),
     ("and is none", "what it is instead"),
@@ -23,6 +23,13 @@ const RIDDLES: [(&str, &str); 19] = [
     ("is spoken of", "'is shown', 'is reported'"),
     ("goes there is to be", "one verb"),
     ("takes all of it back", "'undoes all of it'"),
+    ("it is looked whether", "'to check whether'"),
+    ("still wanted", "'was not cancelled'"),
+    ("what is due", "'the expected one'"),
+    ("live their lives", "'are installed, upgraded, removed'"),
+    ("is in the way", "'prevents it', or what does"),
+    ("what the system said", "'the system's error'"),
+    ("to say against", "'a complaint'"),
 ];
 
 /// Sentences with such a turn. This file has to name them.

@@ -7,9 +7,9 @@ use dm::kernel::Kernel as _;
 use dm::message::Message;
 use dm_tests::world::asks::{activate, create, create_pool, grow_pool, remove, set_pool, snapshot};
 use dm_tests::world::{World, tpool, vg_name};
-use thin::error::EngineError;
-use thin::request::Request;
-use thin::view::Detail;
+use thin::Detail;
+use thin::EngineError;
+use thin::internals::request::Request;
 
 use super::{kernel, used};
 

@@ -5,7 +5,7 @@ use base::error_kind::ErrorKind;
 use base::ids::ThinId;
 use dm_tests::world::asks::{activate, create, remove, resize, snapshot};
 use dm_tests::world::{World, tpool};
-use thin::request::Request;
+use thin::internals::request::Request;
 
 use super::{kernel, used};
 

@@ -8,26 +8,28 @@ use dm::sim::{Fault, FaultKind, When};
 use dm_tests::world::asks::{activate, create};
 use dm_tests::world::text::POOL;
 use dm_tests::world::{World, lv};
+use lvm2::format::monitoring::Registration;
 use nix::errno::Errno;
-use thin::plan::{Step, Watch};
+use thin::internals::plan::Step;
 
 use super::kernel;
 
 /// A machine with a fresh pool that is active, and watched.
-fn watched() -> (World, DmUuid, Watch) {
+fn watched() -> (World, DmUuid, Registration) {
     let world = World::new(1);
     world.run(&[activate(POOL)]).expect("the simulated machine has it");
     let vg = world.metadata().vg;
     let tpool =
         DmUuid::of_lv(&vg.id, &vg.lv(&lv(POOL)).expect("the simulated machine has it").id, Layer::Tpool);
-    let how = Watch { library: "libdevmapper-event-lvm2thin.so".into(), events: 65_280, timeout_s: 10 };
+    let how =
+        Registration { library: "libdevmapper-event-lvm2thin.so".into(), events: 65_280, timeout_s: 10 };
     let all = BTreeMap::from([(tpool.clone(), how.clone())]);
     world.machine.host.set(|host| host.watched = Some(all));
     (world, tpool, how)
 }
 
 /// What is watched, and how often dmeventd was told to.
-fn now(world: &World) -> (BTreeMap<DmUuid, Watch>, usize) {
+fn now(world: &World) -> (BTreeMap<DmUuid, Registration>, usize) {
     let state = world.machine.host.state();
     (state.watched.expect("the simulated machine has it"), state.registrations)
 }

@@ -1,12 +1,12 @@
 //! Configurations and volumes that do not fit together.
 
 use config::guest::volumes;
-use thin::lineage::fixture::{lv, name, uuid};
+use thin::internals::lineage::fixture::{lv, name, uuid};
 
 use super::*;
-use crate::fixture::view;
 use base::ids::ThinId;
 use config::names::StorageId;
+use thin::internals::view::fixture::view;
 
 fn storage() -> Storage {
     let id = StorageId::new("st").unwrap();

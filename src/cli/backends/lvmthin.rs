@@ -17,10 +17,11 @@ use base::ids::{LvmUuid, ThinId};
 use base::units::{Bytes, Chunks, Sectors};
 use config::storage;
 use lvm2::format::model::{Lv, Vg};
-use thin::changes::lookup;
-use thin::lineage::Lineage;
-use thin::meta::Sharing;
-use thin::view::{Detail, PoolView, VgView, VolumeView};
+use thin::internals::engine::ReadMetadata;
+use thin::internals::lineage::Lineage;
+use thin::internals::lookup;
+use thin::internals::meta::Sharing;
+use thin::{Detail, PoolView, VgView, VolumeView};
 
 /// How long the lock of a volume group is waited for before a storage is added. The lock of the configuration is held
 /// meanwhile, which Proxmox VE lets nobody do for longer than 60 seconds.

@@ -7,7 +7,7 @@ use super::storage_row::StorageRow;
 use crate::context::{Context, pending};
 use crate::errors::CliError;
 use base::ids::VgName;
-use thin::view::{Detail, PoolView, VgView};
+use thin::{Detail, PoolView, VgView};
 
 /// A look at storages.
 #[derive(Debug)]

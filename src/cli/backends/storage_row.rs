@@ -8,7 +8,7 @@ use config::storage::{PoolName, Storage, StorageKind};
 use config::types::{Content, Type};
 use dm::status::{METADATA_BLOCK_BYTES, PoolMode, PoolStatus};
 use iscsi::storage::paths::TargetPath;
-use thin::view::PoolView;
+use thin::PoolView;
 
 /// What is known of a storage.
 #[derive(Debug, Default)]

@@ -10,8 +10,9 @@ use config::names;
 use config::types::Content;
 use iscsi::storage::units::Unit;
 use lvm2::format::model::{Lv, Vg};
-use thin::lineage::{Descent, Parent, Relation, SnapName, TreeLine};
-use thin::view::VolumeView;
+use thin::VolumeView;
+use thin::changes::SnapName;
+use thin::internals::lineage::{Descent, Parent, Relation, TreeLine};
 
 /// What disks are for.
 const IMAGES: &str = Content::Images.word();

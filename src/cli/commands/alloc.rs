@@ -11,8 +11,8 @@ use base::error_kind::ErrorKind;
 use base::units::Sectors;
 use base::units::size::Unit;
 use config::names;
-use thin::changes::size::size;
 use thin::changes::{CreateVolume, NewName};
+use thin::internals::size::size;
 
 const HELP: &str = changing!(
     "\

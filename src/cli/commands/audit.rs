@@ -17,7 +17,8 @@ use base::error_kind::ErrorKind;
 use base::ids::VgName;
 use config::guest::{What, snapshots, volumes};
 use config::lun::LunVolname;
-use thin::engine::{Detail, Engine, VgSummary};
+use thin::internals::engine::ReadMetadata;
+use thin::{Detail, Engine, VgSummary};
 
 const HELP: &str = "\
 Examples:

@@ -37,16 +37,29 @@ Requests, one JSON object on each line (empty lines are skipped; [default]):
   {\"request\": \"rollback\", \"snapshot\": \"<vg>/<lv>@<snapshot>\"}
   {\"request\": \"template\", \"volume\": \"<vg>/<lv>\"}
   {\"request\": \"activate\" or \"deactivate\", \"volume\": \"<vg>/<lv>\" or \"<vg>/<lv>@<snapshot>\"}
+  {\"request\": \"pool_create\", \"pool\": \"<vg>/<pool>\", \"size\": \"100G\", \"80%FREE\" or bytes,
+   \"metadata_size\", \"chunk_size\", \"stripe_size\", \"discards\", \"zero\", \"when_full\": [as lvm.conf
+   says], \"stripes\": [1], \"pv\": [\"/dev/sda\", ...], \"activate\": [true]}
+  {\"request\": \"pool_extend\", \"pool\": \"<vg>/<pool>\", \"size\": \"+50G\", \"metadata_size\": \"1G\",
+   \"pv\": [\"/dev/sda\", ...]}
+  {\"request\": \"pool_set\", \"pool\": \"<vg>/<pool>\", \"discards\": \"passdown\", \"zero\": true,
+   \"when_full\": \"error\", \"overcommit\": 1.5, \"reserve\": \"20G\", \"extend_at\": 80, \"extend_by\": 20}
+  {\"request\": \"pool_repair\", \"pool\": \"<vg>/<pool>\", \"force\": [false], \"pv\": [\"/dev/sda\", ...]}
+  {\"request\": \"pool_remove\", \"pool\": \"<vg>/<pool>\", \"with_volumes\": [false]}
 
 Requests take effect in their order: a name means the volume that has it by then. A volume may be changed,
-renamed, snapshotted and rolled back once each in one batch, but not changed and removed.",
+renamed, snapshotted and rolled back once each in one batch, but not changed and removed.
+
+A change of a pool is a transaction of its own: it ends the one before it, and what follows is another.",
     by line
 );
 
 /// Carry out many requests as one transaction
 ///
 /// Carries out many requests as one transaction: all requests for a volume group or none, in the order given,
-/// with at most two metadata commits. Volumes may have any legal LV name. The snapshots of a batch all show one
+/// with at most two metadata commits. Changes of pools themselves, which are transactions of their own, cut a batch up:
+/// all of it is planned before anything is begun, and runs under one lock, but what was done before a failure
+/// stays (exit code 5), and is reported. Volumes may have any legal LV name. The snapshots of a batch all show one
 /// instant. A volume to be removed must exist; its snapshots go with it if it is named by a storage id, as with
 /// 'thinvol free'.
 ///

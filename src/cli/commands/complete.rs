@@ -12,8 +12,10 @@ use crate::transfer::FORMAT;
 use base::ids::VgName;
 use config::storage;
 use lvm2::format::model::{Lv, Vg};
-use thin::engine::Engine;
-use thin::lineage::{Lineage, Relation, SnapName};
+use thin::Engine;
+use thin::changes::SnapName;
+use thin::internals::engine::ReadMetadata;
+use thin::internals::lineage::{Lineage, Relation};
 
 /// Print what a word could become
 #[derive(Debug, Args)]
@@ -227,7 +229,7 @@ mod tests {
 
     use super::*;
     use crate::args::Cli;
-    use thin::lineage::fixture::{lv, vg};
+    use thin::internals::lineage::fixture::{lv, vg};
 
     fn after(line: &str) -> Option<Expected> {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

@@ -11,7 +11,7 @@ use crate::resolve::{Snapshot, VolumeOrSnapshot};
 use crate::transaction::transact;
 use lvm2::format::model::Vg;
 use thin::changes::RemoveVolume;
-use thin::lineage::Lineage;
+use thin::internals::lineage::Lineage;
 
 const HELP: &str = changing!(
     "\

@@ -23,12 +23,14 @@ use base::units::size::Rounded;
 use sys::io::block::BlockDev;
 use sys::io::direct::{Access, DirectFile};
 use sys::signals::SignalsHeldOff;
-use thin::changes::{Activate, Change, Deactivate, lookup};
-use thin::engine::mapped::ActiveVolume;
-use thin::engine::{Engine, Options};
-use thin::lineage::Lineage;
-use thin::transfer::sink::{Pipe, Sink, SparseFile};
-use thin::transfer::{self, Sent, Window, all_of};
+use thin::changes::{Activate, Change, Deactivate};
+use thin::internals::engine::ReadMetadata;
+use thin::internals::engine::mapped::ActiveVolume;
+use thin::internals::lineage::Lineage;
+use thin::internals::lookup;
+use thin::internals::transfer::sink::{Pipe, Sink, SparseFile};
+use thin::internals::transfer::{self, Sent, Window, all_of};
+use thin::{Engine, Options};
 
 const HELP: &str = "\
 Examples:

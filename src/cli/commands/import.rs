@@ -21,11 +21,13 @@ use base::units::Bytes;
 use config::names;
 use sys::io::direct::{Access, DirectFile};
 use sys::signals::take_stop;
-use thin::changes::{Change, CreateVolume, MakeTemplate, ModifyVolume, NewName, RemoveVolume, lookup};
-use thin::engine::{Engine, Options};
-use thin::request::Attributes;
-use thin::transfer::input::{Input, Pipe, SparseFile};
-use thin::transfer::{self, Choices, Layout, Received, header};
+use thin::changes::{Change, CreateVolume, MakeTemplate, ModifyVolume, NewName, RemoveVolume};
+use thin::internals::engine::ReadMetadata;
+use thin::internals::lookup;
+use thin::internals::request::Attributes;
+use thin::internals::transfer::input::{Input, Pipe, SparseFile};
+use thin::internals::transfer::{self, Choices, Layout, Received, header};
+use thin::{Engine, Options};
 
 const HELP: &str = "\
 Examples:
@@ -228,7 +230,7 @@ impl ImportArgs {
         Ok((layout, NewName::NextDisk(vmid), is_template))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what is known of the stream, the volume and the wishes")]
+    #[expect(clippy::too_many_arguments, reason = "what is known of the stream, the volume and the specs")]
     fn receive(
         &self,
         engine: &Engine,

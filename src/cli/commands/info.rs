@@ -16,12 +16,10 @@ use config::storage;
 use config::types::{Content, Type};
 use dm::name::{DmUuid, Layer};
 use dm::status::{PoolStatus, Usage};
-use lvm2::format::model::{Lv, Vg};
 use lvm2::host::dmeventd::Dmeventd;
-use thin::changes::lookup;
-use thin::lineage::{Descent, Lineage, Parent, Relation};
-use thin::pool_rules::PoolRules;
-use thin::view::{Detail, PoolView, VgView, VolumeView};
+use thin::internals::lookup;
+use thin::internals::pool_rules::PoolRules;
+use thin::{MadeAs, MadeFrom, ParentVolume, PoolView, VgView, VolumeView};
 
 const HELP: &str = "\
 Examples:
@@ -257,12 +255,9 @@ impl InfoArgs {
     /// If the argument is wrong, there is no such volume or the metadata cannot be read.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let target = context.resolver.target(&self.what)?;
-        let (metadata, view) = context.reader()?.inspect_with_metadata(target.vg(), Detail::Volumes)?;
-        let vg = &metadata.vg;
-        let lineage = Lineage::of(vg);
-        let lv = find(vg, &lineage, &target)?;
+        let (lv, view) = context.reader()?.inspect_object(&target)?;
         let mut warnings = [context.resolver.warnings(), view.warnings.clone()].concat();
-        let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv.name) {
+        let facts = if let Some(pool) = view.pools.iter().find(|pool| pool.name == lv) {
             let configured = match &target {
                 NamedObject::Storage(Storage { id: Some(id), .. }) => {
                     Some(context.resolver.configured(id)?.into())
@@ -272,59 +267,37 @@ impl InfoArgs {
             let monitored = monitored(&view, pool).map_err(|error| {
                 warnings.push(format!("whether {} is monitored is not known: dmeventd: {error}", self.what));
             });
-            Facts::Pool(PoolFacts { monitored: monitored.ok(), ..pool_facts(&view, lv, pool, configured) })
-        } else if let Some(volume) = view.volumes.iter().find(|volume| volume.name == lv.name) {
-            let is_snapshot =
-                matches!(lineage.descent(lv), Some(Descent { relation: Relation::Snapshot(_), .. }));
-            let state = if is_snapshot { VolumeKind::Snap } else { VolumeKind::of_volname(lv.name.as_str()) };
+            Facts::Pool(PoolFacts { monitored: monitored.ok(), ..pool_facts(&view, pool, configured) })
+        } else if let Some(volume) = view.volumes.iter().find(|volume| volume.name == lv) {
+            let is_snapshot = volume.snapshot_name().is_some();
+            let state = if is_snapshot { VolumeKind::Snap } else { VolumeKind::of_volname(lv.as_str()) };
             let features = Type::LVMTHIN.features(state);
-            Facts::Volume(VolumeFacts { features, ..volume_facts((vg, &view), &lineage, lv, volume) })
+            Facts::Volume(VolumeFacts { features, ..volume_facts(&view, volume) })
         } else {
-            return Err(lookup::not_thin(&vg.name, &lv.name).into());
+            return Err(lookup::not_thin(&view.name, &lv).into());
         };
-        let notes = pending(&vg.name, &view.pending);
+        let notes = pending(&view.name, &view.pending);
         context.print(&Info { facts, notes, warnings })
     }
 }
 
-/// The LV that is meant.
-fn find<'a>(vg: &'a Vg, lineage: &Lineage<'a>, target: &NamedObject) -> Result<&'a Lv, CliError> {
-    match target {
-        NamedObject::Vg(vg) => {
-            Err(CliError::usage(format!("'{vg}' is a volume group, not a volume or pool"))
-                .hint(format!("'thinvol scan lvmthin {vg}' lists its thin pools")))
-        }
-        NamedObject::Storage(storage) => {
-            let pool = vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some());
-            Ok(pool.ok_or_else(|| lookup::no_pool(storage))?)
-        }
-        NamedObject::Volume(volume) => Ok(lookup::volume(vg, volume)?),
-        NamedObject::Snapshot(snapshot) => Ok(lookup::snapshot(vg, lineage, snapshot)?),
-    }
-}
-
-fn volume_facts(
-    (vg, view): (&Vg, &VgView),
-    lineage: &Lineage<'_>,
-    lv: &Lv,
-    volume: &VolumeView,
-) -> VolumeFacts {
-    let address = |name: &dyn std::fmt::Display| format!("{}/{name}", vg.name);
+fn volume_facts(view: &VgView, volume: &VolumeView) -> VolumeFacts {
+    let address = |name: &dyn std::fmt::Display| format!("{}/{name}", view.name);
     VolumeFacts {
-        volume: address(&lv.name),
-        uuid: lv.id.to_string(),
+        volume: address(&volume.name),
+        uuid: volume.uuid.to_string(),
         path: volume.path.display().to_string(),
         size: volume.size.get(),
         mapped: volume.mapped.map(|mapped| mapped.get()),
         pool: volume.pool.as_ref().map(|pool| address(pool)),
         thin_id: volume.thin_id.map(|id| id.get()),
         origin: volume.origin.as_ref().map(|origin| address(origin)),
-        made_from: lineage.descent(lv).map(|descent| made_from(vg, descent)),
-        snapshots: snapshots(view, lineage, lv),
-        clones: lineage
-            .children_of(lv)
-            .filter(|(relation, _)| !matches!(relation, Relation::Snapshot(_)))
-            .map(|(_, clone)| address(&clone.name))
+        made_from: volume.made_from.as_ref().map(|made_from| words(view, made_from)),
+        snapshots: snapshots(view, volume),
+        clones: view
+            .children_of(&volume.name)
+            .filter(|child| child.snapshot_name().is_none())
+            .map(|clone| address(&clone.name))
             .collect(),
         features: vec![],
         tags: volume.tags.clone(),
@@ -333,38 +306,37 @@ fn volume_facts(
         suspended: volume.suspended,
         open_count: volume.open_count,
         device: volume.dev.map(|dev| dev.to_string()),
-        created: lv.creation_time,
+        created: volume.creation_time,
     }
 }
 
 /// The snapshots of a volume, the oldest first.
-fn snapshots(view: &VgView, lineage: &Lineage<'_>, lv: &Lv) -> Vec<SnapshotFacts> {
-    let facts = |(snap, lv): (&str, &Lv)| {
-        let seen = view.volumes.iter().find(|volume| volume.name == lv.name);
-        SnapshotFacts {
-            name: snap.to_owned(),
-            volume: format!("{}/{}", view.name, lv.name),
-            size: seen.map_or(0, |volume| volume.size.get()),
-            created: lv.creation_time,
-        }
+fn snapshots(view: &VgView, volume: &VolumeView) -> Vec<SnapshotFacts> {
+    let facts = |snapshot: &VolumeView| {
+        Some(SnapshotFacts {
+            name: snapshot.snapshot_name()?.to_owned(),
+            volume: format!("{}/{}", view.name, snapshot.name),
+            size: snapshot.size.get(),
+            created: snapshot.creation_time,
+        })
     };
-    let mut snapshots: Vec<SnapshotFacts> = lineage.snapshots_of(lv).map(facts).collect();
+    let mut snapshots: Vec<SnapshotFacts> = view.children_of(&volume.name).filter_map(facts).collect();
     snapshots.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     snapshots
 }
 
-fn made_from(vg: &Vg, descent: Descent<'_>) -> String {
-    let parent = match descent.parent {
-        Parent::Present(lv) => format!("{}/{}", vg.name, lv.name),
-        Parent::Gone(uuid) => format!("a volume that is gone ({uuid})"),
-        Parent::Unreadable => "unknown: its tags contradict each other".to_owned(),
+fn words(view: &VgView, made_from: &MadeFrom) -> String {
+    let parent = match &made_from.parent {
+        ParentVolume::Present { name, .. } => format!("{}/{name}", view.name),
+        ParentVolume::Gone { uuid } => format!("a volume that is gone ({uuid})"),
+        _ => "unknown: its tags contradict each other".to_owned(),
     };
-    match descent.relation {
-        Relation::Snapshot(snap) => format!("{parent}, as snapshot {snap}"),
-        Relation::FormerSnapshot(snap) => {
+    match &made_from.made_as {
+        MadeAs::Snapshot(snap) => format!("{parent}, as snapshot {snap}"),
+        MadeAs::FormerSnapshot(snap) => {
             format!("{parent}, as snapshot {snap}; by its name and flags a volume of its own by now")
         }
-        Relation::Clone => parent,
+        _ => parent,
     }
 }
 
@@ -373,7 +345,7 @@ fn monitored(view: &VgView, pool: &PoolView) -> io::Result<bool> {
     Dmeventd::default().watches(&DmUuid::of_lv(&view.uuid, &pool.uuid, Layer::Tpool))
 }
 
-fn pool_facts(view: &VgView, lv: &Lv, pool: &PoolView, configured: Option<Configured>) -> PoolFacts {
+fn pool_facts(view: &VgView, pool: &PoolView, configured: Option<Configured>) -> PoolFacts {
     PoolFacts {
         storage: format!("{}/{}", view.name, pool.name),
         uuid: pool.uuid.to_string(),
@@ -381,11 +353,11 @@ fn pool_facts(view: &VgView, lv: &Lv, pool: &PoolView, configured: Option<Config
         size: pool.size.get(),
         metadata_size: pool.metadata_size.get(),
         chunk_size: pool.chunk_size.to_bytes().map_or(0, |bytes| bytes.get()),
-        transaction_id: lv.thin_pool().map_or(0, |pool| pool.transaction_id.0),
+        transaction_id: pool.transaction_id.0,
         volumes: pool.volumes,
         virtual_size: pool.volumes_size.get(),
         monitored: None,
-        monitors: thin::monitor::monitors().iter().map(ToString::to_string).collect(),
+        monitors: thin::internals::monitor::monitors().iter().map(ToString::to_string).collect(),
         condition: pool.condition.word(),
         condition_words: pool.condition.words(),
         way_out: pool.condition.way_out(&format!("{}/{}", view.name, pool.name)),

@@ -25,7 +25,7 @@ use config::storage::PoolName;
 use dm::name::{DmUuid, Layer};
 use dm::status::{METADATA_BLOCK_SECTORS, PoolStatus};
 use lvm2::host::dmeventd::Dmeventd;
-use thin::view::{Detail, PoolView, VgView};
+use thin::{Detail, PoolView, VgView};
 
 const HELP: &str = "\
 Examples:
@@ -254,8 +254,8 @@ fn write(file: &Path, text: &str) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::view;
-    use thin::lineage::fixture::lv;
+    use thin::internals::lineage::fixture::lv;
+    use thin::internals::view::fixture::view;
 
     #[test]
     fn a_pool_is_told_with_its_storage_and_volumes() {

@@ -10,8 +10,9 @@ use crate::context::Context;
 use crate::errors::CliError;
 use crate::output::Answer;
 use crate::resolve::{Resolver, VolumeOrSnapshot};
-use thin::changes::lookup;
-use thin::lineage::Lineage;
+use thin::internals::engine::ReadMetadata;
+use thin::internals::lineage::Lineage;
+use thin::internals::lookup;
 
 const HELP: &str = "\
 Examples:

@@ -8,16 +8,11 @@ mod remove;
 mod repair;
 mod set;
 mod show;
-mod space;
 
 use clap::{Args, Subcommand};
 
 use crate::context::Context;
 use crate::errors::CliError;
-use crate::options::ChangeOptions;
-use crate::transaction::transact;
-use thin::changes::{ChangePool, Storage};
-use thin::request::Request;
 
 /// Create, extend, change, show, check, repair, watch and remove thin pools
 ///
@@ -66,14 +61,4 @@ impl PoolArgs {
             PoolCommand::Remove(args) => args.run(context),
         }
     }
-}
-
-/// Carries out one change of a pool.
-fn change(
-    context: &Context,
-    options: &ChangeOptions,
-    pool: Storage,
-    request: Request,
-) -> Result<(), CliError> {
-    transact(context, options, [ChangePool::new(pool, request).into()])
 }

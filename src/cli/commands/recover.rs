@@ -11,7 +11,7 @@ use crate::options::ChangeOptions;
 use crate::output::Answer;
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
-use thin::engine::Report;
+use thin::Report;
 
 const HELP: &str = "\
 Examples:

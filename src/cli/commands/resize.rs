@@ -9,9 +9,9 @@ use crate::help::changing;
 use crate::options::PromiseOptions;
 use crate::transaction::transact;
 use base::units::size::Unit;
+use thin::changes::NewSize;
 use thin::changes::ResizeVolume;
-use thin::changes::size::new_size;
-use thin::request::NewSize;
+use thin::internals::size::new_size;
 
 const HELP: &str = changing!(
     "\

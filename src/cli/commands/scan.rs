@@ -12,7 +12,7 @@ use crate::output::Answer;
 use iscsi::host::discover::discover;
 use iscsi::protocol::portal::Portal;
 use iscsi::protocol::targets::DiscoveredTarget;
-use thin::view::Detail;
+use thin::Detail;
 
 const LVM_HELP: &str = "\
 Examples:

@@ -8,7 +8,9 @@ use crate::resolve::Snapshot;
 use crate::select::Selection;
 use crate::transaction::by_vg;
 use lvm2::format::model::Vg;
-use thin::lineage::{Lineage, SnapName};
+use thin::changes::SnapName;
+use thin::internals::engine::ReadMetadata;
+use thin::internals::lineage::Lineage;
 
 /// The snapshots a verb is about.
 #[derive(Debug, Args)]

@@ -17,8 +17,8 @@ use base::units::size::Unit;
 use config::names::StorageId;
 use config::storage;
 use config::types::Content;
-use thin::changes::lookup;
-use thin::view::Detail;
+use thin::Detail;
+use thin::internals::lookup;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -217,30 +217,17 @@ fn all_pools(scan: &mut StatusScan<'_>) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::ids::{LvName, LvmUuid, VgName};
-    use base::units::{Bytes, Sectors};
+    use base::ids::{LvName, VgName};
+    use base::units::Bytes;
     use dm::status::PoolStatus;
-    use thin::condition::Condition;
-    use thin::pool_rules::PoolRules;
-    use thin::view::PoolView;
+    use thin::PoolView;
+    use thin::internals::view::fixture;
 
     const ROOMY: &str = "1 42/3072 1024/32768 - rw discard_passdown queue_if_no_space - 1024";
 
     fn pool(size: u64, status: Option<&str>) -> PoolView {
-        PoolView {
-            name: LvName::new("data").unwrap(),
-            active: status.is_some(),
-            size: Bytes::new(size),
-            metadata_size: Bytes::new(3072 * 4096),
-            chunk_size: Sectors::new(128),
-            status: status.map(|status| PoolStatus::parse(status).unwrap()),
-            uuid: LvmUuid::from_random([0; 32]),
-            visible_device: status.is_some(),
-            volumes: 0,
-            volumes_size: Bytes::ZERO,
-            condition: Condition::Inactive,
-            rules: PoolRules::default(),
-        }
+        let status = status.map(|status| PoolStatus::parse(status).unwrap());
+        fixture::pool(LvName::new("data").unwrap(), Bytes::new(size), status)
     }
 
     fn pve() -> VgName {

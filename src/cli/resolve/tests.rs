@@ -156,3 +156,10 @@ fn storages_that_cannot_be_used_say_so_in_the_words_of_proxmox_ve() {
         "7 can't free space in iscsi storage / storage 'san' is of type iscsi"
     );
 }
+
+#[test]
+fn what_is_no_block_device_is_refused() {
+    let resolver = Resolver::over("");
+    assert_eq!(resolver.devices(&["/dev/null".into()]).unwrap_err().code, ErrorKind::Usage);
+    assert_eq!(resolver.devices(&["/nowhere".into()]).unwrap_err().code, ErrorKind::NotFound);
+}

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::lines::{Line, Lines, told};
-use super::{Changes, Port};
+use super::{Changes, Failed, Port};
 use crate::errors::{BadLine, CliError};
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
-use thin::changes::{Change, Concerns};
-use thin::engine::Report;
+use thin::Report;
+use thin::changes::Change;
+use thin::internals::concerns::Concerns;
 
 /// How often what is left is tried again after lines were left out: others may have built on them.
 pub(super) const ROUNDS: usize = 16;
@@ -45,7 +46,7 @@ enum Stopped {
     /// Lines are refused; they are among the bad ones by now.
     Lines(CliError),
     /// Something else.
-    Otherwise(CliError),
+    Otherwise(Failed),
 }
 
 /// Carries all out. The changes that were made, and what there is to say of the rest.
@@ -69,13 +70,17 @@ pub(super) fn carry_out(
         if keep_going {
             match batch.sift(vg, lines, Pass::Change) {
                 Ok((taken, report)) => batch.take(vg, &taken, report)?,
-                Err(error) => batch.refuse_all(vg, lines, error),
+                Err(failed) => batch.fail(vg, lines, failed)?,
             }
         } else if let Some(failure) = batch.all_or_none(vg, lines, total)? {
             let is_last = by_vg.last_key_value().is_none_or(|(last, _)| last == vg);
             let rest = if is_last { "" } else { ", those after it are as they were" };
-            let message = format!("volume group '{vg}' failed; those before it were changed as asked{rest}");
-            let failure = failure.within(ErrorKind::Partial, message);
+            let is_only = batch.changes.transactions.iter().all(|done| done.vg == vg.as_str());
+            let failed =
+                if is_only { "failed half way" } else { "failed; those before it were changed as asked" };
+            let message = format!("volume group '{vg}' {failed}{rest}");
+            let failure =
+                if is_only && is_last { failure } else { failure.within(ErrorKind::Partial, message) };
             return Ok((batch.changes, Some(failure)));
         }
     }
@@ -103,8 +108,8 @@ impl<P: Port> Batch<'_, P> {
         for (vg, lines) in by_vg {
             match self.sift(vg, lines, Pass::Rehearse) {
                 Ok(_) => {}
-                Err(error) if self.mode.telling == Telling::Whole => return Err(error),
-                Err(error) => self.refuse_all(vg, lines, error),
+                Err(failed) if self.mode.telling == Telling::Whole => return Err(*failed.error),
+                Err(failed) => self.refuse_all(vg, lines, *failed.error),
             }
         }
         if self.bad.is_empty() { Ok(()) } else { Err(CliError::of_lines(told(&self.bad), total)) }
@@ -121,15 +126,16 @@ impl<P: Port> Batch<'_, P> {
         let changes: Vec<Change> = left.iter().map(|line| line.change.clone()).collect();
         let result = match pass {
             Pass::Change if !self.mode.dry_run => self.port.apply(vg, &changes),
-            Pass::Change | Pass::Rehearse => self.port.plan(vg, &changes),
+            Pass::Change | Pass::Rehearse => self.port.plan(vg, &changes).map_err(Failed::from),
         };
-        let mut error = match result {
+        let failed = match result {
             Ok(report) => return Ok((left, report)),
-            Err(error) => error,
+            Err(failed) => failed,
         };
-        if error.aside.refused.is_empty() || self.mode.telling == Telling::Whole {
-            return Err(Stopped::Otherwise(error));
+        if failed.error.aside.refused.is_empty() || self.mode.telling == Telling::Whole {
+            return Err(Stopped::Otherwise(failed));
         }
+        let mut error = *failed.error;
         self.recovered.append(&mut error.aside.recovered);
         for refused in std::mem::take(&mut error.aside.refused) {
             if let Some(line) = left.get(refused.change) {
@@ -144,16 +150,22 @@ impl<P: Port> Batch<'_, P> {
     fn leave_out_what_follows(&mut self, lines: &[Line]) {
         let mut numbers = self.unread.clone();
         numbers.extend(lines.iter().map(|line| line.place));
-        let mut left_out: HashMap<&str, usize> = HashMap::new();
+        let (mut left_out, mut pools) = (HashMap::<&str, usize>::new(), HashMap::<&str, usize>::new());
         for (number, concerns) in self.concerns.iter().filter(|(number, _)| numbers.contains(number)) {
             if !self.bad.contains_key(number) {
-                let mut about = concerns.changes.iter().chain(&concerns.needs);
-                let Some(first) = about.find_map(|name| left_out.get(name.as_str())) else { continue };
-                let message = format!("it is about the same volume as line {first}, which is left out");
+                let mut volumes = concerns.changes.iter().chain(&concerns.needs);
+                let mut of_pool = concerns.pool.iter().chain(&concerns.changed_pool);
+                let volume = volumes.find_map(|name| Some(("volume", left_out.get(name.as_str())?)));
+                let pool = || of_pool.find_map(|name| Some(("pool", pools.get(name.as_str())?)));
+                let Some((what, first)) = volume.or_else(pool) else { continue };
+                let message = format!("it is about the same {what} as line {first}, which is left out");
                 self.bad.insert(*number, CliError::new(ErrorKind::Refused, message));
             }
             for name in &concerns.changes {
                 left_out.entry(name).or_insert(*number);
+            }
+            if let Some(name) = &concerns.changed_pool {
+                pools.entry(name).or_insert(*number);
             }
         }
     }
@@ -164,7 +176,7 @@ impl<P: Port> Batch<'_, P> {
         vg: &VgName,
         lines: &'l [Line],
         pass: Pass,
-    ) -> Result<(Vec<&'l Line>, Report), CliError> {
+    ) -> Result<(Vec<&'l Line>, Report), Failed> {
         for _ in 0..ROUNDS {
             if pass == Pass::Change {
                 self.leave_out_what_follows(lines);
@@ -172,11 +184,11 @@ impl<P: Port> Batch<'_, P> {
             match self.attempt(vg, lines, pass) {
                 Ok(done) => return Ok(done),
                 Err(Stopped::Lines(_)) => {}
-                Err(Stopped::Otherwise(error)) => return Err(error),
+                Err(Stopped::Otherwise(failed)) => return Err(failed),
             }
         }
         let message = format!("too many lines about volume group '{vg}' build on lines that are refused");
-        Err(CliError::new(ErrorKind::Refused, message).hint("correct those lines first"))
+        Err(CliError::new(ErrorKind::Refused, message).hint("correct those lines first").into())
     }
 
     /// Carries out all lines about a volume group, or none. Returns a failure behind changes of other groups.
@@ -199,7 +211,12 @@ impl<P: Port> Batch<'_, P> {
                 lines.aside.warnings = error.aside.warnings;
                 lines
             }
-            Err(Stopped::Otherwise(error)) => error,
+            Err(Stopped::Otherwise(Failed { done, error })) => {
+                let taken: Vec<&Line> =
+                    lines.iter().filter(|line| !self.bad.contains_key(&line.place)).collect();
+                done.into_iter().try_for_each(|report| self.take(vg, &taken, report))?;
+                *error
+            }
         };
         if !self.changes.executed || self.changes.transactions.is_empty() {
             return Err(error);
@@ -207,7 +224,12 @@ impl<P: Port> Batch<'_, P> {
         Ok(Some(error))
     }
 
-    fn take(&mut self, vg: &VgName, taken: &[&Line], mut report: Report) -> Result<(), CliError> {
+    /// Takes the outcome of all transactions of a volume group.
+    fn take(&mut self, vg: &VgName, taken: &[&Line], report: Report) -> Result<(), CliError> {
+        report.in_turn().into_iter().try_for_each(|report| self.take_one(vg, taken, report))
+    }
+
+    fn take_one(&mut self, vg: &VgName, taken: &[&Line], mut report: Report) -> Result<(), CliError> {
         report.recovered.splice(0..0, std::mem::take(&mut self.recovered));
         if self.mode.telling == Telling::Whole {
             let part = part_done(vg, &report);
@@ -225,7 +247,17 @@ impl<P: Port> Batch<'_, P> {
         self.changes.take(vg, taken, self.mode.telling, report)
     }
 
-    /// Nothing of a volume group could be done.
+    /// A volume group failed: what was done before that is taken, and the other lines are bad.
+    fn fail(&mut self, vg: &VgName, lines: &[Line], failed: Failed) -> Result<(), CliError> {
+        let taken: Vec<&Line> = lines.iter().filter(|line| !self.bad.contains_key(&line.place)).collect();
+        let count = failed.done.iter().map(|report| report.changes.end).max().unwrap_or(0);
+        failed.done.into_iter().try_for_each(|report| self.take(vg, &taken, report))?;
+        let rest: Vec<Line> = taken.into_iter().skip(count).cloned().collect();
+        self.refuse_all(vg, &rest, *failed.error);
+        Ok(())
+    }
+
+    /// Nothing of these lines could be done.
     fn refuse_all(&mut self, vg: &VgName, lines: &[Line], mut error: CliError) {
         let aside = std::mem::take(&mut error.aside);
         self.changes.warnings.extend(aside.warnings);

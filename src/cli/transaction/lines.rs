@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::by_vg;
 use crate::errors::{BadLine, CliError};
 use base::ids::VgName;
-use thin::changes::{Change, Concerns, Resolve, Written};
+use thin::changes::{Change, Resolve, Written};
+use thin::internals::concerns::Concerns;
 
 /// A change and where it comes from.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@ use std::cell::RefCell;
 
 use super::*;
 use base::ids::{LvName, Seqno};
+use thin::Plan;
 use thin::changes::{Note, RemoveVolume, Volume, VolumeOrSnapshot};
-use thin::plan::Plan;
 
 /// An engine that writes down what it is asked, and fails for one VG in rehearsals or for real.
 #[derive(Default)]
@@ -44,6 +44,7 @@ pub(super) fn report(vg: &VgName, changes: &[Change]) -> Report {
     report.warnings = vec![format!("warning of {vg}")];
     report.recovered = vec!["leftovers".into()];
     report.executed = true;
+    report.changes = 0..changes.len();
     report
 }
 
@@ -54,8 +55,8 @@ impl Port for Recorder {
         Ok(report)
     }
 
-    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError> {
-        self.run("apply", vg, changes, self.fails)
+    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, Failed> {
+        Ok(self.run("apply", vg, changes, self.fails)?)
     }
 }
 

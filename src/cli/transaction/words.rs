@@ -3,9 +3,8 @@
 use crate::output::moment;
 use base::ids::VgName;
 use base::units::Sectors;
+use thin::Done;
 use thin::changes::{Change, NamedObject, Note, Role, VolumeOrSnapshot};
-use thin::engine::Done;
-use thin::request::Request;
 
 /// A change that was made, in lines; `done` is the outcome of its parts.
 pub fn done(vg: &VgName, change: &Change, done: &[&Done]) -> Vec<String> {
@@ -37,12 +36,14 @@ fn part(vg: &VgName, change: &Change, done: &Done) -> Option<String> {
             format!("Removed its snapshot '{snap}' ('{vg}/{name}')")
         }
         (Change::Resize(_), Role::Itself) => format!("resized '{shown}'"),
-        (Change::Pool(change), Role::Itself) => match &change.request {
-            Request::CreatePool(_) => format!("created pool '{shown}'"),
-            Request::RemovePool(gone) if gone.pool == *name => format!("removed pool '{shown}'"),
-            Request::RemovePool(_) => format!("removed '{vg}/{name}'"),
-            _ => format!("pool '{shown}': {}", done.effect),
-        },
+        (Change::PoolCreate(_), Role::Itself) => format!("created pool '{shown}'"),
+        (Change::PoolRemove(change), Role::Itself) if change.pool.pool == *name => {
+            format!("removed pool '{shown}'")
+        }
+        (Change::PoolRemove(_), Role::Itself) => format!("removed '{vg}/{name}'"),
+        (Change::PoolExtend(_) | Change::PoolSet(_) | Change::PoolRepair(_), Role::Itself) => {
+            format!("pool '{shown}': {}", done.effect)
+        }
         (Change::Rename(_), Role::Itself) => format!("renamed '{shown}' to '{name}'"),
         (Change::Rename(_), Role::Snapshot(snap)) => format!("renamed its snapshot '{snap}' to '{name}'"),
         (Change::Modify(_), Role::Itself) => format!("changed '{shown}'"),

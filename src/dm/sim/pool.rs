@@ -13,12 +13,9 @@ use super::metadata::{Store, StoreKey};
 use crate::message::Message;
 use crate::name::DmName;
 use crate::status::{METADATA_BLOCK_SECTORS, METADATA_MAX_SECTORS};
-use crate::table::PoolParams;
+use crate::table::{CHUNK_MAX, CHUNK_MIN, PoolParams};
 use base::ids::{DevNo, ThinId};
 
-/// Limits of a chunk, in sectors. Source: `DATA_DEV_BLOCK_SIZE_MIN_SECTORS` and `..._MAX_SECTORS`.
-const CHUNK_MIN: u64 = 128;
-const CHUNK_MAX: u64 = 2_097_152;
 /// What a pool still does, in order of decline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mode {

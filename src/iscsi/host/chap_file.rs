@@ -28,7 +28,7 @@ pub enum ChapFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It is a link, a folder or something else.
@@ -51,18 +51,18 @@ pub enum ChapFileError {
         /// The file.
         path: PathBuf,
     },
-    /// What it says means nothing.
+    /// A line cannot be understood.
     #[error("CHAP file '{}' cannot be understood", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: ParseError,
     },
 }
 
 impl ChapFileError {
-    /// What the user can do about it.
+    /// A hint for the user.
     pub fn hint(&self) -> Option<String> {
         let path = match self {
             Self::Exposed { path, .. } => path,

@@ -14,7 +14,7 @@ use serde::Serialize;
 /// (`ISCSIADM_NAMESPACE`). Connecting to it would start an iscsid that waits for its socket.
 const SOCKET: &str = "@ISCSIADM_ABSTRACT_NAMESPACE";
 
-/// What there is of iscsid.
+/// Whether and how iscsid is present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Iscsid {
@@ -62,7 +62,7 @@ pub fn iscsid(proc: &Path) -> Iscsid {
 pub enum SessionBackend {
     /// thinvol, by the kernel's interface.
     Native,
-    /// iscsid, asked by iscsiadm.
+    /// iscsid, called through iscsiadm.
     Iscsiadm,
 }
 

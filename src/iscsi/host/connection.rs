@@ -18,7 +18,7 @@ use crate::protocol::status::Status;
 mod dial;
 mod resolve;
 
-/// How often it is looked whether the work is still wanted.
+/// How often to check whether the work was cancelled.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// How much is read at once.
@@ -32,7 +32,7 @@ pub enum ConnectionError {
     Unresolved {
         /// The portal.
         portal: Portal,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// There is no such network interface.
@@ -50,15 +50,15 @@ pub enum ConnectionError {
         portal: Portal,
         /// The interface it was tried by, if not by any.
         interface: Option<NetInterface>,
-        /// What the system said of the last address that was tried.
+        /// The system's error for the last address that was tried.
         source: io::Error,
     },
-    /// The time is over, or the work is not wanted any more.
+    /// The time limit is over, or the work was cancelled.
     #[error("portal {portal} was given up while {doing}")]
     GivenUp {
         /// The portal.
         portal: Portal,
-        /// What was waited for.
+        /// The awaited event.
         doing: &'static str,
         /// Why it was given up.
         source: GivenUp,
@@ -76,15 +76,15 @@ pub enum ConnectionError {
     Lost {
         /// The portal.
         portal: Portal,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// What comes is no PDU.
+    /// The received bytes are not a PDU.
     #[error("portal {portal} does not speak iSCSI as it should")]
     Frame {
         /// The portal.
         portal: Portal,
-        /// What is wrong with it.
+        /// The problem.
         source: FrameError,
     },
     /// The target refuses the login, or breaks its rules.
@@ -307,7 +307,7 @@ fn is_for_later(error: &io::Error) -> bool {
 /// Fresh random bytes for one login.
 ///
 /// # Panics
-/// If the system has no random numbers: without them nobody can be authenticated.
+/// If the system has no random numbers, without which authentication is impossible.
 pub fn nonce() -> Nonce {
     let mut random = [0; 33];
     getrandom::fill(&mut random).expect("the system's random numbers are there once it has booted");

@@ -72,7 +72,7 @@ pub enum DiscoverError {
     Text {
         /// The portal.
         portal: Portal,
-        /// What is wrong with it.
+        /// The problem.
         source: TextError,
     },
 }

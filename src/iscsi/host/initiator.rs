@@ -18,7 +18,7 @@ pub enum InitiatorError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The file has none.
@@ -32,7 +32,7 @@ pub enum InitiatorError {
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: NameError,
     },
 }

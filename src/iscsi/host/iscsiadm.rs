@@ -15,13 +15,13 @@ use crate::protocol::portal::Portal;
 use crate::protocol::settings::Settings;
 use base::error_kind::ErrorKind;
 
-/// How often it is looked whether the tool has ended.
+/// How often to check whether the tool has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// How long the end of what it says is waited for when it has ended.
+/// How long to wait for the rest of its output when it has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// How much of what it says is read.
+/// How much of its output is read.
 const MAX_TEXT: u64 = 8 << 10;
 
 /// What iscsiadm says with its exit status. Source: open-iscsi `include/iscsi_err.h`.
@@ -42,13 +42,13 @@ pub enum IscsiadmError {
     /// It failed.
     #[error("iscsiadm did not {what}: {meaning} (exit status {status}){}", said(text))]
     Failed {
-        /// What it was to do.
+        /// Its task.
         what: &'static str,
         /// Its exit status; -1 if a signal ended it.
         status: i32,
         /// What that means.
         meaning: &'static str,
-        /// What it said.
+        /// Its output.
         text: String,
     },
     /// It took too long.
@@ -199,7 +199,7 @@ fn listen(pipe: Option<ChildStderr>) -> Receiver<String> {
         std::thread::spawn(move || {
             let mut text = String::new();
             let _ = pipe.take(MAX_TEXT).read_to_string(&mut text);
-            // Nobody may be waiting any more.
+            // The caller may have stopped waiting.
             let _ = sender.send(text);
         });
     }

@@ -1,4 +1,4 @@
-//! How long work may take, and whether it is still wanted.
+//! Time limits of work, and its cancellation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ pub enum GivenUp {
     /// The time is over.
     #[error("the time limit of {0:.1} s is over", .allowed.as_secs_f64())]
     TimedOut {
-        /// What was allowed.
+        /// The time limit.
         allowed: Duration,
     },
     /// A signal ended it.
@@ -36,7 +36,7 @@ impl Limit {
         Self { started: Instant::now(), allowed, called_off: Arc::default(), shortened: Arc::default() }
     }
 
-    /// What is allowed, from the start.
+    /// The time limit, from the start.
     fn allowed(&self) -> Duration {
         let shortened = self.shortened.get().map(|end| end.saturating_duration_since(self.started));
         shortened.map_or(self.allowed, |shortened| shortened.min(self.allowed))
@@ -58,7 +58,7 @@ impl Limit {
         Self { shortened: Arc::default(), allowed: self.allowed(), ..self.clone() }
     }
 
-    /// Has it end after this time, in all clones and parts, unless it ends sooner anyway. What was said first holds.
+    /// Makes it end after this time, in all clones and parts, unless it ends earlier anyway. The first call counts.
     pub fn end_in(&self, time: Duration) {
         self.shortened.get_or_init(|| Instant::now() + time);
     }

@@ -1,4 +1,4 @@
-//! The ports to the network, to the kernel's iSCSI, to iscsid beside us, and the record of whose each session is.
+//! The ports to the network, to the kernel's iSCSI and to iscsid, and the registry of the owners of sessions.
 
 pub mod chap_file;
 pub mod coexist;

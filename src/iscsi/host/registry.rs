@@ -51,11 +51,11 @@ pub enum RegistryError {
     /// A file cannot be used.
     #[error("cannot {action} '{}'", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file holds something else.
@@ -63,10 +63,10 @@ pub enum RegistryError {
     NotARecord {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         source: serde_json::Error,
     },
-    /// Somebody else works on the same.
+    /// Another process works on the same session.
     #[error("{what} is being worked on{holders}")]
     Locked {
         /// The session, in words.

@@ -1,6 +1,6 @@
 //! iSCSI sessions as sysfs shows them.
 //!
-//! Sessions come and go while they are read: what is gone, or says nothing usable, is left out.
+//! Sessions come and go while they are read: those that are gone, or have no usable attributes, are left out.
 
 mod disks;
 pub mod scsi;
@@ -97,7 +97,7 @@ pub struct Session {
     pub target: String,
     /// The tag of the target's portal group.
     pub portal_group: Option<u16>,
-    /// The portal that was asked for.
+    /// The requested portal.
     pub portal: Option<Endpoint>,
     /// Where it is connected to: another portal after a redirection.
     pub connected_to: Option<Endpoint>,

@@ -49,7 +49,7 @@ impl Transport for Tcp {
     }
 }
 
-/// What to do where an interface is not there, or leads nowhere.
+/// The hint for an interface that does not exist, or has no route.
 pub(super) const NO_INTERFACE: &str = "'ip link' lists the interfaces; without --interface the routes decide";
 pub(super) const BY_INTERFACE: &str = "check that the interface is up, has an address and a route to the portal, \
      and that the target's service is running";
@@ -69,7 +69,7 @@ pub enum TransportError {
     /// The connection ended in the kernel's hands.
     #[error("the connection was lost: {why}")]
     Lost {
-        /// What is known of it.
+        /// Its known properties.
         why: String,
     },
     /// A recorded name is not valid.
@@ -101,7 +101,7 @@ impl TransportError {
         }
     }
 
-    /// What to do about it.
+    /// A hint for the user.
     pub fn hint(&self) -> Option<String> {
         match (self, self.login()) {
             (_, Some(error)) => error.hint(),

@@ -195,17 +195,17 @@ impl Chap {
         Ok(Self { initiator, target, algorithms })
     }
 
-    /// What we prove ourselves with.
+    /// Our credentials.
     pub fn initiator(&self) -> &Account {
         &self.initiator
     }
 
-    /// What the target must prove itself with.
+    /// The credentials that the target must have.
     pub fn target(&self) -> Option<&Account> {
         self.target.as_ref()
     }
 
-    /// What is offered to the target.
+    /// The algorithms that are offered to the target.
     pub fn algorithms(&self) -> &[Algorithm] {
         &self.algorithms
     }

@@ -26,7 +26,7 @@ const TASK: u32 = 1;
 /// The task tag of the logout.
 const LOGOUT_TASK: u32 = 2;
 
-/// What comes next.
+/// The next step.
 #[derive(Debug)]
 pub enum Next {
     /// Nothing is to be sent; more is to come.
@@ -42,7 +42,7 @@ pub enum Next {
     },
 }
 
-/// Why there is no list.
+/// Why a listing failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ListingError {
     /// The target does not take the question.
@@ -51,7 +51,7 @@ pub enum ListingError {
     /// The target ends the session.
     #[error("the target ends the session while it lists its targets (event {0})")]
     Ended(u8),
-    /// What came is not what is due.
+    /// The answer is not the expected one.
     #[error(transparent)]
     Pdu(#[from] PduError),
     /// The task tag of another request.
@@ -101,7 +101,7 @@ impl Listing {
     /// Takes the target's next PDU.
     ///
     /// # Errors
-    /// If it is not what is due, or there is no end to it.
+    /// If it is not the expected answer, or the listing does not end.
     pub fn hear(&mut self, pdu: &Pdu) -> Result<Next, ListingError> {
         self.heard += 1;
         if self.heard > MAX_PDUS {

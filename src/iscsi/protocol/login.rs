@@ -24,7 +24,7 @@ pub use redirect::{MAX_REDIRECTIONS, RedirectError, Redirections};
 
 use talk::Talk;
 
-/// What the session is for.
+/// The type of the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionKind {
     /// To ask which targets there are.
@@ -52,7 +52,7 @@ pub enum Numbering {
 pub struct Settings {
     /// Our name.
     pub initiator: IscsiName,
-    /// What the session is for.
+    /// The type of the session.
     pub kind: SessionKind,
     /// Our part of the session's identity.
     pub isid: Isid,
@@ -62,11 +62,11 @@ pub struct Settings {
     pub exp_stat_sn: u32,
     /// How to authenticate; without it, a target that demands it refuses.
     pub chap: Option<Chap>,
-    /// What we offer.
+    /// Our offer.
     pub offer: Offer,
 }
 
-/// What comes next.
+/// The next step.
 #[derive(Debug)]
 pub enum LoginStep {
     /// This is to be sent, and the next PDU of the target to be handed in.
@@ -103,7 +103,7 @@ pub struct LoggedIn {
     pub max_cmd_sn: u32,
     /// The portal group, if the target said.
     pub portal_group_tag: Option<u16>,
-    /// What the target calls itself, fit to be printed.
+    /// The alias of the target, in printable characters.
     pub target_alias: Option<String>,
     /// The CHAP algorithm we proved ourselves with, if we had to.
     pub authenticated: Option<Algorithm>,
@@ -113,7 +113,7 @@ pub struct LoggedIn {
     pub requests: u32,
 }
 
-/// Where in the login we are: what the next text of the target answers.
+/// The state of the login: which of our texts the target's next one answers.
 #[derive(Debug)]
 enum Phase {
     /// The list of authentication methods.

@@ -1,4 +1,5 @@
-//! What goes over the wire and to the kernel, as state machines without sockets: bytes in, what to send out. Pure.
+//! The protocols on the wire and with the kernel, as state machines without sockets: they take received bytes and
+//! return the bytes to send. Pure.
 
 pub mod chap;
 pub mod interface;

@@ -6,11 +6,11 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-/// Why a text is not what it should be.
+/// Why a text is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{what} '{text}' is not valid: {why}")]
 pub struct NameError {
-    /// What was expected.
+    /// The expected form.
     pub what: &'static str,
     /// The text that was given, fit to be printed.
     pub text: String,

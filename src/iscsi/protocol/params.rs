@@ -1,4 +1,4 @@
-//! Operational parameters: what we offer, what may be answered, what holds afterwards.
+//! Operational parameters: our offer, the allowed answers, and the result of the negotiation.
 //!
 //! Source of keys, ranges, defaults and rules: RFC 7143 section 13.
 
@@ -42,7 +42,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// What we offer. Not to be chosen: data in order, one connection, error recovery level 0, for the kernel's
+/// Our offer. Not to be chosen: data in order, one connection, error recovery level 0, for the kernel's
 /// initiator does nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -122,7 +122,7 @@ pub enum ParamError {
     Rejected {
         /// The key.
         key: &'static str,
-        /// What we offered.
+        /// Our offer.
         offered: String,
     },
     /// The answer is outside the offer or the range of the key.
@@ -130,11 +130,11 @@ pub enum ParamError {
     Answer {
         /// The key.
         key: &'static str,
-        /// What we offered.
+        /// Our offer.
         offered: String,
         /// What came.
         answer: String,
-        /// What is wrong with it.
+        /// The problem.
         why: &'static str,
     },
     /// A key came a second time.

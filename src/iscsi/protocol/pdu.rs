@@ -139,13 +139,13 @@ impl fmt::Debug for Pdu {
     }
 }
 
-/// A PDU that is not what it should be.
+/// A PDU that is not valid, or not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PduError {
     /// Another kind than is due.
     #[error("a {expected} was due, and a PDU with opcode {found:#04x} came ({})", kind(*found))]
     Opcode {
-        /// What was due.
+        /// The expected kind.
         expected: &'static str,
         /// The operation code that came.
         found: u8,

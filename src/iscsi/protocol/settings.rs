@@ -1,4 +1,4 @@
-//! What is asked of a session besides where it goes, and the kernel's parameters that follow from it.
+//! Settings of a session besides its address, and the kernel's parameters that follow from them.
 
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 pub struct Status {
     /// 0 success, 1 redirection, 2 the initiator's fault, 3 the target's.
     pub class: u8,
-    /// What it is within the class.
+    /// The detail within the class.
     pub detail: u8,
 }
 
@@ -39,7 +39,7 @@ impl Status {
     /// The target cannot serve now.
     pub const UNAVAILABLE: Self = Self { class: 3, detail: 1 };
 
-    /// What the target says, as a part of a sentence that starts with "the target".
+    /// The meaning, as a part of a sentence that starts with "the target".
     pub fn meaning(self) -> &'static str {
         match (self.class, self.detail) {
             (0, _) => "accepts the login",

@@ -28,7 +28,7 @@ pub struct DiscoveredTarget {
 pub struct SendTargetsAnswer {
     /// The targets, by name.
     pub targets: Vec<DiscoveredTarget>,
-    /// What was left out, and why.
+    /// Entries that were left out, and why.
     pub left_out: Vec<String>,
 }
 

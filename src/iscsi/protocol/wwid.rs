@@ -1,4 +1,4 @@
-//! The world-wide name of a logical unit: what it is, whatever number or path it is reached by.
+//! The world-wide name of a logical unit: its identity, independent of its number and of the path to it.
 
 use std::fmt;
 use std::str::FromStr;

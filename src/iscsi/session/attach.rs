@@ -1,4 +1,4 @@
-//! The whole of a login: a session, and the wanted LUNs with their devices.
+//! A complete login: a session, and the selected LUNs with their devices.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ use crate::host::registry::Record;
 use crate::host::sysfs::{self, Lun, Session};
 use crate::protocol::wwid::Wwid;
 
-/// Which LUNs are wanted, and what one of them must be.
+/// The LUNs to attach, and the identity that one of them must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LunSelection {
-    /// Which.
-    pub wanted: Option<LunSet>,
-    /// What each of them must be, if one name is given for all: there is one then.
+    /// Their numbers; `None` to attach none.
+    pub set: Option<LunSet>,
+    /// The world-wide name that the LUN must have; then there is only one.
     pub wwid: Option<Wwid>,
 }
 
 impl LunSelection {
     /// All LUNs, whatever they are.
-    pub const ALL: Self = Self { wanted: Some(LunSet::All), wwid: None };
+    pub const ALL: Self = Self { set: Some(LunSet::All), wwid: None };
 
-    /// Whether all LUNs are wanted.
+    /// Whether all LUNs are attached.
     pub fn scans_all(&self) -> bool {
-        self.wanted == Some(LunSet::All)
+        self.set == Some(LunSet::All)
     }
 }
 
@@ -41,19 +41,19 @@ pub struct AttachedSession {
     /// The session.
     pub session: Session,
     /// How it came to be.
-    pub how: SessionOutcome,
+    pub outcome: SessionOutcome,
     /// Whether it is thinvol's.
     pub is_ours: bool,
-    /// What was done, and what there is.
+    /// The LUNs, and the changes that were made.
     pub attached: Attached,
-    /// What was asked for and is missing; the session stays for what there is, or because it is in use.
+    /// The requested LUN that is missing; the session stays for the others, or because it is in use.
     pub missing: Vec<SessionError>,
 }
 
 impl AttachedSession {
     fn new(there: Established, attached: Attached, missing: Vec<SessionError>) -> Self {
-        let Established { session, how, record } = there;
-        Self { session, how, is_ours: record.is_some(), attached, missing }
+        let Established { session, outcome, record } = there;
+        Self { session, outcome, is_ours: record.is_some(), attached, missing }
     }
 }
 
@@ -62,11 +62,11 @@ impl AttachedSession {
 pub enum Adopted {
     /// It is used.
     Ready(Box<AttachedSession>),
-    /// It does not have what was asked for, and nobody uses its disks: it may be ended while these claims are kept.
+    /// A requested LUN is missing, and no disk is in use: the session may be ended while these claims are held.
     Unfit {
         /// The session.
         session: Box<Session>,
-        /// What is missing.
+        /// The missing part.
         error: SessionError,
         /// Its disks.
         claims: Claims,
@@ -75,20 +75,20 @@ pub enum Adopted {
 
 /// How a login goes on that cannot have all it was to have.
 enum Setback {
-    /// The session is of no use: it is taken down, unless somebody uses it already.
+    /// The session is useless: it is removed, unless it is in use already.
     Undo(SessionError),
-    /// What there is serves.
+    /// The session can be used as it is.
     Serve(Attached, Vec<SessionError>),
 }
 
-/// How long a session that is to be undone may be worked on by somebody else: a recovery of it ends sooner.
+/// How long to wait for another process that works on a session which is to be undone: a recovery of it ends sooner.
 const UNDO_WAIT: Duration = Duration::from_secs(60);
 
-/// Logs in and attaches. What fails leaves nothing that was not there before, except a session one of whose disks
-/// somebody uses already: udev, LVM and multipath take disks as soon as they are there.
+/// Logs in and attaches. A failure leaves nothing behind, except a session one of whose disks is in use already: udev,
+/// LVM and multipath open disks as soon as they appear.
 ///
 /// # Errors
-/// Says what is in the way.
+/// What prevents it.
 pub fn log_in(
     env: &Env<'_>,
     spec: &SessionSpec,
@@ -105,7 +105,7 @@ pub fn log_in(
     let error = match attach_wanted(env, &there, luns, &limits.whole) {
         Ok(attached) => return Ok(AttachedSession::new(there, attached, Vec::new())),
         Err(Setback::Serve(attached, missing)) => return Ok(AttachedSession::new(there, attached, missing)),
-        Err(Setback::Undo(error)) if there.how != SessionOutcome::LoggedIn => return Err(error),
+        Err(Setback::Undo(error)) if there.outcome != SessionOutcome::LoggedIn => return Err(error),
         Err(Setback::Undo(error)) => error,
     };
     let sid = there.session.sid;
@@ -126,7 +126,7 @@ pub fn log_in(
     }
 }
 
-/// A session that stays because a disk of it is in use, with what there is of its LUNs.
+/// A session that stays because one of its disks is in use, with the LUNs that it has.
 fn kept(
     env: &Env<'_>,
     there: Established,
@@ -134,7 +134,7 @@ fn kept(
     error: SessionError,
     in_use: SessionError,
 ) -> Result<AttachedSession, SessionError> {
-    let wanted = luns.wanted.clone().unwrap_or(LunSet::Only([].into()));
+    let wanted = luns.set.clone().unwrap_or(LunSet::Only([].into()));
     let present = sysfs::luns(&env.roots, &there.session).into_iter();
     let present = present.filter(|lun| lun.disk.is_some() && wanted.includes(lun.address.lun)).collect();
     let attached = Attached { luns: present, ..Attached::default() };
@@ -144,10 +144,10 @@ fn kept(
     Ok(AttachedSession::new(there, attached, vec![error, in_use]))
 }
 
-/// Attaches to a session that somebody else has made.
+/// Attaches to a session that was made by another program.
 ///
 /// # Errors
-/// Says what is in the way, where it is not the LUNs.
+/// What prevents it, other than the LUNs.
 pub fn adopt(
     env: &Env<'_>,
     spec: &SessionSpec,
@@ -158,7 +158,7 @@ pub fn adopt(
     let session = session
         .ok_or_else(|| SessionError::NoSession { what: format!("to {} at {}", spec.target, spec.portal) })?;
     let record = env.registry.record(session.sid).filter(|record| record.is_of(&session));
-    let there = Established { session, how: SessionOutcome::LoggedIn, record };
+    let there = Established { session, outcome: SessionOutcome::LoggedIn, record };
     let ready = match attach_wanted(env, &there, luns, limit) {
         Ok(attached) => AttachedSession::new(there, attached, Vec::new()),
         Err(Setback::Serve(attached, missing)) => AttachedSession::new(there, attached, missing),
@@ -175,7 +175,7 @@ pub fn adopt(
 /// Looks for changes of a session's LUNs: of those it was made for, or of all. Says whether it is ours.
 ///
 /// # Errors
-/// Says what is in the way.
+/// What prevents it.
 pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<AttachedSession, SessionError> {
     let record = env.registry.record(session.sid).filter(|record| record.is_of(session));
     let _lock = match &record {
@@ -184,7 +184,7 @@ pub fn rescan(env: &Env<'_>, session: &Session, limit: &Limit) -> Result<Attache
     };
     let wanted = record.as_ref().and_then(|record| record.only.clone()).map_or(LunSet::All, LunSet::Only);
     // What was attached may be gone: no LUN is missed here.
-    let there = Established { session: session.clone(), how: SessionOutcome::AlreadyThere, record };
+    let there = Established { session: session.clone(), outcome: SessionOutcome::AlreadyThere, record };
     let attached = attach_and_record(env, &there, &wanted, limit)?;
     let is_late = |lun: &&Diskless| matches!(lun.why, WhyDiskless::Unfinished { .. });
     let late = attached.diskless.iter().filter(is_late).map(|lun| diskless(session, lun)).collect();
@@ -197,7 +197,7 @@ fn attach_wanted(
     luns: &LunSelection,
     limit: &Limit,
 ) -> Result<Attached, Setback> {
-    let Some(wanted) = &luns.wanted else { return Ok(Attached::default()) };
+    let Some(wanted) = &luns.set else { return Ok(Attached::default()) };
     let attached = attach_and_record(env, there, wanted, limit).map_err(Setback::Undo)?;
     if let Some(lun) = attached.missing(wanted) {
         return Err(Setback::Undo(SessionError::NoLun { target: there.session.target.clone(), lun }));

@@ -9,7 +9,7 @@ use crate::host::transport::TransportError;
 use crate::protocol::interface::message::{Event, SessionId, conn_error};
 use crate::protocol::pdu::Pdu;
 
-/// How often it is looked whether the work is still wanted.
+/// How often to check whether the work was cancelled.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Waits for a PDU of this kind; others of the session are passed over.

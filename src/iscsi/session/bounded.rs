@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::error::SessionError;
 use crate::host::limit::Limit;
 
-/// How often it is looked whether the work is still wanted.
+/// How often to check whether the work was cancelled.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Does `work` in a thread of its own and waits for it within the limit. The thread of work that is given up stays
@@ -23,7 +23,7 @@ pub fn bounded<T: Send + 'static>(
     let failed = |source| SessionError::Io { action: format!("start {what}"), source };
     let (sender, receiver) = sync_channel(1);
     let thread = std::thread::Builder::new().name("bounded".into()).spawn(move || {
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _ = sender.send(work());
     });
     thread.map_err(failed)?;

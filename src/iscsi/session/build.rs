@@ -1,4 +1,4 @@
-//! Making a session, and taking down what was made.
+//! Makes a session, and undoes that after a failure.
 //!
 //! The order, and why:
 //! 1. Connect. Most failures are here, and the kernel has not been asked for anything yet.
@@ -112,7 +112,7 @@ const RETRY_WAIT: Duration = Duration::from_millis(200);
 /// twice as long, so that it has six seconds. Source: RFC 7143 section 11.13.5 (class 3 may be retried).
 const UNAVAILABLE_WAIT: Duration = Duration::from_millis(200);
 
-/// Connects to a portal by the wanted interface.
+/// Connects to a portal through the requested interface.
 pub(super) fn connect(
     env: &Env<'_>,
     spec: &SessionSpec,

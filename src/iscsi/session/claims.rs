@@ -13,7 +13,7 @@ use super::usage::Claim;
 use crate::host::sysfs::{self, Lun, Session};
 use crate::protocol::interface::message::SessionId;
 
-/// All disks of a session, kept from being used while this lives.
+/// Exclusive claims on all disks of a session, held while this lives.
 #[derive(Clone, Debug)]
 pub struct Claims(Arc<Vec<File>>);
 
@@ -41,7 +41,7 @@ impl Claims {
         }
     }
 
-    /// Writes back what the page cache holds of the disks.
+    /// Writes back dirty pages of the disks.
     pub fn write_back(&self) {
         for claim in self.0.iter() {
             if let Err(error) = claim.sync_all() {
@@ -51,7 +51,7 @@ impl Claims {
     }
 }
 
-/// Claims the disk of one LUN; none if it has none, or the disk cannot be opened and nobody is seen to use it.
+/// Claims the disk of one LUN; none if it has no disk, or the disk cannot be opened and no user of it is found.
 ///
 /// # Errors
 /// If it is in use.

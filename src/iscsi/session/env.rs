@@ -1,4 +1,4 @@
-//! What the work on sessions rests on: the kernel, the network, sysfs, the registry.
+//! The ports of the work on sessions: the kernel, the network, sysfs, the registry.
 
 use std::path::Path;
 use std::sync::Arc;

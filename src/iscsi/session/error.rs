@@ -1,4 +1,4 @@
-//! Why a session is not as it was asked for.
+//! Why a session cannot be had as requested.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use crate::protocol::wwid::Wwid;
 use base::error_kind::ErrorKind;
 use sys::io::holders::Holder;
 
-/// Why a session is not as it was asked for.
+/// Why a session cannot be had as requested.
 #[derive(Debug, Error)]
 pub enum SessionError {
     /// The kernel's interface.
@@ -43,9 +43,9 @@ pub enum SessionError {
     /// A file of the kernel cannot be used.
     #[error("cannot {action}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Another program's session is not logged in.
@@ -61,7 +61,7 @@ pub enum SessionError {
     /// There is no such session.
     #[error("no iSCSI session {what}")]
     NoSession {
-        /// What was looked for.
+        /// The object of the search.
         what: String,
     },
     /// The target does not show a LUN.
@@ -89,9 +89,9 @@ pub enum SessionError {
         target: String,
         /// The LUN.
         lun: u64,
-        /// What it is.
+        /// The actual one.
         found: Option<Wwid>,
-        /// What it should be.
+        /// The expected one.
         expected: Wwid,
     },
     /// A LUN is another one than when it was attached, and the old one is in use.
@@ -158,9 +158,9 @@ pub struct Replaced {
     pub lun: u64,
     /// The device.
     pub disk: String,
-    /// What it was.
+    /// The previous one.
     pub before: Wwid,
-    /// What it is.
+    /// The actual one.
     pub found: Option<Wwid>,
     /// Who uses it.
     pub holders: Vec<Holder>,
@@ -223,7 +223,7 @@ impl SessionError {
         }
     }
 
-    /// What to do about it.
+    /// A hint for the user.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::Control(error) => return error.hint().map(str::to_owned),

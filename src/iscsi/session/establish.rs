@@ -33,15 +33,15 @@ pub struct Established {
     /// The session.
     pub session: Session,
     /// How it came to be.
-    pub how: SessionOutcome,
+    pub outcome: SessionOutcome,
     /// Its record, if it is thinvol's.
     pub record: Option<Record>,
 }
 
-/// Sees to it that the wanted session is there and logged in. Only for who holds its lock.
+/// Makes sure that the requested session exists and is logged in. The caller must hold its lock.
 ///
 /// # Errors
-/// Says what is in the way; no session is left that was not there before.
+/// What prevents it; no new session is left behind.
 pub fn establish(env: &Env<'_>, spec: &SessionSpec, limit: &Limit) -> Result<Established, SessionError> {
     sweep_if_possible(env);
     if let Some(record) = own_record(env, spec)? {
@@ -64,21 +64,21 @@ pub fn establish(env: &Env<'_>, spec: &SessionSpec, limit: &Limit) -> Result<Est
     }
     let (record, _) = build(env, spec, line, limit)?;
     let session = lookup(env, record.sid)?;
-    Ok(Established { session, how: SessionOutcome::LoggedIn, record: Some(record) })
+    Ok(Established { session, outcome: SessionOutcome::LoggedIn, record: Some(record) })
 }
 
 fn found(env: &Env<'_>, session: Session, limit: &Limit) -> Result<Established, SessionError> {
     let record = env.registry.record(session.sid).filter(|record| record.is_of(&session));
     match (session.state, record) {
         (SessionState::LoggedIn, record) => {
-            Ok(Established { session, how: SessionOutcome::AlreadyThere, record })
+            Ok(Established { session, outcome: SessionOutcome::AlreadyThere, record })
         }
         (state, None) => Err(SessionError::Foreign { sid: session.sid, target: session.target, state }),
         (_, Some(record)) => {
             // Since when the connection is lost is not known here.
             recover(env, &record, Duration::from_secs(record.time2wait.into()), limit)?;
             let session = lookup(env, record.sid)?;
-            Ok(Established { session, how: SessionOutcome::Recovered, record: Some(record) })
+            Ok(Established { session, outcome: SessionOutcome::Recovered, record: Some(record) })
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Which LUNs of a session are wanted.
+//! Which LUNs of a session are attached.
 
 use std::collections::BTreeSet;
 
-/// Which LUNs are wanted.
+/// A set of LUNs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LunSet {
     /// All that the target shows.

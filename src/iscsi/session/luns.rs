@@ -68,14 +68,14 @@ pub enum Change {
 pub struct Attached {
     /// What changed.
     pub changes: Vec<Change>,
-    /// The wanted LUNs that there are, with their disks.
+    /// The selected LUNs that exist, with their disks.
     pub luns: Vec<Lun>,
-    /// The wanted LUNs that have no disk to be used, and why.
+    /// The selected LUNs without a usable disk, and why.
     pub diskless: Vec<Diskless>,
 }
 
 impl Attached {
-    /// A LUN that was wanted and is not there.
+    /// A selected LUN that does not exist.
     pub fn missing(&self, wanted: &LunSet) -> Option<u64> {
         let LunSet::Only(some) = wanted else { return None };
         let is_known = |number: u64| {
@@ -101,7 +101,7 @@ impl Attached {
     }
 }
 
-/// Makes the wanted devices of a logged-in session, and removes those of LUNs that are gone or are others now.
+/// Creates the devices of the selected LUNs of a session, and removes those of LUNs that are gone or were replaced.
 ///
 /// `before` says what each LUN was when it was attached; what the kernel remembers counts where it says nothing.
 ///
@@ -234,7 +234,7 @@ pub fn delete(env: &Env<'_>, lun: &Lun, limit: &Limit) -> Result<(), SessionErro
     }
 }
 
-/// Has the kernel look for the wanted LUNs.
+/// Has the kernel scan for the selected LUNs.
 fn scan(env: &Env<'_>, session: &Session, wanted: &LunSet, limit: &Limit) -> Result<(), SessionError> {
     let which: Vec<Option<u64>> = match wanted {
         LunSet::All => vec![None],

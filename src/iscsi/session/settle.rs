@@ -22,7 +22,7 @@ enum Progress {
     Waits { what: String, for_driver: bool },
 }
 
-/// Waits until the wanted LUNs that there are have their block devices, and udev is done with those. Where the time is
+/// Waits until the selected LUNs that exist have block devices, and udev has handled those. Where the time is
 /// over, those that are ready are given all the same.
 pub fn settled(
     env: &Env<'_>,

@@ -1,4 +1,4 @@
-//! Which session is wanted.
+//! The specification of a session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -131,8 +131,8 @@ impl SessionSpec {
         Ok(Self { interface, ..self.clone() })
     }
 
-    /// Whether a session of whoever's is what is wanted: the same target by the same portal, and by the interface if
-    /// one is wanted.
+    /// Whether a session, whoever made it, satisfies this: the same target by the same portal, and by the same
+    /// interface if one is requested.
     pub fn is_met_by(&self, session: &Session) -> bool {
         let here = endpoint(&self.portal);
         session.target == self.target.as_str()
@@ -140,7 +140,7 @@ impl SessionSpec {
             && self.may_be_by_interface_of(session)
     }
 
-    /// Whether a session is by the wanted interface, or none is wanted.
+    /// Whether a session uses the requested interface, or none is requested.
     pub(super) fn may_be_by_interface_of(&self, session: &Session) -> bool {
         self.interface.as_ref().is_none_or(|wanted| session.bound_to() == Some(wanted.as_str()))
     }

@@ -140,9 +140,9 @@ impl Machine {
     }
 
     fn log_in_as(&self, spec: &SessionSpec) -> Result<SessionOutcome, SessionError> {
-        let luns = LunSelection { wanted: None, wwid: None };
+        let luns = LunSelection { set: None, wwid: None };
         log_in(&self.env(), spec, &luns, &Limits::from(&Limit::new(Duration::from_secs(60))))
-            .map(|ready| ready.how)
+            .map(|ready| ready.outcome)
     }
 
     fn record(&self) -> Record {

@@ -19,7 +19,7 @@ const SCSI_LINK_PREFIX: &str = "scsi-";
 pub struct Unit {
     /// The number of the LUN.
     pub lun: u64,
-    /// What it is.
+    /// The actual one.
     pub wwid: Option<Wwid>,
     /// Its size: that of the multipath device, if one stands on it.
     pub size: Bytes,

@@ -35,7 +35,7 @@ use sys::notify::Notifier;
 /// How often sysfs is looked at, whatever is heard: events can be lost.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether a task has ended.
+/// How often to check whether a task has ended.
 const TASKS: Duration = Duration::from_millis(50);
 
 /// Why supervision ended, other than by a signal.
@@ -59,9 +59,9 @@ pub enum SupervisorError {
     /// The system.
     #[error("cannot {doing}")]
     System {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: Errno,
     },
 }

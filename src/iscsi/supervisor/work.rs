@@ -92,7 +92,7 @@ fn part(env: &Env<'_>, record: &Record) -> Result<Duration, SessionError> {
     let mut control = (env.open)()?;
     let agreed = Duration::from_secs(record.time2wait.into());
     let wait = say_goodbye(control.as_mut(), sid).unwrap_or_else(|error| {
-        tracing::warn!(%sid, %error, "the target's wish to be logged out of could not be met politely");
+        tracing::warn!(%sid, %error, "the logout that the target requested failed; its session is dropped");
         None
     });
     control.request(&Request::StopConn(sid, Stop::Recover))?;

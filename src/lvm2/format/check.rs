@@ -27,7 +27,7 @@ pub use names::valid_tag;
 pub struct Violation {
     /// What breaks it, such as `pve/data` or `PV pv0`.
     pub object: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 

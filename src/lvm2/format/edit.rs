@@ -1,4 +1,4 @@
-//! Changes of a volume group's metadata, and what they are stamped with.
+//! Changes of a volume group's metadata, and the header of the new text.
 
 use thiserror::Error;
 
@@ -79,7 +79,7 @@ pub enum Edit {
     },
     /// Removes an LV that no other needs. Volumes that name it as their origin forget it, as with lvm2.
     RemoveLv(LvName),
-    /// The same, and what it was made from, and what was made from it, is remembered where it links them.
+    /// The same; if the LV links its origin with what was made from it, it is recorded in the history.
     RemoveLvRecorded {
         /// The LV.
         lv: LvName,
@@ -211,12 +211,12 @@ pub enum EditError {
     /// There is no LV of that name.
     #[error("there is no logical volume '{0}'")]
     NoSuchLv(LvName),
-    /// The LV is not what the change is for.
+    /// The LV is of the wrong kind for the change.
     #[error("logical volume '{name}' is not {wanted}")]
     WrongKind {
         /// The LV.
         name: LvName,
-        /// What it would have to be.
+        /// The required kind.
         wanted: &'static str,
     },
     /// The name is taken.
@@ -232,9 +232,9 @@ pub enum EditError {
     InUse {
         /// The LV.
         name: LvName,
-        /// What was to be done with it.
+        /// The change.
         verb: &'static str,
-        /// What stands against it.
+        /// Why it is not possible.
         user: String,
     },
     /// A flag that is not for users to set.
@@ -249,7 +249,7 @@ pub enum EditError {
     /// The result would break the rules.
     #[error("the change would break the volume group: {}", first_few(.0, SHOWN, "; "))]
     Invalid(Vec<Violation>),
-    /// The changed text does not say what it should: a fault of thinvol, found before anything is written.
+    /// The changed text does not match the model: an error in thinvol, found before anything is written.
     #[error("the new metadata text does not say what was meant ({0}); nothing was written")]
     Miswritten(String),
     /// The changed text cannot be made or read back.

@@ -8,6 +8,7 @@ pub mod label;
 pub mod mda;
 pub mod metadata;
 pub mod model;
+pub mod monitoring;
 pub mod placement;
 pub mod pool_size;
 pub mod text;

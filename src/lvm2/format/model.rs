@@ -1,4 +1,4 @@
-//! The typed model of a volume group: what its metadata text says, in types.
+//! The typed model of a volume group's metadata text.
 //!
 //! It is a view: the lossless text tree stays the source from which the next text is made, so that what is
 //! not modelled here is kept. Field names follow lvm2 `lib/format_text/export.c`.
@@ -151,7 +151,7 @@ impl SegmentKind {
 /// Source: lvm2 `lib/raid/raid.c` (`_raid_text_import`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mirror {
-    /// How much one bit of its map of what is out of step stands for.
+    /// The size of the region that one bit of its write-intent bitmap stands for.
     pub region_size: Sectors,
     /// Its copies.
     pub legs: Vec<Leg>,
@@ -160,7 +160,7 @@ pub struct Mirror {
 /// One copy of a mirror.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Leg {
-    /// The LV that holds what the mirror keeps of the copy's state.
+    /// The LV with the mirror's metadata about the copy.
     pub metadata: LvName,
     /// The LV that holds the content.
     pub data: LvName,
@@ -291,7 +291,7 @@ impl Pv {
         self.status.iter().any(|word| word == "ALLOCATABLE")
     }
 
-    /// Whether the text says that it was away when the group was changed: what it holds may be out of date.
+    /// Whether the text marks it as missing when the group was changed: its content may be out of date.
     pub fn is_marked_missing(&self) -> bool {
         self.status.iter().chain(&self.flags).any(|word| word == "MISSING")
     }

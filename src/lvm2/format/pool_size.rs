@@ -8,12 +8,7 @@ use thiserror::Error;
 use crate::format::model::Discards;
 use base::units::size::Rounded;
 use base::units::{Bytes, Extents, Sectors};
-
-/// Limits of a chunk in sectors; it is also a multiple of the smallest.
-/// Source: Linux `drivers/md/dm-thin.c` (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`, `DATA_DEV_BLOCK_SIZE_MAX_SECTORS`).
-pub const CHUNK_MIN: u64 = 128;
-/// See [`CHUNK_MIN`].
-pub const CHUNK_MAX: u64 = 2_097_152;
+use dm::table::{CHUNK_MAX, CHUNK_MIN};
 
 /// Sectors of the smallest metadata: 2 MiB. Source: lvm2 `lib/metadata/metadata-exported.h`
 /// (`DEFAULT_THIN_POOL_MIN_METADATA_SIZE`).
@@ -24,7 +19,7 @@ const METADATA_MIN: u64 = 4096;
 /// (`DM_THIN_MAX_METADATA_SIZE`).
 pub const METADATA_MAX: u64 = 33_161_216;
 
-/// Sectors of metadata above which the chunks grow instead, if nobody says how large they are: 128 MiB.
+/// Sectors of metadata (128 MiB) above which larger chunks are chosen, unless their size is given.
 /// Source: lvm2 `lib/config/defaults.h` (`DEFAULT_THIN_POOL_OPTIMAL_METADATA_SIZE`).
 const METADATA_OPTIMAL: u64 = 262_144;
 
@@ -39,7 +34,7 @@ pub const CHUNK_SLOW_TO_ZERO: u64 = 1024;
 /// The largest spare: 16 GiB. Source: lvm2 `lib/metadata/metadata-exported.h` (`handle_pool_metadata_spare`).
 const SPARE_MAX: u64 = 16 << 21;
 
-/// What lvm.conf says of chunks that nobody chose.
+/// The setting of lvm.conf for chunks whose size is not given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChunkPolicy {
     /// At least 64 KiB (`generic`).
@@ -47,16 +42,16 @@ pub enum ChunkPolicy {
     Generic,
     /// At least 512 KiB (`performance`).
     Performance,
-    /// So many sectors (`allocation/thin_pool_chunk_size`).
+    /// This number of sectors (`allocation/thin_pool_chunk_size`).
     Fixed(Sectors),
 }
 
-/// What lvm.conf says of pools that are made.
+/// The settings of lvm.conf for new pools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolDefaults {
     /// How large chunks are.
     pub chunk: ChunkPolicy,
-    /// How much goes on one disk before the next comes, where a pool is striped.
+    /// The size of a stripe of striped pools.
     pub stripe_size: Sectors,
     /// Whether metadata must lie on another physical volume than data.
     pub apart: bool,
@@ -66,7 +61,7 @@ pub struct PoolDefaults {
     pub discards: Discards,
     /// Whether writes fail at once when the pool is full.
     pub error_when_full: bool,
-    /// Whether all of new metadata is zeroed, not only what the kernel looks at.
+    /// Whether all of new metadata is zeroed, not only the part that the kernel checks.
     pub zero_metadata: bool,
 }
 
@@ -92,11 +87,11 @@ pub struct Asked {
     pub extent_size: Sectors,
     /// The size of the data.
     pub data: Extents,
-    /// The size of a chunk, if somebody chose it.
+    /// The size of a chunk, if it is given.
     pub chunk: Option<Sectors>,
-    /// The size of the metadata, if somebody chose it.
+    /// The size of the metadata, if it is given.
     pub metadata: Option<Sectors>,
-    /// What counts if nobody chose.
+    /// The setting that decides otherwise.
     pub policy: ChunkPolicy,
 }
 
@@ -111,7 +106,7 @@ pub struct PoolSize {
     pub is_tight: bool,
 }
 
-/// Why there is no such pool.
+/// Why a pool cannot have these sizes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PoolSizeError {
     /// A chunk the kernel does not take.

@@ -10,9 +10,9 @@ use base::ids::LvName;
 pub struct VolumeLists {
     /// `volume_list`: what may be activated at all.
     pub allowed: Option<Vec<String>>,
-    /// `auto_activation_volume_list`: what may be activated without being asked for.
+    /// `auto_activation_volume_list`: volumes that may be activated automatically.
     pub automatic: Option<Vec<String>>,
-    /// `read_only_volume_list`: what is activated read-only.
+    /// `read_only_volume_list`: volumes that are activated read-only.
     pub read_only: Option<Vec<String>>,
     /// The tags this host has (section `tags`).
     pub host_tags: Vec<String>,
@@ -50,7 +50,7 @@ impl VolumeLists {
         }
     }
 
-    /// Whether a volume that may be activated also may without being asked for.
+    /// Whether a volume that may be activated may also be activated automatically.
     pub fn is_automatic(&self, volume: Listed<'_>) -> bool {
         self.automatic.as_ref().is_none_or(|list| self.matches(list, volume))
     }

@@ -22,11 +22,11 @@ pub use self::note::{Notes, State};
 #[derive(Debug, Error)]
 #[error("no copy of the metadata was kept: cannot {action} '{}'", path.display())]
 pub struct BackupError {
-    /// What was tried.
+    /// The operation.
     pub action: &'static str,
     /// On which path.
     pub path: PathBuf,
-    /// What the system said.
+    /// The system's error.
     pub source: io::Error,
 }
 

@@ -79,9 +79,9 @@ pub struct LvmConf {
     pub activation: ActivationConf,
     /// How pools are made.
     pub pools: PoolDefaults,
-    /// What the metadata is to hold.
+    /// Settings of the metadata.
     pub metadata: MetadataConf,
-    /// What `lvmlocal.conf` says of this host.
+    /// Settings of `lvmlocal.conf` about this host.
     pub local: LocalConf,
     /// The tags hosts have (section `tags`).
     pub tags: TagsConf,
@@ -117,7 +117,7 @@ pub struct DevicesConf {
     pub devicesfile: PathBuf,
     /// Its name as configured, which the hints file repeats.
     pub devicesfile_name: String,
-    /// Where a PV is looked for that the devices file knows by the name of its device alone, and that is not there.
+    /// Where to search a missing PV that the devices file knows only by the name of its device.
     pub search_for_devnames: SearchForNames,
     /// Whether LVs may be PVs.
     pub scan_lvs: bool,
@@ -127,11 +127,11 @@ pub struct DevicesConf {
     pub multipath_wwids_file: Option<PathBuf>,
     /// Whether to skip members of md arrays.
     pub md_component_detection: bool,
-    /// How hard to look for md superblocks.
+    /// Where to check for md superblocks.
     pub md_component_checks: MdChecks,
     /// Whether to skip members of firmware RAID.
     pub fw_raid_component_detection: bool,
-    /// Whether udev is asked as well what a device holds.
+    /// Whether udev's knowledge of a device's content is used, too.
     pub info_from_udev: bool,
     /// Whether the hints file is used.
     pub hints: bool,
@@ -141,7 +141,7 @@ pub struct DevicesConf {
     pub types: Vec<(String, u64)>,
 }
 
-/// How hard lvm2 looks for the superblock of an md array (`devices/md_component_checks`).
+/// Where lvm2 checks for the superblock of an md array (`devices/md_component_checks`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MdChecks {
     /// At the start; at the end too if size or name of the PV do not fit the device.
@@ -213,7 +213,7 @@ pub struct ActivationConf {
     pub volume_list: Option<Vec<String>>,
     /// What may be activated automatically; `None` for anything.
     pub auto_activation_volume_list: Option<Vec<String>>,
-    /// What is activated read-only; `None` for nothing.
+    /// Volumes that are activated read-only; `None` for none.
     pub read_only_volume_list: Option<Vec<String>>,
     /// Whether to wait for udev.
     pub udev_sync: bool,
@@ -273,7 +273,7 @@ impl LvmConf {
     /// lvm2's defaults below that directory.
     ///
     /// # Errors
-    /// None in fact: there is no setting to be wrong.
+    /// Never, since nothing is configured.
     pub fn defaults(system_dir: &Path) -> Result<Self, ConfError> {
         Self::build(&Layers::default(), system_dir)
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::format::monitoring::Registration;
 use dm::name::DmUuid;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -17,7 +18,7 @@ const RUN_DIR: &str = "/run";
 /// How long it may take to answer, and others to be done with it.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// How often it is looked for an answer.
+/// How often to look for an answer.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// No answer is longer.
@@ -37,17 +38,6 @@ const GET_REGISTERED: u32 = 4;
 
 /// `DM_EVENT_ERROR_MASK`: what lvm2 asks for.
 const ALL_ERRORS: u32 = 0xff00;
-
-/// How a device is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registration {
-    /// The library that is told of events.
-    pub library: String,
-    /// Which events, as bits (`DM_EVENT_*`).
-    pub events: u32,
-    /// How often it is told without an event, in seconds; 0: as dmeventd does by itself.
-    pub timeout_s: u32,
-}
 
 /// dmeventd's pipes.
 #[derive(Debug)]
@@ -101,7 +91,7 @@ impl Dmeventd {
         self.ask(REGISTER, device, how).map(drop)
     }
 
-    /// Has a device watched no more. If it is not, or dmeventd does not run, that is no error.
+    /// Unregisters a device. It is no error if it is not registered, or dmeventd does not run.
     ///
     /// # Errors
     /// As for [`Self::watches`].
@@ -123,7 +113,7 @@ impl Dmeventd {
             client => client?,
         };
         let mut server = lock(open(&self.server, true)?, deadline)?;
-        // What another client has left unread.
+        // Discards an answer that another client has not read.
         while server.read(&mut [0; 128]).is_ok_and(|read| read > 0) {}
         let id = format!("{}:0", std::process::id());
         let Registration { library, events, timeout_s } = how;

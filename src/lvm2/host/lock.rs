@@ -34,13 +34,13 @@ pub use file::LockMode;
 /// Where lvm2 keeps its locks on Debian. Source: lvm2 `configure` (`--with-default-locking-dir`).
 pub const DEFAULT_LOCKING_DIR: &str = "/run/lock/lvm";
 
-/// No wait is longer than this, whatever is asked for.
+/// The longest possible wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Why a lock could not be had.
 #[derive(Debug, Error)]
 pub enum LockError {
-    /// Somebody else kept it for the whole wait.
+    /// Another process held it for the whole wait.
     #[error(
         "'{}' is locked{}; gave up after {:.1} s",
         path.display(),
@@ -52,17 +52,17 @@ pub enum LockError {
         path: PathBuf,
         /// How long we waited.
         waited: Duration,
-        /// Who has it, as far as `/proc` tells.
+        /// Its holders, as far as `/proc` shows them.
         holders: Vec<Holder>,
     },
     /// The lock file or its directory cannot be used at all.
     #[error("cannot {action} '{}': LVM metadata must not be touched without its lock", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
         /// On which path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -229,7 +229,7 @@ impl VgLock {
         &self.path
     }
 
-    /// Gives it back early: for work that concerns no volume anybody else may change.
+    /// Releases it early: for work on volumes that nobody else may change.
     pub fn release(&self) {
         drop(self.file.borrow_mut().take());
     }

@@ -31,6 +31,7 @@ mod group;
 mod moved;
 mod probe;
 mod run;
+mod search;
 mod suspect;
 
 pub use error::ScanError;
@@ -95,7 +96,7 @@ pub struct FoundVg {
     pub missing: Vec<MissingPv>,
     /// PVs that several devices have: the group must not be changed.
     pub duplicates: Vec<DuplicatePv>,
-    /// PVs that another group names as well, and on which it does not stand whose they are.
+    /// PVs that another group names as well, and that have no text which tells their group.
     pub claims: Vec<Claim>,
     /// Other groups of the same name.
     pub namesakes: Vec<LvmUuid>,
@@ -157,7 +158,7 @@ pub struct Survey {
     pub skipped: Vec<Skipped>,
     /// What the user should know.
     pub warnings: Vec<String>,
-    /// Of what is damaged, what hides which group a device belongs to.
+    /// Damage that hides the group of a device.
     pub lost: Vec<String>,
     /// What decided which devices were read.
     pub source: ScanSource,
@@ -202,7 +203,7 @@ impl Scanner {
         Self { disks, ..self }
     }
 
-    /// Looks at these devices only, in place of patterns, devices file and hints.
+    /// Scans only these devices, instead of using patterns, devices file and hints.
     #[must_use]
     pub fn only(mut self, devices: Vec<PathBuf>) -> Self {
         self.explicit = Some(devices);
@@ -215,7 +216,7 @@ impl Scanner {
         Self { system_ids, ..self }
     }
 
-    /// Knows these devices as LVs: it spares a look at each of them, and a host may have thousands.
+    /// Treats these devices as LVs without checking them: a host may have thousands.
     #[must_use]
     pub fn knowing_lvs(self, lvs: impl IntoIterator<Item = DevNo>) -> Self {
         Self { lvs: lvs.into_iter().map(|no| format!("dm-{}", no.minor)).collect(), ..self }
@@ -242,7 +243,7 @@ impl Scanner {
         .ok_or_else(|| ScanError::not_found(name, survey.devices_read, &survey.skipped, survey.warnings))
     }
 
-    /// Finds all volume groups, and says what may hide others.
+    /// Finds all volume groups, and reports damage that may hide others.
     ///
     /// # Errors
     /// If devices cannot be looked for at all.
@@ -251,7 +252,7 @@ impl Scanner {
         Ok((vgs, lost))
     }
 
-    /// Looks for one volume group, or all, and tells everything that was seen.
+    /// Searches one volume group, or all, and returns everything that was found.
     ///
     /// # Errors
     /// If devices cannot be looked for at all.

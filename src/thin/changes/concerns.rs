@@ -3,8 +3,10 @@
 /// What a change concerns, by name: the volumes as they are written, be they there or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Concerns {
-    /// The pools it makes something in.
-    pub pools: Vec<String>,
+    /// The pool it makes something in.
+    pub pool: Option<String>,
+    /// The pool that it makes, changes or removes.
+    pub changed_pool: Option<String>,
     /// Volumes that it makes, changes or keeps the content of.
     pub changes: Vec<String>,
     /// Volumes whose content it needs.
@@ -21,6 +23,11 @@ impl Concerns {
     /// A change of what is at an address.
     pub(super) fn changing(address: &impl ToString) -> Self {
         Self { changes: Self::names_in(address), ..Self::default() }
+    }
+
+    /// A change of a pool itself.
+    pub(super) fn changing_pool(address: &impl ToString) -> Self {
+        Self { changed_pool: Self::names_in(address).pop(), ..Self::default() }
     }
 
     /// The LVs that an address names.

@@ -75,7 +75,7 @@ fn rounded(vg: &Vg, size: Sectors) -> Option<Note> {
 impl<A: Addresses> CreateVolume<A> {
     pub(super) fn concerns(&self) -> Concerns {
         Concerns {
-            pools: vec![self.pool.to_string()],
+            pool: Concerns::names_in(&self.pool).pop(),
             changes: vec![self.name.to_string()],
             ..Concerns::default()
         }

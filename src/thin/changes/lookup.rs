@@ -1,6 +1,6 @@
 //! From an address to what it means in a volume group as it is now.
 
-use super::address::{Snapshot, Storage, Volume, VolumeOrSnapshot};
+use super::address::{NamedObject, Snapshot, Storage, Volume, VolumeOrSnapshot};
 use crate::lineage::{Lineage, LineageError};
 use crate::refusal::Refusal;
 use base::error_kind::ErrorKind;
@@ -71,6 +71,25 @@ pub fn source<'a>(vg: &'a Vg, lineage: &Lineage<'a>, source: &VolumeOrSnapshot) 
     match source {
         VolumeOrSnapshot::Volume(address) => volume(vg, address),
         VolumeOrSnapshot::Snapshot(address) => snapshot(vg, lineage, address),
+    }
+}
+
+/// The LV of a volume, a snapshot or a pool.
+///
+/// # Errors
+/// If there is none.
+pub fn object<'a>(vg: &'a Vg, object: &NamedObject) -> Result<&'a Lv, Refusal> {
+    match object {
+        NamedObject::Vg(vg) => {
+            let message = format!("'{vg}' is a volume group, not a volume or pool");
+            Err(Refusal::new(ErrorKind::Usage, message)
+                .hint(format!("'thinvol scan lvmthin {vg}' lists its thin pools")))
+        }
+        NamedObject::Storage(storage) => {
+            vg.lv(&storage.pool).filter(|lv| lv.thin_pool().is_some()).ok_or_else(|| no_pool(storage))
+        }
+        NamedObject::Volume(address) => volume(vg, address),
+        NamedObject::Snapshot(address) => snapshot(vg, &Lineage::of(vg), address),
     }
 }
 

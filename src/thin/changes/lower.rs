@@ -22,6 +22,31 @@ pub struct Lowered {
     pub notes: Vec<Note>,
 }
 
+impl Lowered {
+    /// Each request by itself, as its own change.
+    pub(crate) fn each_by_itself(requests: &[Request]) -> Self {
+        let part = |change| PartOf { change, display_name: String::new(), role: Role::Itself };
+        let parts = (0..requests.len()).map(part).collect();
+        Self { requests: requests.to_vec(), parts, notes: Vec::new() }
+    }
+
+    /// The same where the first of the changes has that place among all.
+    pub(crate) fn placed(mut self, first: usize) -> Self {
+        self.parts.iter_mut().for_each(|part| part.change += first);
+        self
+    }
+
+    /// A refusal of requests as one of the changes that they are parts of.
+    pub(crate) fn refused(&self, mut refusal: Refusal) -> Refusal {
+        let of_change = |refusal: &mut Refusal| {
+            refusal.request = refusal.request.and_then(|request| Some(self.parts.get(request)?.change));
+        };
+        of_change(&mut refusal);
+        refusal.others.iter_mut().for_each(of_change);
+        refusal
+    }
+}
+
 /// What a request is a part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartOf {

@@ -6,10 +6,13 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::refusal::Refusal;
-use crate::request::NewSize;
+use crate::request::{NewSize, Space};
 use base::error_kind::ErrorKind;
 use base::units::size::{Unit, parse_size};
 use base::units::{Bytes, Sectors};
+
+/// What a share of the free extents is written with.
+const OF_FREE: &str = "%FREE";
 
 /// A size in JSON: bytes as a number, or a text with a unit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -57,6 +60,20 @@ impl WrittenSize {
         }
     }
 
+    /// The size of something in a pool, how much more, or a share of what is free.
+    ///
+    /// # Errors
+    /// If it is none of them.
+    pub fn space(&self) -> Result<Space, Refusal> {
+        match self {
+            Self::Text(text) if text.to_ascii_uppercase().ends_with(OF_FREE) => space(text, Unit::Byte),
+            _ => Ok(match self.new_size()? {
+                NewSize::To(size) => Space::To(size),
+                NewSize::By(size) => Space::By(size),
+            }),
+        }
+    }
+
     /// The size in sectors, rounded up. A text without unit is refused: KiB for `alloc`, bytes as a number; who knows.
     ///
     /// # Errors
@@ -96,5 +113,47 @@ pub fn new_size(text: &str, default: Unit) -> Result<NewSize, Refusal> {
     match text.strip_prefix('+') {
         Some(more) => size(more, default).map(NewSize::By),
         None => size(text, default).map(NewSize::To),
+    }
+}
+
+/// Reads a size, how much more, or a share of what is free; a number without unit is in `default`.
+///
+/// # Errors
+/// If it is none of them.
+pub fn space(text: &str, default: Unit) -> Result<Space, Refusal> {
+    let (by, rest) = text.strip_prefix('+').map_or((false, text), |rest| (true, rest));
+    let upper = rest.to_ascii_uppercase();
+    if let Some(percent) = upper.strip_suffix(OF_FREE) {
+        let percent = percent.parse().ok().filter(|percent| (1..=100).contains(percent));
+        return percent.map(Space::FreePercent).ok_or_else(|| {
+            Refusal::new(ErrorKind::Usage, format!("'{text}' is no share of what is free"))
+                .hint("write 50%FREE, or another number from 1 to 100")
+        });
+    }
+    let size = size(rest, default)?;
+    Ok(if by { Space::By(size) } else { Space::To(size) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_elsewhere_and_shares_besides() {
+        let gib = Sectors::new(2 << 20);
+        let read = |text| space(text, Unit::Kibi);
+        assert_eq!(read("1G").unwrap(), Space::To(gib));
+        assert_eq!(read("+1G").unwrap(), Space::By(gib));
+        assert_eq!(read("1048576").unwrap(), Space::To(gib));
+        for share in ["50%FREE", "+50%free"] {
+            assert_eq!(read(share).unwrap(), Space::FreePercent(50));
+            assert_eq!(WrittenSize::Text(share.into()).space().unwrap(), Space::FreePercent(50));
+        }
+        for wrong in ["0%FREE", "101%FREE", "%FREE", "50%", "much", ""] {
+            assert_eq!(read(wrong).unwrap_err().kind, ErrorKind::Usage, "{wrong}");
+        }
+        assert_eq!(WrittenSize::Bytes(1 << 30).space().unwrap(), Space::To(gib));
+        assert_eq!(WrittenSize::Text("+1G".into()).space().unwrap(), Space::By(gib));
+        assert!(WrittenSize::Text("1048576".into()).space().is_err(), "a text without unit");
     }
 }

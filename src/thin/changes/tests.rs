@@ -2,11 +2,12 @@ use super::*;
 use crate::lineage::SnapName;
 use crate::lineage::fixture::{lv, name, vg};
 use crate::request::Request;
-use base::ids::VgName;
+use base::ids::{DevNo, VgName};
 use config::names::StorageId;
 use lvm2::format::model::Vg;
 
 mod batches;
+mod pools;
 mod removed;
 mod renamed;
 
@@ -41,6 +42,11 @@ impl Resolve for Here {
     fn snapshot(&self, text: &str) -> Result<Snapshot, Refusal> {
         let (volume, snap) = text.split_once('@').unwrap();
         Ok(Snapshot { volume: Self::volume_of(volume), snap: SnapName::new(snap).unwrap() })
+    }
+
+    fn device(&self, path: &str) -> Result<DevNo, Refusal> {
+        let number = path.strip_prefix("/dev/sd").and_then(|number| number.parse().ok());
+        Ok(DevNo { major: 8, minor: number.expect("a device of a test") })
     }
 
     fn volume_or_snapshot(&self, text: &str) -> Result<VolumeOrSnapshot, Refusal> {

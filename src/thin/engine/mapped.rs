@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, ReadMetadata};
 use crate::observe::inside::{may_be_read, while_marked};
-use crate::open_vg::open_device;
-use crate::pool_reader::through_snapshot;
+use crate::pool_reader::{DiskReader, through_snapshot};
 use crate::transfer::{Mapped, Window};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName, PoolId, ThinId, VgName};
@@ -53,7 +52,7 @@ impl Engine {
     /// # Errors
     /// If the volume group cannot be read, or device-mapper does not answer.
     pub fn active_volume(&self, vg: &VgName, lv: &LvName) -> Result<Option<ActiveVolume>, EngineError> {
-        let vg = self.metadata(vg)?;
+        let vg = ReadMetadata::metadata(self, vg)?;
         let lv = vg.lv(lv).ok_or_else(|| {
             EngineError::new(
                 base::error_kind::ErrorKind::NotFound,
@@ -112,11 +111,12 @@ impl Engine {
         let (_, lines) = self.kernel.status(tpool, StatusFlush::NoFlush).map_err(|error| in_words(&error))?;
         let status = lines.first().and_then(|line| PoolStatus::parse(&line.params).ok());
         may_be_read(&status.ok_or_else(|| format!("the status of {tpool} is not understood"))?, tpool)?;
+        let reader = DiskReader { pvs: Default::default(), paths: &[], disks: self.disks.as_ref() };
         let runs = while_marked(self.host.as_ref(), pool, || {
             through_snapshot(
                 &self.kernel,
                 tpool,
-                || open_device(self.disks.as_ref(), &[], *tmeta),
+                || reader.open(*tmeta),
                 |meta| meta.mappings_within(*id, Chunks::new(first), Chunks::new(last)),
             )
         });

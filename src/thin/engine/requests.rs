@@ -1,7 +1,7 @@
 //! What tests ask of an engine one level below: requests as the planner takes them, and single steps of a session.
 
+use super::transactions::Work;
 use super::{Engine, EngineError, Locked, Options, Report};
-use crate::changes::{Lowered, PartOf, Role};
 use crate::request::Request;
 use crate::session::Session;
 use base::ids::VgName;
@@ -13,7 +13,7 @@ impl Engine {
     /// # Errors
     /// As [`Self::plan`].
     pub fn plan_requests(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
-        self.plan_lowered(vg, |_| Ok(each_by_itself(requests)))
+        self.plan_work(vg, Work::Requests(requests))
     }
 
     /// As [`Self::apply`].
@@ -21,7 +21,7 @@ impl Engine {
     /// # Errors
     /// As [`Self::apply`].
     pub fn apply_requests(&self, vg: &VgName, requests: &[Request]) -> Result<Report, EngineError> {
-        self.apply_lowered(vg, |_| Ok(each_by_itself(requests)), &Options::default())
+        self.apply_work(vg, Work::Requests(requests), &Options::default())
     }
 
     /// Works in a session under the lock of who changes the volume group.
@@ -37,10 +37,4 @@ impl Engine {
         let mut opened = self.read(Locked::ToChange(&lock))?;
         self.with_session(&mut opened, |session| work(session, &lock)).0
     }
-}
-
-fn each_by_itself(requests: &[Request]) -> Lowered {
-    let part = |change| PartOf { change, display_name: String::new(), role: Role::Itself };
-    let parts = (0..requests.len()).map(part).collect();
-    Lowered { requests: requests.to_vec(), parts, notes: Vec::new() }
 }

@@ -5,13 +5,15 @@ use std::io;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use super::{Engine, EngineError, Locked};
+use super::transactions::Work;
+use super::{Engine, EngineError, Locked, Options, Report};
 use crate::meta::{AnyReader, BLOCK_BYTES, MetaError, ReadBlock, Sharing, ThinMeta};
 use crate::observe::inside::{may_be_read, while_marked};
 use crate::observed::PoolReadError;
-use crate::open_vg::{OpenVg, open_device};
+use crate::open_vg::OpenVg;
 use crate::pool_check::{Finding, findings};
 use crate::pool_reader::{DiskReader, through_snapshot};
+use crate::request::Request;
 use crate::transfer::rate::Rate;
 use base::error_kind::ErrorKind;
 use base::ids::{LvName, VgName};
@@ -50,6 +52,21 @@ impl Engine {
         self.inside(vg, pool, limit, &|vg, lv, pool, meta| Ok(findings(vg, lv, pool, &meta.survey())))
     }
 
+    /// Has the metadata of a pool that does not run checked as its start would, space maps included; `clear_mark`: and
+    /// has the kernel's mark that it needs a check taken away if it passes.
+    ///
+    /// # Errors
+    /// If it is damaged, or the pool runs or cannot be checked.
+    pub fn check_space_maps(
+        &self,
+        vg: &VgName,
+        pool: &LvName,
+        clear_mark: bool,
+    ) -> Result<Report, EngineError> {
+        let check = [Request::CheckPool { pool: pool.clone(), clear_mark }];
+        self.apply_work(vg, Work::Requests(&check), &Options::default())
+    }
+
     fn inside<T>(
         &self,
         vg: &VgName,
@@ -68,8 +85,8 @@ impl Engine {
             EngineError::new(ErrorKind::NotFound, format!("{vg} has no thin pool '{pool}'"))
         })?;
         self.hold_off_signals()?;
-        let open = |dev| open_device(self.disks.as_ref(), &opened.devices, dev);
-        let reader = DiskReader { pvs: opened.pvs.clone(), open: &open };
+        let disks = self.disks.as_ref();
+        let reader = DiskReader { pvs: opened.pvs.clone(), paths: &opened.devices, disks };
         self.inside_by(&opened, &reader, (lv, thin_pool), (&rate, look)).map_err(|why| {
             let kind = match why {
                 PoolReadError::OutOfReach(_) => ErrorKind::Unsupported,
@@ -105,7 +122,7 @@ impl Engine {
         let status = status.ok_or_else(|| PoolReadError::Failed("its status is not understood".into()))?;
         may_be_read(&status, &tpool.name).map_err(PoolReadError::Failed)?;
         let read = while_marked(self.host.as_ref(), &vg.pool_id(lv), || {
-            let open = || (reader.open)(tmeta.dev);
+            let open = || reader.open(tmeta.dev);
             through_snapshot(&self.kernel, &tpool.name, open, |meta| self.interruptible(meta, rate, &look))
         });
         read.map_err(|error| error.why)

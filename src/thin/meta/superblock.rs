@@ -31,6 +31,7 @@ use base::bytes::le;
 use base::ids::TransactionId;
 use base::units::{Chunks, SECTOR_BYTES, Sectors};
 use dm::status::METADATA_MAX_BLOCKS;
+use dm::table::{CHUNK_MAX, CHUNK_MIN};
 
 /// Source: `THIN_SUPERBLOCK_MAGIC`.
 const MAGIC: u64 = 27_022_010;
@@ -38,10 +39,6 @@ const MAGIC: u64 = 27_022_010;
 const SALT: u32 = 160_774;
 /// Flag bit of `needs_check`. Source: `THIN_METADATA_NEEDS_CHECK_FLAG`.
 const NEEDS_CHECK: u32 = 1;
-/// Least and most sectors of a chunk. Source: Linux `drivers/md/dm-thin.c`
-/// (`DATA_DEV_BLOCK_SIZE_MIN_SECTORS`, `…_MAX_…`).
-const CHUNK_MIN: u64 = 128;
-const CHUNK_MAX: u64 = 2_097_152;
 
 /// Where the space maps say how many blocks there are. Source: Linux
 /// `drivers/md/persistent-data/dm-space-map-common.h` (`disk_sm_root`).

@@ -16,7 +16,7 @@ use serde::Serialize;
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether it has ended.
+/// How often to check whether it has ended.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// So many may run at a time; events beyond are only logged.

@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::MonitorOptions;
 use super::hook::{Event, Hook, What};
-use crate::changes::ChangePool;
-use crate::changes::address::Storage;
+use crate::changes::{ExtendPool, Storage};
 use crate::condition::Condition;
-use crate::engine::{Engine, Options, Settings};
+use crate::engine::{Engine, Options, ReadMetadata, Settings};
 use crate::error::EngineError;
-use crate::request::{GrowPool, Request, Space};
+use crate::request::Space;
 use crate::view::Detail;
 use crate::watch::{Extension, News, Said, Sizes, Wanted};
 use base::error_chain::in_words;
@@ -269,12 +268,9 @@ impl Watched {
         data: Option<Space>,
         metadata: Option<Sectors>,
     ) -> Result<String, EngineError> {
-        let pool = self.name.clone();
-        let request =
-            Request::GrowPool(GrowPool { pool, data, metadata: metadata.map(Space::To), on: Vec::new() });
         let storage = Storage { vg: self.vg.clone(), pool: self.name.clone(), id: None };
-        let report =
-            engine.apply(&self.vg, &[ChangePool::new(storage, request).into()], &Options::default())?;
+        let change = ExtendPool::new(storage, data, metadata.map(Space::To));
+        let report = engine.apply(&self.vg, &[change.into()], &Options::default())?;
         report.warnings.iter().for_each(|warning| tracing::warn!(%warning, "while the pool was extended"));
         let done: Vec<String> = report.done.iter().map(|done| done.effect.to_string()).collect();
         Ok(done.join(", "))

@@ -172,7 +172,7 @@ impl<'a> Mending<'_, 'a> {
                     self.found.push(format!("device {} {how}: an extension was cut short", device.name));
                     self.realign(&part.top, device);
                 }
-                None => self.left.push(format!(
+                None => self.leave(format!(
                     "device {} of pool {shown} has another table than the metadata says; 'lvchange --refresh {shown}' \
                      gives it that one",
                     device.name
@@ -199,7 +199,7 @@ impl<'a> Mending<'_, 'a> {
                 }
                 self.realign(&stack.tpool, device);
             }
-            Some(Drift::Longer | Drift::Other) => self.left.push(format!(
+            Some(Drift::Longer | Drift::Other) => self.leave(format!(
                 "device {} has another table than the metadata says; 'lvchange --refresh {shown}' gives it that one",
                 device.name
             )),

@@ -86,13 +86,13 @@ impl Mending<'_, '_> {
                 self.sequence.plan.push(Step::ReloadDevice(spec.clone()));
                 self.reloaded.insert(spec.uuid.clone());
             }
-            Answer::Wait(how) if spec.role == Role::Visible => self.left.push(format!(
+            Answer::Wait(how) if spec.role == Role::Visible => self.leave(format!(
                 "the device of volume {shown} {how}; it is in use: deactivate and activate it when it is not"
             )),
             Answer::Wait(_) | Answer::Tell => {
                 let whose =
                     if lv.is_visible() { shown.clone() } else { "the volume that it is part of".to_owned() };
-                self.left.push(format!(
+                self.leave(format!(
                     "the device of volume {shown} has another table than the metadata says; 'lvchange --refresh' of \
                      {whose} gives it that one"
                 ));

@@ -17,14 +17,16 @@ mod pools;
 mod promises;
 mod repair;
 mod reshape;
+mod reshaping;
 mod sequence;
 mod space;
 mod strangers;
 mod suspended_devices;
 mod tags;
+mod transaction;
 mod validate;
 mod whole_group;
 mod wipe;
 
-pub use repair::{Repair, repair};
-pub use sequence::plan;
+pub use repair::{LeftAlone, Repair, repair};
+pub use transaction::plan;

@@ -23,7 +23,7 @@ impl Mending<'_, '_> {
             }
         }
         for (_, device, to) in astray {
-            self.left.push(format!(
+            self.leave(format!(
                 "device {} should be called {to}, which another device is: 'dmsetup info {to}' shows it",
                 device.name
             ));

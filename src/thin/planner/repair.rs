@@ -2,10 +2,10 @@
 //! The states and the argument for each answer are in docs/transactions.md.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::draft::Draft;
 use super::sequence::Sequence;
-use super::strangers::Matches;
 use crate::observed::{Inventory, Observed, PoolReadError, PoolSeen, PoolState};
 use crate::plan::{Commit, Plan, Step};
 use crate::pool_health::transactions_differ;
@@ -26,12 +26,46 @@ pub struct Repair {
     pub plan: Plan,
     /// What was found and will be mended, in words.
     pub found: Vec<String>,
-    /// What was found and is left alone, in words.
-    pub left: Vec<String>,
+    /// What was found and is left alone.
+    pub left: Vec<LeftAlone>,
     /// Pools that text and kernel disagree about, with the transaction that the kernel has.
     pub differ: Vec<(LvName, TransactionId)>,
-    /// Of what is left alone, what thinvol must not touch: kernel and text disagree beyond what a crash explains.
-    pub refused: Vec<Refusal>,
+}
+
+/// Something that was found and is left alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftAlone {
+    /// There is nothing to be done about it.
+    Noted(String),
+    /// A pool that must not be touched.
+    Refused(Refusal),
+}
+
+impl LeftAlone {
+    /// Why, if kernel and text disagree beyond what a crash explains.
+    pub fn disagreement(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) if refusal.kind == ErrorKind::Corrupt => Some(refusal),
+            Self::Refused(_) | Self::Noted(_) => None,
+        }
+    }
+
+    /// Whether it is for that reason.
+    pub fn is_for(&self, reason: &Refusal) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.message == reason.message)
+    }
+}
+
+impl fmt::Display for LeftAlone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Noted(what) => f.write_str(what),
+            Self::Refused(refusal) => {
+                write!(f, "{refusal}")?;
+                refusal.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+            }
+        }
+    }
 }
 
 /// Finds out what is pending in the pools that were observed, and decides how to finish or clear it.
@@ -45,7 +79,6 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
         found: Vec::new(),
         left: Vec::new(),
         differ: Vec::new(),
-        refused: Vec::new(),
         edits: Vec::new(),
         reloaded: BTreeSet::new(),
         realigned: BTreeSet::new(),
@@ -74,17 +107,27 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     clean.into_iter().for_each(|step| mending.sequence.plan.push(step));
     mending.sequence.stop_idle_pools()?;
     mending.sequence.watch_again();
-    let Mending { sequence: Sequence { plan, .. }, found, left, differ, refused, .. } = mending;
-    Ok(Repair { plan, found, left, differ, refused })
+    let Mending { sequence: Sequence { plan, .. }, found, left, differ, .. } = mending;
+    Ok(Repair { plan, found, left, differ })
+}
+
+/// Whether, after a repair, the devices of a pool match the text, when that is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Matches {
+    /// They do.
+    Wholly,
+    /// Volumes have none, or some belong to no volume.
+    WithStrangers,
+    /// They were not looked through, or the pool must not be touched.
+    Unknown,
 }
 
 /// A repair under construction.
 pub(super) struct Mending<'d, 'a> {
     pub sequence: Sequence<'d, 'a>,
     pub found: Vec<String>,
-    pub left: Vec<String>,
+    left: Vec<LeftAlone>,
     differ: Vec<(LvName, TransactionId)>,
-    refused: Vec<Refusal>,
     pub edits: Vec<Edit>,
     /// Devices that get the table the text wants, so that none waits in them any more.
     pub reloaded: BTreeSet<DmUuid>,
@@ -93,6 +136,11 @@ pub(super) struct Mending<'d, 'a> {
 }
 
 impl Mending<'_, '_> {
+    /// Notes what is left alone.
+    pub(super) fn leave(&mut self, what: String) {
+        self.left.push(LeftAlone::Noted(what));
+    }
+
     /// Devices that were created and never got their table serve nobody: they go.
     fn half_made(&mut self) {
         let observed = self.sequence.draft.observed;
@@ -103,7 +151,7 @@ impl Mending<'_, '_> {
                         .push(format!("device {} has no table: its activation was cut short", device.name));
                     self.sequence.take_down(&DeviceSpec { name: self.name_now(device), ..spec });
                 }
-                None => self.left.push(format!("device {} has no table", device.name)),
+                None => self.leave(format!("device {} has no table", device.name)),
             }
         }
     }
@@ -118,7 +166,7 @@ impl Mending<'_, '_> {
                 continue;
             };
             if device.open_count > 0 {
-                self.left.push(format!("device {} is in use: a repair of a pool may go on", device.name));
+                self.leave(format!("device {} is in use: a repair of a pool may go on", device.name));
                 continue;
             }
             self.found.push(format!("device {} is left from a repair that never finished", device.name));
@@ -156,11 +204,7 @@ impl Mending<'_, '_> {
             self.edits.truncate(edits);
             self.found.truncate(found);
             (self.sequence.users, self.sequence.running, self.sequence.freed) = (users, running, freed);
-            match &refusal.hint {
-                Some(hint) => self.left.push(format!("{refusal}; {hint}")),
-                None => self.left.push(refusal.to_string()),
-            }
-            self.refused.extend(Some(refusal).filter(|refusal| refusal.kind == ErrorKind::Corrupt));
+            self.left.push(LeftAlone::Refused(refusal));
             Matches::Unknown
         })
     }
@@ -189,8 +233,7 @@ impl Mending<'_, '_> {
         let ids = self.sequence.draft.vg().glances_of(&lv.name).filter(|_| compares);
         let known: BTreeSet<ThinId> = ids.map(|(_, thin)| thin.device_id).collect();
         if let Inventory::Unknown(why) = &seen.inventory {
-            self.left
-                .push(format!("pool {shown}: could not look for devices that belong to no volume: {why}"));
+            self.leave(format!("pool {shown}: could not look for devices that belong to no volume: {why}"));
         }
         let sends = if pending {
             self.replay(lv, pool, devices)?
@@ -229,7 +272,7 @@ impl Mending<'_, '_> {
             _ => "has failed".to_owned(),
         };
         let also = if pool.messages.is_empty() { "" } else { ", and its last transaction is not finished" };
-        self.left.push(format!("pool {shown} {why}{also}"));
+        self.leave(format!("pool {shown} {why}{also}"));
         Ok(Matches::Unknown)
     }
 

@@ -5,43 +5,14 @@
 //! content, or more of it, than the text says. A device in use is renamed and grown after the first commit: a crash in
 //! between leaves it with its old name or size, which the text allows and recovery mends.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::devices::refuse;
+use super::reshaping::Reshaping;
 use super::sequence::Sequence;
 use crate::plan::Step;
 use crate::refusal::Refusal;
 use crate::stack::DeviceSpec;
 use base::error_kind::ErrorKind;
-use base::ids::LvName;
 use lvm2::format::model::{Lv, Vg};
-
-/// The active devices of altered volumes, by the name the volumes have before.
-#[derive(Default)]
-pub(super) struct Reshaping {
-    /// As they are, and as the text wants them afterwards.
-    devices: BTreeMap<LvName, (DeviceSpec, DeviceSpec)>,
-    /// Altered volumes that are to be active and are not.
-    inactive: BTreeMap<LvName, DeviceSpec>,
-    /// Those that the plan has taken down.
-    down: BTreeSet<LvName>,
-}
-
-impl Reshaping {
-    /// Whether the device of that volume is taken care of here.
-    pub(super) fn covers(&self, lv: &LvName) -> bool {
-        self.devices.contains_key(lv)
-    }
-
-    fn staying(&self, lv: &LvName) -> Option<&(DeviceSpec, DeviceSpec)> {
-        self.devices.get(lv).filter(|_| !self.down.contains(lv))
-    }
-
-    /// The device an altered volume is to have, if it has none yet.
-    pub(super) fn wanted(&self, lv: &LvName) -> Option<&DeviceSpec> {
-        self.inactive.get(lv)
-    }
-}
 
 impl Sequence<'_, '_> {
     /// Works out what the altered volumes' devices are and will be.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
-use super::repair::Mending;
+use super::repair::{Matches, Mending};
 use crate::meta::DeviceDetails;
 use crate::observed::PoolSeen;
 use crate::plan::PoolExpectation;
@@ -12,17 +12,6 @@ use crate::pool_health::check_transaction_for;
 use crate::refusal::Refusal;
 use base::ids::{LvName, ThinId, TransactionId};
 use lvm2::format::model::Lv;
-
-/// Whether, after a repair, the devices of a pool match the text, when that is news.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Matches {
-    /// They do.
-    Wholly,
-    /// Volumes have none, or some belong to no volume.
-    WithStrangers,
-    /// They were not looked through, or the pool must not be touched.
-    Unknown,
-}
 
 impl Draft<'_> {
     /// Refuses a pool of which kernel and text are at different transactions, or that is somebody else's.
@@ -61,7 +50,7 @@ impl Mending<'_, '_> {
             seen.inventory.devices().into_iter().flatten().filter(|(id, _)| !known.contains(id))
         {
             if let Some(name) = seen.strangers.get(id) {
-                self.left.push(format!(
+                self.leave(format!(
                     "pool {shown}: thin device {id} belongs to no volume and is active as {name}: it was made by hand"
                 ));
             } else if details.transaction_id == kernel && is_ours(id) {
@@ -69,7 +58,7 @@ impl Mending<'_, '_> {
                     .push(format!("pool {shown}: thin device {id} was made by a change that never finished"));
                 orphans.push(*id);
             } else {
-                self.left.push(format!(
+                self.leave(format!(
                     "pool {shown}: thin device {id} ({} chunks) belongs to no volume, and no record says that thinvol \
                      made it; 'dmsetup message' to the pool ('delete {id}') deletes it, if nobody wants it",
                     details.mapped_blocks
@@ -92,7 +81,7 @@ impl Mending<'_, '_> {
         let vg = self.sequence.draft.vg();
         let missing = if pending { Vec::new() } else { self.sequence.draft.missing(lv, devices) };
         for name in &missing {
-            self.left.push(format!(
+            self.leave(format!(
                 "volume {}/{name} has nothing behind it in pool {shown}: its removal was cut short; free it",
                 vg.name
             ));

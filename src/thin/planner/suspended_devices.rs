@@ -28,7 +28,7 @@ impl Mending<'_, '_> {
         for device in from_below(observed) {
             let name = self.name_now(device);
             if let Some(below) = holds_back(observed, device.dev, &awake) {
-                self.left.push(format!(
+                self.leave(format!(
                     "device {name} is suspended; it stands on {below}, which is suspended, too, and would wait for it"
                 ));
                 continue;
@@ -39,7 +39,7 @@ impl Mending<'_, '_> {
                     Step::ReloadDevice(DeviceSpec { name: name.clone(), ..spec })
                 }
                 None if device.inactive_table && !self.is_merging(device) => {
-                    self.left.push(format!(
+                    self.leave(format!(
                         "device {name} is suspended, and a table waits in it of which thinvol cannot tell whether it \
                          is the one that counts: 'lvchange --refresh' of its volume can"
                     ));

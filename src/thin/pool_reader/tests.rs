@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
@@ -46,6 +47,17 @@ fn vg(segment: &str) -> Vg {
     Metadata::parse(text.as_bytes()).unwrap().vg
 }
 
+/// The disks `0` and `1`.
+#[derive(Debug)]
+struct Two([Arc<MemDisk>; 2]);
+
+impl Disks for Two {
+    fn open(&self, path: &Path, _: Access) -> io::Result<Box<dyn BlockDev>> {
+        let number: usize = path.to_str().and_then(|path| path.parse().ok()).expect("a disk of this test");
+        Ok(Box::new(Arc::clone(&self.0[number])))
+    }
+}
+
 /// The first byte of each of the metadata's four blocks. Blocks of the first disk hold 1 to 8, of the second 11 to 18,
 /// unless they are said to be the same.
 fn read(segment: &str, same: bool, present: usize) -> Result<Vec<u8>, PoolReadError> {
@@ -56,13 +68,11 @@ fn read(segment: &str, same: bool, present: usize) -> Result<Vec<u8>, PoolReadEr
             (0..u8::try_from(BLOCKS).unwrap()).flat_map(|block| [first + block; BLOCK_BYTES]).collect();
         Arc::new(MemDisk::from_image("disk", Image::new(bytes, 512), Timeline::default()))
     };
-    let disks = [disk(0), disk(1)];
+    let disks = Two([disk(0), disk(1)]);
     let number = |place: usize| DevNo { major: 8, minor: u32::try_from(place).unwrap() };
-    let open = |dev: DevNo| -> io::Result<Box<dyn BlockDev>> {
-        Ok(Box::new(Arc::clone(&disks[usize::try_from(dev.minor).unwrap()])))
-    };
+    let paths = [0, 1].map(|place: usize| (PathBuf::from(place.to_string()), number(place)));
     let pvs = vg.pvs.iter().take(present).enumerate().map(|(place, pv)| (pv.id, number(place))).collect();
-    let reader = DiskReader { pvs, open: &open };
+    let reader = DiskReader { pvs, paths: &paths, disks: &disks };
     let (_, pool) = vg.pools().next().unwrap();
     let mut extents = reader.extents(&vg, pool)?;
     (0..4).map(|block| Ok(extents.read_block(block).map_err(|error| unread("a block", &error))?[0])).collect()

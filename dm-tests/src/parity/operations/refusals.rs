@@ -1,4 +1,4 @@
-//! What must not be done.
+//! Operations that must be refused.
 
 use super::{Op, done, refused};
 

@@ -5,10 +5,10 @@ use std::io;
 use base::ids::DevNo;
 use dm::name::DmName;
 use nix::errno::Errno;
-use thin::meta::{Block, MetaError, Superblock, ThinMeta};
-use thin::observed::PoolReadError;
-use thin::plan::Assumed;
-use thin::ports::{CheckFailure, CheckFound, Devices, MetadataTools, RepairFailure};
+use thin::internals::meta::{Block, MetaError, Superblock, ThinMeta};
+use thin::internals::observed::PoolReadError;
+use thin::internals::plan::Assumed;
+use thin::internals::ports::{CheckFailure, CheckFound, Devices, MetadataTools, RepairFailure};
 
 use super::SimHost;
 use crate::world::pool_blocks::block;
@@ -55,7 +55,7 @@ impl SimHost {
     fn block(&self, dev: DevNo, number: u64) -> io::Result<Block> {
         let (disk, start) = self.kernel.place_of(dev).ok_or_else(|| io::Error::from(Errno::ENXIO))?;
         let dump = self.kernel.pool_dump(disk, start);
-        Ok(dump.map_or([0; thin::meta::BLOCK_BYTES], |dump| block(number, &dump, None)))
+        Ok(dump.map_or([0; thin::internals::meta::BLOCK_BYTES], |dump| block(number, &dump, None)))
     }
 
     fn read<T>(

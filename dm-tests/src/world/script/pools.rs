@@ -2,8 +2,8 @@
 
 use base::units::Sectors;
 use lvm2::format::model::Discards;
-use thin::pool_rules::{Rule, RuleChange, RuleKind};
-use thin::request::{GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool, Space};
+use thin::internals::pool_rules::{Rule, RuleChange, RuleKind};
+use thin::internals::request::{GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool, Space};
 
 use super::{MIB, name, number};
 use crate::world::World;

@@ -172,11 +172,11 @@ impl<'a> TargetWork<'a> {
         portals
     }
 
-    fn log_in(&self, wishes: &[SessionSpec]) -> Result<Vec<Result<AttachedSession, CliError>>, CliError> {
+    fn log_in(&self, specs: &[SessionSpec]) -> Result<Vec<Result<AttachedSession, CliError>>, CliError> {
         let held_off = hold_off()?;
         let sessions = OneServes::new(&self.limit, OTHER_PATHS_WAIT);
         Ok(in_parallel(
-            wishes,
+            specs,
             |spec| {
                 let limits = Limits { session: sessions.limit(), whole: self.limit.clone() };
                 let (ready, _) = self.initiator.log_in(Via::Auto, spec, &LunSelection::ALL, &limits)?;

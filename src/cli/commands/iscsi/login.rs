@@ -44,7 +44,8 @@ Examples:
   thinvol iscsi login --portal '[fd00::1]' --target iqn.2025-01.test:a --no-scan --replacement-timeout 15
 
 JSON:
-  {\"sessions\": [{\"how\": \"logged_in\" or \"already_there\" or \"recovered\", \"via\": \"native\" or \"iscsiadm\",
+  {\"sessions\": [{\"outcome\": \"logged_in\" or \"already_there\" or \"recovered\",
+     \"via\": \"native\" or \"iscsiadm\",
      ",
     lun_changes!(),
     missing_of_session!(),
@@ -137,7 +138,7 @@ struct LoggedIn {
 
 #[derive(Debug, Serialize)]
 struct LoginResult {
-    how: SessionOutcome,
+    outcome: SessionOutcome,
     via: SessionBackend,
     changes: Vec<Change>,
     missing: Vec<Missing>,
@@ -158,7 +159,7 @@ impl Answer for LoggedIn {
         for one in &self.sessions {
             let SessionOutput { session, target, .. } = &one.session;
             let portal = one.session.way();
-            let did = match one.how {
+            let did = match one.outcome {
                 SessionOutcome::LoggedIn => "logged in to",
                 SessionOutcome::AlreadyThere => "already logged in to",
                 SessionOutcome::Recovered => "logged in again to",
@@ -193,14 +194,14 @@ impl LoginArgs {
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let luns = self.lun_wish()?;
         let mut warnings = Vec::new();
-        let wishes = self.wishes(&mut warnings)?;
+        let specs = self.specs(&mut warnings)?;
         let initiator = initiator(context)?;
         let limit = self.limit.start();
         let held_off = SignalsHeldOff::new().map_err(|errno| {
             CliError::new(ErrorKind::Refused, "signals cannot be held off").caused_by(Some(&errno))
         })?;
         let results = in_parallel(
-            &wishes,
+            &specs,
             |spec| {
                 let limits = Limits::from(&limit);
                 initiator.log_in(self.via.into(), spec, &luns, &limits).map_err(CliError::from)
@@ -212,7 +213,7 @@ impl LoginArgs {
             },
         );
         let mut answer = LoggedIn { warnings, ..LoggedIn::default() };
-        for (spec, result) in wishes.iter().zip(results) {
+        for (spec, result) in specs.iter().zip(results) {
             match result {
                 Ok((ready, via)) => {
                     answer.warnings.extend(session_output::diskless(&ready));
@@ -234,7 +235,7 @@ impl LoginArgs {
         context.conclude(&answer, failure)
     }
 
-    fn wishes(&self, warnings: &mut Vec<String>) -> Result<Vec<SessionSpec>, CliError> {
+    fn specs(&self, warnings: &mut Vec<String>) -> Result<Vec<SessionSpec>, CliError> {
         let usage = |error: iscsi::protocol::name::NameError| CliError::usage(error.to_string());
         let settings = Settings {
             replacement_timeout: self.replacement_timeout,
@@ -253,21 +254,21 @@ impl LoginArgs {
             warnings.extend(read.warnings);
             read.login
         });
-        let mut wishes: Vec<SessionSpec> = Vec::new();
+        let mut specs: Vec<SessionSpec> = Vec::new();
         for target in &self.targets {
             let target: IscsiName = target.parse().map_err(usage)?;
             for (portal, interface) in self.ways()? {
                 let (target, chap, credentials) = (target.clone(), chap.clone(), credentials.clone());
-                wishes.push(SessionSpec { target, portal, interface, settings, chap, credentials });
+                specs.push(SessionSpec { target, portal, interface, settings, chap, credentials });
             }
         }
         let mut seen: Vec<SessionKey> = Vec::new();
-        wishes.retain(|spec| {
+        specs.retain(|spec| {
             let is_new = !seen.contains(&spec.key());
             seen.extend(is_new.then(|| spec.key()));
             is_new
         });
-        Ok(wishes)
+        Ok(specs)
     }
 
     /// Each portal by each interface, or by whichever.
@@ -296,19 +297,19 @@ impl LoginArgs {
                 .hint("give exactly one --lun"));
         }
         let some: BTreeSet<u64> = self.luns.iter().copied().collect();
-        let wanted = match (self.no_scan, some.is_empty()) {
+        let set = match (self.no_scan, some.is_empty()) {
             (true, _) => None,
             (_, true) => Some(LunSet::All),
             (_, false) => Some(LunSet::Only(some)),
         };
-        Ok(LunSelection { wanted, wwid })
+        Ok(LunSelection { set, wwid })
     }
 
     /// Says which way was taken and why, and what is at stake.
     fn comment(&self, initiator: &Initiator<'_>, answer: &mut LoggedIn) -> Result<(), CliError> {
         let daemon = iscsid(Path::new("/proc"));
         let is_new_and_ours =
-            |one: &LoginResult| one.how == SessionOutcome::LoggedIn && one.via == SessionBackend::Native;
+            |one: &LoginResult| one.outcome == SessionOutcome::LoggedIn && one.via == SessionBackend::Native;
         if self.via == Via::Auto && answer.sessions.iter().any(is_new_and_ours) {
             answer.notes.push(format!("made natively: {}", why_native(daemon)));
         }
@@ -319,7 +320,7 @@ impl LoginArgs {
             );
         }
         for one in &answer.sessions {
-            if one.how == SessionOutcome::AlreadyThere && one.session.owner == "other" {
+            if one.outcome == SessionOutcome::AlreadyThere && one.session.owner == "other" {
                 answer.notes.push(format!(
                     "session {} is another program's ({daemon}), and stays so",
                     one.session.session
@@ -336,7 +337,7 @@ impl LoginArgs {
 fn one(mut ready: AttachedSession, via: SessionBackend) -> LoginResult {
     let session = SessionOutput::new(&ready.session, ready.is_ours, &ready.attached.luns);
     let missing = session_output::missing(&mut ready);
-    LoginResult { how: ready.how, via, changes: ready.attached.changes, missing, session }
+    LoginResult { outcome: ready.outcome, via, changes: ready.attached.changes, missing, session }
 }
 
 impl Failed {

@@ -1,10 +1,10 @@
 use super::*;
 use crate::backends::lvmthin::{left_out, rows};
 use crate::filter::Filter;
-use crate::fixture::view;
 use crate::guests::Guests;
 use lvm2::format::model::Lv;
-use thin::lineage::fixture::{lv, uuid};
+use thin::internals::lineage::fixture::{lv, uuid};
+use thin::internals::view::fixture::view;
 
 fn of(number: usize) -> String {
     format!("thinvol.of={}", uuid(number))

@@ -11,13 +11,9 @@ use crate::options::ChangeOptions;
 use crate::output::Answer;
 use base::error_kind::ErrorKind;
 use base::ids::VgName;
-use thin::changes::{ChangePool, lookup};
-use thin::effect::Effect;
-use thin::engine::{Options, Report};
-use thin::error::EngineError;
-use thin::pool_check::{Finding, Severity};
-use thin::request::Request;
-use thin::view::Detail;
+use thin::internals::lookup;
+use thin::internals::pool_check::{Finding, Severity};
+use thin::{Detail, Effect, EngineError, Report};
 
 const HELP: &str = "\
 Examples:
@@ -137,9 +133,7 @@ impl CheckArgs {
         if running {
             answer.notes.push("the space maps are checked only while the pool does not run".into());
         } else {
-            let check = Request::CheckPool { pool: storage.pool.clone(), clear_mark: self.clear_needs_check };
-            let vg = storage.vg.clone();
-            match engine.apply(&vg, &[ChangePool::new(storage, check).into()], &Options::default()) {
+            match engine.check_space_maps(&storage.vg, &storage.pool, self.clear_needs_check) {
                 Ok(report) => answer.passed(report),
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     answer.findings.insert(0, damage(error));

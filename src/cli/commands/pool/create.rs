@@ -1,19 +1,17 @@
 //! `thinvol pool create`: a new pool in a volume group.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::set::{DiscardsWord, FullWord};
-use super::{change, space};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::options::ChangeOptions;
+use crate::transaction::transact;
 use base::units::Sectors;
 use base::units::size::Unit;
-use thin::changes::size::size;
-use thin::request::{NewPool, Request};
+use thin::changes::CreatePool;
+use thin::internals::size::{size, space};
 
 const HELP: &str = changing!(
     "\
@@ -69,7 +67,7 @@ pub struct CreateArgs {
 
     /// Take extents only from this physical volume; may be given more than once
     #[arg(long, value_name = "DEVICE")]
-    pub pv: Vec<PathBuf>,
+    pub pv: Vec<String>,
 
     /// Leave the pool inactive
     #[arg(long)]
@@ -90,19 +88,18 @@ impl CreateArgs {
         let given = |text: &Option<String>| -> Result<Option<Sectors>, CliError> {
             Ok(text.as_deref().map(|text| size(text, Unit::Kibi)).transpose()?)
         };
-        let request = Request::CreatePool(NewPool {
-            name: pool.pool.clone(),
-            data: space::space(&self.size)?,
-            metadata: given(&self.metadata_size)?,
-            chunk: given(&self.chunk_size)?,
+        let change = CreatePool {
+            metadata_size: given(&self.metadata_size)?,
+            chunk_size: given(&self.chunk_size)?,
             stripes: self.stripes,
             stripe_size: given(&self.stripe_size)?,
             discards: self.discards.map(Into::into),
             zero: self.no_zero.then_some(false),
-            error_when_full: self.when_full.map(|full| full == FullWord::Error),
-            on: space::devices(&self.pv)?,
+            when_full: self.when_full.map(Into::into),
+            pv: context.resolver.devices(&self.pv)?,
             activate: !self.inactive,
-        });
-        change(context, &self.change, pool, request)
+            ..CreatePool::new(pool, space(&self.size, Unit::Kibi)?)
+        };
+        transact(context, &self.change, [change.into()])
     }
 }

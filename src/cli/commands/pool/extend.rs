@@ -1,15 +1,16 @@
 //! `thinvol pool extend`: more room for a pool.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::{change, space};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::options::ChangeOptions;
-use thin::request::{GrowPool, Request};
+use crate::transaction::transact;
+use base::units::size::Unit;
+use thin::changes::ExtendPool;
+use thin::internals::request::Space;
+use thin::internals::size::space;
 
 const HELP: &str = changing!(
     "\
@@ -42,7 +43,7 @@ pub struct ExtendArgs {
 
     /// Take extents only from this physical volume; may be given more than once
     #[arg(long, value_name = "DEVICE")]
-    pub pv: Vec<PathBuf>,
+    pub pv: Vec<String>,
 
     /// Options of every change.
     #[command(flatten)]
@@ -56,12 +57,13 @@ impl ExtendArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let pool = context.resolver.storage(&self.pool)?;
-        let request = Request::GrowPool(GrowPool {
-            pool: pool.pool.clone(),
-            data: self.size.as_deref().map(space::space).transpose()?,
-            metadata: self.metadata_size.as_deref().map(space::space).transpose()?,
-            on: space::devices(&self.pv)?,
-        });
-        change(context, &self.change, pool, request)
+        let given = |text: &Option<String>| -> Result<Option<Space>, CliError> {
+            Ok(text.as_deref().map(|text| space(text, Unit::Kibi)).transpose()?)
+        };
+        let change = ExtendPool {
+            pv: context.resolver.devices(&self.pv)?,
+            ..ExtendPool::new(pool, given(&self.size)?, given(&self.metadata_size)?)
+        };
+        transact(context, &self.change, [change.into()])
     }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::context::{Context, demand_root};
 use crate::errors::CliError;
 use base::error_kind::ErrorKind;
-use thin::monitor::{Monitor, MonitorError, MonitorOptions};
+use thin::internals::monitor::{Monitor, MonitorError, MonitorOptions};
 
 const HELP: &str = "\
 Examples:

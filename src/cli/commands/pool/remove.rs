@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use super::change;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::options::ChangeOptions;
-use thin::request::{RemovePool, Request};
+use crate::transaction::transact;
+use thin::changes::DeletePool;
 
 const HELP: &str = changing!(
     "\
@@ -42,8 +42,7 @@ impl RemoveArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let pool = context.resolver.storage(&self.pool)?;
-        let request =
-            Request::RemovePool(RemovePool { pool: pool.pool.clone(), with_volumes: self.with_volumes });
-        change(context, &self.change, pool, request)
+        let change = DeletePool { with_volumes: self.with_volumes, ..DeletePool::new(pool) };
+        transact(context, &self.change, [change.into()])
     }
 }

@@ -1,15 +1,13 @@
 //! `thinvol pool repair`: damaged metadata of a pool, repaired onto the spare.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
-use super::{change, space};
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::options::ChangeOptions;
-use thin::request::{RepairPool, Request};
+use crate::transaction::transact;
+use thin::changes::MendPool;
 
 const HELP: &str = changing!(
     "\
@@ -38,7 +36,7 @@ pub struct RepairArgs {
 
     /// Take the extents of a spare only from this physical volume; may be given more than once
     #[arg(long, value_name = "DEVICE")]
-    pub pv: Vec<PathBuf>,
+    pub pv: Vec<String>,
 
     /// Options of every change.
     #[command(flatten)]
@@ -52,11 +50,8 @@ impl RepairArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let pool = context.resolver.storage(&self.pool)?;
-        let request = Request::RepairPool(RepairPool {
-            pool: pool.pool.clone(),
-            force: self.force,
-            on: space::devices(&self.pv)?,
-        });
-        change(context, &self.change, pool, request)
+        let pv = context.resolver.devices(&self.pv)?;
+        let change = MendPool { force: self.force, pv, ..MendPool::new(pool) };
+        transact(context, &self.change, [change.into()])
     }
 }

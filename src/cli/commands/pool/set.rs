@@ -2,15 +2,14 @@
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::change;
 use crate::context::Context;
 use crate::errors::CliError;
 use crate::help::changing;
 use crate::options::ChangeOptions;
-use base::units::size::{Unit, parse_size};
-use lvm2::format::model::Discards;
-use thin::pool_rules::{Rule, RuleChange, RuleKind};
-use thin::request::{Request, SetPool};
+use crate::transaction::transact;
+use base::units::size::Unit;
+use thin::changes::{self, ConfigurePool, WhenFull};
+use thin::internals::pool_rules::{RuleChange, RuleKind};
 
 const HELP: &str = changing!(
     "\
@@ -33,11 +32,11 @@ pub enum DiscardsWord {
     Ignore,
 }
 
-impl From<DiscardsWord> for Discards {
+impl From<DiscardsWord> for changes::DiscardsWord {
     fn from(word: DiscardsWord) -> Self {
         match word {
             DiscardsWord::Passdown => Self::Passdown,
-            DiscardsWord::Nopassdown => Self::NoPassdown,
+            DiscardsWord::Nopassdown => Self::Nopassdown,
             DiscardsWord::Ignore => Self::Ignore,
         }
     }
@@ -52,6 +51,15 @@ pub enum FullWord {
     Error,
 }
 
+impl From<FullWord> for WhenFull {
+    fn from(word: FullWord) -> Self {
+        match word {
+            FullWord::Queue => Self::Queue,
+            FullWord::Error => Self::Error,
+        }
+    }
+}
+
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnOff {
@@ -61,32 +69,9 @@ pub enum OnOff {
     Off,
 }
 
-/// What takes a rule away.
-const NONE: &str = "none";
-
 /// Reads a rule of that kind, or that there is to be none.
 fn rule(kind: RuleKind) -> impl Fn(&str) -> Result<RuleChange, String> + Clone {
-    move |text| {
-        if text == NONE {
-            return Ok(RuleChange::Clear(kind));
-        }
-        let rule = match kind {
-            RuleKind::Reserve => {
-                let size =
-                    parse_size(text, Unit::Kibi).map_err(|error| format!("{error}; {}", error.hint))?;
-                Some(Rule::Reserve(size))
-            }
-            RuleKind::ExtendAt | RuleKind::ExtendBy => Rule::parse(kind, text.trim_end_matches('%')),
-            RuleKind::Overcommit => Rule::parse(kind, text),
-        };
-        let wanted = match kind {
-            RuleKind::Overcommit => "write a number such as 1.5, with at most two decimals",
-            RuleKind::Reserve => "write a size",
-            RuleKind::ExtendAt => "write a number of per cent from 50 to 100",
-            RuleKind::ExtendBy => "write a number of per cent from 1 to 1000",
-        };
-        rule.map(RuleChange::Set).ok_or_else(|| format!("{wanted}, or '{NONE}'"))
-    }
+    move |text| RuleChange::parse(kind, text, Unit::Kibi).map_err(|error| error.to_string())
 }
 
 /// Change how a thin pool works, in use or not
@@ -148,38 +133,16 @@ impl SetArgs {
     /// If an argument is wrong, or the engine refuses or fails.
     pub fn run(&self, context: &Context) -> Result<(), CliError> {
         let pool = context.resolver.storage(&self.pool)?;
-        let request = Request::SetPool(SetPool {
-            pool: pool.pool.clone(),
+        let change = ConfigurePool {
             discards: self.discards.map(Into::into),
             zero: self.zero.map(|zero| zero == OnOff::On),
-            error_when_full: self.when_full.map(|full| full == FullWord::Error),
-            rules: [self.overcommit, self.reserve, self.extend_at, self.extend_by]
-                .into_iter()
-                .flatten()
-                .collect(),
-        });
-        change(context, &self.change, pool, request)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use base::units::Bytes;
-
-    #[test]
-    fn rules_are_read_as_they_are_meant() {
-        let reserve = Rule::Reserve(Bytes::new(1 << 30));
-        assert_eq!(rule(RuleKind::Reserve)("1G"), Ok(RuleChange::Set(reserve)));
-        assert_eq!(rule(RuleKind::ExtendAt)("80%"), Ok(RuleChange::Set(Rule::ExtendAt(80))));
-        assert_eq!(rule(RuleKind::Overcommit)("none"), Ok(RuleChange::Clear(RuleKind::Overcommit)));
-        for (kind, wrong) in [
-            (RuleKind::ExtendAt, "49"),
-            (RuleKind::ExtendBy, "0"),
-            (RuleKind::Overcommit, "1,5"),
-            (RuleKind::Reserve, "x"),
-        ] {
-            assert!(rule(kind)(wrong).is_err(), "{wrong}");
-        }
+            when_full: self.when_full.map(Into::into),
+            overcommit: self.overcommit,
+            reserve: self.reserve,
+            extend_at: self.extend_at,
+            extend_by: self.extend_by,
+            ..ConfigurePool::new(pool)
+        };
+        transact(context, &self.change, [change.into()])
     }
 }

@@ -15,10 +15,11 @@ use base::units::size::Rounded;
 use base::units::{Bytes, Chunks, Sectors};
 use dm::status::{METADATA_BLOCK_SECTORS, PoolStatus};
 use lvm2::format::model::Vg;
-use thin::changes::lookup;
-use thin::meta::Sharing;
-use thin::pool_rules::PoolRules;
-use thin::view::{Detail, PoolView, VgView, VolumeView};
+use thin::internals::engine::ReadMetadata;
+use thin::internals::lookup;
+use thin::internals::meta::Sharing;
+use thin::internals::pool_rules::PoolRules;
+use thin::{Detail, PoolView, VgView, VolumeView};
 
 const HELP: &str = "\
 Examples:

@@ -2,8 +2,8 @@ use std::cell::{Cell, RefCell};
 
 use super::*;
 use crate::transaction::tests::{removal, report};
+use thin::RefusedChange;
 use thin::changes::{RemoveVolume, VolumeOrSnapshot};
-use thin::error::RefusedChange;
 
 /// An engine that refuses to remove volumes whose names begin with "busy", all of them at once, and before that, as an
 /// engine does, those called "none", which do not exist, and "needs-x" where `x` is not among the volumes.
@@ -70,8 +70,8 @@ impl Port for Engine {
         self.run("plan", vg, changes)
     }
 
-    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError> {
-        self.run("apply", vg, changes)
+    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, Failed> {
+        Ok(self.run("apply", vg, changes)?)
     }
 }
 
@@ -233,4 +233,55 @@ fn lines_that_build_on_each_other_without_end_are_given_up() {
     let (attempts, error) = rounds(ROUNDS + 5);
     assert_eq!(attempts, ROUNDS);
     assert!(error.lines.last().unwrap().why.message.contains("build on lines that are refused"));
+}
+
+/// An engine that does the first change, and fails at what comes after it.
+struct Midway;
+
+impl Port for Midway {
+    fn plan(&self, vg: &VgName, changes: &[Change]) -> Result<Report, CliError> {
+        Ok(report(vg, changes))
+    }
+
+    fn apply(&self, vg: &VgName, changes: &[Change]) -> Result<Report, Failed> {
+        Err(Failed {
+            done: vec![report(vg, &changes[..1])],
+            error: Box::new(CliError::new(ErrorKind::Partial, "the second fails")),
+        })
+    }
+}
+
+#[test]
+fn transactions_before_one_that_fails_are_told() {
+    let (changes, failure) = carry_out(&Midway, mode(false), lines(&["pve/a", "pve/b"])).unwrap();
+    let failure = failure.unwrap();
+    assert_eq!((failure.code, failure.message.as_str()), (ErrorKind::Partial, "the second fails"));
+    assert_eq!(changes.transactions.len(), 1);
+    assert_eq!(changes.transactions[0].done[0].line, Some(1));
+    let (changes, failure) = carry_out(&Midway, mode(false), lines(&["pve/a", "x/b"])).unwrap();
+    let failure = failure.unwrap();
+    assert_eq!(failure.message, "volume group 'pve' failed half way, those after it are as they were");
+    assert_eq!(changes.transactions.len(), 1);
+    let (changes, failure) = carry_out(&Midway, mode(true), lines(&["pve/a", "pve/b"])).unwrap();
+    assert_eq!(changes.transactions[0].done.len(), 1);
+    assert_eq!(changes.failed.iter().map(|bad| bad.line).collect::<Vec<_>>(), [2]);
+    assert_eq!(failure.unwrap().code, ErrorKind::Partial);
+}
+
+#[test]
+fn what_is_about_a_pool_that_is_left_out_is_left_out() {
+    let engine = Engine::default();
+    let mut lines = lines(&["pve/busy", "pve/a", "pve/b"]);
+    let of_pool = |changed: bool| {
+        let mut concerns = Concerns::default();
+        let pool = if changed { &mut concerns.changed_pool } else { &mut concerns.pool };
+        *pool = Some("data".into());
+        concerns
+    };
+    lines.concerns.insert(1, of_pool(true));
+    lines.concerns.insert(2, of_pool(false));
+    let (changes, _) = carry_out(&engine, mode(true), lines).unwrap();
+    let failed: Vec<_> = changes.failed.iter().map(|bad| (bad.line, bad.why.message.as_str())).collect();
+    let second = (2, "it is about the same pool as line 1, which is left out");
+    assert_eq!(failed, [(1, "busy is in use"), second]);
 }

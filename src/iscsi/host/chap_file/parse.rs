@@ -16,7 +16,7 @@ pub struct Credentials {
     /// Whether a target that does no authentication for discovery may be asked without: the file says nothing about
     /// discovery.
     pub may_discover_without: bool,
-    /// What is allowed and not wise.
+    /// Warnings: what is allowed, but unwise.
     pub warnings: Vec<String>,
 }
 
@@ -39,7 +39,7 @@ pub enum ParseError {
         /// The key.
         key: String,
     },
-    /// The same, of which more is not said.
+    /// The same without details.
     #[error(
         "line {0} has an unknown key (it is not shown, since it may be a part of a secret); there are user, secret, \
          target-user, target-secret, algorithms"
@@ -59,9 +59,9 @@ pub enum ParseError {
     /// A name without secret or the other way round.
     #[error("'{there}' is given and '{missing}' is not{section}")]
     Half {
-        /// What is there.
+        /// The key that is given.
         there: &'static str,
-        /// What is not.
+        /// The key that is missing.
         missing: &'static str,
         /// Where, if not at the top.
         section: &'static str,
@@ -69,7 +69,7 @@ pub enum ParseError {
     /// Nothing to authenticate with.
     #[error("there is no 'user' and 'secret'")]
     Empty,
-    /// What is given cannot be used.
+    /// A value cannot be used.
     #[error(transparent)]
     Chap(#[from] ChapError),
 }
@@ -90,7 +90,7 @@ const KEYS: [&str; 5] = [USER, SECRET, TARGET_USER, TARGET_SECRET, ALGORITHMS];
 /// Reads the text of a CHAP file.
 ///
 /// # Errors
-/// At the first line that means nothing, or if what it says cannot be used.
+/// At the first line that cannot be understood, or that has a value which cannot be used.
 pub fn parse(text: &[u8]) -> Result<Credentials, ParseError> {
     let mut everywhere = Section::default();
     let mut discovery: Option<Section> = None;

@@ -11,7 +11,7 @@ use super::ConnectionError;
 use crate::host::limit::Limit;
 use crate::protocol::portal::{Host, Portal};
 
-/// How often it is looked whether the work is still wanted.
+/// How often to check whether the work was cancelled.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The addresses of a portal, each once, in the order of the system's preference.
@@ -51,7 +51,7 @@ fn by_name(portal: &Portal, name: String, limit: &Limit) -> Result<Vec<SocketAdd
     let (sender, receiver) = sync_channel(1);
     let port = portal.port;
     let thread = std::thread::Builder::new().name("resolver".into()).spawn(move || {
-        // Nobody may be waiting any more.
+        // The caller may have stopped waiting.
         let _ = sender.send(look_up(&name, port));
     });
     thread.map_err(unresolved)?;

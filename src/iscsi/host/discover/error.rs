@@ -1,4 +1,4 @@
-//! What sort of failure it is, and what to do about it.
+//! Kinds of failures of a discovery, with hints.
 
 use std::io;
 
@@ -35,7 +35,7 @@ impl DiscoverError {
         matches!(self, Self::Connection(ConnectionError::Login { source, .. }) if source.may_do_without_chap())
     }
 
-    /// What the user can do about it.
+    /// A hint for the user.
     pub fn hint(&self, initiator: &IscsiName) -> Option<String> {
         match self {
             Self::Connection(error) => connection(error, initiator),

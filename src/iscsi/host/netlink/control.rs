@@ -27,25 +27,25 @@ pub trait Control {
 pub enum Heard {
     /// This happened.
     Event(Event),
-    /// More happened than the socket holds: what is missing must be looked up in sysfs.
+    /// The socket has overflowed: lost events must be looked up in sysfs.
     Lost,
     /// Nothing until the deadline.
     Nothing,
 }
 
-/// Why the kernel did not do what it was asked.
+/// Why a request to the kernel failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ControlError {
     /// The interface is not there.
     #[error("the kernel's iSCSI interface cannot be opened: {errno}")]
     Absent {
-        /// What the system said.
+        /// The system's error.
         errno: Errno,
     },
     /// The TCP transport is not there.
     #[error("the kernel module iscsi_tcp is not loaded: {why}")]
     NoTransport {
-        /// What kept it from being loaded.
+        /// Why it could not be loaded.
         why: String,
     },
     /// The interface exists in the initial network namespace only.
@@ -60,7 +60,7 @@ pub enum ControlError {
     /// The kernel refused a request.
     #[error("the kernel did not {what}{}: {errno}", of(*sid))]
     Refused {
-        /// What it was asked.
+        /// The request.
         what: String,
         /// The session, if it is about one.
         sid: Option<SessionId>,
@@ -70,7 +70,7 @@ pub enum ControlError {
     /// The conversation broke down.
     #[error("the kernel's iSCSI interface: cannot {doing}: {why}")]
     Broken {
-        /// What was tried.
+        /// The operation.
         doing: &'static str,
         /// Why it failed.
         why: String,
@@ -91,7 +91,7 @@ impl ControlError {
         Self::Refused { what, sid: request.sid(), errno }
     }
 
-    /// What to do about it.
+    /// A hint for the user.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Absent { .. } | Self::NoTransport { .. } => Some(

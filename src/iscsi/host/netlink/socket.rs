@@ -44,7 +44,7 @@ const BUFFER: usize = 64 << 10;
 /// Room for events in the kernel.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// Whether events are wanted.
+/// Whether events are received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// Only answers.

@@ -18,12 +18,12 @@ use sys::io::lock_holders;
 /// How often a lock that is held is tried again.
 const RETRY: Duration = Duration::from_millis(5);
 
-/// What sessions of thinvol's are told apart by.
+/// The identity of one of thinvol's sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionKey {
     /// The target's name.
     pub target: String,
-    /// The portal that was asked for.
+    /// The requested portal.
     pub portal: String,
     /// The network interface it is bound to.
     pub interface: Option<NetInterface>,
@@ -92,7 +92,7 @@ impl Registry {
     /// Takes a lock, waiting within the limit.
     ///
     /// # Errors
-    /// If somebody else keeps it, who is named, or its file cannot be used.
+    /// If another process holds it, which is named, or its file cannot be used.
     pub fn lock(&self, name: &LockName, limit: &Limit) -> Result<Lock, RegistryError> {
         loop {
             if let Some(lock) = self.try_lock(name)? {
@@ -106,7 +106,7 @@ impl Registry {
         }
     }
 
-    /// Takes a lock if nobody has it.
+    /// Takes a lock if it is free.
     ///
     /// # Errors
     /// If its file cannot be used.

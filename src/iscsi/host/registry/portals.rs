@@ -34,7 +34,7 @@ impl Registry {
         self.write(&file(target), &listed)
     }
 
-    /// Where a target was; empty if nobody has remembered it since the boot.
+    /// The known portals of a target; empty if none was recorded since the boot.
     pub fn portals(&self, target: &IscsiName) -> Vec<Portal> {
         let read = self.read::<Listed>(&file(target)).unwrap_or_else(|error| {
             tracing::warn!(%error, "a list of portals is left out");
@@ -44,7 +44,7 @@ impl Registry {
         of_now.iter().flat_map(|listed| &listed.portals).filter_map(|portal| portal.parse().ok()).collect()
     }
 
-    /// Forgets where a target is; that nobody knew is fine.
+    /// Forgets the portals of a target; it is no error if there are none.
     ///
     /// # Errors
     /// If the file cannot be removed.

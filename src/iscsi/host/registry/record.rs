@@ -1,4 +1,4 @@
-//! What is recorded of a session.
+//! The record of a session.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub struct Record {
     pub phase: Phase,
     /// The target's name.
     pub target: String,
-    /// The portal that was asked for.
+    /// The requested portal.
     pub portal: String,
     /// The network interface its connections are bound to.
     #[serde(default)]
@@ -44,9 +44,9 @@ pub struct Record {
     pub initiator: String,
     /// The file with the names and secrets for CHAP.
     pub credentials: Option<PathBuf>,
-    /// What was asked for besides.
+    /// Its settings.
     pub settings: Settings,
-    /// The LUNs it was made for; all if there is no list.
+    /// The LUNs that were requested; all if there is no list.
     pub only: Option<BTreeSet<u64>>,
     /// Seconds to be waited before a lost connection is replaced, as was agreed on.
     #[serde(default)]

@@ -31,7 +31,7 @@ pub struct Lun {
     pub is_connected: bool,
     /// Whether a driver has taken it.
     pub has_driver: bool,
-    /// What it is.
+    /// Its world-wide name.
     pub wwid: Option<Wwid>,
     /// Its block device, once there is one.
     pub disk: Option<Disk>,

@@ -3,14 +3,14 @@
 use super::{Algorithm, CHALLENGE_MAX, Chap, ChapError, Nonce, binary};
 use crate::protocol::chap::{ConstantTimeEq, Pair, printable};
 
-/// What we sent to be proven, and what proves it.
+/// Our challenge to the target, with the expected response.
 #[derive(Debug)]
 pub struct Exchange {
     algorithm: Algorithm,
     nonce: Nonce,
 }
 
-/// What we answer to a challenge: keys and values to send.
+/// Our response to a challenge: keys and values to send.
 type Answer = Vec<(&'static str, String)>;
 
 impl Exchange {

@@ -56,7 +56,7 @@ pub enum Stop {
     Recover = 3,
 }
 
-/// What the kernel is asked to do.
+/// A request to the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Make a session and its SCSI host.
@@ -133,7 +133,7 @@ impl Request {
         }
     }
 
-    /// What it asks for, in words, for messages.
+    /// The request in words, for messages.
     pub fn name(&self) -> &'static str {
         match self {
             Self::CreateSession { .. } => "create a session",
@@ -250,7 +250,7 @@ impl Argument {
     }
 }
 
-/// What the kernel answered to a request.
+/// The kernel's answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The event number that was asked for, or the one that says failure.
@@ -293,7 +293,7 @@ impl Answer {
     }
 }
 
-/// Something that happened, told to all who listen.
+/// An event, sent to all listeners.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A PDU arrived that the kernel leaves to others: a login, text or logout response, or an async message.
@@ -333,7 +333,7 @@ pub enum Message {
 pub struct Truncated {
     /// Bytes there were.
     pub length: usize,
-    /// What was looked for.
+    /// The object of the search.
     pub what: &'static str,
 }
 

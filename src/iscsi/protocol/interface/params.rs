@@ -36,9 +36,9 @@ pub enum Param {
     TargetName = 15,
     /// The tag of the target's portal group.
     PortalGroupTag = 16,
-    /// The address that was asked for.
+    /// The requested address.
     PersistentAddress = 17,
-    /// The port that was asked for.
+    /// The requested port.
     PersistentPort = 18,
     /// Seconds from the loss of a connection until its I/O fails: the replacement timeout.
     RecoveryTimeout = 19,
@@ -58,7 +58,7 @@ pub enum Param {
     InitiatorName = 34,
     /// Seconds a reset of the target may take.
     TargetResetTimeout = 35,
-    /// What the target calls itself.
+    /// The alias of the target.
     TargetAlias = 36,
 }
 

@@ -36,7 +36,7 @@ impl Login {
         }
     }
 
-    /// Takes what the target says about itself, in any stage.
+    /// Takes the keys in which the target describes itself, in any stage.
     fn describes(&mut self, pair: &Pair<'_>) -> Result<bool, LoginError> {
         match pair.key {
             "TargetPortalGroupTag" => {

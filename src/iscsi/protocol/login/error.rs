@@ -40,7 +40,7 @@ pub enum LoginError {
     /// The parameters do not go together.
     #[error(transparent)]
     Params(#[from] ParamError),
-    /// What came is not what is due.
+    /// The answer is not the expected one.
     #[error(transparent)]
     Pdu(#[from] PduError),
     /// The text breaks the rules of texts.
@@ -135,7 +135,7 @@ impl LoginError {
         matches!(self, Self::Refused { status: Status::AUTHENTICATION_FAILED, context } if context.offered.is_empty())
     }
 
-    /// What the user can do about it. The caller knows names and portals and may say more.
+    /// A hint for the user. The caller knows names and portals and may say more.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Refused { status, context } => refused(*status, context),

@@ -6,7 +6,7 @@ use crate::protocol::pdu::Stage;
 use crate::protocol::text::{NOT_UNDERSTOOD, Pair, printable};
 
 impl Login {
-    /// Takes the answer to what was said last in the security stage.
+    /// Takes the answer to our last text in the security stage.
     pub(super) fn security(
         &mut self,
         phase: Phase,

@@ -21,7 +21,7 @@ pub enum FrameError {
     TooLarge {
         /// Its DataSegmentLength.
         length: u32,
-        /// What we take.
+        /// Our limit.
         limit: u32,
     },
 }

@@ -12,7 +12,7 @@ use crate::session::error::SessionError;
 use crate::session::spec::SessionSpec;
 use base::error_kind::ErrorKind;
 
-const NO_LUNS: LunSelection = LunSelection { wanted: None, wwid: None };
+const NO_LUNS: LunSelection = LunSelection { set: None, wwid: None };
 
 #[test]
 fn ours_are_made_and_ended_natively_and_by_nobody_else() {

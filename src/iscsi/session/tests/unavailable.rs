@@ -51,8 +51,9 @@ fn refused(status: Status, times: u32, allowed: Duration) -> (Result<SessionOutc
     let machine = Machine::new();
     let transport = Refusing { transport: &machine.transport, left: AtomicU32::new(times), status };
     let env = Env { transport: &transport, ..machine.env() };
-    let luns = LunSelection { wanted: None, wwid: None };
-    let outcome = log_in(&env, &spec(), &luns, &Limits::from(&Limit::new(allowed))).map(|ready| ready.how);
+    let luns = LunSelection { set: None, wwid: None };
+    let outcome =
+        log_in(&env, &spec(), &luns, &Limits::from(&Limit::new(allowed))).map(|ready| ready.outcome);
     if outcome.is_err() {
         machine.assert_clean("refused");
     }

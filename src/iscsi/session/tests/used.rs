@@ -29,17 +29,8 @@ impl Machine {
         machine
     }
 
-    fn log_in_with(
-        &self,
-        wanted: Option<LunSet>,
-        allowed: Duration,
-    ) -> Result<AttachedSession, SessionError> {
-        log_in(
-            &self.env(),
-            &spec(),
-            &LunSelection { wanted, wwid: None },
-            &Limits::from(&Limit::new(allowed)),
-        )
+    fn log_in_with(&self, set: Option<LunSet>, allowed: Duration) -> Result<AttachedSession, SessionError> {
+        log_in(&self.env(), &spec(), &LunSelection { set, wwid: None }, &Limits::from(&Limit::new(allowed)))
     }
 
     /// udev keeps records, and has one of these disks, by the numbers of their LUNs.
@@ -68,7 +59,7 @@ fn a_login_that_fails_keeps_a_session_whose_disk_is_in_use() {
     machine.udev_is_done_with(&[]);
     machine.set_used("sda", true);
     let ready = machine.log_in_with(Some(LunSet::All), SHORT).unwrap();
-    assert_eq!((machine.kernel.sessions(), ready.how), (vec![1], SessionOutcome::LoggedIn));
+    assert_eq!((machine.kernel.sessions(), ready.outcome), (vec![1], SessionOutcome::LoggedIn));
     assert!(matches!(ready.missing[0], SessionError::Diskless { lun: 0, .. }), "{:?}", ready.missing);
     assert!(matches!(ready.missing[1], SessionError::InUse { lun: 0, .. }), "{:?}", ready.missing);
     let record = machine.record();
@@ -108,7 +99,7 @@ fn a_login_that_is_interrupted_is_undone_unless_a_disk_is_in_use() {
                 std::thread::sleep(SHORT);
                 limit.call_off();
             });
-            let luns = LunSelection { wanted: Some(LunSet::All), wwid: None };
+            let luns = LunSelection { set: Some(LunSet::All), wwid: None };
             let outcome = log_in(&machine.env(), &spec(), &luns, &Limits::from(&limit));
             match (used, outcome) {
                 (true, Ok(ready)) => assert!(ready.missing[0].to_string().contains("interrupted")),

@@ -11,7 +11,7 @@ use base::units::{Extents, Sectors};
 pub struct Shape {
     /// Over how many physical volumes at once; at least one.
     pub stripes: usize,
-    /// How much goes on one of them before the next comes; without meaning for one.
+    /// The size of a stripe; not used if there is only one.
     pub stripe_size: Option<Sectors>,
 }
 
@@ -19,7 +19,7 @@ impl Shape {
     /// One extent after the other.
     pub const LINEAR: Self = Self { stripes: 1, stripe_size: None };
 
-    /// So many extents, rounded up to a whole number for each stripe.
+    /// This number of extents, rounded up to a whole number for each stripe.
     pub fn rounded(self, extents: Extents) -> Option<Extents> {
         let stripes = u64::try_from(self.stripes).ok()?;
         extents.get().checked_next_multiple_of(stripes).map(Extents::new)
@@ -58,7 +58,7 @@ pub enum NoRoom {
         /// How many were to be had.
         wanted: Extents,
     },
-    /// Enough, but not on so many physical volumes.
+    /// There are enough extents, but not on that many physical volumes.
     #[error("{wanted} more extents in {stripes} stripes need {stripes} physical volumes with room")]
     Stripes {
         /// How many extents were left to be had.
@@ -66,7 +66,7 @@ pub enum NoRoom {
         /// The number of stripes.
         stripes: usize,
     },
-    /// What is to grow lies on something else than extents, or is not of a whole number of stripes.
+    /// The LV that is to grow does not lie on plain extents, or has no whole number of stripes.
     #[error("it does not lie on physical extents alone")]
     Kind,
 }
@@ -185,7 +185,7 @@ impl Free {
         if wanted > free { Err(NoRoom::Extents { wanted, free }) } else { Ok(()) }
     }
 
-    /// Takes what is still to be found, wherever it is.
+    /// Takes the extents that are still missing from any place.
     fn anywhere(&mut self, growing: &mut Growing) -> Result<(), NoRoom> {
         while growing.left > 0 {
             let offers = self.offers(growing.left);
@@ -194,14 +194,14 @@ impl Free {
         Ok(())
     }
 
-    /// What each physical volume offers to somebody who wants so many extents, the largest first.
+    /// The largest run of each physical volume for that many extents, the largest first.
     fn offers(&self, wanted: u64) -> Vec<Offer> {
         let mut offers: Vec<Offer> = (0..self.pvs.len()).filter_map(|pv| self.offer(pv, wanted)).collect();
         offers.sort_by_key(|offer| std::cmp::Reverse(offer.used));
         offers
     }
 
-    /// The smallest run that holds so many extents, the last of equals; else the largest, the first of equals.
+    /// The smallest run that is long enough, the last one of equals; else the largest run, the first one of equals.
     fn offer(&self, pv: usize, wanted: u64) -> Option<Offer> {
         let runs = &self.pvs[pv].runs;
         let holds = runs.iter().rev().filter(|run| run.count >= wanted).min_by_key(|run| run.count);

@@ -17,10 +17,10 @@ const LV_STATUS: [&str; 9] =
 /// lvm2 2.03.34 `lib/format_text/export.c`.
 const PR_REQUIRE: &str = "require";
 
-/// What somebody is about to do with a volume group; each asks for more than the one before.
+/// How a volume group is to be used; each use requires more than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
-    /// Devices go. Nothing is written, and nobody gets at data.
+    /// Devices are removed. No metadata is written, and no data becomes accessible.
     Deactivate,
     /// Devices come. The metadata stays.
     Activate,
@@ -32,9 +32,9 @@ pub enum Use {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// What stands against it.
+    /// Why it is forbidden.
     pub message: String,
-    /// What to do about it.
+    /// A hint for the user.
     pub hint: String,
 }
 

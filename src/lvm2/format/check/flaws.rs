@@ -1,4 +1,4 @@
-//! What makes a single LV unusable, and says nothing against the others. lvm2 reads such a group, too.
+//! Flaws that make a single LV unusable, but not the others. lvm2 reads a group with such LVs, too.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,12 @@ use crate::format::model::{Lv, Vg};
 pub struct Flaw {
     /// The LV.
     pub lv: LvName,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 
 impl Flaw {
-    /// The same as what is wrong with the group.
+    /// The flaw as an error of the group.
     pub fn in_group(&self, vg: &Vg) -> Violation {
         Violation { object: format!("{}/{}", vg.name, self.lv), problem: self.problem.clone() }
     }

@@ -1,6 +1,6 @@
-//! Says of most volume groups at a glance that they keep all rules. A record of a thin volume keeps those that concern
-//! it alone, so of it only the names, ids and links that it shares with others are looked at. Where anything is unusual
-//! the answer is no, and the rules themselves decide.
+//! A quick check that most volume groups pass. A record of a thin volume keeps all rules about itself, so only its
+//! names, ids and links to others are checked. If anything is unusual the quick check fails, and the full check
+//! decides.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(super) fn keeps_all_rules(vg: &Vg) -> bool {
     vg.lvs.all_differ() && links_hold(&vg.lvs) && deletes_nobody(vg) && others_keep(vg)
 }
 
-/// Whether pool and origin of each record are what they should be.
+/// Whether the pool and the origin of each record are valid.
 fn links_hold(lvs: &Lvs) -> bool {
     let mut known_pool = "";
     lvs.glances().filter_map(|lv| Some((lv, lv.plain()?))).all(|(lv, thin)| {

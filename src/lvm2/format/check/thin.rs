@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::Report;
 use super::names::repeated;
 use crate::format::model::{Lv, PoolMessage, SegmentKind, Thin, ThinPool, Vg};
-use crate::format::pool_size::{CHUNK_MAX, CHUNK_MIN, valid_chunk};
+use crate::format::pool_size::valid_chunk;
 use base::ids::{LvName, ThinId};
+use dm::table::{CHUNK_MAX, CHUNK_MIN};
 
 /// The LVs by name, and who takes them for data, metadata or ground.
 struct Index<'a> {

@@ -1,4 +1,4 @@
-//! Changes applied to the typed model: what the text must say afterwards.
+//! Changes applied to the typed model, which the new text must match.
 
 mod swap;
 
@@ -33,13 +33,13 @@ pub(crate) struct Draft<'a> {
     pub touched: HashMap<LvName, Entry>,
     /// The places in the model before of what changes or goes.
     changed: BTreeSet<usize>,
-    /// The places in the model before of what goes.
+    /// The places of removed LVs in the previous model.
     pub removed: BTreeSet<usize>,
     /// The new ones, by the order they were added in.
     pub added: BTreeMap<usize, LvName>,
     /// Who names an LV; made when first needed.
     referrers: Option<Referrers<'a>>,
-    /// What is remembered of removed LVs.
+    /// History records of removed LVs.
     pub history: History,
 }
 
@@ -354,7 +354,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// The LVs that name this one now. An area that is the key of a PV is no LV, whatever LVs are called.
+    /// The LVs that name this one. An area that is the key of a PV is not an LV, even if an LV has the same name.
     fn holders(&mut self, name: &LvName) -> Vec<LvName> {
         if self.referrers.is_none() {
             self.referrers = Some(Referrers::of(self.vg));
@@ -382,7 +382,7 @@ impl<'a> Draft<'a> {
         holders
     }
 
-    /// Notes what an LV names, if that is noted yet.
+    /// Updates the index with the names in an LV, if the index exists.
     fn index(&mut self, lv: &Lv) {
         let Some(referrers) = &mut self.referrers else { return };
         for (target, _) in references(lv) {

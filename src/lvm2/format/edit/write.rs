@@ -30,7 +30,7 @@ impl<'a> Writer<'a> {
         Self { doc, layout, extent_size }
     }
 
-    /// Makes the text say what the draft says of the LVs; it says `before` now.
+    /// Writes the differences between the LVs of the draft and `before`, which the text has now.
     pub(crate) fn write_lvs(&mut self, before: &Vg, draft: &Draft<'_>) -> Result<(), EditError> {
         let vg = self.vg()?;
         let Some(lvs) = vg.section("logical_volumes").map(|lvs| lvs.id()) else {
@@ -112,7 +112,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Makes the text say what is remembered of removed LVs.
+    /// Writes the history records of removed LVs.
     pub(crate) fn write_history(&mut self, history: &History) -> Result<(), EditError> {
         let vg = self.vg()?;
         let (vg_node, lvs) = (vg.id(), vg.find("logical_volumes"));

@@ -64,7 +64,7 @@ pub enum LabelError {
     Uuid {
         /// Where it is.
         sector: u64,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: IdError,
     },

@@ -39,7 +39,7 @@ pub fn find_label(window: &[u8], device_size: Bytes) -> Result<Option<PvLabel>, 
     }
 }
 
-/// The sector of a second valid label, which nobody uses.
+/// The sector of a second valid label, which is not used.
 pub fn second_label(window: &[u8]) -> Option<u64> {
     let sectors = (0..).zip(window.chunks_exact(LABEL_BYTES).take(SCAN_SECTORS));
     let valid = sectors.filter(|(sector, bytes)| matches!(check_header(*sector, bytes), Some(Ok(_))));

@@ -2,5 +2,6 @@
 
 pub mod header;
 pub mod ring;
+pub mod slot;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Where a text is in the ring of its metadata area.
 
-use super::header::{HEADER_BYTES, MdaError, RawLocn};
+use super::slot::{HEADER_BYTES, MdaError, RawLocn};
 use crate::format::label::layout::Area;
 use base::bytes::crc::LvmCrc;
 

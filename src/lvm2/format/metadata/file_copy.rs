@@ -8,7 +8,7 @@ use super::Metadata;
 use base::bytes::shared::SharedBytes;
 use base::units::Sectors;
 
-/// A backup or archive file, and where it has what: a copy of another state of the group takes from it what is equal.
+/// A backup or archive file with an index of its parts: a copy of another state of the group reuses the equal parts.
 #[derive(Clone, Debug)]
 pub struct FileCopy {
     pub(super) text: String,
@@ -31,7 +31,7 @@ pub(super) struct CopiedRecord {
 }
 
 impl FileCopy {
-    /// What is in the file.
+    /// The content of the file.
     pub fn bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }

@@ -1,5 +1,5 @@
-//! The logical volumes of a volume group, most of which nobody asks for: what is a plain record of a thin volume is
-//! kept as one, and read when it is asked for.
+//! The logical volumes of a volume group. Most of them are not needed by a command: plain records of thin volumes are
+//! kept as they are, and parsed on demand.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,9 +18,9 @@ use base::units::Extents;
 pub struct Lvs {
     /// Where the records are.
     text: SharedBytes,
-    /// Those that are read when somebody asks for them.
+    /// Records that are parsed on demand.
     records: Arc<Vec<Record>>,
-    /// Those among them that were asked for; made when the first is.
+    /// Those of them that were parsed; allocated with the first.
     asked_for: OnceLock<Box<[OnceLock<Box<Lv>>]>>,
     /// The others, which are few, with their places.
     others: Vec<(usize, Lv)>,
@@ -54,11 +54,11 @@ impl Looks {
 enum Item<'a> {
     /// One that was read.
     Read(&'a Lv),
-    /// One that is read when somebody asks for it, and which among those.
+    /// A record that is parsed on demand, with its place among those.
     Known(&'a Record, usize),
 }
 
-/// An LV of which as little is read as is asked for.
+/// An LV of which only the requested fields are parsed.
 #[derive(Clone, Copy)]
 pub struct Glance<'a> {
     lvs: &'a Lvs,
@@ -129,7 +129,7 @@ impl Lvs {
         (0..self.len()).map(|at| &self[at])
     }
 
-    /// A look at each of them.
+    /// All LVs, each with its fields parsed on demand.
     pub fn glances(&self) -> impl DoubleEndedIterator<Item = Glance<'_>> + ExactSizeIterator + Clone {
         (0..self.len()).map(|at| Glance { lvs: self, at })
     }
@@ -150,7 +150,7 @@ impl Lvs {
         self.place(name).map(|at| &self[at])
     }
 
-    /// A look at the first LV of that name.
+    /// The first LV of that name, with its fields parsed on demand.
     pub fn glance(&self, name: &str) -> Option<Glance<'_>> {
         self.place(name).map(|at| Glance { lvs: self, at })
     }
@@ -392,7 +392,7 @@ impl<'a> Glance<'a> {
         self.lvs.record(self.at).and_then(|_| self.thin())
     }
 
-    /// Whether one of its tags is as said.
+    /// Whether one of its tags satisfies a condition.
     pub fn has_tag(self, mut is_it: impl FnMut(&str) -> bool) -> bool {
         match self.lvs.item(self.at) {
             Item::Read(lv) => lv.tags.iter().any(|tag| is_it(tag)),

@@ -14,7 +14,7 @@ pub(super) struct Places {
 const PLACE: u64 = 0xffff_ffff;
 
 impl Places {
-    /// The places 0, 1, … of what has these numbers. Of those that are the same, the first is kept.
+    /// An index of the places 0, 1, … of items with these hashes. Of equal items the first is kept.
     pub(super) fn of(
         numbers: impl ExactSizeIterator<Item = u64>,
         is_same: impl Fn(usize, usize) -> bool,
@@ -30,7 +30,7 @@ impl Places {
         places
     }
 
-    /// The place of what has this number, and is what is looked for.
+    /// The place of the item that has this hash and satisfies the condition.
     pub(super) fn find(&self, number: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         self.slot(number, is_it).1
     }
@@ -40,7 +40,7 @@ impl Places {
         self.all_differ
     }
 
-    /// The slot where the search for a number ends, with the place in it if that is what is looked for.
+    /// The slot where the search for a hash ends, with the place in it if its item satisfies the condition.
     fn slot(&self, number: u64, is_it: impl Fn(usize) -> bool) -> (usize, Option<usize>) {
         let mask = self.slots.len() - 1;
         // The uppermost bits: there is at least one.
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(places(&[]).find(number_of(b"a"), |_| true), None);
     }
 
-    /// Where many have one number, as somebody could bring about, it is slow and right.
+    /// If many items have the same hash, which an attacker could achieve, a search is slow, but correct.
     #[test]
     fn those_of_one_number_are_told_apart() {
         let same = Places::of((0..100).map(|_| 7).collect::<Vec<_>>().into_iter(), |one, other| one == other);

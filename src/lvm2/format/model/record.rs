@@ -2,7 +2,7 @@
 //! thousands of volumes are not concerned by a change, nearly all of a text is such records.
 //!
 //! Anything else (another kind, another order, a field more, a comment) is no record and is read from the tree. So a
-//! record keeps all rules that concern it alone, and what it says is what the tree would say.
+//! record keeps all rules about itself, and yields the same values as the tree.
 
 use super::{Lv, Segment, SegmentKind, Thin};
 use crate::format::text::Taken;
@@ -19,7 +19,7 @@ struct Part {
     end: u16,
 }
 
-/// Where the record of a thin volume is, and what tells it from others.
+/// The place of a thin volume's record, with the fields that identify it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Where its name begins in the text.
@@ -168,7 +168,7 @@ impl Record {
         self.is_visible
     }
 
-    /// All that it says.
+    /// All its fields.
     pub fn lv(&self, text: &[u8]) -> Lv {
         let name = |part| LvName::new(self.part(text, part)).expect("the record holds names");
         let owned = |part| words(self.part(text, part)).map(str::to_owned).collect();
@@ -207,7 +207,7 @@ pub(super) fn text_of(part: &[u8]) -> &str {
     std::str::from_utf8(part).expect("a record holds ASCII")
 }
 
-/// The words of a list, which was checked: what stands between the brackets.
+/// The words of a checked list, between its brackets.
 fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(", ").filter(|word| !word.is_empty()).map(|word| word.trim_matches('"'))
 }

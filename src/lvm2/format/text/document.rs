@@ -85,7 +85,7 @@ pub(super) enum Body {
         /// What stands before the closing brace, and the brace.
         close: Span,
     },
-    /// Sections that are not taken apart, because somebody knows what is in them: a run of them, each but the first an
+    /// Sections that are not parsed, because the caller knows their content: a run of them, each but the first an
     /// empty line behind the one before.
     Closed {
         /// What is in the first, with its closing brace, and the others.
@@ -93,7 +93,7 @@ pub(super) enum Body {
     },
 }
 
-/// Sections that somebody knows without their being taken apart, each but the first an empty line behind the one
+/// Sections that the caller recognises without parsing them, each but the first an empty line behind the one
 /// before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
@@ -103,10 +103,10 @@ pub struct Taken {
     pub end: usize,
 }
 
-/// Tells of the section that begins at a byte of the text whether it is known, perhaps with some that follow it.
+/// Recognises the section that begins at a byte of the text, possibly together with some that follow it.
 pub type Recognize<'a> = dyn FnMut(&[u8], usize) -> Option<Taken> + 'a;
 
-/// How much of a text is wanted: all of it, unless something else is said.
+/// How much of a text is parsed: by default all of it.
 #[derive(Default)]
 pub(super) struct Wanted<'a> {
     /// Which sections are not taken apart.

@@ -1,4 +1,5 @@
-//! What the lvm2 of this host was built with: distributions choose other defaults, and only lvm2 itself knows them.
+//! The defaults that the lvm2 of this host was built with: distributions choose different ones, and only lvm2 knows
+//! them.
 //!
 //! It is asked once by `lvmconfig --typeconfig default`; the answer is kept below `/run` together with what identifies
 //! the program, so that no other run starts a process.
@@ -32,7 +33,7 @@ const KEPT: &str = "lvm2-defaults";
 /// How long the answer is waited for.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether it is there.
+/// How often to check whether it is there.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How long an answer may be.
@@ -83,7 +84,7 @@ fn identity(program: &Path) -> io::Result<String> {
     ))
 }
 
-/// What the program says, with no configuration of the host in its way.
+/// The output of the program, without the configuration of the host.
 fn ask(program: &Path) -> io::Result<Vec<u8>> {
     let mut child = Command::new(program)
         .args(["lvmconfig", "--typeconfig", "default"])
@@ -144,7 +145,7 @@ fn keep(path: &Path, text: &str) -> io::Result<()> {
     let new = path.with_extension(std::process::id().to_string());
     let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
-        // What is left of it is in nobody's way.
+        // A leftover file does no harm.
         let _ = fs::remove_file(&new);
     }
     written

@@ -1,4 +1,4 @@
-//! What lvm.conf says of pools that are made: section `allocation`, and what belongs to it.
+//! The settings of lvm.conf for new pools: section `allocation` and related ones.
 //! Source: lvm2 `lib/config/config_settings.h`.
 
 use super::ConfError;

@@ -61,7 +61,7 @@ impl<'a> Identity<'a> {
         Self { roots, types, names, device, record, wwid, serial, designators }
     }
 
-    /// Whether it is of a kind that has identifiers of its own, and none of a disk.
+    /// Whether it is of a kind that has its own identifiers instead of those of a disk.
     fn is_special(&self) -> bool {
         self.device.dm.is_some() || self.types.is_md(self.device) || self.types.is_loop(self.device)
     }

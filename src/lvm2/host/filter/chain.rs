@@ -39,10 +39,10 @@ pub struct Chain<'a> {
     lvs: &'a HashSet<String>,
 }
 
-/// What the checks say of a device.
+/// The verdict of the checks on a device.
 #[derive(Clone, Debug)]
 pub enum Checked {
-    /// It may not be used, for a reason for which lvm2's hints do not count it either; nothing else was looked at.
+    /// It may not be used, for a reason that also excludes it from lvm2's hints; nothing else was checked.
     PassedOver(Skip),
     /// It may not be used, for this reason.
     Skipped(Device, Skip),
@@ -62,7 +62,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// What it holds instead of a PV, if udev found that out.
+    /// Its content instead of a PV, if udev knows it.
     pub fn holds_other(&self) -> Option<&str> {
         self.record.as_ref().and_then(UdevRecord::holds_other)
     }
@@ -94,7 +94,7 @@ impl<'a> Chain<'a> {
         })
     }
 
-    /// How hard to look for md superblocks; `None` for not at all.
+    /// Where to check for md superblocks; `None` for nowhere.
     pub fn md_checks(&self) -> Option<MdChecks> {
         self.conf.md_component_detection.then_some(self.conf.md_component_checks)
     }
@@ -155,7 +155,7 @@ impl<'a> Chain<'a> {
         Ok((path, record))
     }
 
-    /// Whether it is in nobody else's hands.
+    /// Whether no other subsystem uses it.
     fn unused(&self, device: &Device, record: Option<&UdevRecord>) -> Result<(), Skip> {
         self.not_on_lv(device)?;
         self.not_a_component(device, record)

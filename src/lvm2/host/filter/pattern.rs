@@ -20,7 +20,7 @@ const DOLLAR: char = '\u{3}';
 pub struct PatternError {
     /// The pattern.
     pub pattern: String,
-    /// What is wrong with it.
+    /// The problem.
     pub why: String,
 }
 
@@ -35,7 +35,7 @@ struct Pattern {
 #[derive(Clone, Debug, Default)]
 pub struct Patterns(Vec<Pattern>);
 
-/// What a list of patterns says of a device.
+/// The verdict of a list of patterns on a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It may be used; by this name, if a pattern accepts it.

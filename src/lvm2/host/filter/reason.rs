@@ -57,7 +57,7 @@ pub enum Skip {
     /// It is an LV, and `devices/scan_lvs` is off.
     #[error("it is an LV: its content belongs to the user of the LV")]
     Lv,
-    /// It is a part of an LV that nobody is to use by itself.
+    /// It is a part of an LV, which is not to be used separately.
     #[error("it is an internal part of an LV")]
     InternalLv,
     /// A partition or a loop device on an LV: most likely inside a guest's disk.
@@ -105,7 +105,7 @@ pub enum Skip {
     /// It cannot be opened or read.
     #[error("it cannot be read: {error}")]
     Unreadable {
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
     /// Its label is damaged.
@@ -123,7 +123,7 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// Whether users want to hear of it without asking: the device may well be one of theirs.
+    /// Whether it is reported by default: the device may be one that the user expects.
     pub fn is_noteworthy(&self) -> bool {
         matches!(
             self,

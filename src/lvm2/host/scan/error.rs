@@ -1,4 +1,4 @@
-//! Why volume groups could not be looked for, or not be found.
+//! Why a search for volume groups failed.
 
 use std::io;
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ pub enum ScanError {
         /// Why not.
         source: io::Error,
     },
-    /// There is a devices file, and nothing tells whether it counts.
+    /// There is a devices file, and it is not known whether lvm2 uses it.
     #[error(
         "'{}' may say which devices may be used: devices/use_devicesfile is not set, and no lvm2 tells its default; \
          set it in lvm.conf",

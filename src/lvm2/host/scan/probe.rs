@@ -81,7 +81,7 @@ pub(super) fn probe(
     }
     let mut pv = read(&device, pool)?;
     if pv.mdas.iter().any(is_torn) {
-        // A writer was faster than we: what was read once may not fit what was read next.
+        // A writer was at work meanwhile: the two reads may not fit together.
         device.start.clear();
         pv = read(&device, pool)?;
     }

@@ -23,7 +23,7 @@ pub(super) struct Run<'a> {
     scanner: &'a Scanner,
     pub(super) conf: DevicesConf,
     pub(super) used: Option<UsedDevices>,
-    /// What was read of each device, so that none is read twice.
+    /// The content of each device that was read, so that none is read twice.
     pub(super) read: BTreeMap<DevNo, Result<ReadPv, Skip>>,
     pool: TextPool,
     /// PVs that are not where the devices file has them, and were found elsewhere.
@@ -33,7 +33,7 @@ pub(super) struct Run<'a> {
 /// The devices of this machine, divided.
 pub(super) struct Listing {
     pub(super) candidates: Vec<Candidate>,
-    /// With the device, where it was looked at.
+    /// With the device, if it was checked.
     pub(super) skipped: Vec<(String, Option<Device>, Skip)>,
 }
 
@@ -152,7 +152,7 @@ impl<'a> Run<'a> {
         others.map(|candidate| candidate.device.no).collect()
     }
 
-    /// Reads all candidates but those left out, and tells what they make up.
+    /// Reads all candidates except those left out, and returns the groups on them.
     fn answer(
         &mut self,
         chain: &Chain<'_>,
@@ -192,7 +192,7 @@ impl<'a> Run<'a> {
         Survey { vgs, orphans, skipped, warnings, lost, source, devices_read: self.read.len() }
     }
 
-    /// Looks at the ends of devices whose PV does not quite fit them.
+    /// Checks the ends of devices whose size does not match their PV.
     fn drop_md_members(&mut self, chain: &Chain<'_>, listing: &Listing) {
         let Some(checks) = chain.md_checks() else { return };
         let texts = suspect::texts(self.read.values().filter_map(|read| read.as_ref().ok()));

@@ -15,7 +15,7 @@ use base::ids::LvmUuid;
 /// How the names of md arrays begin.
 const MD_NAME: &str = "/dev/md";
 
-/// What a text says of a PV.
+/// A PV as a text describes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Mention {
     /// The size of its device in sectors.
@@ -24,7 +24,7 @@ struct Mention {
     on_md: bool,
 }
 
-/// Whether the end of this PV's device is to be looked at.
+/// Whether the end of this PV's device must be checked.
 pub(super) fn is_suspect(pv: &ReadPv, texts: &[SharedBytes], checks: MdChecks) -> bool {
     let mentions = texts.iter().filter_map(|text| mention(text, pv.found.id));
     mentions.into_iter().any(|mention| {

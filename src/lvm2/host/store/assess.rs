@@ -1,4 +1,4 @@
-//! Decides, from what was read, which text is the volume group's and which areas take the next one. No I/O.
+//! Decides which of the texts that were read is the volume group's, and which areas get the next one. No I/O.
 
 use super::error::StoreError;
 use super::issue::StoreIssue;
@@ -8,17 +8,17 @@ use super::vg_ref::VgRef;
 use crate::format::text::Document;
 use base::ids::LvmUuid;
 
-/// One device and what was found on it.
+/// A device with its content.
 #[derive(Clone, Debug)]
 pub struct DeviceRead {
     /// Its name.
     pub device: String,
-    /// What was found; `None` if it is no physical volume.
+    /// Its content; `None` if it is no physical volume.
     pub read: Result<Option<PvRead>, DeviceError>,
 }
 
 impl DeviceRead {
-    /// What was found, if it is a physical volume that can be used.
+    /// Its content, if it is a physical volume that can be used.
     pub fn pv(&self) -> Option<&PvRead> {
         self.read.as_ref().ok()?.as_ref()
     }
@@ -40,11 +40,11 @@ pub struct Assessment {
     pub newest: TextCopy,
     /// The areas that hold it, or an older one, or none, and that take the next one.
     pub in_use: Vec<AreaRef>,
-    /// What is not as it should be.
+    /// Problems.
     pub issues: Vec<StoreIssue>,
 }
 
-/// Assesses what was read.
+/// Assesses the content of the devices.
 ///
 /// The newest text is the one with the highest number. As in lvm2, an older or empty area of one of its
 /// physical volumes takes part in the next commit, while a damaged, foreign or contradicting one is left as

@@ -14,7 +14,7 @@ use crate::format::mda::header::MdaHeader;
 use crate::format::placement::plan::{CopyPlan, DiskWrite, plan_copy};
 use base::bytes::shared::SharedBytes;
 
-/// A failed device and what it reports.
+/// A failed device with its error.
 type Failure = (String, Arc<io::Error>);
 
 impl VgStore {
@@ -95,7 +95,7 @@ impl VgStore {
     /// the text that is read is written again and flushed. The caller still holds the lock.
     ///
     /// # Errors
-    /// If devices fail still; then nothing is settled, and the question may be asked again.
+    /// If devices still fail; then the outcome is still unknown, and the call may be repeated.
     pub fn resolve(&mut self) -> Result<Resolution, ResolveError> {
         let attempted = self.in_doubt.clone().ok_or(ResolveError::NothingInDoubt)?;
         let before = self.state.newest.text.clone();

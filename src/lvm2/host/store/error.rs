@@ -17,7 +17,7 @@ pub enum StoreError {
     /// No device has a text of it.
     #[error("volume group {vg} is on none of the {devices} devices{}", because(issues))]
     NotFound {
-        /// What was asked for.
+        /// The requested group.
         vg: VgRef,
         /// How many devices were looked into.
         devices: usize,
@@ -53,7 +53,7 @@ pub struct Committed {
     pub failed: Vec<(String, Arc<io::Error>)>,
 }
 
-/// Why a commit did not happen. The old text stands, in all areas.
+/// Why a commit failed before it took effect. All areas have the old text.
 #[derive(Clone, Debug, Error)]
 pub enum NotCommitted {
     /// The state of the copies forbids it.
@@ -84,7 +84,7 @@ pub enum NotCommitted {
     /// The text is not one of a volume group at all.
     #[error("the new text is not one of a volume group")]
     BadText(#[from] SummaryError),
-    /// Somebody else has committed since the text was read.
+    /// Another process has committed since the text was read.
     #[error("the metadata on {device} changed since it was read; read it again under the lock")]
     Changed {
         /// Where it was noticed.

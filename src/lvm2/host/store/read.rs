@@ -48,7 +48,7 @@ pub enum CopyError {
     Text {
         /// Where the area starts.
         at: u64,
-        /// What is wrong with it.
+        /// The problem.
         #[source]
         source: SummaryError,
     },

@@ -7,7 +7,7 @@ use super::super::sequence::Sequence;
 use super::room::{no_room, share_of, size};
 use super::state::finished;
 use crate::effect::Effect;
-use crate::plan::{Plan, PoolExpectation, Purpose, Step, Watch, ZeroExtents};
+use crate::plan::{Plan, PoolExpectation, Purpose, Step, ZeroExtents};
 use crate::refusal::Refusal;
 use crate::request::{NewPool, Space};
 use crate::stack::DevRef;
@@ -19,6 +19,7 @@ use dm::name::Layer;
 use lvm2::format::allocation::{Free, Shape};
 use lvm2::format::edit::{Edit, NewLv};
 use lvm2::format::model::{ERROR_WHEN_FULL, Segment, SegmentKind, ThinPool};
+use lvm2::format::monitoring::Registration;
 use lvm2::format::pool_size::{Asked, CHUNK_SLOW_TO_ZERO, PoolSize, pool_size};
 use lvm2::format::volume_list::Listed;
 
@@ -273,7 +274,7 @@ impl Sequence<'_, '_> {
             if draft.observed.policy.has_pools_watched {
                 let pool = vg.name.volume(&request.name);
                 let tpool = after.tpool.uuid.clone();
-                self.plan.push(Step::Watch { pool, tpool, how: Watch::of_lvm2() });
+                self.plan.push(Step::Watch { pool, tpool, how: Registration::of_lvm2() });
             }
         }
         Ok(())

@@ -91,7 +91,7 @@ fn called(vg: &Vg, area: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thin::lineage::fixture::{lv, name, vg};
+    use thin::internals::lineage::fixture::{lv, name, vg};
 
     #[test]
     fn a_pool_that_is_not_there_lies_nowhere() {
