@@ -125,7 +125,7 @@ fn pools(ctx: &Ctx) -> Result<()> {
         [lines[3].clone(), line(r#""pool_extend","pool":"$VG/fast","size":"+1T""#)].join("\n"),
     )?;
     let refused = ctx.thinvol(&format!("batch {}", file.display()))?;
-    ensure!(refused.status == 1 && refused.stderr.contains("there is no room"), "{refused:?}");
+    ensure!(refused.status == 1 && refused.stderr.contains("line 2: there is no room"), "{refused:?}");
     ensure!(seqno(ctx, vg)? == had, "a refused batch has changed something");
     let again = ctx.thinvol_ok(&format!("batch --json {}", {
         std::fs::write(&file, &lines[5])?;

@@ -24,7 +24,7 @@ pub fn plan(metadata: &Metadata, observed: &Observed, requests: &[Request]) -> R
     if let [request] = requests
         && let Some(plan) = space::plan(&mut draft, request)
     {
-        return plan;
+        return plan.map_err(|refusal| refusal.of_request(0));
     }
     validate_all(&mut draft, requests)?;
     draft.check_discarded()?;
