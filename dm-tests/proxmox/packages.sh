@@ -69,7 +69,10 @@ for file in /usr/share/man/man8/thinvol-alloc.8.gz /usr/share/bash-completion/co
     [ -e $file ] || fail "$file is missing"
 done
 grep -q '^ExecStart=/usr/sbin/thinvol recover$' /lib/systemd/system/thinvol-recover.service || fail "the unit"
-grep -rq /usr/local /lib/systemd/system/thinvol-*.service && fail "a unit looks in /usr/local"
+first=/lib/systemd/system/lvm-activate-.service.d/thinvol-before-activation.conf
+grep -q '^ExecStartPre=-.*/usr/sbin/thinvol recover' $first || fail "groups are not recovered before lvm2 activates them"
+[ -e /lib/systemd/system/thinvol-login@.service ] || fail "no storage can be marked for login at boot"
+grep -rq /usr/local $first /lib/systemd/system/thinvol-*.service && fail "a unit looks in /usr/local"
 [ -L /etc/systemd/system/multi-user.target.wants/thinvol-recover.service ] || fail "recovery at boot is not enabled"
 [ ! -L /etc/systemd/system/multi-user.target.wants/thinvol-iscsi.service ] || fail "sessions are supervised unasked"
 

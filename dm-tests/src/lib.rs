@@ -1,6 +1,7 @@
 //! Tests of thinvol beyond its unit tests: cases that need root and a kernel with device-mapper.
 
 pub mod bench;
+pub mod boots;
 pub mod case;
 pub mod cases;
 pub mod ctx;

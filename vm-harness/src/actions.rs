@@ -24,7 +24,7 @@ use crate::script::Script;
 use crate::suite::Suite;
 use crate::tier::Pool;
 use crate::workspace::Workspace;
-use crate::{checks, on_host, other_release, package as packages, script, transcript};
+use crate::{boots, checks, on_host, other_release, package as packages, script, transcript};
 
 /// Time limit of the demo, in seconds: if it takes longer, it hangs.
 const DEMO: Script<'static> = Script { argv: &["/src/vm-harness/demo.sh"], limit_s: 1200 };
@@ -66,6 +66,10 @@ pub fn run(Args { suite, action }: Args) -> Result<ExitCode> {
             let unflushed =
                 if kept { Unflushed::Kept } else { Unflushed::Drawn(seed.unwrap_or_else(cuts::seed)) };
             cuts::run(&workspace, &setup, accel, (cuts, unflushed))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Boots => {
+            boot(&workspace)?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Package { quick } => package(&workspace, quick),
@@ -200,6 +204,13 @@ fn packages_of_what_ships(workspace: &Workspace) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Boots with the package of the program that is quick to build.
+fn boot(workspace: &Workspace) -> Result<()> {
+    let (mut setup, accel) = prepare(workspace, Contents::Cases, 1)?;
+    setup.payload.add(packages::build(workspace, &setup.payload.program())?);
+    boots::run(workspace, &setup, accel)
 }
 
 /// Builds the packages; installs, upgrades, removes and purges them in a guest.

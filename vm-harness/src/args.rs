@@ -62,6 +62,9 @@ pub enum Action {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Boot the machine by systemd with the package installed, reboot it, cut its power, and check after each boot what
+    /// must be so
+    Boots,
     /// Make Debian packages of the program and of Proxmox VE's plugins, and install, upgrade and remove them in the
     /// machine
     Package {

@@ -16,6 +16,7 @@ use vm_harness::protocol::{Order, Report};
 
 use crate::accel::Accel;
 use crate::guest::{Guest, Setup, Silence};
+use crate::qemu::Disks;
 use crate::workspace::Workspace;
 
 /// Number of cuts in a run of all checks with the long cases.
@@ -80,7 +81,10 @@ pub fn run(
     for cut in 0..=cuts {
         journal.with_lvm2 = unflushed == Unflushed::Kept;
         fs::File::create(&journal_file)?.write_all(serde_json::to_string(&journal)?.as_bytes())?;
-        let mut guest = Guest::boot_with_disk(workspace, setup, accel, server.path())?;
+        let mut guest = {
+            let disks = Disks { served: Some(server.path()), ..Disks::default() };
+            Guest::boot_with(workspace, setup, accel, disks)?
+        };
         let argv = ["dm-tests", "power", &format!("/out/{shared}")].map(str::to_owned).to_vec();
         guest.order(&Order::Exec { argv, limit_s: CHECK_LIMIT_S })?;
         let mut printed = work(&mut guest, cut, cut == cuts).with_context(|| format!("{unflushed:?}"))?;

@@ -14,7 +14,7 @@ use crate::accel::Accel;
 use crate::image::Image;
 use crate::initramfs;
 use crate::payload::Payload;
-use crate::qemu::{Console, Machine};
+use crate::qemu::{Console, Disks, Machine};
 use crate::workspace::{RunFolder, Workspace};
 
 /// Boot takes 5 to 30 s under emulation; more when others use the machine.
@@ -22,6 +22,9 @@ const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
 /// Time beyond the limit of an order in which the agent kills, cleans up and reports.
 pub const GRACE: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether a machine has ended.
+const END_LOOK: Duration = Duration::from_millis(100);
 
 /// Image and binaries, the same for all guests of a run.
 pub struct Setup {
@@ -65,19 +68,19 @@ impl Guest {
         accel: Accel,
         limit: Duration,
     ) -> Result<Self> {
-        Self::start(workspace, setup, (tier, accel), None, limit)
+        Self::start(workspace, setup, (tier, accel), Disks::default(), limit)
     }
 
-    /// Boots a guest of the full tier with another, writable disk that is served on that socket.
-    pub fn boot_with_disk(workspace: &Workspace, setup: &Setup, accel: Accel, disk: &Path) -> Result<Self> {
-        Self::start(workspace, setup, (Tier::Full, accel), Some(disk), BOOT_LIMIT)
+    /// Boots a guest of the full tier with more disks, which it may write to.
+    pub fn boot_with(workspace: &Workspace, setup: &Setup, accel: Accel, disks: Disks<'_>) -> Result<Self> {
+        Self::start(workspace, setup, (Tier::Full, accel), disks, BOOT_LIMIT)
     }
 
     fn start(
         workspace: &Workspace,
         setup: &Setup,
         (tier, accel): (Tier, Accel),
-        disk: Option<&Path>,
+        disks: Disks<'_>,
         limit: Duration,
     ) -> Result<Self> {
         let run = workspace.run_folder()?;
@@ -93,7 +96,7 @@ impl Guest {
             payload: &payload,
             source: &workspace.root,
             out: &workspace.shared_out(),
-            disk,
+            disks,
             console: Console::File(&console),
         };
         let errors = fs::File::create(workspace.logs().join(format!("qemu-{run_name}.log")))?;
@@ -158,6 +161,21 @@ impl Guest {
         printed
     }
 
+    /// Waits until the machine has ended by itself, as after a reboot (QEMU is told to end then).
+    ///
+    /// # Errors
+    /// If it has not by then.
+    pub fn ended(mut self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if self.qemu.try_wait()?.is_some() {
+                return Ok(());
+            }
+            std::thread::sleep(END_LOOK);
+        }
+        bail!("the machine does not end within {} s; its last words:\n{}", limit.as_secs(), self.last_words())
+    }
+
     /// The end of the console.
     pub fn last_words(&self) -> String {
         let bytes = fs::read(&self.console).unwrap_or_default();
@@ -189,7 +207,7 @@ pub fn interactive(workspace: &Workspace, setup: &Setup, accel: Accel) -> Result
         payload: &payload,
         source: &workspace.root,
         out: &workspace.shared_out(),
-        disk: None,
+        disks: Disks::default(),
         console: Console::Terminal,
     };
     let status = machine.command().status().context("cannot start qemu-system-x86_64")?;

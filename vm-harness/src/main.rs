@@ -4,6 +4,7 @@ mod accel;
 mod actions;
 mod apt;
 mod args;
+mod boots;
 mod cases;
 mod checks;
 mod cpio;

@@ -79,7 +79,12 @@ impl Tree {
         }
         copy(&root.join("packaging/proxmox/proxmox.conf"), &self.folder.join("proxmox.conf"))?;
         // A unit says where the program is; a package has it elsewhere.
-        for name in ["thinvol-recover.service", "thinvol-iscsi.service"] {
+        for (name, to) in [
+            ("thinvol-recover.service", "debian/thinvol.thinvol-recover.service"),
+            ("thinvol-iscsi.service", "debian/thinvol.thinvol-iscsi.service"),
+            ("thinvol-login@.service", "debian/thinvol.thinvol-login@.service"),
+            ("thinvol-before-activation.conf", "thinvol-before-activation.conf"),
+        ] {
             let unit = fs::read_to_string(root.join("docs").join(name))?;
             let there = unit.replace("/usr/local/sbin/thinvol", "/usr/sbin/thinvol");
             let there: String = there
@@ -87,7 +92,7 @@ impl Tree {
                 .filter(|line| !line.contains("/etc/systemd/system"))
                 .map(|line| format!("{line}\n"))
                 .collect();
-            fs::write(self.folder.join("debian").join(format!("thinvol.{name}")), there)?;
+            fs::write(self.folder.join(to), there)?;
         }
         Ok(())
     }

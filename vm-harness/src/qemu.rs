@@ -1,6 +1,6 @@
 //! The QEMU command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use vm_harness::protocol::{PORT_NAME, Tier};
@@ -14,6 +14,17 @@ pub enum Console<'a> {
     File(&'a Path),
     /// To the terminal.
     Terminal,
+}
+
+/// The disks of a guest beside that of its tier, and what is its first program.
+#[derive(Clone, Copy, Default)]
+pub struct Disks<'a> {
+    /// One shown on this socket by the network block device protocol: a flush by the guest is one there.
+    pub served: Option<&'a Path>,
+    /// Files, whose changes outlive the machine.
+    pub files: &'a [PathBuf],
+    /// The first file has what the root file system differs from the image in, and systemd is the first program.
+    pub is_booted_from: bool,
 }
 
 /// What one guest is started from.
@@ -34,8 +45,8 @@ pub struct Machine<'a> {
     pub source: &'a Path,
     /// The folder seen as /out.
     pub out: &'a Path,
-    /// One more disk, shown on this socket by the network block device protocol: a flush by the guest is one there.
-    pub disk: Option<&'a Path>,
+    /// More disks.
+    pub disks: Disks<'a>,
     /// The console.
     pub console: Console<'a>,
 }
@@ -72,7 +83,10 @@ impl Machine<'_> {
             qemu.arg("-drive").arg(join("if=virtio,format=raw,readonly=on,file=", &self.image.disk()));
             qemu.args(["-virtfs", &share("src", self.source, ",readonly=on")]);
         }
-        if let Some(disk) = self.disk {
+        for file in self.disks.files {
+            qemu.arg("-drive").arg(join("if=virtio,format=raw,cache=writeback,file=", file));
+        }
+        if let Some(disk) = self.disks.served {
             let nbd = "if=virtio,format=raw,cache=writeback,file.driver=nbd,file.server.type=unix,file.server.path=";
             qemu.arg("-drive").arg(join(nbd, disk));
         }
@@ -103,8 +117,9 @@ impl Machine<'_> {
         format!(
             "console=ttyS0 panic=-1 loglevel=4 norandmaps nokaslr mitigations=off init_on_alloc=0 \
              clocksource=tsc tsc=reliable no_timer_check nowatchdog audit=0 net.ifnames=0 thinvol.tier={} \
-             thinvol.mode={mode}",
-            self.tier.name()
+             thinvol.mode={mode} thinvol.init={}",
+            self.tier.name(),
+            if self.disks.is_booted_from { "systemd" } else { "own" }
         )
     }
 }

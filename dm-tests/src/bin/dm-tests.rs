@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use dm_tests::case::Skip;
 use dm_tests::ctx::{Ctx, HOST_VARIABLE};
 use dm_tests::leftovers::{self, Scope};
-use dm_tests::{bench, on_host, pack, power, registry};
+use dm_tests::{bench, boots, on_host, pack, power, registry};
 use vm_harness::protocol::{SKIP_MARK, SKIP_STATUS};
 
 fn main() -> ExitCode {
@@ -32,8 +32,8 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[String]) -> Result<ExitCode> {
     let Some((verb, rest)) = arguments.split_first() else {
         bail!(
-            "usage: dm-tests list | run CASE | clean | host FOLDER CASE... | bench [...] | power JOURNAL | \
-             pack FROM TO"
+            "usage: dm-tests list | run CASE | clean | host FOLDER CASE... | bench [...] | boots PHASE | \
+             power JOURNAL | pack FROM TO"
         );
     };
     match (verb.as_str(), rest) {
@@ -48,6 +48,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         ("clean", []) => clean()?,
         ("host", [folder, names @ ..]) => return on_host::run(Path::new(folder), names),
         ("bench", rest) => bench::run(rest)?,
+        ("boots", [phase]) => boots::run(phase)?,
         ("power", [journal]) => power::run(Path::new(journal))?,
         ("pack", [from, to]) => pack::run(Path::new(from), Path::new(to))?,
         _ => bail!("dm-tests does not understand {arguments:?}"),

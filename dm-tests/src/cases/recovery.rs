@@ -187,13 +187,20 @@ fn made_by_hand(ctx: &Ctx) -> Result<()> {
 /// Leaves the text with a message to create vm-100-disk-1 that was not sent. Returns the group and the pool's
 /// transaction before that.
 pub(super) fn leave_create_unsent(ctx: &Ctx) -> Result<(&'static str, u64)> {
-    let (vg, text) = prepared(ctx)?;
-    let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/vm-100-disk-1"))?;
-    ctx.lvm(&format!("lvchange -an {vg}/vm-100-disk-1"))?;
+    let (vg, _) = prepared(ctx)?;
+    Ok((vg, take_back_create(ctx, vg, "vm-100-disk-1")?))
+}
+
+/// Leaves the text with a message to create a volume of the pool `data` that was not sent. Returns the pool's
+/// transaction before that.
+pub(crate) fn take_back_create(ctx: &Ctx, vg: &str, volume: &str) -> Result<u64> {
+    let id = ctx.lvm(&format!("lvs --noheadings -o thin_id {vg}/{volume}"))?;
+    ctx.lvm(&format!("lvchange -an {vg}/{volume}"))?;
     ctx.ok(&format!("dmsetup message {vg}-data-tpool 0 delete {}", id.trim()))?;
-    let (before, edited) = with_messages(&text, 1, "message1 {\ncreate = \"vm-100-disk-1\"\n}\n")?;
+    let message = format!("message1 {{\ncreate = \"{volume}\"\n}}\n");
+    let (before, edited) = with_messages(&text(ctx, vg)?, 1, &message)?;
     put_text(ctx, vg, &edited)?;
-    Ok((vg, before))
+    Ok(before)
 }
 
 /// The next change does it as well, without being asked.
