@@ -70,8 +70,8 @@ fn write_beyond(ctx: &Ctx, vg: &str, megabytes: u32) -> Result<()> {
     ctx.change(&format!("alloc {vg}/data 100 vm-100-disk-1 64M"))?;
     let (device, dir) = (ctx.dev(vg, "vm-100-disk-1"), ctx.dir().display());
     ctx.shell(&format!(
-        "(dd if=/dev/urandom of={} bs=1M count={megabytes} oflag=direct conv=fsync > {dir}/dd 2>&1; \
-         echo $? > {dir}/code) > /dev/null 2>&1 &",
+        "(dd if=/dev/urandom of={} bs=1M count={megabytes} oflag=direct conv=fsync > {dir}/dd 2>&1 && \
+         echo 0 > {dir}/code || echo 1 > {dir}/code) > /dev/null 2>&1 &",
         device.display()
     ))?;
     Ok(())
@@ -130,6 +130,9 @@ fn metadata_full(ctx: &Ctx) -> Result<()> {
     ctx.shell(&format!(
         "for i in $(seq 5000 5400); do dmsetup message {vg}-data-tpool 0 \"delete $i\" 2> /dev/null || break; done"
     ))?;
+    let line = |n: u32| format!("{{\"request\":\"remove\",\"volume\":\"{vg}/v{n}\"}}\n");
+    std::fs::write(&file, (0..280).map(line).collect::<String>())?;
+    ctx.ok(&format!("thinvol batch {}", file.display()))?;
     is_well(ctx, vg)
 }
 
@@ -239,7 +242,7 @@ fn put_back(ctx: &Ctx) -> Result<()> {
     ensure!(dry.status == 6 && dry.stderr.contains("vm-100-disk-1 go from it"), "{dry:?}");
     typed(ctx, &dry.stderr)?;
     ctx.change(&format!("activate {vg}"))?;
-    ensure!(ctx.thinvol(&format!("path {vg}/vm-100-disk-1"))?.status != 0, "the newer volume is still there");
+    ensure!(ctx.thinvol(&format!("info {vg}/vm-100-disk-1"))?.status == 3, "the newer volume is still there");
     is_well(ctx, vg)?;
     // The group's metadata, as of a copy of it.
     ctx.change(&format!("free {vg}/vm-100-disk-7"))?;

@@ -112,6 +112,13 @@ impl CheckArgs {
         let view = engine.inspect(&storage.vg, Detail::Pools)?;
         let pool = view.pools.iter().find(|pool| pool.name == storage.pool);
         let running = pool.ok_or_else(|| lookup::no_pool(&storage))?.active;
+        if running && self.clear_needs_check {
+            return Err(CliError::new(
+                ErrorKind::Busy,
+                format!("pool {shown} is active: its mark cannot be taken away"),
+            )
+            .hint(format!("stop what uses its volumes, then 'thinvol deactivate {}'", view.name)));
+        }
         let mut answer = Checked {
             pool: shown.clone(),
             running,
@@ -123,13 +130,6 @@ impl CheckArgs {
             notes: Vec::new(),
             warnings: context.warnings(),
         };
-        if running && self.clear_needs_check {
-            return Err(CliError::new(
-                ErrorKind::Busy,
-                format!("pool {shown} is active: its mark cannot be taken away"),
-            )
-            .hint(format!("stop what uses its volumes, then 'thinvol deactivate {}'", view.name)));
-        }
         if running {
             answer.notes.push("the space maps are checked only while the pool does not run".into());
         } else {

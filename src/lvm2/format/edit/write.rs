@@ -52,6 +52,9 @@ impl<'a> Writer<'a> {
             }
         }
         let [mut shown, mut last] = [shown, last].map(|at| at.map(|at| nodes[&at]));
+        for node in taken(before, draft).into_iter().map(|at| nodes[&at]) {
+            last = self.move_behind(lvs, node, last)?;
+        }
         for lv in draft.new_lvs() {
             let mut lines = Lines::new(self.layout, self.depth(lvs));
             new_lv(&mut lines, lv, self.extent_size);
@@ -68,6 +71,22 @@ impl<'a> Writer<'a> {
             self.doc.remove(lvs)?;
         }
         Ok(())
+    }
+
+    /// Puts an LV behind the last one; returns what is last then.
+    fn move_behind(
+        &mut self,
+        lvs: NodeId,
+        node: NodeId,
+        last: Option<NodeId>,
+    ) -> Result<Option<NodeId>, EditError> {
+        if last.is_none_or(|last| last == node) {
+            return Ok(last);
+        }
+        let text = String::from_utf8_lossy(&self.doc.node_text(node)).into_owned();
+        self.doc.remove(node)?;
+        let moved = self.doc.insert(lvs, last, &format!("\n{}", text.trim_matches('\n')))?;
+        Ok(moved.last().copied())
     }
 
     /// The nodes of the LVs that change or go, and of others, by their places in the model before.
@@ -104,7 +123,8 @@ impl<'a> Writer<'a> {
         let mut lines = Lines::new(self.layout, self.depth(vg_node));
         lines.blank();
         lines.open("logical_volumes");
-        draft.new_lvs().for_each(|lv| new_lv(&mut lines, lv, self.extent_size));
+        let (shown, hidden): (Vec<&Lv>, Vec<&Lv>) = draft.new_lvs().partition(|lv| lv.is_visible());
+        shown.into_iter().chain(hidden).for_each(|lv| new_lv(&mut lines, lv, self.extent_size));
         lines.close();
         if draft.new_lvs().next().is_some() {
             self.doc.insert(vg_node, pvs, &lines.finish())?;
@@ -367,6 +387,14 @@ impl<'a> Writer<'a> {
     fn depth(&self, section: NodeId) -> usize {
         self.doc.children(section).first().map_or(0, |child| self.doc.indent(*child))
     }
+}
+
+/// The places of LVs that have become others, hidden ones: a spare that is a pool's metadata now. They belong behind
+/// the volumes, as lvm2 writes them: it stops what it finds in this order, and metadata not before what stands on it.
+fn taken(before: &Vg, draft: &Draft<'_>) -> Vec<usize> {
+    let is_other = |at: usize, lv: &Lv| before.lvs[at].id != lv.id && !lv.is_visible();
+    let entries = draft.touched.values();
+    entries.filter_map(|entry| entry.before.filter(|at| is_other(*at, &entry.lv))).collect()
 }
 
 /// Source: lvm2 `lib/format_text/export.c` (`_print_historical_lv_with_descendants`).

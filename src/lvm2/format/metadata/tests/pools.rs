@@ -176,6 +176,7 @@ fn the_spare_takes_the_place_of_a_pools_metadata() {
         };
         assert_eq!(kept, shown);
         assert!(after.vg.lv(&name("lvol0_pmspare")).is_none());
+        assert_eq!(after.vg.lvs.iter().last().map(|lv| lv.name.as_str()), Some("pool_tmeta"));
         assert_alike(after, &in_file.1);
     }
     let lacks = disk().apply(&[swap(None)], &metadata_header());
