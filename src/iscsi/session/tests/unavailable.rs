@@ -72,9 +72,11 @@ fn a_fault_of_the_targets_is_waited_out_for_a_while() {
 
 #[test]
 fn what_it_says_is_told_where_there_is_no_time() {
-    let (outcome, left) = refused(Status::UNAVAILABLE, 9, Duration::from_millis(150));
+    // How often it is tried in that time depends on what else the machine does.
+    let (outcome, left) = refused(Status::UNAVAILABLE, 99, Duration::from_secs(2));
     let error = outcome.unwrap_err();
-    assert_eq!((error.kind(), left), (ErrorKind::Busy, 8));
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!((90..99).contains(&left), "{left}");
     assert!(matches!(error, SessionError::Transport(_)), "{error}");
 }
 

@@ -2,6 +2,7 @@
 
 use super::rig::Rig;
 use crate::host::store::error::{CommitError, Committed, Resolution, ResolveError};
+use crate::host::store::vg::VgStore;
 use sys::io::mem::fault::{Effect, Fault, Operation};
 
 fn any_fault(count: usize) -> Vec<Fault> {
@@ -121,4 +122,40 @@ fn all_pvs_fail_while_headers_are_written() {
     rig.disks[1].heal();
     assert!(matches!(store.resolve(), Ok(Resolution::NotCommitted)));
     assert!(matches!(store.resolve(), Err(ResolveError::NothingInDoubt)));
+}
+
+/// A store whose commit ended without an answer: the first disk has the new text, if its write did take effect.
+fn in_doubt(effect: Effect) -> (Rig, VgStore) {
+    let rig = Rig::small(2);
+    let mut store = rig.store();
+    rig.disks[0].inject(Fault { operation: Operation::Write, after: 1, lasting: false, effect });
+    rig.disks[1].inject(Fault::lasting(Operation::Write, 1));
+    let error = store.commit(&rig.text(2, 0)).expect_err("no header was written for all that is known");
+    assert!(matches!(&error, CommitError::Unknown { failed } if failed.len() == 2), "{error:?}");
+    rig.disks[1].heal();
+    (rig, store)
+}
+
+#[test]
+fn what_took_effect_is_settled_by_the_areas_that_have_it() {
+    let (rig, mut store) = in_doubt(Effect::Everything);
+    // The other area is as it was: its header is not written again as if it were the new one.
+    match store.resolve().unwrap() {
+        Resolution::Committed(Committed { written: 1, failed }) => assert!(failed.is_empty(), "{failed:?}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(store.text(), &*rig.text(2, 0));
+    // An area that cannot be read does not matter then: what it may hold is the new text, or an older one.
+    let (rig, mut store) = in_doubt(Effect::Everything);
+    rig.disks[1].inject(Fault::lasting(Operation::Read, 0));
+    assert!(matches!(store.resolve(), Ok(Resolution::Committed(_))));
+}
+
+#[test]
+fn what_took_no_effect_is_settled_when_all_areas_say_so() {
+    let (rig, mut store) = in_doubt(Effect::Nothing);
+    rig.disks[1].inject(Fault::lasting(Operation::Write, 0));
+    assert!(matches!(store.resolve(), Err(ResolveError::Write { .. })), "the new header may come there yet");
+    rig.disks[1].heal();
+    assert!(matches!(store.resolve(), Ok(Resolution::NotCommitted)));
 }
