@@ -84,6 +84,9 @@ pub enum MetaError {
         /// What is wrong with it.
         why: String,
     },
+    /// Whoever wanted to read does not want to go on; nothing is said of the metadata.
+    #[error("{0}")]
+    GivenUp(String),
     /// No metadata snapshot is held.
     #[error("the thin pool's metadata holds no snapshot: send reserve_metadata_snap first")]
     NotHeld,

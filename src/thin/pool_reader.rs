@@ -125,7 +125,7 @@ fn said(error: &MetaError) -> PoolReadError {
     match error {
         MetaError::Read { source, .. } => unread(&error.to_string(), source),
         MetaError::Damaged { .. } => PoolReadError::Damaged(error.to_string()),
-        MetaError::NotHeld | MetaError::NoDevice(_) => failed(error),
+        MetaError::NotHeld | MetaError::NoDevice(_) | MetaError::GivenUp(_) => failed(error),
     }
 }
 

@@ -139,6 +139,7 @@ impl Machine for LinuxMachine<'_> {
         };
         read().map_err(|error| match error {
             MetaError::NotHeld => Errno::ENODATA,
+            MetaError::GivenUp(_) => Errno::EINTR,
             MetaError::Read { source, .. } => errno(source),
             MetaError::Damaged { .. } | MetaError::NoDevice(_) => Errno::EILSEQ,
         })

@@ -7,7 +7,7 @@ use dm_tests::world::asks::{activate, create, remove, resize, snapshot};
 use dm_tests::world::{World, tpool};
 use thin::internals::request::Request;
 
-use super::{kernel, used};
+use super::{POOL, kernel, lv, used};
 
 /// Stops the change at each place where it asks, and once where it does not ask any more.
 fn stop_everywhere(requests: &[Request]) {
@@ -47,4 +47,16 @@ fn a_change_stops_before_the_point_of_no_return_or_is_complete() {
     stop_everywhere(&[create("m", true), create("n", false), snapshot("a", "t"), remove("b")]);
     stop_everywhere(&[resize("a", 3, false)]);
     stop_everywhere(&[snapshot("a", "t"), activate("a")]);
+}
+
+/// What was not read any more is not told to be damaged.
+#[test]
+fn a_look_into_a_pool_that_is_stopped_finds_nothing() {
+    let world = used();
+    let vg = world.metadata().vg.name;
+    world.machine.host.set(|host| host.asks_before_stop = Some(0));
+    let looked = world.process(|engine| engine.check_pool(&vg, &lv(POOL), None));
+    let error = looked.expect_err("it was stopped");
+    assert_eq!(error.kind(), ErrorKind::Refused, "{}", in_words(&error));
+    assert!(in_words(&error).contains("stopped by SIGINT"), "{}", in_words(&error));
 }

@@ -1,6 +1,6 @@
 //! What a pool's own metadata says: what each volume holds alone, and whether all is as it must be.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use dm::name::{DmUuid, Layer};
 use dm::status::PoolStatus;
 use lvm2::format::check::Use;
 use lvm2::format::model::{Lv, ThinPool, Vg};
+use nix::sys::signal::Signal;
 
 /// How often it is asked, while the next block must wait, whether the user wants to stop.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -135,15 +136,19 @@ impl Engine {
         rate: &RefCell<Rate>,
         look: &dyn Fn(&mut ThinMeta<AnyReader<'_>>) -> Result<T, MetaError>,
     ) -> Result<T, MetaError> {
-        meta.before_each_block(&|| self.next_block(rate), look)
+        let stopped = Cell::new(None);
+        let looked = meta.before_each_block(&|| self.next_block(rate, &stopped), look);
+        // Whoever goes on with what can be read takes the rest for damaged.
+        stopped.get().map_or(looked, |signal| Err(MetaError::GivenUp(format!("stopped by {signal}"))))
     }
 
-    /// Waits until the next block may be read.
-    fn next_block(&self, rate: &RefCell<Rate>) -> io::Result<()> {
+    /// Waits until the next block may be read; once a signal has come, none may be.
+    fn next_block(&self, rate: &RefCell<Rate>, stopped: &Cell<Option<Signal>>) -> io::Result<()> {
         let bytes = u64::try_from(BLOCK_BYTES).map_err(io::Error::other)?;
         let mut left = rate.borrow_mut().wait(bytes, Instant::now());
         loop {
-            if let Some(signal) = self.host.stop_asked() {
+            stopped.set(stopped.get().or_else(|| self.host.stop_asked()));
+            if let Some(signal) = stopped.get() {
                 return Err(io::Error::other(format!("stopped by {signal}")));
             }
             if left.is_zero() {
