@@ -25,6 +25,8 @@ mod beneath;
 mod mismatch;
 #[path = "window/signals.rs"]
 mod signals;
+#[path = "window/strays.rs"]
+mod strays;
 #[path = "window/watched.rs"]
 mod watched;
 

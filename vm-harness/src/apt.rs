@@ -14,7 +14,8 @@ use crate::suite::Suite;
 /// The names of the guest's package files today; they contain the versions.
 pub fn current(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<String>> {
     let sources = prepare(suite, folder, log)?;
-    let output = install(folder, &sources).arg("--print-uris").output().context("cannot start apt-get")?;
+    let output =
+        install(suite, folder, &sources).arg("--print-uris").output().context("cannot start apt-get")?;
     if !output.status.success() {
         bail!("apt-get --print-uris: {}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
@@ -24,7 +25,7 @@ pub fn current(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<String>> {
 /// Downloads the guest's packages into `folder`; returns the files.
 pub fn download(suite: Suite, folder: &Path, log: &Log) -> Result<Vec<PathBuf>> {
     let sources = prepare(suite, folder, log)?;
-    log.run(install(folder, &sources).args(["--yes", "--download-only"]))?;
+    log.run(install(suite, folder, &sources).args(["--yes", "--download-only"]))?;
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder.join("archives"))? {
         let path = entry?.path();
@@ -47,9 +48,9 @@ fn prepare(suite: Suite, folder: &Path, log: &Log) -> Result<PathBuf> {
     Ok(sources)
 }
 
-fn install(folder: &Path, sources: &Path) -> Command {
+fn install(suite: Suite, folder: &Path, sources: &Path) -> Command {
     let mut command = apt_get(folder, sources);
-    command.args(["--no-install-recommends", "install"]).args(packages::WANTED);
+    command.args(["--no-install-recommends", "install"]).args(packages::WANTED).args(suite.own_packages());
     command
 }
 

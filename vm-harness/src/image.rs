@@ -87,14 +87,12 @@ impl Image {
         let root = work.join("root");
         step(workspace, "unpack them", |log| {
             rootfs::build(&root, &files, log)?;
-            rootfs::take_kernel(&root, &result.join("vmlinuz"), log)
+            rootfs::take_kernel(workspace.suite, &root, &result.join("vmlinuz"), log)
         })?;
         step(workspace, "make the disk image", |log| {
             fs::copy(root.join("bin/busybox"), result.join("busybox"))
                 .context("no busybox in the packages")?;
             log.run(Command::new("cp").arg("-a").arg(root.join("lib/modules")).arg(result.join("modules")))?;
-            let names: Vec<_> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-            fs::write(result.join("packages.txt"), names.join("\n") + "\n")?;
             log.run(&mut mke2fs(&root, &result.join("root.ext4")))
         })?;
         fs::rename(&result, &self.folder)?;

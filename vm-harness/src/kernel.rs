@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::suite::Suite;
+
 /// Loaded by the initramfs of both tiers, in this order.
 pub const FAST: &[&str] = &[
     // libcrc32c asks the crypto layer for it by name, which modules.dep does not show.
@@ -68,9 +70,9 @@ const ON_DISK: &[&str] = &[
     "zram",
 ];
 
-/// Every module the guest keeps.
-pub fn all() -> Vec<&'static str> {
-    [FAST, FULL, ON_DISK].concat()
+/// Every module that a guest of that release keeps.
+pub fn all(suite: Suite) -> Vec<&'static str> {
+    [FAST, FULL, ON_DISK, suite.own_modules()].concat()
 }
 
 /// The dependency table that depmod wrote, by canonical module name.

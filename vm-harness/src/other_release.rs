@@ -15,6 +15,7 @@ const SAMPLE: &[&str] = &[
     "batch::bad_lines",
     "external_origins::kept",
     "generated::groups_read_by_lvm2",
+    "layers::pool_on_vdo",
     "lineage::rolled_back_by_proxmox",
     "lvm_locks::no_commit_is_lost",
     "recovery::orphan_of_a_snapshot",

@@ -14,6 +14,7 @@ use crate::apt;
 use crate::kernel;
 use crate::packages;
 use crate::progress::Log;
+use crate::suite::Suite;
 
 /// Unpacks `files` into `root` and configures it.
 pub fn build(root: &Path, files: &[PathBuf], log: &Log) -> Result<()> {
@@ -114,7 +115,7 @@ fn configure(root: &Path) -> Result<()> {
 }
 
 /// Moves the kernel to `vmlinuz` and removes the modules that the guest does not need.
-pub fn take_kernel(root: &Path, vmlinuz: &Path, log: &Log) -> Result<()> {
+pub fn take_kernel(suite: Suite, root: &Path, vmlinuz: &Path, log: &Log) -> Result<()> {
     let release = only_entry(&root.join("lib/modules"))?;
     fs::rename(root.join(format!("boot/vmlinuz-{release}")), vmlinuz)
         .context("the kernel package has no vmlinuz")?;
@@ -125,7 +126,7 @@ pub fn take_kernel(root: &Path, vmlinuz: &Path, log: &Log) -> Result<()> {
     };
     log.run(&mut depmod())?;
     let modules = root.join("lib/modules").join(&release);
-    let kept = kernel::Dependencies::read(&modules)?.closure(&kernel::all())?;
+    let kept = kernel::Dependencies::read(&modules)?.closure(&kernel::all(suite))?;
     let whole = modules.with_extension("whole");
     fs::rename(&modules, &whole)?;
     for file in

@@ -26,6 +26,22 @@ impl Suite {
         }
     }
 
+    /// Packages of the guest that not every release has.
+    pub fn own_packages(self) -> &'static [&'static str] {
+        match self {
+            Suite::Bookworm => &[],
+            Suite::Trixie => &["vdo"],
+        }
+    }
+
+    /// Modules of the guest that not every release's kernel has.
+    pub fn own_modules(self) -> &'static [&'static str] {
+        match self {
+            Suite::Bookworm => &[],
+            Suite::Trixie => &["dm-vdo"],
+        }
+    }
+
     /// Writes the machine's own sources of Debian, with this release in place of the machine's, into `folder`. Returns
     /// the folder for apt's `Dir::Etc::sourceparts`.
     pub fn write_sources(self, folder: &Path) -> Result<PathBuf> {

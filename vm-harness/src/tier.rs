@@ -1,6 +1,7 @@
 //! Runs cases in several guests at the same time. Each guest takes the next case from a queue; a guest that a case has
 //! left unusable, or that is of another tier than the remaining cases, is replaced.
 
+use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::ScopedJoinHandle;
@@ -72,6 +73,17 @@ impl Pool<'_> {
         Ok(guest)
     }
 
+    /// The score tells how cases failed when all have ended; whoever waits for hours wants to read it before.
+    fn show_failure(&self, result: &CaseResult) -> Result<()> {
+        if matches!(result.outcome, Outcome::Failed | Outcome::TimedOut) {
+            let name = result.name.replace("::", "-");
+            let log = self.workspace.logs().join(format!("case-{name}-{}.log", std::process::id()));
+            fs::write(&log, &result.output).with_context(|| format!("cannot write {}", log.display()))?;
+            eprintln!("        what it printed is in {}", log.display());
+        }
+        Ok(())
+    }
+
     /// Runs cases from the queue in one guest after the other until none is left.
     fn work(&self, number: usize, queue: &Queue, results: &Sender<(usize, CaseResult)>) -> Result<()> {
         let mut guest: Option<(Tier, Guest)> = None;
@@ -85,6 +97,7 @@ impl Pool<'_> {
             let what = word(&result.outcome);
             let seconds = result.ms / 1000;
             eprintln!("  {what:<5} {} ({seconds} s, {} machine {number})", case.name, case.tier.name());
+            self.show_failure(&result)?;
             if result.clean {
                 guest = Some((case.tier, running));
             } else {

@@ -1,10 +1,10 @@
 //! Layers below volumes and pools that only lvm2 makes: caches that are suspended, mirrors that are longer than the
-//! text says, and metadata that grew.
+//! text says, metadata that grew, and deduplicated data.
 
 use anyhow::{Result, ensure};
 
 use super::snapshots::sum;
-use crate::case::{Case, Tier};
+use crate::case::{Case, Skip, Tier};
 use crate::ctx::Ctx;
 
 /// The cases of this file.
@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     Case { name: "layers::suspended_caches", tier: Tier::Full, limit_s: 400, run: suspended_caches },
     Case { name: "layers::longer_mirror", tier: Tier::Full, limit_s: 400, run: longer_mirror },
     Case { name: "layers::grown_metadata", tier: Tier::Full, limit_s: 400, run: grown_metadata },
+    Case { name: "layers::pool_on_vdo", tier: Tier::Full, limit_s: 400, run: pool_on_vdo },
 ];
 
 const DISK: &str = "vm-100-disk-0";
@@ -125,4 +126,41 @@ fn grown_metadata(ctx: &Ctx) -> Result<()> {
         silent(&format!("activate {vg}/{DISK}"))?;
     }
     ctx.agreed(vg)
+}
+
+/// A pool whose data lies on VDO is used while lvm2 runs it, and left to lvm2 to start and to stop.
+fn pool_on_vdo(ctx: &Ctx) -> Result<()> {
+    if ctx.run(&["modprobe", "dm-vdo"])?.status != 0 {
+        return Err(Skip("this kernel has no module dm-vdo; Debian 13's has".into()).into());
+    }
+    // The smallest index and the smallest slabs still want a disk of some GiB, most of which stays a hole.
+    let vg = ctx.volume_group(&[8 << 30], 512)?;
+    ctx.shell(&format!(
+        "lvcreate -qq --yes --type thin-pool --pooldatavdo y -L 5G -n data {vg} --config \
+         'allocation {{ vdo_use_deduplication=0 vdo_slab_size_mb=128 }}'; \
+         lvcreate -qq -V 16M -T {vg}/data -n {DISK}; udevadm settle; \
+         dd if=/dev/urandom of=/dev/{vg}/{DISK} bs=1M count=8 oflag=direct"
+    ))?;
+    ensure!(ctx.ok("dmsetup table")?.contains(" vdo "), "the pool does not lie on VDO");
+    let before = sum(ctx, vg, DISK)?;
+    ctx.change(&format!("snapshot {vg}/{DISK}@s"))?;
+    ctx.change(&format!("alloc {vg}/data 101 vm-101-disk-0 8M"))?;
+    ctx.change(&format!("rollback {vg}/{DISK}@s"))?;
+    ctx.change(&format!("free {vg}/vm-101-disk-0"))?;
+    ctx.change(&format!("recover {vg}"))?;
+    ctx.ok("udevadm settle")?;
+    ctx.lvm(&format!("vgchange -qq -an {vg}"))?;
+    let ran = ctx.thinvol(&format!("activate {vg}/{DISK}"))?;
+    ensure!(ran.status == 7 && ran.stderr.contains("'vdo'") && !ran.stderr.contains("repair"), "{ran:?}");
+    ctx.lvm(&format!("vgchange -qq -ay {vg}"))?;
+    ctx.change(&format!("activate {vg}/{DISK}"))?;
+    ensure!(sum(ctx, vg, DISK)? == before);
+    ctx.agreed(vg)?;
+    let ran = ctx.thinvol(&format!("deactivate {vg}"))?;
+    ensure!(ran.status == 5 && ran.stderr.contains("data_vpool0-vpool"), "what stays is not said: {ran:?}");
+    // lvm2 complains, with status 5, of layers whose pool is gone, and stops them all the same.
+    ctx.run(&["vgchange", "-qq", "-an", vg])?;
+    let left = ctx.ok("dmsetup ls")?;
+    ensure!(left.contains("No devices"), "{left}");
+    Ok(())
 }

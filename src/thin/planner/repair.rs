@@ -89,6 +89,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     mending.half_made();
     mending.left_by_repairs();
     mending.old_layers();
+    mending.layers_of_no_volume();
     mending.mismatched();
     mending.outdated_tags();
     let mut clean = Vec::new();
@@ -151,7 +152,17 @@ impl Mending<'_, '_> {
                         .push(format!("device {} has no table: its activation was cut short", device.name));
                     self.sequence.take_down(&DeviceSpec { name: self.name_now(device), ..spec });
                 }
-                None => self.leave(format!("device {} has no table", device.name)),
+                None => match self.sequence.draft.spec_of_no_volume(device) {
+                    Some(spec) => {
+                        self.found.push(format!(
+                            "device {} has no table and belongs to no volume: what made it was cut short",
+                            device.name
+                        ));
+                        self.sequence.freed.insert(spec.name.clone());
+                        self.sequence.plan.push(Step::RemoveDevice(spec));
+                    }
+                    None => self.leave(format!("device {} has no table", device.name)),
+                },
             }
         }
     }
