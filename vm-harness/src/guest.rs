@@ -23,7 +23,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(240);
 /// Time beyond the limit of an order in which the agent kills, cleans up and reports.
 pub const GRACE: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether a machine has ended.
+/// How often to check whether a machine has ended.
 const END_LOOK: Duration = Duration::from_millis(100);
 
 /// Image and binaries, the same for all guests of a run.

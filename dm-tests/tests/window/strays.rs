@@ -57,7 +57,7 @@ fn what_may_hold_something_or_is_not_ours_stays() {
     let own = used().metadata().vg.id;
     for (vg, layer, made) in [
         (own, Layer::Plain, Made::Resumed),
-        (other.clone(), Layer::Real, Made::Resumed),
+        (other, Layer::Real, Made::Resumed),
         (other, Layer::Real, Made::Created),
     ] {
         let world = used();
