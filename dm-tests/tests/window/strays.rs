@@ -43,6 +43,7 @@ fn what_was_cut_short_and_serves_nobody_goes() {
         (Layer::Plain, Made::Loaded),
     ] {
         let world = used();
+        world.recover().unwrap();
         let name = make(&world, &world.metadata().vg.id, layer, made);
         let repair = world.recover().unwrap();
         assert!(repair.recovered.iter().any(|found| found.contains(name.as_str())), "{:?}", repair.recovered);

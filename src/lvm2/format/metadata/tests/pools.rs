@@ -141,27 +141,16 @@ fn record_of(metadata: &Metadata, lv: &str) -> Lv {
 
 #[test]
 fn the_spare_takes_the_place_of_a_pools_metadata() {
-    let spare = |metadata: &Metadata| {
-        let metadata_lv = metadata.vg.lv(&name("pool_tmeta")).unwrap();
-        let mut segments = metadata_lv.segments.clone();
-        let SegmentKind::Striped(striped) = &mut segments[0].kind else { panic!("not on extents") };
-        striped.stripes = vec![Stripe { area: "pv0".into(), start: Extents::new(42) }];
-        let Edit::AddLv(lv) = again(metadata.vg.lv(&name("lin")).unwrap()) else { unreachable!() };
-        let id = base::ids::LvmUuid::from_random([b'7'; 32]);
-        let spare = NewLv { name: name("lvol0_pmspare"), id, visible: false, segments, ..lv };
-        metadata.apply(&[Edit::AddLv(spare)], &metadata_header()).unwrap()
-    };
     let fresh = base::ids::LvmUuid::from_random([b'8'; 32]);
-    let swap = |keep_id| Edit::SwapMetadata {
+    let swap = |spare: &str, keep_id| Edit::SwapMetadata {
         pool: name("pool"),
-        spare: name("lvol0_pmspare"),
+        spare: name(spare),
         keep_as: name("pool_meta0"),
         keep_id,
     };
     for keep_id in [None, Some(fresh)] {
-        let [on_disk, in_file] = [disk(), file()].map(|metadata| {
-            let before = spare(&metadata);
-            let after = before.apply(&[swap(keep_id)], &metadata_header()).unwrap();
+        let [on_disk, in_file] = [disk(), file()].map(|before| {
+            let after = before.apply(&[swap("lvol0_pmspare", keep_id)], &metadata_header()).unwrap();
             (before, after)
         });
         let (before, after) = &on_disk;
@@ -179,6 +168,6 @@ fn the_spare_takes_the_place_of_a_pools_metadata() {
         assert_eq!(after.vg.lvs.iter().last().map(|lv| lv.name.as_str()), Some("pool_tmeta"));
         assert_alike(after, &in_file.1);
     }
-    let lacks = disk().apply(&[swap(None)], &metadata_header());
+    let lacks = disk().apply(&[swap("lvol9_pmspare", None)], &metadata_header());
     assert!(matches!(lacks, Err(EditError::NoSuchLv(_))), "{lacks:?}");
 }
