@@ -134,7 +134,7 @@ impl Condition {
         matches!(self, Self::Inactive | Self::Works)
     }
 
-    /// What is wrong, to follow "pool <vg>/<pool>".
+    /// What is wrong, to follow `pool <vg>/<pool>`.
     pub fn words(&self) -> String {
         match self {
             Self::Inactive => "is inactive".into(),
