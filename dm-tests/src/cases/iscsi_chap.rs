@@ -65,7 +65,7 @@ fn authenticated(ctx: &Ctx) -> Result<()> {
     wait_for_state("FAILED")?;
     target.enable(true)?;
     let again = ctx.iscsi_login(&login)?;
-    ensure!(text(&again, "/sessions/0/how")? == "recovered", "{again}");
+    ensure!(text(&again, "/sessions/0/outcome")? == "recovered", "{again}");
     verified_io(ctx, &disk)?;
     ctx.iscsi_logout()?;
     nothing_left()

@@ -214,7 +214,7 @@ fn theirs(ctx: &Ctx) -> Result<()> {
     ensure!(text(&answer, "/sessions/0/owner")? == "other", "{answer}");
     ensure!(text(&answer, "/sessions/0/luns/0/wwid")? == store.wwid, "{answer}");
     let answer: Value = serde_json::from_str(&ctx.thinvol_ok(&login)?)?;
-    ensure!(text(&answer, "/sessions/0/how")? == "already_there", "{answer}");
+    ensure!(text(&answer, "/sessions/0/outcome")? == "already_there", "{answer}");
     let ran = ctx.thinvol(&format!("iscsi logout --target {IQN} --via native"))?;
     ensure!(ran.status == 1 && ran.stderr.contains("another program"), "{ran:?}");
     ctx.thinvol_ok("iscsi logout --all")?;

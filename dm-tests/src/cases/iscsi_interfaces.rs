@@ -152,7 +152,7 @@ fn two_sessions(ctx: &Ctx) -> Result<()> {
         // Whoever does not say which interface is content with one that serves, and who does with his own.
         for more in ["", "--interface right"] {
             let answer = ctx.iscsi_login(&self::login(more))?;
-            ensure!(text(&answer, "/sessions/0/how")? == "already_there", "{answer}");
+            ensure!(text(&answer, "/sessions/0/outcome")? == "already_there", "{answer}");
         }
         let config = as_a_storage(ctx)?;
         verified_io(ctx, disks[1])?;
@@ -232,11 +232,11 @@ fn by_iscsiadm(ctx: &Ctx) -> Result<()> {
             let answer = ctx.iscsi_login(&login("--via iscsiadm --interface right"))?;
             ensure!(text(&answer, "/sessions/0/via")? == "iscsiadm", "{answer}");
             ensure!(text(&answer, "/sessions/0/interface")? == "right", "{answer}");
-            ensure!(text(&answer, "/sessions/0/how")? == "logged_in", "{answer}");
+            ensure!(text(&answer, "/sessions/0/outcome")? == "logged_in", "{answer}");
             ensure!(sessions(ctx)?.len() == 1);
             // It is the one by that interface, whoever made it, and not the one by another.
             let answer = ctx.iscsi_login(&login("--interface right"))?;
-            ensure!(text(&answer, "/sessions/0/how")? == "already_there", "{answer}");
+            ensure!(text(&answer, "/sessions/0/outcome")? == "already_there", "{answer}");
             if round == 0 {
                 let answer = ctx.iscsi_login(&login("--interface left"))?;
                 ensure!(text(&answer, "/sessions/0/via")? == "native", "{answer}");

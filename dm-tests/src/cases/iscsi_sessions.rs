@@ -107,7 +107,7 @@ fn login_io_logout(ctx: &Ctx) -> Result<()> {
     target.add_lun(0, &store)?;
     let answer = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
     ensure!(
-        text(&answer, "/sessions/0/how")? == "logged_in" && text(&answer, "/sessions/0/via")? == "native"
+        text(&answer, "/sessions/0/outcome")? == "logged_in" && text(&answer, "/sessions/0/via")? == "native"
     );
     ensure!(text(&answer, "/sessions/0/owner")? == "thinvol");
     ensure!(text(&answer, "/sessions/0/luns/0/wwid")? == store.wwid);
@@ -129,11 +129,11 @@ fn login_io_logout(ctx: &Ctx) -> Result<()> {
     verified_io(ctx, &disk)?;
     let again =
         ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN} --lun 0 --wwid {}", store.wwid))?;
-    ensure!(text(&again, "/sessions/0/how")? == "already_there", "{again}");
+    ensure!(text(&again, "/sessions/0/outcome")? == "already_there", "{again}");
     // By another name for the same address.
     let named = ctx.iscsi_login(&format!("--portal localhost:3260 --target {IQN}"))?;
     ensure!(
-        text(&named, "/sessions/0/how")? == "already_there" && class("iscsi_session").len() == 1,
+        text(&named, "/sessions/0/outcome")? == "already_there" && class("iscsi_session").len() == 1,
         "{named}"
     );
     let text_form = ctx.thinvol_ok("iscsi sessions")?;
@@ -297,7 +297,7 @@ fn dead(ctx: &Ctx) -> Result<()> {
     wait_for_state("FAILED")?;
     target.enable(true)?;
     let second = ctx.iscsi_login(&format!("--portal {PORTAL} --target {IQN}"))?;
-    ensure!(text(&second, "/sessions/0/how")? == "recovered", "{second}");
+    ensure!(text(&second, "/sessions/0/outcome")? == "recovered", "{second}");
     ensure!(first.pointer("/sessions/0/session") == second.pointer("/sessions/0/session"));
     verified_io(ctx, text(&second, "/sessions/0/luns/0/device")?)?;
     ctx.iscsi_logout()?;

@@ -89,7 +89,7 @@ fn used(ctx: &Ctx) -> Result<()> {
 
     // The next login finds the session, and what was late is there.
     let answer = ctx.iscsi_login(&login)?;
-    ensure!(text(&answer, "/sessions/0/how")? == "already_there", "{answer}");
+    ensure!(text(&answer, "/sessions/0/outcome")? == "already_there", "{answer}");
     ensure!(answer["sessions"][0]["luns"].as_array().is_some_and(|luns| luns.len() == 2), "{answer}");
     ctx.ok("vgchange -an onlun")?;
     ctx.iscsi_logout()?;
