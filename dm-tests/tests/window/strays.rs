@@ -5,7 +5,7 @@ use base::units::Sectors;
 use dm::kernel::{Kernel, UdevEvent};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::table::Table;
-use dm_tests::world::{World, device};
+use dm_tests::world::{World, device, lv};
 
 use super::{kernel, used};
 
@@ -19,9 +19,12 @@ enum Made {
 
 /// Makes a device of a volume that no text knows.
 fn make(world: &World, vg: &LvmUuid, layer: Layer, made: Made) -> DmName {
+    make_of(world, &DmUuid::of_lv(vg, &LvmUuid::from_random([40; 32]), layer), made)
+}
+
+fn make_of(world: &World, uuid: &DmUuid, made: Made) -> DmName {
     let name = DmName::new("pve-stray").expect("a name");
-    let lv = LvmUuid::from_random([40; 32]);
-    kernel(world).create(&name, &DmUuid::of_lv(vg, &lv, layer), None).expect("the simulated kernel does it");
+    kernel(world).create(&name, uuid, None).expect("the simulated kernel does it");
     if made != Made::Created {
         let mut table = kernel(world).table(&device("data_tdata")).expect("the simulated kernel does it");
         table[0].length = Sectors::new(8);
@@ -49,6 +52,17 @@ fn what_was_cut_short_and_serves_nobody_goes() {
         assert!(repair.recovered.iter().any(|found| found.contains(name.as_str())), "{:?}", repair.recovered);
         assert!(!world.exists(&name));
         assert!(world.recover().unwrap().recovered.is_empty());
+    }
+}
+
+#[test]
+fn a_thin_volume_that_was_to_become_an_external_origin_has_no_layer() {
+    for made in [Made::Created, Made::Loaded, Made::Resumed] {
+        let world = used();
+        let volume = world.metadata().vg.lv(&lv("a")).unwrap().id;
+        let name = make_of(&world, &DmUuid::of_lv(&world.metadata().vg.id, &volume, Layer::Real), made);
+        assert_eq!(world.recover().unwrap().recovered.len(), 1);
+        assert!(!world.exists(&name) && world.recover().unwrap().recovered.is_empty());
     }
 }
 

@@ -78,11 +78,17 @@ impl Mending<'_, '_> {
 }
 
 impl Draft<'_> {
-    /// A device of the group whose volume no text knows, as it is to be removed; nothing if anybody has it open.
+    /// A device of the group that is nothing of a volume in the text, as it is to be removed: its volume is in no text,
+    /// or is a thin volume that the conversion was still to make an external origin of. Nothing if it is open.
     pub(super) fn spec_of_no_volume(&self, device: &DeviceInfo) -> Option<DeviceSpec> {
         let uuid = device.uuid.clone()?;
         let parts = uuid.lvm_parts().ok().filter(|parts| parts.vg == self.vg().id)?;
-        if self.vg().lvs.find_id(&parts.lv).is_some() || device.open_count > 0 {
+        let is_to_be_origin = |lv: &Lv| {
+            parts.layer() == Some(Layer::Real)
+                && lv.thin().is_some()
+                && !self.stacks().is_external_origin(&lv.name)
+        };
+        if !self.vg().lvs.find_id(&parts.lv).is_none_or(is_to_be_origin) || device.open_count > 0 {
             return None;
         }
         Some(DeviceSpec {

@@ -155,7 +155,7 @@ impl Mending<'_, '_> {
                 None => match self.sequence.draft.spec_of_no_volume(device) {
                     Some(spec) => {
                         self.found.push(format!(
-                            "device {} has no table and belongs to no volume: what made it was cut short",
+                            "device {} has no table and is in no metadata: what made it was cut short",
                             device.name
                         ));
                         self.sequence.freed.insert(spec.name.clone());
