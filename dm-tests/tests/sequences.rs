@@ -11,15 +11,13 @@ use base::units::Sectors;
 use dm::kernel::Kernel as _;
 use dm_tests::random::Random;
 use dm_tests::world::asks::{
-    SIZE, Start, activate, create_in, deactivate, remove, resize, roll_back, snapshot,
+    SIZE, Start, activate, create_in, create_pool, deactivate, remove, resize, roll_back, snapshot,
 };
 use dm_tests::world::rest::{at_rest, contents, devices_match, no_layer_alone};
+use dm_tests::world::text::EXTENT;
 use dm_tests::world::{World, lv};
 use lvm2::format::model::{Lv, Vg};
-use thin::internals::request::{GrowPool, NewPool, RemovePool, RepairPool, Request, SetPool, Space};
-
-/// An extent, in sectors.
-const EXTENT: u64 = 8192;
+use thin::internals::request::{GrowPool, RemovePool, RepairPool, Request, SetPool, Space};
 
 /// How many sequences are drawn unless `THINVOL_SEQUENCES` says otherwise.
 const SEQUENCES: usize = 12;
@@ -35,19 +33,7 @@ fn more(random: &mut Random, of: usize) -> Option<Space> {
 /// A request about a pool.
 fn about_pool(random: &mut Random, pool: &str, fresh: &str) -> Request {
     match random.below(7) {
-        0 => Request::CreatePool(NewPool {
-            name: lv(fresh),
-            data: Space::To(Sectors::new(2 * EXTENT)),
-            metadata: None,
-            chunk: None,
-            stripes: 1,
-            stripe_size: None,
-            discards: None,
-            zero: None,
-            error_when_full: None,
-            on: Vec::new(),
-            activate: random.below(2) == 0,
-        }),
+        0 => create_pool(fresh, 2, random.below(2) == 0),
         1 | 2 => Request::GrowPool(GrowPool {
             pool: lv(pool),
             data: more(random, 3),

@@ -1,5 +1,7 @@
 //! The port to device-mapper in the kernel: one method per ioctl, nothing decided behind it.
 
+use std::path::PathBuf;
+
 use nix::errno::Errno;
 use serde::Serialize;
 use thiserror::Error;
@@ -33,6 +35,12 @@ pub struct DeviceInfo {
     pub inactive_table: bool,
     /// Number of events so far.
     pub event_nr: u32,
+}
+
+/// The node of a device under the kernel's own name, which stays whatever becomes of its name and links. Source: Linux
+/// `drivers/md/dm.c` (`alloc_dev`: `dm-<minor>`).
+pub fn kernel_node(dev: DevNo) -> PathBuf {
+    PathBuf::from(format!("/dev/dm-{}", dev.minor))
 }
 
 /// One entry of the kernel's list of devices.

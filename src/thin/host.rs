@@ -24,6 +24,7 @@ use crate::stack::{ReadAhead, Role};
 use crate::udev_role::udev_flags;
 use base::ids::{DevNo, LvmUuid, PoolId};
 use base::units::{Bytes, Sectors};
+use dm::kernel::kernel_node;
 use dm::name::{DmName, DmUuid};
 use lvm2::format::edit::MetadataHeader;
 use lvm2::format::monitoring::Registration;
@@ -233,7 +234,7 @@ impl Host for LinuxHost {
     /// status says that there is damage.
     fn thin_check(&self, tmeta: &DmName, dev: DevNo) -> Result<Vec<String>, CheckFailure> {
         let fail = |found: CheckFound| CheckFailure { device: tmeta.clone(), found };
-        let node = PathBuf::from(format!("/dev/dm-{}", dev.minor));
+        let node = kernel_node(dev);
         let Some(executable) = &self.check.executable else { return Ok(Vec::new()) };
         let unread = |error| CheckFound::Nothing(format!("cannot read {}: {error}", node.display()));
         if is_blank(&node).map_err(|error| fail(unread(error)))? {
@@ -320,7 +321,7 @@ impl Host for LinuxHost {
     }
 
     fn hold_alone(&self, dev: DevNo) -> Result<Box<dyn HeldDevice>, Errno> {
-        let node = format!("/dev/dm-{}", dev.minor);
+        let node = kernel_node(dev);
         // Of a block device, O_EXCL without O_CREAT means: if nobody else uses it so, such as a mount.
         let file = OpenOptions::new().read(true).write(true).custom_flags(OFlag::O_EXCL.bits()).open(node);
         let file = file.map_err(|error| errno_of(&error))?;

@@ -10,7 +10,7 @@ use crate::observed::PoolReadError;
 use crate::ports::{Devices, PoolReader, RunningReadError};
 use base::ids::{DevNo, LvName, LvmUuid};
 use base::units::{Bytes, Sectors};
-use dm::kernel::Kernel;
+use dm::kernel::{Kernel, kernel_node};
 use dm::message::Message;
 use dm::name::DmName;
 use lvm2::format::model::{Lv, Pv, Segment, SegmentKind, ThinPool, Vg};
@@ -29,22 +29,12 @@ pub struct DiskReader<'a> {
 
 impl PoolReader for DiskReader<'_> {
     fn superblock(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<Superblock>, PoolReadError> {
-        let mut extents = self.extents(vg, pool)?;
-        let first = extents.read_block(0).map_err(|error| unread("its first block", &error))?;
-        if first.iter().all(|byte| *byte == 0) {
-            return Ok(None);
-        }
-        let meta = ThinMeta::open(extents).map_err(|error| said(&error))?;
-        Ok(Some(*meta.superblock()))
+        Ok(self.used(vg, pool)?.map(|meta| *meta.superblock()))
     }
 
     fn devices_of_stopped(&self, vg: &Vg, pool: &ThinPool) -> Result<Devices, PoolReadError> {
-        let mut extents = self.extents(vg, pool)?;
-        let first = extents.read_block(0).map_err(|error| unread("its first block", &error))?;
-        if first.iter().all(|byte| *byte == 0) {
-            return Ok(Devices::new());
-        }
-        ThinMeta::open(extents).and_then(|mut meta| meta.details()).map_err(|error| said(&error))
+        let Some(mut meta) = self.used(vg, pool)? else { return Ok(Devices::new()) };
+        meta.details().map_err(|error| said(&error))
     }
 
     fn devices_of_running(
@@ -64,8 +54,18 @@ impl DiskReader<'_> {
     /// If it cannot be opened.
     pub fn open(&self, dev: DevNo) -> io::Result<Box<dyn BlockDev>> {
         let pv = self.paths.iter().find(|(_, known)| *known == dev).map(|(path, _)| path.clone());
-        let path = pv.unwrap_or_else(|| PathBuf::from(format!("/dev/dm-{}", dev.minor)));
+        let path = pv.unwrap_or_else(|| kernel_node(dev));
         self.disks.open(&path, Access::ReadOnly)
+    }
+
+    /// The metadata of a pool that does not run; nothing if the pool was never used.
+    fn used(&self, vg: &Vg, pool: &ThinPool) -> Result<Option<ThinMeta<Extents>>, PoolReadError> {
+        let mut extents = self.extents(vg, pool)?;
+        let first = extents.read_block(0).map_err(|error| unread("its first block", &error))?;
+        if first.iter().all(|byte| *byte == 0) {
+            return Ok(None);
+        }
+        ThinMeta::open(extents).map(Some).map_err(|error| said(&error))
     }
 
     /// Reads a pool that does not run.

@@ -16,7 +16,7 @@ use super::{World, lv};
 pub const SIZE: Sectors = Sectors::new(16_384);
 
 /// The size of an extent.
-const EXTENT: Sectors = Sectors::new(8192);
+const EXTENT: Sectors = Sectors::new(super::text::EXTENT);
 
 /// A new volume.
 pub fn create(name: &str, activate: bool) -> Request {

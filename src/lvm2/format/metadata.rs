@@ -252,4 +252,4 @@ fn same_but_volumes(one: &Vg, other: &Vg) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

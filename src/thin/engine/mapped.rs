@@ -10,7 +10,7 @@ use crate::transfer::{Mapped, Window};
 use base::error_chain::in_words;
 use base::ids::{DevNo, LvName, PoolId, ThinId, VgName};
 use base::units::{Bytes, Chunks};
-use dm::kernel::{Kernel, StatusFlush};
+use dm::kernel::{Kernel, StatusFlush, kernel_node};
 use dm::name::{DmName, DmUuid, Layer};
 use dm::status::PoolStatus;
 use dm::table::{PoolParams, ThinParams};
@@ -64,7 +64,7 @@ impl Engine {
             return Ok(None);
         };
         let mapping = self.mapping(&vg, lv, &device.name)?;
-        let path = PathBuf::from(format!("/dev/dm-{}", device.dev.minor));
+        let path = kernel_node(device.dev);
         Ok(Some(ActiveVolume { path, dev: device.dev, open_count: device.open_count, mapping }))
     }
 

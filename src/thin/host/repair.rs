@@ -10,6 +10,7 @@ use crate::plan::Assumed;
 use crate::pool_reader::of_device;
 use crate::ports::{CheckFailure, CheckFound, Devices, MetadataTools, RepairFailure};
 use base::ids::DevNo;
+use dm::kernel::kernel_node;
 use dm::name::DmName;
 use sys::io::block::Access;
 use sys::io::direct::DirectFile;
@@ -43,7 +44,7 @@ impl LinuxHost {
                 "lvm.conf has no checker (global/thin_check_executable)".into(),
             )));
         };
-        let node = node_of(dev);
+        let node = kernel_node(dev);
         if is_blank(&node).is_err() {
             return Err(fail(CheckFound::Nothing(format!("{} cannot be read", node.display()))));
         }
@@ -73,7 +74,7 @@ impl MetadataTools for LinuxHost {
             device: tmeta.clone(),
             found: CheckFound::Nothing(format!("what it wrote is not durable: {error}")),
         };
-        make_durable(&node_of(dev)).map_err(failed)
+        make_durable(&kernel_node(dev)).map_err(failed)
     }
 
     /// 1. `thin_repair` writes the copy.
@@ -85,7 +86,7 @@ impl MetadataTools for LinuxHost {
             ));
         };
         let mut command = self.checker(executable, &self.repair.options);
-        command.arg("-i").arg(node_of(from)).arg("-o").arg(node_of(to));
+        command.arg("-i").arg(kernel_node(from)).arg("-o").arg(kernel_node(to));
         if let Some(Assumed { transaction_id, chunk_size, data }) = assumed {
             command.args(["--transaction-id", &transaction_id.to_string()]);
             command.args(["--data-block-size", &chunk_size.to_string()]);
@@ -99,7 +100,7 @@ impl MetadataTools for LinuxHost {
             }
         })?;
         let failed = |error| RepairFailure(format!("the copy is not durable: {error}"));
-        make_durable(&node_of(to)).map_err(failed)
+        make_durable(&kernel_node(to)).map_err(failed)
     }
 
     fn superblock(&self, dev: DevNo) -> Result<Superblock, PoolReadError> {
@@ -111,12 +112,8 @@ impl MetadataTools for LinuxHost {
     }
 }
 
-fn node_of(dev: DevNo) -> PathBuf {
-    PathBuf::from(format!("/dev/dm-{}", dev.minor))
-}
-
 fn open(dev: DevNo) -> Result<DirectFile, PoolReadError> {
-    let opened = DirectFile::open(&node_of(dev), Access::ReadOnly);
+    let opened = DirectFile::open(&kernel_node(dev), Access::ReadOnly);
     opened.map_err(|error| PoolReadError::Failed(error.to_string()))
 }
 

@@ -6,7 +6,7 @@ use super::repair::Mending;
 use super::sequence::Sequence;
 use crate::plan::Step;
 use crate::refusal::Refusal;
-use crate::stack::{DevRef, DeviceSpec, Role};
+use crate::stack::{DevRef, DeviceSpec};
 use base::error_kind::ErrorKind;
 use base::ids::LvName;
 use dm::kernel::DeviceInfo;
@@ -56,51 +56,6 @@ impl Mending<'_, '_> {
             let name = self.name_now(layer);
             self.sequence.plan.push(Step::RemoveDevice(DeviceSpec { name, ..real }));
         }
-    }
-
-    /// A conversion to a thin volume puts the layer of the external origin in place before it commits the text that has
-    /// that origin. Killed in between, it leaves a layer that no text knows and nothing is built on.
-    pub(super) fn layers_of_no_volume(&mut self) {
-        let draft = self.sequence.draft;
-        for device in draft.observed.devices.values().filter(|device| device.live_table) {
-            let layer = |uuid: &DmUuid| uuid.lvm_parts().ok().and_then(|parts| parts.layer());
-            let is_layer = device.uuid.as_ref().and_then(layer) == Some(Layer::Real);
-            if let Some(spec) = draft.spec_of_no_volume(device).filter(|_| is_layer) {
-                self.found.push(format!(
-                    "device {} is the layer of an external origin that is in no metadata",
-                    device.name
-                ));
-                self.sequence.freed.insert(spec.name.clone());
-                self.sequence.plan.push(Step::RemoveDevice(spec));
-            }
-        }
-    }
-}
-
-impl Draft<'_> {
-    /// A device of the group that is nothing of a volume in the text, as it is to be removed: its volume is in no text,
-    /// or is a thin volume that the conversion was still to make an external origin of. Nothing if it is open.
-    pub(super) fn spec_of_no_volume(&self, device: &DeviceInfo) -> Option<DeviceSpec> {
-        let uuid = device.uuid.clone()?;
-        let parts = uuid.lvm_parts().ok().filter(|parts| parts.vg == self.vg().id)?;
-        let is_to_be_origin = |lv: &Lv| {
-            parts.layer() == Some(Layer::Real)
-                && lv.thin().is_some()
-                && !self.stacks().is_external_origin(&lv.name)
-        };
-        if !self.vg().lvs.find_id(&parts.lv).is_none_or(is_to_be_origin) || device.open_count > 0 {
-            return None;
-        }
-        Some(DeviceSpec {
-            lv: device.name.lvm_parts().ok()?.lv,
-            name: device.name.clone(),
-            uuid,
-            targets: Vec::new(),
-            read_only: device.read_only,
-            role: Role::Internal,
-            minor: None,
-            read_ahead: None,
-        })
     }
 }
 

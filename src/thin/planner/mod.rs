@@ -21,6 +21,7 @@ mod reshaping;
 mod sequence;
 mod space;
 mod strangers;
+mod strays;
 mod suspended_devices;
 mod tags;
 mod transaction;

@@ -89,7 +89,7 @@ pub fn repair(metadata: &Metadata, observed: &Observed) -> Result<Repair, Refusa
     mending.half_made();
     mending.left_by_repairs();
     mending.old_layers();
-    mending.layers_of_no_volume();
+    mending.strays();
     mending.mismatched();
     mending.outdated_tags();
     let mut clean = Vec::new();
@@ -152,17 +152,8 @@ impl Mending<'_, '_> {
                         .push(format!("device {} has no table: its activation was cut short", device.name));
                     self.sequence.take_down(&DeviceSpec { name: self.name_now(device), ..spec });
                 }
-                None => match self.sequence.draft.spec_of_no_volume(device) {
-                    Some(spec) => {
-                        self.found.push(format!(
-                            "device {} has no table and is in no metadata: what made it was cut short",
-                            device.name
-                        ));
-                        self.sequence.freed.insert(spec.name.clone());
-                        self.sequence.plan.push(Step::RemoveDevice(spec));
-                    }
-                    None => self.leave(format!("device {} has no table", device.name)),
-                },
+                None if self.sequence.draft.stray(device).is_some() => {}
+                None => self.leave(format!("device {} has no table", device.name)),
             }
         }
     }
@@ -171,11 +162,7 @@ impl Mending<'_, '_> {
     /// goes on keeps it open.
     fn left_by_repairs(&mut self) {
         let draft = self.sequence.draft;
-        for lv in draft.vg().lvs.others().filter(|lv| lv.is_metadata_spare()) {
-            let Ok(spec) = draft.stacks().hidden(lv) else { continue };
-            let Some(device) = draft.observed.device(&spec.uuid).filter(|device| device.live_table) else {
-                continue;
-            };
+        for (spec, device) in draft.spare_devices().into_iter().filter(|(_, device)| device.live_table) {
             if device.open_count > 0 {
                 self.leave(format!("device {} is in use: a repair of a pool may go on", device.name));
                 continue;

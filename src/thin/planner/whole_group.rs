@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::draft::PoolChange;
+use super::draft::{Draft, PoolChange};
 use super::sequence::Sequence;
 use crate::plan::{Apart, Left, Planned, Purpose, Step};
 use crate::refusal::Refusal;
@@ -11,10 +11,25 @@ use crate::stack::DeviceSpec;
 use base::error_kind::ErrorKind;
 use base::first_few::first_few;
 use base::ids::{LvName, LvmUuid};
+use dm::kernel::DeviceInfo;
 use dm::name::{DmName, DmUuid, Layer};
 
 /// More names than this are counted, not listed.
 const NAMED: usize = 8;
+
+impl<'a> Draft<'a> {
+    /// The devices of spares for pools' metadata, which only repairs have.
+    pub(super) fn spare_devices(&self) -> Vec<(DeviceSpec, &'a DeviceInfo)> {
+        let spares = self.vg().lvs.others().filter(|lv| lv.is_metadata_spare());
+        let specs = spares.filter_map(|lv| self.stacks().hidden(lv).ok());
+        specs
+            .filter_map(|spec| {
+                let device = self.observed.device(&spec.uuid)?;
+                Some((spec, device))
+            })
+            .collect()
+    }
+}
 
 impl Sequence<'_, '_> {
     /// Activates what comes only because all do: each pool with its volumes, and each volume, apart from the others.
@@ -140,14 +155,11 @@ impl Sequence<'_, '_> {
     /// Takes down what a killed repair of lvm2's leaves active and nobody uses: the spare for pools' metadata. One
     /// that is open, as by a `thin_repair` that goes on, is said to stay.
     pub(super) fn take_down_spare(&mut self) {
-        let draft = self.draft;
-        if draft.all_down.is_none() {
+        if self.draft.all_down.is_none() {
             return;
         }
-        for lv in draft.vg().lvs.others().filter(|lv| lv.is_metadata_spare()) {
-            let Ok(spec) = draft.stacks().hidden(lv) else { continue };
-            let unused = draft.observed.device(&spec.uuid).filter(|device| device.open_count == 0);
-            if let Some(device) = unused {
+        for (spec, device) in self.draft.spare_devices() {
+            if device.open_count == 0 {
                 self.take_down(&DeviceSpec { name: device.name.clone(), ..spec });
             }
         }

@@ -38,7 +38,7 @@ fn metadata_header() -> MetadataHeader {
     }
 }
 
-fn new_thin(lv: &str, id: u32) -> NewThin {
+pub(in crate::format) fn new_thin(lv: &str, id: u32) -> NewThin {
     let mut digits = id;
     let random = std::array::from_fn(|_| {
         let digit = digits % 62;

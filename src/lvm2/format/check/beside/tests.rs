@@ -2,8 +2,8 @@ use super::*;
 use crate::format::check::{check, flaws};
 use crate::format::edit::{Edit, MetadataHeader, NewThin};
 use crate::format::metadata::Metadata;
-use base::ids::{LvName, LvmUuid, ThinId, TransactionId};
-use base::units::Extents;
+use crate::format::metadata::tests::new_thin;
+use base::ids::LvName;
 
 const DISK: &str = include_str!("../../testdata/thin.disk");
 
@@ -11,22 +11,8 @@ fn name(text: &str) -> LvName {
     LvName::new(text).unwrap()
 }
 
-fn thin(lv: &str, number: u8, origin: Option<&str>) -> Edit {
-    Edit::AddThin(NewThin {
-        name: name(lv),
-        id: LvmUuid::from_random(std::array::from_fn(|at| if at == 0 { number / 62 } else { number % 62 })),
-        read_only: false,
-        flags: Vec::new(),
-        tags: Vec::new(),
-        creation_time: 1_795_500_000,
-        creation_host: "node1".into(),
-        extents: Extents::new(3),
-        pool: name("pool"),
-        transaction_id: TransactionId(2),
-        device_id: ThinId::new(u64::from(number)).unwrap(),
-        origin: origin.map(name),
-        external_origin: None,
-    })
+fn thin(lv: &str, number: u32, origin: Option<&str>) -> Edit {
+    Edit::AddThin(NewThin { origin: origin.map(name), ..new_thin(lv, number) })
 }
 
 /// A group with three volumes that are records: `two` is a snapshot of `one`.
